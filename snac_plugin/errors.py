@@ -1,0 +1,48 @@
+"""The one family of errors that this package raises for things a user can mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SnacPluginError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class Mismatch(SnacPluginError, ValueError):
+    """Something a user wrote or gave does not fit.
+
+    Args:
+        where: the JSON path, the file or the argument at fault.
+        found: what was there.
+        expected: what fits.
+        advice: what to do about it, in one sentence.
+    """
+
+    def __init__(self, where: str, found: Any, expected: str, advice: str = "") -> None:
+        self.where, self.found, self.expected, self.advice = where, found, expected, advice
+        message = f"{where}: found {found}, expected {expected}."
+        super().__init__(f"{message} {advice}" if advice else message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.where, self.found, self.expected, self.advice)  # or data loader workers could not send it
+
+
+class ConfigError(Mismatch):
+    """A JSON config does not fit; `where` is its JSON path."""
+
+
+class CodecError(Mismatch):
+    """A SNAC codec cannot be found, loaded or used."""
+
+
+class AudioError(Mismatch):
+    """Audio cannot be read, or does not have the form that is needed."""
+
+
+class CheckpointError(Mismatch):
+    """A checkpoint cannot be read, or was made with other parts."""
+
+
+class InstallationError(Mismatch):
+    """The installed packages are not the set this package was written for."""

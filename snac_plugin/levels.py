@@ -1,0 +1,157 @@
+"""Geometry of SNAC's hierarchy of codes: the only place that knows strides, frames and packing.
+
+Letters: B batch, T frames, N codes of one level, D codebook dimensions, R rows (codes per frame, all levels).
+
+A frame is the period of one code of the coarsest level. With strides (8, 4, 2, 1) it holds 1 + 2 + 4 + 8 = 15
+codes, and the packed rows are A0, B0, B1, C0 .. C3, D0 .. D7: level by level, each in the order of time.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from snac_plugin.errors import ConfigError, Mismatch
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The grid of one SNAC codec, read off its published config.json.
+
+    Args:
+        strides: finest codes per code of each level, coarsest first; (8, 4, 2, 1) at 32 and 44.1 kHz.
+        hop: audio samples per code of a level with stride 1.
+        attn_window: finest codes in one window of SNAC's local attention, or None without attention.
+        sample_rate: audio samples per second.
+        codebook_size: codes in the codebook of each level.
+        codebook_dim: dimensions of a code vector.
+    """
+
+    strides: tuple[int, ...]
+    hop: int
+    attn_window: int | None
+    sample_rate: int
+    codebook_size: int = 4096
+    codebook_dim: int = 8
+
+    def __post_init__(self) -> None:
+        if not self.strides or any(a < b or a % b for a, b in zip(self.strides, self.strides[1:], strict=False)):
+            raise ConfigError(
+                "vq_strides", self.strides, "strides from coarse to fine, each a multiple of the next", "See SNAC's config.json."
+            )
+
+    @classmethod
+    def from_snac_config(cls, config: Mapping[str, Any]) -> Levels:
+        """Read the grid off the contents of a SNAC config.json."""
+        return cls(
+            strides=tuple(config["vq_strides"]),
+            hop=math.prod(config["encoder_rates"]),
+            attn_window=config.get("attn_window_size"),
+            sample_rate=config["sampling_rate"],
+            codebook_size=config.get("codebook_size", 4096),
+            codebook_dim=config.get("codebook_dim", 8),
+        )
+
+    def __len__(self) -> int:
+        return len(self.strides)
+
+    @property
+    def names(self) -> str:
+        """One letter a level, coarsest first: "ABCD"."""
+        return string.ascii_uppercase[: len(self.strides)]
+
+    @property
+    def per_frame(self) -> tuple[int, ...]:
+        """Codes of each level in one frame: (1, 2, 4, 8)."""
+        return tuple(self.strides[0] // stride for stride in self.strides)
+
+    @property
+    def rows(self) -> int:
+        """Codes of all levels in one frame: 15."""
+        return sum(self.per_frame)
+
+    @property
+    def channels(self) -> int:
+        """Channels of packed latents, stable-audio-tools' io_channels: rows * codebook_dim = 120."""
+        return self.rows * self.codebook_dim
+
+    @property
+    def frame_samples(self) -> int:
+        """Audio samples of one frame, stable-audio-tools' downsampling_ratio: 3,072."""
+        return self.hop * self.strides[0]
+
+    @property
+    def grid_frames(self) -> int:
+        """SNAC pads audio to a multiple of so many frames: 4 with attention, 1 without."""
+        return math.lcm(self.strides[0], self.attn_window or 1) // self.strides[0]
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.sample_rate / self.frame_samples
+
+    def frames_for(self, samples: int) -> int:
+        """Frames that cover so many audio samples."""
+        return math.ceil(samples / self.frame_samples)
+
+    def padded_samples(self, samples: int) -> int:
+        """The next length that SNAC encodes without padding of its own."""
+        grid = self.frame_samples * self.grid_frames
+        return math.ceil(samples / grid) * grid
+
+    def level_of_rows(self) -> tuple[int, ...]:
+        """The level of each packed row: (0, 1, 1, 2, 2, 2, 2, 3, ...)."""
+        return tuple(level for level, count in enumerate(self.per_frame) for _ in range(count))
+
+    def pack(self, codes: Sequence[Tensor]) -> Tensor:
+        """Ragged codes, one [B, T * per_frame] a level, to packed codes [B, R, T]."""
+        self._check_ragged(codes)
+        return torch.cat([rearrange(c, "b (t k) -> b k t", k=k) for c, k in zip(codes, self.per_frame, strict=True)], dim=1)
+
+    def unpack(self, packed: Tensor) -> list[Tensor]:
+        """Packed codes [B, R, T] to ragged codes, one [B, T * per_frame] a level."""
+        if packed.ndim != 3 or packed.shape[1] != self.rows:
+            raise Mismatch("codes", tuple(packed.shape), f"[batch, {self.rows}, frames]", "Packed codes hold one frame a column.")
+        return [rearrange(c, "b k t -> b (t k)") for c in packed.split(self.per_frame, dim=1)]
+
+    def pack_latents(self, latents: Sequence[Tensor]) -> Tensor:
+        """Vectors of each level, one [B, T * per_frame, D] a level, to packed latents [B, R * D, T]."""
+        self._check_ragged(latents)
+        rows = [rearrange(z, "b (t k) d -> b (k d) t", k=k) for z, k in zip(latents, self.per_frame, strict=True)]
+        return torch.cat(rows, dim=1)
+
+    def unpack_latents(self, packed: Tensor, dim: int | None = None) -> list[Tensor]:
+        """Packed latents [B, R * D, T] to vectors, one [B, T * per_frame, D] a level.
+
+        Args:
+            packed: packed latents, or anything else with `dim` channels a row.
+            dim: channels of a row, codebook_dim by default.
+        """
+        dim = self.codebook_dim if dim is None else dim
+        if packed.ndim != 3 or packed.shape[1] != self.rows * dim:
+            raise Mismatch(
+                "latents", tuple(packed.shape), f"[batch, {self.rows * dim}, frames]", "Packed latents hold one frame a column."
+            )
+        widths = [count * dim for count in self.per_frame]
+        return [rearrange(z, "b (k d) t -> b (t k) d", d=dim) for z in packed.split(widths, dim=1)]
+
+    def positions(self, level: int, frames: int, first_frame: int = 0, device: torch.device | None = None) -> Tensor:
+        """Centre in time of each code of a level, in finest-code units from the start of frame 0: [frames * per_frame]."""
+        stride = self.strides[level] / self.strides[-1]
+        count = self.per_frame[level]
+        index = torch.arange(first_frame * count, (first_frame + frames) * count, device=device, dtype=torch.float32)
+        return (index + 0.5) * stride
+
+    def _check_ragged(self, tensors: Sequence[Tensor]) -> None:
+        if len(tensors) != len(self):
+            raise Mismatch("codes", f"{len(tensors)} levels", f"{len(self)} levels ({self.names})")
+        frames = tensors[0].shape[1] // self.per_frame[0]
+        for name, count, tensor in zip(self.names, self.per_frame, tensors, strict=True):
+            if tensor.shape[1] != frames * count:
+                raise Mismatch(f"level {name}", f"{tensor.shape[1]} codes", f"{frames * count} codes ({frames} frames of {count})")
