@@ -1,0 +1,1 @@
+"""Noising, schedules, targets, losses and guidance: arithmetic on latents that knows no network."""

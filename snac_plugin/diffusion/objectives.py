@@ -1,0 +1,69 @@
+"""What the network learns to predict, and how that turns back into data.
+
+t is the noise level in [0, 1]: 0 is data, 1 is noise; x_t = alpha(t) * data + sigma(t) * noise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Below this t the division by sigma in `output_of` would amplify rounding, not signal.
+SMALLEST_T = 1e-3
+
+
+@dataclass(frozen=True)
+class RectifiedFlow:
+    """Straight paths: x_t = (1 - t) data + t noise, output = noise - data (Liu et al. 2022, eq. 1)."""
+
+    name: str = "rectified_flow"
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return 1 - t, t
+
+    def target(self, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return noise - data
+
+    def denoised(self, x: Tensor, output: Tensor, t: Tensor) -> Tensor:
+        return x - t * output
+
+    def output_of(self, x: Tensor, denoised: Tensor, t: Tensor) -> Tensor:
+        """The output that would have meant this denoised estimate."""
+        return (x - denoised) / t.clamp(min=SMALLEST_T)
+
+
+@dataclass(frozen=True)
+class VPrediction:
+    """Variance preserving paths: alpha = cos(pi t / 2), sigma = sin(pi t / 2) (Salimans and Ho 2022, app. D)."""
+
+    name: str = "v"
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cos(t * math.pi / 2), torch.sin(t * math.pi / 2)
+
+    def target(self, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        alpha, sigma = self.alpha_sigma(t)
+        return alpha * noise - sigma * data
+
+    def denoised(self, x: Tensor, output: Tensor, t: Tensor) -> Tensor:
+        alpha, sigma = self.alpha_sigma(t)
+        return alpha * x - sigma * output
+
+    def output_of(self, x: Tensor, denoised: Tensor, t: Tensor) -> Tensor:
+        """The output that would have meant this denoised estimate."""
+        alpha, sigma = self.alpha_sigma(t.clamp(min=SMALLEST_T))
+        return (alpha * x - denoised) / sigma
+
+
+Objective = RectifiedFlow | VPrediction
+
+OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in (RectifiedFlow(), VPrediction())}
+
+
+def add_noise(objective: Objective, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """x_t for data and noise of one shape; t broadcasts against them."""
+    alpha, sigma = objective.alpha_sigma(t)
+    return alpha * data + sigma * noise

@@ -1,0 +1,80 @@
+"""Adaptive layer norm: shifts, scales and gates of a block, from each segment's own noise level and level.
+
+Letters: B batch, S segments, N tokens, D width of the network, R rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Modulation(NamedTuple):
+    """What a block does to each segment: six tensors [B, S, D], for attention and for the feed-forward."""
+
+    shift_attention: Tensor
+    scale_attention: Tensor
+    gate_attention: Tensor
+    shift_ff: Tensor
+    scale_ff: Tensor
+    gate_ff: Tensor
+
+
+class AdaLNZero(nn.Module):
+    """m = W_i SiLU(c), one projection a block, zero at the start (Peebles and Xie 2023, section 3.2)."""
+
+    def __init__(self, dim: int, depth: int) -> None:
+        super().__init__()
+        projections = [nn.Linear(dim, 6 * dim) for _ in range(depth)]
+        for projection in projections:
+            nn.init.zeros_(projection.weight)
+            nn.init.zeros_(projection.bias)
+        self.projections = nn.ModuleList(projections)
+
+    def forward(self, embedding: Tensor) -> list[Modulation]:
+        """Segment embeddings [B, S, D] -> one Modulation a block."""
+        activated = nn.functional.silu(embedding)
+        return [Modulation(*projection(activated).chunk(6, dim=-1)) for projection in self.projections]
+
+
+class AdaLNSola(nn.Module):
+    """m_i = W s + (a / r) B_i A_i s + T_i with s = SiLU(c): one shared projection, a low-rank term and a table a block.
+
+    Source: AdaLN-SOLA (Hai et al. 2024, EzAudio, section 3.2), with a = r. W, B and T are zero at the start, A is Kaiming.
+    """
+
+    def __init__(self, dim: int, depth: int, rank: int) -> None:
+        super().__init__()
+        self.shared = nn.Linear(dim, 6 * dim, bias=False)
+        downs = [nn.Linear(dim, 6 * rank, bias=False) for _ in range(depth)]
+        ups = [nn.Linear(6 * rank, 6 * dim, bias=False) for _ in range(depth)]
+        self.table = nn.Parameter(torch.zeros(depth, 6 * dim))
+        nn.init.zeros_(self.shared.weight)
+        for down, up in zip(downs, ups, strict=True):
+            nn.init.kaiming_uniform_(down.weight, a=5**0.5)
+            nn.init.zeros_(up.weight)
+        self.down, self.up = nn.ModuleList(downs), nn.ModuleList(ups)
+
+    def forward(self, embedding: Tensor) -> list[Modulation]:
+        """Segment embeddings [B, S, D] -> one Modulation a block."""
+        activated = nn.functional.silu(embedding)
+        shared = self.shared(activated)
+        blocks = zip(self.down, self.up, self.table, strict=True)
+        return [Modulation(*(shared + up(down(activated)) + row).chunk(6, dim=-1)) for down, up, row in blocks]
+
+
+def scale_and_shift(x: Tensor, lengths: Sequence[int], shift: Tensor, scale: Tensor) -> Tensor:
+    """x * (1 + scale) + shift with one scale and shift a segment: x [B, N, D], the others [B, S, D]."""
+    scale = 1 + scale
+    pieces = x.split(list(lengths), dim=1)
+    return torch.cat([torch.addcmul(shift[:, i : i + 1], p, scale[:, i : i + 1]) for i, p in enumerate(pieces)], dim=1)
+
+
+def gated_sum(x: Tensor, lengths: Sequence[int], gate: Tensor, branch: Tensor) -> Tensor:
+    """x + gate * branch with one gate a segment: x and branch [B, N, D], gate [B, S, D]."""
+    sizes = list(lengths)
+    pairs = zip(x.split(sizes, dim=1), branch.split(sizes, dim=1), strict=True)
+    return torch.cat([torch.addcmul(p, gate[:, i : i + 1], b) for i, (p, b) in enumerate(pairs)], dim=1)

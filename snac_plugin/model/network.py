@@ -1,0 +1,151 @@
+"""The diffusion transformer over the levels of a SNAC codec.
+
+Letters: B batch, T frames, N tokens (codes) of a level or a sequence, S segments, D width, L levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from stable_audio_tools.models.blocks import FourierFeatures
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from x_transformers.x_transformers import RotaryEmbedding
+
+from snac_plugin.config import NetworkConfig
+from snac_plugin.levels import Levels
+from snac_plugin.model.blocks import Attend, Block, Tokens
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.modulation import AdaLNSola, AdaLNZero, scale_and_shift
+from snac_plugin.model.segments import Role, Segment, Visibility
+
+TIME_FEATURES = 256
+
+
+class SnacDiT(nn.Module):
+    """Shared trunk; an input projection, an embedding and a head for each level.
+
+    Args:
+        config: widths, depth and options.
+        levels: the codec's geometry.
+    """
+
+    def __init__(self, config: NetworkConfig, levels: Levels) -> None:
+        super().__init__()
+        self.config, self.levels = config, levels
+        dim, count = config.dim, len(levels)
+        self.visibility = Visibility(config.visibility.resolved(levels.names), config.context_chunks)
+
+        self.to_tokens = nn.ModuleList(nn.Linear(levels.codebook_dim, dim) for _ in range(count))
+        self.token_embedding = nn.Parameter(0.02 * torch.randn(2, count, dim))  # (clean, noised) x level
+        self.segment_embedding = nn.Parameter(0.02 * torch.randn(count + 1, dim))  # the last is for prepended tokens
+        self.fourier = FourierFeatures(1, TIME_FEATURES)
+        self.embed_time = nn.Sequential(nn.Linear(TIME_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.rotary = RotaryEmbedding(dim // config.num_heads, base=config.rotary_base)
+        self._add_conditioning(config, count)
+
+        self.blocks = nn.ModuleList(self._block(config, count) for _ in range(config.depth))
+        sola = config.modulation == "adaln_sola"
+        self.modulation = AdaLNSola(dim, config.depth, config.modulation_rank) if sola else AdaLNZero(dim, config.depth)
+        joins = config.depth // 2 if config.long_skips else 0
+        self.skips = nn.ModuleList(nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, dim)) for _ in range(joins))
+
+        self.norm_out = nn.LayerNorm(dim, elementwise_affine=False)
+        self.modulate_out = nn.Linear(dim, 2 * dim)
+        width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
+        self.heads = nn.ModuleList(nn.Linear(dim, width) for _ in range(count))
+        self._start_small()
+
+    def _block(self, config: NetworkConfig, levels: int) -> Block:
+        return Block(
+            config.dim,
+            config.num_heads,
+            config.ff_mult,
+            qk_norm=config.qk_norm,
+            dropout=config.dropout,
+            cross_attention=config.cond_token_dim > 0,
+            levels=levels,
+            adapter_rank=config.level_adapter_rank,
+        )
+
+    def _add_conditioning(self, config: NetworkConfig, levels: int) -> None:
+        dim = config.dim
+
+        def projection(width: int) -> nn.Module | None:
+            return nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim)) if width else None
+
+        self.embed_cross = projection(config.cond_token_dim)
+        self.embed_global = projection(config.global_cond_dim)
+        self.embed_prepended = projection(config.prepend_cond_dim)
+        width = config.input_concat_dim
+        # One projection a code of the frame: the concatenated channels come once a frame.
+        rows = [nn.Linear(width, count * dim, bias=False) for count in self.levels.per_frame] if width else []
+        self.embed_concat = nn.ModuleList(rows)
+
+    def _start_small(self) -> None:
+        """Heads start at zero, and blocks as the identity (gates are zero): the first loss is that of predicting nothing."""
+        for layer in (self.modulate_out, *self.heads, *self.embed_concat):
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def embed_codes(self, level: int, latents: Tensor, role: Role, concat: Tensor | None = None) -> Tensor:
+        """Latents of one level [B, N, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""
+        tokens = self.to_tokens[level](latents) + self.token_embedding[int(role is Role.NOISED), level]
+        if concat is not None and len(self.embed_concat):
+            rows = self.embed_concat[level](concat.transpose(1, 2))
+            tokens = tokens + rows.unflatten(-1, (self.levels.per_frame[level], -1)).flatten(1, 2)
+        return tokens
+
+    def embed_segments(self, segments: Sequence[Segment], t: Tensor, conditions: Conditions) -> Tensor:
+        """What modulates each segment: its level, its noise level t [B, S] and the global conditioning -> [B, S, D]."""
+        which = torch.tensor([segment.level for segment in segments], device=t.device)
+        embedding = self.embed_time(self.fourier(t[..., None])) + self.segment_embedding[which]
+        if conditions.embedding is not None and self.embed_global is not None:
+            embedding = embedding + self.embed_global(conditions.embedding)[:, None]
+        return embedding
+
+    def tokens(self, segments: Sequence[Segment], conditions: Conditions) -> Tokens:
+        """Lengths, levels, rotary tables and cross-attention of a sequence of these segments."""
+        positions = torch.cat([self._positions(segment) for segment in segments])
+        frequencies, _ = self.rotary(positions)
+        angles = frequencies[0, :, ::2]
+        cross = self.embed_cross(conditions.cross) if conditions.cross is not None and self.embed_cross is not None else None
+        return Tokens(
+            lengths=tuple(segment.length for segment in segments),
+            levels=tuple(segment.level for segment in segments),
+            cos=angles.cos(),
+            sin=angles.sin(),
+            cross=cross,
+            cross_mask=conditions.cross_mask,
+        )
+
+    def trunk(self, x: Tensor, tokens: Tokens, embedding: Tensor, attend: Attend) -> Tensor:
+        """x [B, N, D] and segment embeddings [B, S, D] -> [B, N, D]."""
+        depth = len(self.blocks)
+        skipped: list[Tensor] = []
+        for index, (block, modulation) in enumerate(zip(self.blocks, self.modulation(embedding), strict=True)):
+            if self.skips and index >= depth - len(self.skips):
+                x = self.skips[index - depth + len(self.skips)](torch.cat([x, skipped.pop()], dim=-1))
+            if self.config.gradient_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, index, tokens, modulation, attend, use_reentrant=False)
+            else:
+                x = block(x, index, tokens, modulation, attend)
+            if index < len(self.skips):
+                skipped.append(x)
+        return x
+
+    def read_out(self, level: int, hidden: Tensor, lengths: Sequence[int], embedding: Tensor) -> Tensor:
+        """Hidden tokens [B, N, D] and embeddings [B, S, D] of segments of one level -> velocity [B, N, 8] or logits [B, N, K]."""
+        shift, scale = self.modulate_out(nn.functional.silu(embedding)).chunk(2, dim=-1)
+        return self.heads[level](scale_and_shift(self.norm_out(hidden), lengths, shift, scale))
+
+    def _positions(self, segment: Segment) -> Tensor:
+        """Centre in time of each token, in finest-code units from the start of chunk 0; prepended tokens come before it."""
+        device, dtype = self.rotary.inv_freq.device, self.rotary.inv_freq.dtype
+        if segment.role is Role.PREPENDED:
+            return torch.arange(-segment.length, 0, device=device, dtype=dtype)
+        frames = segment.length // self.levels.per_frame[segment.level]
+        first = segment.chunk * self.config.chunk_frames
+        return self.levels.positions(segment.level, frames, first, device).to(dtype)

@@ -1,0 +1,50 @@
+"""Generation from cached keys and values against recomputing everything, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import make_network
+
+from snac_plugin.levels import Levels
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.stages import ChunkInProgress
+from snac_plugin.model.training_pass import all_stages
+
+CONDITIONED = {"cond_token_dim": 6, "global_cond_dim": 5, "prepend_cond_dim": 7, "input_concat_dim": 4}
+
+
+def conditions(frames: int) -> Conditions:
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    return Conditions(draw(3, 6), mask, draw(5), draw(3, 7), mask, draw(4, frames))
+
+
+@pytest.mark.parametrize("context", [0, 1, 2], ids=lambda k: f"{k} chunks of context")
+@pytest.mark.parametrize("conditioned", [False, True], ids=["unconditional", "conditioned"])
+@pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
+def test_cached_stages_equal_recomputing(levels: Levels, context: int, conditioned: bool, padded: bool) -> None:
+    """Every stage, from the cache and from the one forward that recomputes all tokens: the same numbers."""
+    network = make_network(levels, long_skips=True, **(CONDITIONED if conditioned else {}))
+    size, frames = 3, 3 * (context + 1)
+    clean, noised = (torch.randn(2, levels.channels, frames, dtype=torch.float64) for _ in range(2))
+    t = torch.rand(2, context + 1, len(levels), dtype=torch.float64)
+    told = conditions(frames) if conditioned else Conditions()
+    mask = torch.ones(2, frames, dtype=torch.bool)
+    if padded and context:
+        mask[0, :2] = False
+    reference = all_stages(network, clean, noised, t, told, frame_mask=mask)
+
+    past = clean[..., : context * size]
+    chunk = ChunkInProgress(network, told, 2, past, mask[:, : context * size])
+    for level in range(len(levels)):
+        span = slice(context * size * levels.per_frame[level], None)
+        stage = chunk.stage(level)
+        x = levels.unpack_latents(noised)[level][:, span]
+        stage(torch.randn_like(x), torch.rand(2, dtype=torch.float64))  # an earlier step must leave nothing behind
+        torch.testing.assert_close(stage(x, t[:, -1, level]), reference[level][:, span], rtol=0, atol=1e-10)
+        chunk.finish(level, levels.unpack_latents(clean)[level][:, span])
