@@ -15,7 +15,7 @@ def __getattr__(name: str) -> Any:
 
         return register
     if name == "load_model":
-        from snac_plugin.checkpoints import load_model
+        from snac_plugin.loading import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

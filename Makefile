@@ -1,0 +1,43 @@
+# make demo    render music, train a small model on it and generate a wav: runs/demo
+# make test    lint, types and tests
+# make clean   remove the environment and everything that was built
+#
+# Both create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
+# Another interpreter: make PYTHON=/path/to/python3.10 demo
+
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))
+PYTHON ?= $(shell for name in python3.11 python3.10 python3; do \
+	"$$name" -c '$(FITS)' 2>/dev/null && { command -v "$$name"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Threads that wait must not spin: two processes on the same cores would crawl.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test clean
+.DELETE_ON_ERROR:
+
+demo: $(STAMP)
+	$(BIN)/python -m snac_plugin demo
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+$(STAMP): setup.py pyproject.toml snac_plugin/tested_set.py
+	@test -n "$(PYTHON)" || { \
+		echo "No Python 3.10 or 3.11 found ($$(python3 --version 2>&1)): stable-audio-tools 0.0.19 needs one of them."; \
+		echo "Install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@"$(PYTHON)" -c '$(FITS)' || { \
+		echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1): stable-audio-tools 0.0.19 needs Python 3.10 or 3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "Cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV): a few minutes, about 7 GB with CUDA."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,77 @@
+"""Builders of this package's types, one a kind, as stable-audio-tools' factories call them: config in, object out.
+
+Each imports what it needs when it is called: registering must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from snac_plugin.errors import ConfigError
+
+
+def model(config: Mapping[str, Any]) -> Any:
+    """A `diffusion_snac_dit` model from a whole model config, which is checked first."""
+    from stable_audio_tools.models.conditioners import MultiConditioner, create_multi_conditioner_from_conditioning_config
+
+    from snac_plugin.config import check_against_codec, check_model_config
+    from snac_plugin.model.diffusion_model import SnacDiffusionModel
+    from snac_plugin.model.network import SnacDiT
+    from snac_plugin.snac_diffusion import SnacDiffusion
+
+    checked = check_model_config(dict(config))
+    codec = pretransform(config["model"]["pretransform"], checked.sample_rate)
+    check_against_codec(checked, codec.levels, codec.codec_name)
+    diffusion, conditioning = checked.model.diffusion, config["model"].get("conditioning")
+    conditioner = MultiConditioner({})
+    if conditioning is not None:
+        conditioner = create_multi_conditioner_from_conditioning_config(conditioning, pretransform=codec)
+    codebooks = [codec.level_codebook(level) for level in range(len(codec.levels))]
+    network = SnacDiT(diffusion.config, codec.levels)
+    weights = diffusion.config.sampling.weights(codec.levels.names)
+    return SnacDiffusion(
+        checked, SnacDiffusionModel(network, diffusion.diffusion_objective, codebooks, weights), conditioner, codec
+    )
+
+
+def pretransform(config: Mapping[str, Any], sample_rate: int) -> Any:
+    """A `snac_hierarchical` pretransform, frozen unless the config says `enable_grad`.
+
+    Args:
+        config: `model.pretransform`.
+        sample_rate: samples per second of the model it is for.
+    """
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.codec.pretransform import SnacPretransform
+
+    options = dict(config.get("config", {}))
+    if "codec" not in options:
+        raise ConfigError("model.pretransform.config.codec", "nothing", "a hub id, a folder or a shipped codec's name")
+    codec = load_codec(options.pop("codec"))
+    if sample_rate != codec.levels.sample_rate:
+        raise ConfigError("sample_rate", sample_rate, f"{codec.levels.sample_rate}, the sample rate of codec {codec.name!r}")
+    built = SnacPretransform(codec, **options)
+    built.enable_grad = config.get("enable_grad", False)
+    return built.eval().requires_grad_(built.enable_grad)
+
+
+def training_wrapper(config: Mapping[str, Any], model: Any) -> Any:
+    """The Lightning module that trains a `diffusion_snac_dit` model."""
+    from snac_plugin.training.factory import create_training_wrapper
+
+    return create_training_wrapper(dict(config), model)
+
+
+def demo_callback(config: Mapping[str, Any], **kwargs: Any) -> Any:
+    """The callback that makes demos while a `diffusion_snac_dit` model trains."""
+    from snac_plugin.training.factory import create_demo_callback
+
+    return create_demo_callback(dict(config), **kwargs)
+
+
+def page(config: Mapping[str, Any], model: Any, gradio_title: str | None = None) -> Any:
+    """The gradio page of a `diffusion_snac_dit` model."""
+    from snac_plugin.interface.page import create_page
+
+    return create_page(dict(config), model, gradio_title=gradio_title or "")

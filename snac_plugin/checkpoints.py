@@ -1,0 +1,171 @@
+"""Checkpoints: reading them, wrapped by Lightning or not, and keeping the frozen codec out of them.
+
+A checkpoint notes the name and fingerprint of its codec instead of holding its weights, which are the same in all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from snac_plugin.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+CODEC = "pretransform."
+WRAPPED = "diffusion."
+EMA = "diffusion_ema.ema_model."
+CODEC_NOTE = "snac_codec"
+
+
+class HasCodec(Protocol):
+    """A model whose frozen codec is its `pretransform`."""
+
+    pretransform: Any
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Args:
+        state: weights by the model's own names, without the codec's.
+        model_config: the model config it was trained with, or None.
+        codec: {"name", "fingerprint"} of its codec, or None.
+        step: global step of the training run, or None.
+    """
+
+    state: dict[str, Tensor]
+    model_config: dict[str, Any] | None
+    codec: dict[str, str] | None
+    step: int | None
+
+
+def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
+    """Read a training checkpoint, or an unwrapped one (.ckpt or .safetensors).
+
+    Args:
+        path: the file.
+        ema: take the averaged weights where there are any.
+
+    Raises:
+        CheckpointError: no such file, or not a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    return Checkpoint(
+        state=_own_names(content["state_dict"], ema),
+        model_config=content.get("model_config"),
+        codec=content.get(CODEC_NOTE),
+        step=content.get("global_step"),
+    )
+
+
+def load_weights(model: Any, path: str | Path, ema: bool = True) -> Checkpoint:
+    """Load a checkpoint into a model that was built from its config.
+
+    Raises:
+        CheckpointError: another codec, or weights that are missing, left over, or of another shape.
+    """
+    checkpoint = read_checkpoint(path, ema)
+    check_codec(checkpoint.codec, model, str(path))
+    own = {name: value for name, value in model.state_dict().items() if not name.startswith(CODEC)}
+    missing = sorted(own.keys() - checkpoint.state.keys())
+    surplus = sorted(checkpoint.state.keys() - own.keys())
+    reshaped = [n for n in own.keys() & checkpoint.state.keys() if own[n].shape != checkpoint.state[n].shape]
+    if missing or surplus or reshaped:
+        problems = [("missing", missing), ("not in the model", surplus), ("of another shape", sorted(reshaped))]
+        found = "; ".join(f"{len(names)} weights {what}, first {names[0]}" for what, names in problems if names)
+        raise CheckpointError(
+            str(path), found, "the weights of this model config", "Use the config that the checkpoint was trained with."
+        )
+    model.load_state_dict(checkpoint.state, strict=False)
+    return checkpoint
+
+
+def strip_codec(checkpoint: dict[str, Any], prefix: str) -> None:
+    """Leave the frozen codec's weights out of a checkpoint that is about to be saved."""
+    state = checkpoint["state_dict"]
+    checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(prefix + CODEC)}
+
+
+def note_codec(checkpoint: dict[str, Any], model: HasCodec) -> None:
+    """Write down which codec a checkpoint goes with."""
+    checkpoint[CODEC_NOTE] = {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint}
+
+
+def with_codec(checkpoint: dict[str, Any], model: HasCodec, prefix: str) -> None:
+    """Put the model's own codec into a checkpoint that is about to be loaded; an error if it goes with another."""
+    check_codec(checkpoint.get(CODEC_NOTE), model, "checkpoint")
+    own = {prefix + name: value for name, value in model.state_dict().items() if name.startswith(CODEC)}
+    checkpoint["state_dict"] = {**own, **checkpoint["state_dict"]}
+
+
+def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> None:
+    """Raise a CheckpointError unless the noted codec is the model's; names may differ, weights may not."""
+    own = model.pretransform
+    if noted is not None and noted["fingerprint"] != own.fingerprint:
+        raise CheckpointError(
+            where,
+            f"codec {noted['name']!r} (fingerprint {noted['fingerprint']})",
+            f"codec {own.codec_name!r} (fingerprint {own.fingerprint}), the one of the model config",
+            "Codes of one codec mean nothing to another: use the codec that it was made with.",
+        )
+
+
+def save_unwrapped(model: nn.Module, path: Path, model_config: dict[str, Any], codec: dict[str, str] | None) -> None:
+    """Write a model's own weights, without the codec's, as .safetensors or .ckpt; both hold the config and the codec's note."""
+    state = {n: v.detach().cpu().contiguous() for n, v in model.state_dict().items() if not n.startswith(CODEC)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        notes = {"model_config": json.dumps(model_config)} | ({CODEC_NOTE: json.dumps(codec)} if codec else {})
+        save_file(state, str(path), metadata=notes)
+    else:
+        torch.save({"state_dict": state, "model_config": model_config, CODEC_NOTE: codec}, path)
+
+
+def _own_names(state: dict[str, Tensor], ema: bool) -> dict[str, Tensor]:
+    """Weights by the model's own names, whoever wrapped them, without the codec's."""
+    wrapped = any(name.startswith(WRAPPED) for name in state)
+    own = {n.removeprefix(WRAPPED): v for n, v in state.items() if not wrapped or n.startswith(WRAPPED)}
+    if ema and wrapped:
+        own |= {"model." + n.removeprefix(EMA): v for n, v in state.items() if n.startswith(EMA)}
+    return {name: value for name, value in own.items() if not name.startswith(CODEC)}
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            notes = file.metadata() or {}
+        return {
+            "state_dict": load_file(str(path)),
+            **{key: json.loads(notes[key]) for key in ("model_config", CODEC_NOTE) if key in notes},
+        }
+    except SafetensorError as error:
+        raise CheckpointError(str(path), f"an unreadable file ({error})", "a .safetensors checkpoint") from None
+
+
+def _read_pickle(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damaged bytes happen to trigger
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise CheckpointError(str(path), f"an unreadable file ({reason})", "a checkpoint that torch can load") from None
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise CheckpointError(str(path), "a file without a state_dict", "a checkpoint of this package or of stable-audio-tools")
+    return content

@@ -1,0 +1,53 @@
+"""The command line: one module a command, each with `main(argv) -> exit status or None`.
+
+Imports nothing heavy, so that `doctor` runs where torch cannot be imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from snac_plugin.errors import SnacPluginError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "demo": "render music, train a small model on it and generate: the whole chain in minutes",
+    "train": "train from a model config",
+    "generate": "generate audio from a checkpoint",
+    "run_gradio": "open the page of a checkpoint",
+    "unwrap": "turn a training checkpoint into one for inference",
+    "train_codec": "train a SNAC codec on a folder of audio files",
+    "doctor": "say what is installed, what is wrong and what to do about it",
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    return (
+        "usage: python -m snac_plugin COMMAND [ARGS]\n"
+        "       python -m snac_plugin SCRIPT [ARGS]   run a script of stable-audio-tools with the plugin registered\n\n"
+        f"{commands}\n\nEach command explains its arguments with --help."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command or a script; an error that a user can mend is shown without a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    try:
+        if name in COMMANDS:
+            return importlib.import_module(f"snac_plugin.cli.{name}").main(rest) or 0
+        from snac_plugin.cli.run_script import run
+
+        run(name, rest)
+        return 0
+    except SnacPluginError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,218 @@
+"""`python -m snac_plugin doctor`: what is installed, what is wrong, and what to do about it.
+
+Standard library only: it has to run on the wrong Python and beside packages that cannot be imported. Those are tried
+in a process of their own, `doctor_probe`. Exit status 1 if something that the plugin cannot do without is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import snac_plugin
+from snac_plugin.tested_set import EXTRAS, PYTHON, REQUIRED
+
+OK, NOTE, WRONG = "ok", "note", "WRONG"
+
+# Another release of these is known to break something; another release of the rest is only untested.
+ESSENTIAL = ("stable-audio-tools", "snac", "torch", "torchaudio", "gradio", "setuptools", "numpy")
+HUB_CODEC = "hubertsiuzdak/snac_32khz"
+HUB_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, how it is, and what to do if that is not well."""
+
+    what: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def satisfies(version: str, specifier: str) -> bool:
+    """Whether a version lies in a specifier such as "==2.8.0" or ">=5.20,<6"; a local part, "+cu128", does not count."""
+    version = version.partition("+")[0]
+
+    def release(text: str) -> tuple[int, ...]:
+        numbers = [int(part) for part in re.findall(r"\d+", text)[:4]]
+        return tuple(numbers + [0] * (4 - len(numbers)))
+
+    checks = {
+        "==": lambda wanted: version == wanted,
+        ">=": lambda wanted: release(version) >= release(wanted),
+        "<": lambda wanted: release(version) < release(wanted),
+    }
+    parts = [re.fullmatch(r"(==|>=|<)(.+)", part) for part in specifier.split(",")]
+    return all(part is not None and checks[part[1]](part[2]) for part in parts)
+
+
+def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
+    """The interpreter."""
+    found = ".".join(map(str, version))
+    if satisfies(found, PYTHON):
+        return Finding("python", OK, found)
+    return Finding("python", WRONG, f"{found}, needs {PYTHON}", "Make the environment with python3.11: python3.11 -m venv .venv")
+
+
+def check_package(name: str, specifier: str, essential: bool, extra: str = "") -> Finding:
+    """One distribution of the tested set."""
+    option = f".[{extra}]" if extra else f"{name}{specifier}"
+    install = 'pip install "torch==2.8.0" "torchaudio==2.8.0"' if name in ("torch", "torchaudio") else f'pip install "{option}"'
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, NOTE if extra else WRONG, f"not installed, tested with {specifier}", install)
+    if satisfies(version, specifier):
+        return Finding(name, OK, version)
+    return Finding(name, WRONG if essential else NOTE, f"{version}, tested with {specifier}", install)
+
+
+def check_packages() -> list[Finding]:
+    """The whole tested set; what only `make test` needs is left out."""
+    findings = [check_package(name, specifier, name in ESSENTIAL) for name, specifier in REQUIRED.items()]
+    return findings + [check_package(name, specifier, False, "demo") for name, specifier in EXTRAS["demo"].items()]
+
+
+def probe(seconds: float = 180.0) -> dict[str, dict[str, Any]]:
+    """What `doctor_probe` found, {step: result}; a step without a line brought the process down."""
+    root = str(Path(snac_plugin.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))  # last: it must not hide anything
+    command = [sys.executable, "-m", "snac_plugin.cli.doctor_probe"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env={**os.environ, "PYTHONPATH": path})
+        output = ran.stdout
+    except subprocess.TimeoutExpired as expired:
+        output = expired.stdout.decode() if isinstance(expired.stdout, bytes) else expired.stdout or ""
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith('["')]
+    return dict(lines)
+
+
+def check_imports(probed: dict[str, dict[str, Any]]) -> list[Finding]:
+    """Whether the packages that carry native code can be imported, together, and what they run on."""
+    reinstall = "The versions above that are marked are the usual reason; otherwise: pip install --force-reinstall"
+    findings = []
+    for name in ("torch", "torchaudio", "soundfile", "snac", "trainer", "gradio"):
+        result = probed.get(name, {"error": "the interpreter did not survive it"})
+        what = "import stable_audio_tools" if name == "trainer" else f"import {name}"
+        if "error" in result:
+            advice = f"{reinstall} {'stable-audio-tools' if name == 'trainer' else name}."
+            findings.append(Finding(what, WRONG, result["error"], advice))
+        else:
+            findings.append(Finding(what, OK, "works"))
+    device = probed.get("torch", {})
+    if "device" in device:
+        findings += [Finding("device", OK, device["device"]), Finding("precision", OK, device["precision"])]
+    return findings
+
+
+def check_plugin(probed: dict[str, dict[str, Any]]) -> Finding:
+    """Whether stable-audio-tools' own scripts know the plugin's types with nothing else typed."""
+    explicit = "python -m snac_plugin SCRIPT works all the same."
+    if os.environ.get("SNAC_PLUGIN_AUTOLOAD", "1") == "0":
+        return Finding("plugin", NOTE, "switched off by SNAC_PLUGIN_AUTOLOAD=0", explicit)
+    if probed.get("plugin", {}).get("registered"):
+        return Finding("plugin", OK, "stable-audio-tools knows its types when it is imported")
+    try:
+        importlib.metadata.version("snac_plugin")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("plugin", NOTE, "not installed, only found in this folder", f"pip install -e . {explicit}")
+    return Finding(
+        "plugin", WRONG, "not registered when stable-audio-tools is imported", "pip install --force-reinstall --no-deps ."
+    )
+
+
+def check_codecs() -> list[Finding]:
+    """The codec that ships, and those on the hub."""
+    folder = Path(snac_plugin.__file__).parent / "codec" / "shipped"
+    complete = [config for config in folder.glob("*/config.json") if config.with_name("model.safetensors").is_file()]
+    shipped = ", ".join(sorted(config.parent.name for config in complete))
+    advice = "The package is incomplete: install it again."
+    findings = [Finding("shipped codec", OK, shipped) if shipped else Finding("shipped codec", WRONG, "none", advice)]
+
+    if hub_cached():
+        return [*findings, Finding("hub codecs", OK, f"{HUB_CODEC} is cached")]
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        state = "switched off by HF_HUB_OFFLINE, and nothing is cached"
+    elif hub_reachable():
+        return [*findings, Finding("hub codecs", OK, "the hub can be reached")]
+    else:
+        state = "the hub cannot be reached, and nothing is cached"
+    folder_advice = (
+        "The shipped codec needs no network. For another one, copy its config.json and pytorch_model.bin "
+        'into a folder and name the folder as "codec" in the model config.'
+    )
+    return [*findings, Finding("hub codecs", NOTE, state, folder_advice)]
+
+
+def hub_cached(codec: str = HUB_CODEC) -> bool:
+    """Whether a codec lies in the hub's cache on this machine."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
+    return any(cache.glob(f"models--{codec.replace('/', '--')}/snapshots/*/config.json"))
+
+
+def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
+    """Whether the hub answers in time. In a thread: looking up a name knows no time limit."""
+    url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{HUB_CODEC}/resolve/main/config.json"
+    answered: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds) as answer:
+                answered.append(answer.status == 200)
+        except (OSError, ValueError):
+            answered.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds + 1)
+    return answered == [True]
+
+
+def check_tools() -> list[Finding]:
+    """The sound font of the demo music, and ffmpeg."""
+    spec = importlib.util.find_spec("pretty_midi")
+    fonts = list(Path(spec.origin).parent.glob("*.sf2")) if spec is not None and spec.origin else []
+    font = (
+        Finding("sound font", OK, fonts[0].name)
+        if fonts
+        else Finding("sound font", NOTE, "none", 'pip install "snac_plugin[demo]"')
+    )
+    if shutil.which("ffmpeg"):
+        return [font, Finding("ffmpeg", OK, "found")]
+    advice = "Only for m4a and aac: wav, flac, ogg and mp3 are read without it."
+    return [font, Finding("ffmpeg", NOTE, "not found", advice)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report.
+
+    Returns:
+        0 if all that is essential is well, else 1.
+    """
+    argparse.ArgumentParser("python -m snac_plugin doctor", description=__doc__).parse_args(argv)
+    probed = probe()
+    findings = [Finding("snac_plugin", OK, snac_plugin.__version__), check_python(), *check_packages(), *check_imports(probed)]
+    findings += [check_plugin(probed), *check_codecs(), *check_tools()]
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        print(f"{finding.state:<5}  {finding.what:<{width}}  {finding.found}")
+        if finding.state != OK and finding.advice:
+            print(f"{'':<5}  {'':<{width}}  -> {finding.advice}")
+    wrong = sum(finding.state == WRONG for finding in findings)
+    print(f"\n{wrong} thing{'s are' if wrong != 1 else ' is'} wrong: see WRONG above." if wrong else "\nAll is well.")
+    return 1 if wrong else 0

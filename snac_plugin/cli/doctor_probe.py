@@ -1,0 +1,67 @@
+"""What `doctor` tries in a process of its own: imports that can fail, or take the whole interpreter down with them.
+
+    python -m snac_plugin.cli.doctor_probe
+
+Prints one line of JSON a step, `["name", {...}]`; a step that fails holds "error", a step that kills has no line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def torch_device() -> dict[str, Any]:
+    """The device and the precision that are picked here."""
+    import torch
+
+    if torch.cuda.is_available():
+        name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory / 2**30
+        precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        return {"device": f"cuda ({name}, {memory:.0f} GiB)", "precision": precision}
+    if torch.backends.mps.is_available():
+        return {"device": "mps", "precision": "32-true"}
+    return {"device": f"cpu ({torch.get_num_threads()} threads)", "precision": "32-true"}
+
+
+def plain_import() -> dict[str, Any]:
+    """Whether stable-audio-tools knows the plugin's types when it is imported with nothing else done."""
+    factory = importlib.import_module("stable_audio_tools.models.factory")
+    return {"registered": hasattr(factory.create_model_from_config, "wrapped_by_snac_plugin")}
+
+
+def import_of(*modules: str) -> Callable[[], dict[str, Any]]:
+    """A step that imports modules."""
+
+    def step() -> dict[str, Any]:
+        for module in modules:
+            importlib.import_module(module)
+        return {}
+
+    return step
+
+
+STEPS: dict[str, Callable[[], dict[str, Any]]] = {
+    "torch": torch_device,
+    "torchaudio": import_of("torchaudio"),
+    "soundfile": import_of("soundfile"),
+    "snac": import_of("snac"),
+    "plugin": plain_import,
+    "trainer": import_of("stable_audio_tools.training.diffusion"),
+    "gradio": import_of("gradio"),
+}
+
+
+def main() -> None:
+    for name, step in STEPS.items():
+        try:
+            result = step()
+        except BaseException as error:
+            result = {"error": f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]}
+        print("\n" + json.dumps([name, result]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""`python -m snac_plugin SCRIPT [ARGS]`: run a script of stable-audio-tools, or any other, with the plugin registered."""
+
+from __future__ import annotations
+
+import difflib
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snac_plugin.errors import Mismatch
+
+
+def run(script: str, arguments: Sequence[str]) -> None:
+    """Run a script as `python SCRIPT [ARGS]` would: `__main__`, its own folder first on the path, its own arguments.
+
+    Raises:
+        Mismatch: there is no such file.
+        InstallationError: stable-audio-tools is missing or another version.
+    """
+    path = Path(script)
+    if not path.is_file():
+        from snac_plugin.cli import COMMANDS
+
+        nearest = difflib.get_close_matches(script, COMMANDS, 1)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else "python -m snac_plugin --help lists the commands."
+        raise Mismatch("python -m snac_plugin", repr(script), "a command or the path of a Python script", hint)
+    from snac_plugin.registry import register
+
+    register()
+    sys.argv = [script, *arguments]
+    sys.path[0] = str(path.resolve().parent)
+    runpy.run_path(script, run_name="__main__")

@@ -1,0 +1,178 @@
+"""Train a model from its config, through stable-audio-tools' factories and Lightning's trainer.
+
+python train.py --model-config model_configs/snac_dit.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from stable_audio_tools.data.dataset import create_dataloader_from_config
+from stable_audio_tools.models import create_model_from_config
+from stable_audio_tools.training import create_demo_callback_from_config, create_training_wrapper_from_config
+
+import snac_plugin
+from snac_plugin.checkpoints import load_weights
+from snac_plugin.cli.train_data import dataset_configs
+from snac_plugin.cli.train_flags import parse
+from snac_plugin.config import load_json
+from snac_plugin.data.draws import resumable
+from snac_plugin.device import pick_device, pick_precision
+from snac_plugin.errors import CheckpointError
+from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal, newest_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train until --max-steps or Ctrl-C; print where the newest checkpoint lies."""
+    args = parse(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    newest = train(args)
+    print(f"checkpoint: {newest}" if newest else "no checkpoint was saved")
+    return 0
+
+
+def train(args: argparse.Namespace) -> Path | None:
+    """Run a training; returns its newest checkpoint.
+
+    Args:
+        args: flags as `train_flags.parse` gives them.
+    """
+    snac_plugin.register()
+    _quieten()
+    torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny
+    pl.seed_everything(args.seed, workers=True)
+    config = load_json(args.model_config)
+    run = _run_folder(args, config)
+    resume = _checkpoint_to_resume(args, run)
+    model = create_model_from_config(config)
+    if args.pretrained_ckpt_path:
+        load_weights(model, args.pretrained_ckpt_path)
+    wrapper = create_training_wrapper_from_config(config, model)
+    loaders = _loaders(args, config, wrapper)
+    checkpoints = Checkpoints(run.folder / "checkpoints", args.checkpoint_every, args.save_top_k)
+    demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
+    trainer = _trainer(args, run, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
+    trainer.fit(wrapper, *loaders, ckpt_path=resume)
+    return checkpoints.newest
+
+
+@dataclass(frozen=True)
+class Run:
+    """Name and folder of a run."""
+
+    name: str
+    folder: Path
+
+
+def _run_folder(args: argparse.Namespace, config: dict[str, Any]) -> Run:
+    name = args.name or Path(args.model_config).stem
+    folder = Path(args.save_dir) if args.save_dir else Path("runs") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return Run(name, folder)
+
+
+def _checkpoint_to_resume(args: argparse.Namespace, run: Run) -> str | None:
+    """The checkpoint that --ckpt-path or --recover asks for."""
+    if args.ckpt_path:
+        if not Path(args.ckpt_path).is_file():
+            raise CheckpointError("--ckpt-path", f"no file {args.ckpt_path}", "a training checkpoint", "They lie under --save-dir.")
+        return args.ckpt_path
+    newest = newest_checkpoint(run.folder / "checkpoints")
+    if args.recover:
+        log.info("Going on from %s", newest) if newest else log.info("Nothing to go on from in %s: starting", run.folder)
+        return None if newest is None else str(newest)
+    if newest is not None:
+        log.warning("%s already holds checkpoints of an earlier run; --recover goes on from %s", run.folder, newest.name)
+    return None
+
+
+def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: pl.LightningModule) -> tuple[Any, Any]:
+    """Data loaders for training and validation, from stable-audio-tools' dataset configs."""
+    train_config, val_config = dataset_configs(args, config, wrapper.diffusion.levels)
+    common = {
+        "batch_size": args.batch_size,
+        "num_workers": max(args.num_workers, 1),  # stable-audio-tools keeps its workers alive, so there must be one
+        "sample_rate": config["sample_rate"],
+        "sample_size": config["sample_size"],
+        "audio_channels": config.get("audio_channels", 1),
+    }
+
+    def batches_so_far() -> int:
+        return wrapper.trainer.global_step * wrapper.trainer.accumulate_grad_batches
+
+    def rank() -> tuple[int, int]:
+        return wrapper.trainer.global_rank, wrapper.trainer.world_size
+
+    loader = resumable(create_dataloader_from_config(train_config, **common), args.seed, batches_so_far, rank)
+    if val_config is None:
+        return loader, None
+    return loader, create_dataloader_from_config(val_config, **common, shuffle=False)
+
+
+def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool) -> pl.Trainer:
+    accelerator = (
+        args.accelerator if args.accelerator != "auto" else {"cuda": "gpu"}.get(pick_device(None).type, pick_device(None).type)
+    )
+    device = torch.device("cuda" if accelerator == "gpu" else accelerator)
+    val_every = args.val_every if validates and args.val_every > 0 else None
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
+        num_nodes=args.num_nodes,
+        strategy=_strategy(args.strategy),
+        precision=pick_precision(device) if args.precision == "auto" else args.precision,
+        accumulate_grad_batches=args.accum_batches,
+        gradient_clip_val=args.gradient_clip_val,
+        callbacks=callbacks,
+        logger=_logger(args, run),
+        log_every_n_steps=1,
+        max_steps=args.max_steps,
+        max_epochs=-1,
+        default_root_dir=str(run.folder),
+        num_sanity_val_steps=0,
+        limit_val_batches=1.0 if val_every else 0,
+        check_val_every_n_epoch=None,
+        val_check_interval=val_every or 1_000_000_000,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+    )
+
+
+def _strategy(name: str) -> Any:
+    if name != "deepspeed":
+        return name
+    from pytorch_lightning.strategies import DeepSpeedStrategy
+
+    return DeepSpeedStrategy(stage=2, contiguous_gradients=True, overlap_comm=True, reduce_scatter=True, load_full_weights=True)
+
+
+def _logger(args: argparse.Namespace, run: Run) -> Any:
+    project = args.project or run.name
+    if args.logger == "wandb":
+        return pl.loggers.WandbLogger(project=project, name=run.name, save_dir=str(run.folder))
+    if args.logger == "comet":
+        return pl.loggers.CometLogger(project_name=project, experiment_name=run.name, save_dir=str(run.folder))
+    if args.logger == "none":
+        return False
+    return pl.loggers.TensorBoardLogger(str(run.folder), name="tensorboard", version="")
+
+
+def _quieten() -> None:
+    """Hide what every run of this set prints and no user can act on."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*persistent_workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

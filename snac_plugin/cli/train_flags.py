@@ -1,0 +1,96 @@
+"""Flags of `train.py`: stable-audio-tools' names, with defaults that run anywhere; a `defaults.ini` of its form is read too."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.errors import ConfigError
+
+# name: (default, help). The names are those of stable-audio-tools' defaults.ini; the last group is ours.
+FLAGS: dict[str, tuple[Any, str]] = {
+    "model_config": ("", "model config to train"),
+    "dataset_config": ("", "dataset config; without one, demo music is rendered and used"),
+    "val_dataset_config": ("", "dataset config for validation"),
+    "name": ("", "name of the run; the model config's file name by default"),
+    "project": ("", "project of the logger; the run's name by default"),
+    "save_dir": ("", "folder for checkpoints, demos and logs; runs/NAME by default"),
+    "batch_size": (4, "samples in a batch on each device"),
+    "num_workers": (1, "processes that load data"),
+    "num_nodes": (1, "machines to train on"),
+    "num_gpus": (-1, "GPUs to train on; -1 takes all there are"),
+    "strategy": ("auto", "Lightning's strategy for several devices"),
+    "precision": ("auto", "Lightning's precision; auto picks one for the device"),
+    "seed": (42, "of weights, data order, crops, noise and noise levels"),
+    "accum_batches": (1, "batches whose gradients are summed into one step"),
+    "gradient_clip_val": (1.0, "largest norm of the gradient; 0 never clips"),
+    "checkpoint_every": (1000, "steps between checkpoints; the last step is always saved"),
+    "save_top_k": (3, "newest checkpoints to keep; -1 keeps all"),
+    "val_every": (-1, "steps between validations; -1 never validates"),
+    "recover": (False, "go on from the newest checkpoint of the run folder, if there is one"),
+    "ckpt_path": ("", "training checkpoint to go on from"),
+    "pretrained_ckpt_path": ("", "checkpoint whose weights a new run starts from"),
+    "pretransform_ckpt_path": ("", "not used: the codec is named in the model config"),
+    "remove_pretransform_weight_norm": ("", "not used: SNAC's weights stay as they are published"),
+    "logger": ("tensorboard", "tensorboard, wandb, comet or none"),
+    "max_steps": (-1, "steps of the run; -1 trains until it is stopped"),
+    "accelerator": ("auto", "Lightning's accelerator: auto, cpu, gpu or mps"),
+}
+LOGGERS = ("tensorboard", "wandb", "comet", "none")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Flags over `defaults.ini` (or --config-file) over the table above.
+
+    Raises:
+        ConfigError: the defaults file has an unknown key or a value of the wrong type.
+    """
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--config-file", default="defaults.ini")
+    known, _ = first.parse_known_args(argv)
+    defaults = {name: default for name, (default, _) in FLAGS.items()} | read_defaults(Path(known.config_file))
+    parser = argparse.ArgumentParser("train.py", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--config-file", default="defaults.ini", help="defaults of all flags, in stable-audio-tools' form")
+    for name, (default, text) in FLAGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(default, bool):
+            parser.add_argument(flag, type=_boolean, nargs="?", const=True, default=defaults[name], help=text)
+        else:
+            parser.add_argument(flag, type=type(default), default=defaults[name], help=text)
+    parser.add_argument("--resume", dest="recover", action="store_true", default=argparse.SUPPRESS, help="the same as --recover")
+    args = parser.parse_args(argv)
+    if not args.model_config:
+        parser.error("--model-config is needed, for example model_configs/snac_dit.json")
+    if args.logger not in LOGGERS:
+        parser.error(f"--logger: found {args.logger!r}, expected one of {', '.join(LOGGERS)}")
+    return args
+
+
+def read_defaults(path: Path) -> dict[str, Any]:
+    """The [DEFAULTS] section of a file in stable-audio-tools' form; empty when there is no file."""
+    if not path.is_file():
+        return {}
+    file = configparser.ConfigParser()
+    file.read(path)
+    values = {}
+    for name, text in (file["DEFAULTS"] if file.has_section("DEFAULTS") else {}).items():
+        if name not in FLAGS:
+            raise ConfigError(f"{path}: {name}", text, f"one of {', '.join(FLAGS)}")
+        values[name] = _value(f"{path}: {name}", text.strip("\"'"), FLAGS[name][0])
+    return values
+
+
+def _value(where: str, text: str, default: Any) -> Any:
+    try:
+        return _boolean(text) if isinstance(default, bool) else type(default)("" if text == "None" else text)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise ConfigError(where, repr(text), f"a value of type {type(default).__name__}") from None
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected true or false")
+    return text.lower() in ("true", "1")

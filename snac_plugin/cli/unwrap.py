@@ -1,0 +1,33 @@
+"""Turn a training checkpoint into one for inference: averaged weights, by the model's own names, with the config inside.
+
+    python -m snac_plugin unwrap --ckpt-path runs/snac_dit/checkpoints/step=00001000.ckpt --name my_model
+
+The flags are those of stable-audio-tools' unwrap_model.py, which knows only its own model types.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from snac_plugin.checkpoints import read_checkpoint, save_unwrapped
+from snac_plugin.config import load_json
+from snac_plugin.loading import load_model
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the file and say where it lies."""
+    parser = argparse.ArgumentParser("unwrap", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--ckpt-path", required=True, help="training checkpoint")
+    parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")
+    parser.add_argument("--name", default="exported_model", help="path of the result without its ending")
+    parser.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
+    args = parser.parse_args(argv)
+    model = load_model(args.ckpt_path, args.model_config)
+    checkpoint = read_checkpoint(args.ckpt_path)
+    config = checkpoint.model_config if args.model_config is None else load_json(args.model_config)
+    path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
+    save_unwrapped(model, path, config or {}, checkpoint.codec)
+    print(f"model: {path}")
+    return 0

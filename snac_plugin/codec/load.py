@@ -1,0 +1,206 @@
+"""Finding and loading SNAC codecs: from the hub, from a folder in the hub's format, or shipped with this package."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from safetensors.torch import load_file
+from snac import SNAC
+from torch import Tensor
+
+from snac_plugin.errors import CodecError
+from snac_plugin.levels import Levels
+
+logger = logging.getLogger(__name__)
+
+SHIPPED = Path(__file__).parent / "shipped"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+CONFIG_KEYS: dict[str, Any] = {
+    name: parameter.default for name, parameter in inspect.signature(SNAC.__init__).parameters.items() if name != "self"
+}
+"""SNAC's constructor arguments with their defaults: what a config.json may hold."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A SNAC model ready to use.
+
+    Args:
+        name: what it was loaded by.
+        model: in evaluation mode, without gradients.
+        levels: its grid.
+        config: the contents of its config.json, defaults filled in.
+        fingerprint: of its weights, whatever file and precision they were read from.
+    """
+
+    name: str
+    model: SNAC
+    levels: Levels
+    config: dict[str, Any]
+    fingerprint: str
+
+
+def shipped_codecs() -> list[str]:
+    """Names of the codecs that lie in this package."""
+    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / "config.json").is_file()) if SHIPPED.is_dir() else []
+
+
+def load_codec(name: str) -> Codec:
+    """Load a codec by name.
+
+    Args:
+        name: "snac_tiny_32khz" or another shipped codec, a folder with config.json and pytorch_model.bin or
+            model.safetensors, or a hub id such as "hubertsiuzdak/snac_32khz".
+
+    Raises:
+        CodecError: there is no such codec, it cannot be fetched, or its files do not fit together.
+    """
+    config_file, weights_file = _locate(name)
+    config = read_config(config_file)
+    try:
+        model = SNAC(**config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CodecError(str(config_file), f"a config that SNAC does not take ({error})", "SNAC's own config.json") from error
+    _fill(model, read_weights(weights_file), weights_file, config_file)
+    model.eval().requires_grad_(False)
+    levels = Levels.from_snac_config(config)
+    return Codec(name, model, levels, config, fingerprint(model.state_dict()))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The contents of a SNAC config.json, checked, with SNAC's defaults for what it leaves out.
+
+    Raises:
+        CodecError: it is no JSON, has a key that SNAC does not know, or its numbers make no codec.
+    """
+    try:
+        given = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CodecError(str(path), f"broken JSON ({error})", "a SNAC config.json", "Fetch the file again.") from error
+    if not isinstance(given, dict):
+        raise CodecError(str(path), f"a {type(given).__name__}", "a JSON object with SNAC's constructor arguments")
+    unknown = sorted(set(given) - set(CONFIG_KEYS))
+    if unknown:
+        raise CodecError(str(path), f"unknown keys {', '.join(unknown)}", f"only {', '.join(CONFIG_KEYS)}")
+    config = {**CONFIG_KEYS, **given}
+    for key in ("encoder_rates", "decoder_rates", "vq_strides"):
+        value = config[key]
+        if not (isinstance(value, (list, tuple)) and value and all(type(n) is int and n > 0 for n in value)):
+            raise CodecError(f"{path}: {key}", value, "a list of whole numbers above 0")
+        config[key] = list(value)
+    for key in ("sampling_rate", "encoder_dim", "decoder_dim", "codebook_size", "codebook_dim"):
+        if type(config[key]) is not int or config[key] <= 0:
+            raise CodecError(f"{path}: {key}", repr(config[key]), "a whole number above 0")
+    if torch.tensor(config["encoder_rates"]).prod() != torch.tensor(config["decoder_rates"]).prod():
+        rates = (config["encoder_rates"], config["decoder_rates"])
+        raise CodecError(f"{path}: encoder_rates, decoder_rates", rates, "the same product", "Or decoded audio has another length.")
+    return config
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, under the names of SNAC's state dict.
+
+    Raises:
+        CodecError: the file cannot be read as weights.
+    """
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise a dozen kinds for a file that is damaged
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CodecError(
+            str(path), f"a file that cannot be read ({message})", "weights of a SNAC codec", "Fetch it again."
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CodecError(str(path), "something else than named tensors", "the state dict of a SNAC model")
+    # Weight norm had other names before PyTorch 2.0.
+    old = ((".weight_g", ".parametrizations.weight.original0"), (".weight_v", ".parametrizations.weight.original1"))
+    for before, after in old:
+        state = {name.removesuffix(before) + after if name.endswith(before) else name: tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Twelve hexadecimal digits that name a set of weights; the order of the names and the precision stored do not matter."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu()
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update((tensor.float() if tensor.is_floating_point() else tensor.long()).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _fill(model: SNAC, state: dict[str, Tensor], weights_file: Path, config_file: Path) -> None:
+    """Load weights into a model, or say what does not fit."""
+    wanted = model.state_dict()
+    missing = [f"{name} is missing" for name in wanted if name not in state]
+    unexpected = [f"{name} is not in the model" for name in state if name not in wanted]
+    shapes = [
+        f"{name} is {list(state[name].shape)} and should be {list(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    wrong = shapes[:3] + missing[:3] + unexpected[:3]
+    if wrong:
+        count = len(shapes) + len(missing) + len(unexpected)
+        found = f"{count} weights that do not fit: {'; '.join(wrong)}{' …' if count > len(wrong) else ''}"
+        raise CodecError(str(weights_file), found, f"the weights of {config_file}", "Take both files from the same codec.")
+    model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in wanted.items()})
+
+
+def _locate(name: str) -> tuple[Path, Path]:
+    """The config file and the weights file of a codec."""
+    if name in shipped_codecs():
+        return _in_folder(SHIPPED / name)
+    if Path(name).expanduser().is_dir():
+        return _in_folder(Path(name).expanduser())
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+        return _from_hub(name)
+    shipped = ", ".join(shipped_codecs())
+    raise CodecError("codec", repr(name), f"a shipped codec ({shipped}), a folder that exists, or a hub id such as owner/name")
+
+
+def _in_folder(folder: Path) -> tuple[Path, Path]:
+    config = folder / "config.json"
+    weights = [folder / file for file in WEIGHT_FILES if (folder / file).is_file()]
+    if not config.is_file() or not weights:
+        lacking = "config.json" if not config.is_file() else "pytorch_model.bin or model.safetensors"
+        found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+        raise CodecError(str(folder), found, f"a codec's folder with {lacking}", "Copy the file there from where the codec came.")
+    return config, weights[0]
+
+
+def _from_hub(name: str) -> tuple[Path, Path]:
+    files = ("config.json", "pytorch_model.bin")
+    try:
+        config, weights = (Path(hf_hub_download(repo_id=name, filename=file)) for file in files)
+    except RepositoryNotFoundError as error:
+        shipped = ", ".join(shipped_codecs())
+        raise CodecError("codec", f"{name!r}, which the hub does not have", f"a hub id, a folder, or one of {shipped}") from error
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CodecError(
+            "codec",
+            f"{name!r}, whose {' and '.join(files)} are neither to be had from the hub ({message}) nor in its cache ({_cache()})",
+            "a codec within reach",
+            f"Without a network: download both files of {name} elsewhere into a folder and give the folder as "
+            f'"codec", or use the codec that ships with this package, "snac_tiny_32khz".',
+        ) from error
+    return config, weights
+
+
+def _cache() -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return os.path.expanduser(HF_HUB_CACHE)

@@ -1,0 +1,87 @@
+"""What a reconstruction is judged by: spectra at several resolutions.
+
+Letters: B batch, N audio samples, F frequency bins, M mel bands, T spectrogram frames.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+FLOOR = 1e-4
+"""Magnitudes below this (a sine of -80 dB) count as silence, so that nothing is learnt from what cannot be heard."""
+
+
+def magnitude(audio: Tensor, window: Tensor) -> Tensor:
+    """Magnitudes [B, F, T] of audio [B, 1, N], scaled so that a sine of amplitude 1 gives 1; a hop is a quarter window."""
+    size = window.shape[0]
+    spectrum = torch.stft(audio.squeeze(1), size, size // 4, window=window, return_complex=True)
+    return (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt() * (2 / window.sum())
+
+
+class SpectralTerms(NamedTuple):
+    """The terms of `SpectralLoss`, each a scalar."""
+
+    mel: Tensor
+    convergence: Tensor
+    waveform: Tensor
+
+
+class SpectralLoss(nn.Module):
+    """Distance between two signals in spectra with windows from 64 to 2,048 samples.
+
+    * mel: mean |log mel(x) - log mel(y)| over all resolutions (natural logarithm), as in DAC (arXiv:2306.06546);
+    * convergence: ||S(x) - S(y)|| / ||S(x)|| of linear magnitudes (arXiv:1910.11480), which holds on to loud partials;
+    * waveform: ||x - y|| / ||x||, which holds on to the phase of what is low and loud.
+
+    Args:
+        sample_rate: of the audio.
+        windows: window sizes and mel bands of each resolution.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        windows: tuple[tuple[int, int], ...] = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10), (64, 5)),
+    ) -> None:
+        super().__init__()
+        self.windows = windows
+        for size, bands in windows:
+            self.register_buffer(f"window_{size}", torch.hann_window(size))
+            bank = torchaudio.functional.melscale_fbanks(size // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate)
+            self.register_buffer(f"bank_{size}", (bank / bank.sum(0).clamp_min(1e-6)).T.contiguous())
+
+    def forward(self, real: Tensor, made: Tensor) -> SpectralTerms:
+        """Compare audio [B, 1, N] with its reconstruction."""
+        mel = made.new_zeros(())
+        convergence = made.new_zeros(())
+        for size, _ in self.windows:
+            window, bank = getattr(self, f"window_{size}"), getattr(self, f"bank_{size}")
+            a, b = magnitude(real, window), magnitude(made, window)
+            mel = mel + ((bank @ a + FLOOR).log() - (bank @ b + FLOOR).log()).abs().mean()
+            convergence = convergence + _relative(a, b)
+        return SpectralTerms(mel / len(self.windows), convergence / len(self.windows), _relative(real, made))
+
+
+def _relative(real: Tensor, made: Tensor) -> Tensor:
+    """||x - y|| / ||x|| of each example, averaged; the constant keeps silence from dividing by nothing."""
+    return ((real - made).flatten(1).norm(dim=1) / (real.flatten(1).norm(dim=1) + 1e-2 * real[0].numel() ** 0.5)).mean()
+
+
+def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80) -> float:
+    """Mean absolute difference of two log-mel spectrograms in decibels; window 1,024, floor -80 dB.
+
+    Args:
+        real: audio [B, 1, N].
+        made: its reconstruction, same shape.
+        sample_rate: of both.
+        bands: mel bands.
+    """
+    window = torch.hann_window(1024)
+    bank = torchaudio.functional.melscale_fbanks(513, 0.0, sample_rate / 2, bands, sample_rate)
+    bank = (bank / bank.sum(0).clamp_min(1e-6)).T
+    a, b = (20 * (bank @ magnitude(audio, window)).clamp_min(FLOOR).log10() for audio in (real, made))
+    return float((a - b).abs().mean())

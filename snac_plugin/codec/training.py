@@ -1,0 +1,287 @@
+"""Training a SNAC codec on recordings, on a CPU if need be: how the shipped codec was made.
+
+The order of events, as fractions of the whole training (`TrainingPlan`):
+
+1. warm-up: no codebooks; noise on the code vectors stands in for their error, so that the projections learn to withstand it;
+2. codebooks start from data, level by level (k-means over the residual that each level sees), and follow it as running means;
+   dead codes start again at vectors seen lately;
+3. at the end encoder and codebooks rest, and the decoder alone settles on the final codes.
+
+Letters: B batch, N audio samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from snac import SNAC
+from torch import Tensor
+
+from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction, whiten
+from snac_plugin.codec.losses import SpectralLoss
+from snac_plugin.codec.recordings import Recordings
+from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise, run_module
+from snac_plugin.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+TINY_32KHZ: dict[str, Any] = {
+    "sampling_rate": 32000,
+    "encoder_dim": 16,
+    "encoder_rates": [2, 3, 8, 8],
+    "decoder_dim": 256,
+    "decoder_rates": [8, 8, 3, 2],
+    "attn_window_size": 32,
+    "codebook_size": 4096,
+    "codebook_dim": 8,
+    "vq_strides": [8, 4, 2, 1],
+    "noise": True,
+    "depthwise": True,
+}
+"""The config of the shipped codec: the grid of snac_32khz at about a twentieth of its weights."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that shapes a training beside the data.
+
+    Args:
+        minutes: length by the clock, summed over resumed parts; None counts steps instead.
+        steps: length in steps if `minutes` is None.
+        batch: crops a step.
+        crop: samples of a crop, a multiple of what SNAC encodes without padding.
+        peak: highest learning rate, reached `ramp` steps after each start; it falls along a cosine to `last` times itself.
+        ramp: steps of rising learning rate.
+        last: learning rate at the end as a part of the highest.
+        starts: fractions of the training at which codebooks start from data; none before the first, afresh at each later one,
+            because the encoder moves fast once codebooks are there.
+        settle: fraction from which the decoder alone is trained.
+        noise: noise on the code vectors during warm-up, as a part of their length.
+        drop: probability that an example is decoded from its first one, two, … levels only, so that coarse levels carry much.
+        start_crops: crops that codebooks start from.
+        visits: average visits that a code remembers (see `RunningCodebook`), at the beginning and at the end.
+        mel, convergence, waveform, commit, centre: weights of the losses.
+        quietest_db: crops are scaled by a random gain between this and 0 decibels.
+        clip: largest norm of the gradient.
+        compiled: fuse encoder and decoder with torch.compile (needs a C++ compiler; 1.7 times as fast on a CPU).
+        seed: of weights, crops and noise.
+    """
+
+    minutes: float | None = None
+    steps: int = 10_000
+    batch: int = 4
+    crop: int = 24_576
+    peak: float = 1e-3
+    ramp: int = 100
+    last: float = 0.02
+    starts: tuple[float, ...] = (0.08, 0.10, 0.13, 0.18)
+    settle: float = 0.88
+    noise: float = 0.3
+    drop: float = 0.1
+    start_crops: int = 800
+    visits: tuple[float, float] = (2.0, 8.0)
+    mel: float = 1.0
+    convergence: float = 0.5
+    waveform: float = 0.3
+    commit: float = 0.25
+    centre: float = 0.1
+    quietest_db: float = -9.0
+    clip: float = 5.0
+    compiled: bool = False
+    seed: int = 0
+
+    def learning_rate(self, since_start: int, progress: float) -> float:
+        """The learning rate so many steps after a start, `progress` of the way (0 .. 1) through the training."""
+        fall = self.last + (1 - self.last) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        return self.peak * fall * min(1.0, (since_start + 1) / self.ramp)
+
+
+class CodecTrainer:
+    """Trains one SNAC model; `rows()` runs it and yields a row of measurements every so often.
+
+    Args:
+        config: the contents of a SNAC config.json.
+        plan: how to train.
+        recordings: what to train on.
+    """
+
+    def __init__(self, config: dict[str, Any], plan: TrainingPlan, recordings: Recordings) -> None:
+        torch.manual_seed(plan.seed)
+        self.config, self.plan, self.recordings = config, plan, recordings
+        self.model = SNAC(**config)
+        self.loss = SpectralLoss(config["sampling_rate"])
+        self.rng = np.random.default_rng(plan.seed)
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        self.optimiser = torch.optim.AdamW(self._trained(), lr=plan.peak, betas=(0.8, 0.99), weight_decay=0.0)
+        self.codebooks = [RunningCodebook(q.codebook.weight.data, plan.visits[0]) for q in self.model.quantizer.quantizers]
+        self.step, self.seconds, self.starts, self.last_start = 0, 0.0, 0, 0
+        self._encode: Callable[[Tensor], Tensor] = lambda x: run_module(self.model.encoder, x)
+        self._decode: Callable[[Tensor], Tensor] = lambda z: run_module(self.model.decoder, z)
+        if plan.compiled:
+            self._encode, self._decode = torch.compile(self._encode), torch.compile(self._decode)
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        """All weights but the codebooks, which follow as running means."""
+        return [p for name, p in self.model.named_parameters() if "codebook" not in name]
+
+    @property
+    def progress(self) -> float:
+        """How far the training is, 0 .. 1."""
+        done = self.step / self.plan.steps if self.plan.minutes is None else self.seconds / 60 / self.plan.minutes
+        return min(1.0, done)
+
+    def rows(self, every: int = 50) -> Iterator[dict[str, float]]:
+        """Train to the end, yielding the mean of each measurement over the last `every` steps."""
+        window: list[dict[str, float]] = []
+        seen: list[set[int]] = [set() for _ in self.codebooks]
+        self.model.train()
+        while self.progress < 1:
+            begun = time.monotonic()
+            window.append(self._train_step(seen))
+            self.seconds += time.monotonic() - begun
+            self.step += 1
+            if self.step % every == 0 or self.progress >= 1:
+                row = {key: sum(r[key] for r in window) / len(window) for key in window[-1] if all(key in r for r in window)}
+                row |= {f"codes_{i}": float(len(codes)) for i, codes in enumerate(seen)}
+                yield {"step": float(self.step), "minutes": self.seconds / 60, "progress": self.progress} | row
+                window, seen = [], [set() for _ in self.codebooks]
+
+    def _train_step(self, seen: list[set[int]]) -> dict[str, float]:
+        plan, progress = self.plan, self.progress
+        begun = time.monotonic()
+        due = sum(progress >= start for start in plan.starts)
+        if self.step == 0 or due > self.starts:
+            self._start_codebooks(with_codes=due > 0)
+            self.starts, self.last_start = due, self.step
+        settling = progress >= plan.settle
+        audio = self._crops()
+        quantised = self._quantised(audio, settling)
+        made = self._decode(quantised.z_q)
+        terms = self.loss(audio, made)
+        commit = commitment(quantised)
+        total = plan.mel * terms.mel + plan.convergence * terms.convergence + plan.waveform * terms.waveform
+        if not settling:
+            total = total + plan.centre * centring(quantised) + (plan.commit * commit if self.starts else 0.0)
+        norm = self._update(total, plan.learning_rate(self.step - self.last_start, progress))
+        revived = 0 if settling or not self.starts else self._follow(quantised)
+        for codes, found in zip(quantised.codes, seen, strict=False):
+            found.update(codes.unique().tolist())
+        measured = {"mel": terms.mel, "convergence": terms.convergence, "waveform": terms.waveform, "commit": commit}
+        row = {key: float(value.detach()) for key, value in measured.items()}
+        return row | {"gradient": norm, "revived": float(revived), "step_seconds": time.monotonic() - begun}
+
+    def _quantised(self, audio: Tensor, settling: bool) -> Quantised:
+        """Encode and quantise as the present part of the plan has it."""
+        levels = len(self.codebooks)
+        dropped = torch.rand(len(audio), generator=self.generator) < self.plan.drop
+        first = torch.randint(1, levels + 1, (len(audio),), generator=self.generator)
+        kept = torch.where(dropped, first, torch.tensor(levels))
+        if settling:  # eager, because a compiled function would be compiled once more for running without gradients
+            with torch.no_grad():
+                return quantise(self.model, run_module(self.model.encoder, audio))
+        return quantise(self.model, self._encode(audio), None if self.starts else self.plan.noise, kept)
+
+    def _update(self, total: Tensor, rate: float) -> float:
+        """One optimiser step at a learning rate; returns the norm of the gradient."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._trained(), self.plan.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        else:
+            logger.warning("step %d skipped: the gradient is not finite", self.step)
+        return float(norm)
+
+    def _follow(self, quantised: Quantised) -> int:
+        """Move the codebooks to the vectors of this step; returns the dead codes revived."""
+        first, last = self.plan.visits
+        for book in self.codebooks:
+            book.visits = first + (last - first) * self.progress
+        return sum(
+            book.update(rearrange(vectors.detach(), "b d t -> (b t) d"), codes.flatten(), self.generator)
+            for book, vectors, codes in zip(self.codebooks, quantised.vectors, quantised.codes, strict=True)
+        )
+
+    @torch.no_grad()
+    def _start_codebooks(self, with_codes: bool) -> None:
+        """Whiten every level, coarsest first, on the residual that the levels before it leave.
+
+        Args:
+            with_codes: also begin its codebook by k-means, so that the next level sees the residual of real codes.
+        """
+        crops = self.plan.start_crops if with_codes else self.plan.start_crops // 8
+        rounds = (self._crops() for _ in range(max(1, crops // self.plan.batch)))
+        residual = torch.cat([run_module(self.model.encoder, crop) for crop in rounds])
+        for level, book in zip(self.model.quantizer.quantizers, self.codebooks, strict=True):
+            pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
+            vectors = whiten(level, rearrange(level.in_proj(pooled), "b d t -> (b t) d"))
+            if with_codes:
+                book.start(vectors, 8, self.generator)
+                codes = nearest_direction(vectors, book.weight)
+                vectors = book.weight[codes]
+                logger.info("codebook with stride %d starts with %d codes in use", level.stride, len(codes.unique()))
+            z_q = level.out_proj(rearrange(vectors, "(b t) d -> b d t", b=len(residual)))
+            residual = residual - z_q.repeat_interleave(level.stride, dim=-1)
+
+    def _crops(self) -> Tensor:
+        """The audio [B, 1, N] of one step."""
+        return self.recordings.crops(self.plan.batch, self.plan.crop, self.rng, self.plan.quietest_db)
+
+    def save(self, path: Path) -> None:
+        """Write what `resume` needs; the file is replaced only when the new one is complete."""
+        state = {
+            "config": self.config,
+            "plan": asdict(self.plan),
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "codebooks": [book.state() for book in self.codebooks],
+            "step": self.step,
+            "seconds": self.seconds,
+            "starts": self.starts,
+            "last_start": self.last_start,
+            "numpy": self.rng.bit_generator.state,
+            "torch": [self.generator.get_state(), torch.get_rng_state()],
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    @classmethod
+    def resume(cls, path: Path, recordings: Recordings, **changes: Any) -> CodecTrainer:
+        """Go on from a state file.
+
+        Args:
+            path: what `save` wrote.
+            recordings: the training data.
+            changes: fields of the plan to change, the length for one.
+
+        Raises:
+            CheckpointError: the file is missing or is not a state of this trainer.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            plan = replace(TrainingPlan(**state["plan"]), **changes)
+        except (OSError, RuntimeError, KeyError, TypeError) as error:
+            raise CheckpointError(str(path), error, "a state file of train_codec", "Start without --resume.") from error
+        trainer = cls(state["config"], plan, recordings)
+        trainer.model.load_state_dict(state["model"])
+        trainer.optimiser.load_state_dict(state["optimiser"])
+        for book, saved in zip(trainer.codebooks, state["codebooks"], strict=True):
+            book.restore(saved)
+        trainer.step, trainer.seconds = state["step"], state["seconds"]
+        trainer.starts, trainer.last_start = state["starts"], state["last_start"]
+        trainer.rng.bit_generator.state = state["numpy"]
+        trainer.generator.set_state(state["torch"][0])
+        torch.set_rng_state(state["torch"][1])
+        return trainer

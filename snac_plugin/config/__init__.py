@@ -1,0 +1,34 @@
+"""Checked, frozen configs: what a JSON file may say, and errors that name the path, what was found and what fits."""
+
+from snac_plugin.config.base import spread
+from snac_plugin.config.check import check_model_config
+from snac_plugin.config.codec_fit import check_against_codec, check_dataset_against_model
+from snac_plugin.config.dataset import check_dataset_config
+from snac_plugin.config.files import load_json
+from snac_plugin.config.model import ConditioningSection, ModelSection, PretransformConfig, PretransformSection, SnacModelConfig
+from snac_plugin.config.network import DiffusionSection, NetworkConfig, SamplingConfig, split_steps
+from snac_plugin.config.training import CurriculumPhase, DemoSection, OptimizerConfigs, TrainingSection
+from snac_plugin.config.visibility import Visibility
+
+__all__ = [
+    "ConditioningSection",
+    "CurriculumPhase",
+    "DemoSection",
+    "DiffusionSection",
+    "ModelSection",
+    "NetworkConfig",
+    "OptimizerConfigs",
+    "PretransformConfig",
+    "PretransformSection",
+    "SamplingConfig",
+    "SnacModelConfig",
+    "TrainingSection",
+    "Visibility",
+    "check_against_codec",
+    "check_dataset_against_model",
+    "check_dataset_config",
+    "check_model_config",
+    "load_json",
+    "split_steps",
+    "spread",
+]

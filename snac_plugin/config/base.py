@@ -1,0 +1,59 @@
+"""What every section of a JSON config shares, and values that are given once or per level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from snac_plugin.errors import ConfigError
+
+T = TypeVar("T")
+
+ONCE, BY_LEVEL = "<once>", "<by level>"  # brackets: a tag must never equal a key that a user writes
+
+
+class Section(BaseModel):
+    """One object of a JSON config: frozen, strict about types, and without room for keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _shape(value: Any) -> str:
+    return BY_LEVEL if isinstance(value, dict) else ONCE
+
+
+PerLevel = Annotated[Annotated[T, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LEVEL)], Discriminator(_shape)]
+"""A value for all levels, or an object with one value a level: `{"A": 8, "B": 10}`."""
+
+# JSON has no tuples, so strictness is lifted for the container and stays for what it holds.
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Numbers = Annotated[tuple[float, ...], Field(strict=False)]
+
+Positive = Annotated[float, Field(gt=0)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def spread(value: T | Mapping[str, T] | None, names: str, default: T, where: str = "value") -> tuple[T, ...]:
+    """One value a level, from a value given once, per level (`default` for levels left out) or not at all.
+
+    Args:
+        value: what the config holds.
+        names: the codec's level names, "ABCD".
+        default: for levels that the config leaves out.
+        where: JSON path, for the error.
+
+    Raises:
+        ConfigError: a name that is no level of the codec.
+    """
+    if value is None:
+        return (default,) * len(names)
+    if not isinstance(value, Mapping):
+        return (value,) * len(names)
+    unknown = [name for name in value if name not in tuple(names)]
+    if unknown:
+        raise ConfigError(f"{where}.{unknown[0]}", f"level {unknown[0]!r}", f"level names of the codec: {', '.join(names)}")
+    return tuple(value.get(name, default) for name in names)

@@ -1,0 +1,60 @@
+"""Reading a JSON config from disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.config.messages import did_you_mean, show
+from snac_plugin.errors import ConfigError
+
+
+def load_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        ConfigError: there is no such file, it is not UTF-8 or not JSON (with line and column), a key is given twice in one
+            object, or the top is not an object.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(str(path), "no such file", "a JSON file", _neighbour(path)) from None
+    except IsADirectoryError:
+        raise ConfigError(str(path), "a folder", "a JSON file") from None
+    except PermissionError:
+        raise ConfigError(str(path), "a file that may not be read", "a readable JSON file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"byte {error.start} that is not UTF-8", "a JSON file in UTF-8") from None
+    try:
+        config = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
+    except json.JSONDecodeError as error:
+        where = f"{path}, line {error.lineno}, column {error.colno}"
+        raise ConfigError(where, show(_line(text, error.lineno)), "valid JSON", f"{error.msg}.") from None
+    if not isinstance(config, dict):
+        raise ConfigError(str(path), show(config), "one JSON object { ... } at the top")
+    return config
+
+
+def _neighbour(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"The folder {folder} does not exist either."
+    return did_you_mean(path.name, [other.name for other in folder.glob("*.json")])
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.splitlines()
+    return lines[number - 1].strip() if number <= len(lines) else "the end of the file"
+
+
+def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """A JSON object, unless a key is in it twice: Python would silently keep the last."""
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ConfigError(str(path), f"the key {show(key)} twice in one object", "each key once")
+        result[key] = value
+    return result

@@ -1,0 +1,64 @@
+"""The model config of `diffusion_snac_dit`: stable-audio-tools' top-level keys, every section checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from snac_plugin.config.base import AtLeastOne, Names, Positive, Section
+from snac_plugin.config.network import DiffusionSection
+from snac_plugin.config.training import TrainingSection
+
+
+class PretransformConfig(Section):
+    """`model.pretransform.config`."""
+
+    codec: str = Field(min_length=1, description="hub id, folder with config.json and weights, or a shipped codec's name")
+    piece_seconds: Positive = Field(default=30.0, description="long audio is encoded in pieces of so many seconds")
+    model_half: bool = Field(default=False, description="run the codec in half precision")
+
+
+class PretransformSection(Section):
+    """`model.pretransform`."""
+
+    type: Literal["snac_hierarchical"] = Field(default="snac_hierarchical", description="the pretransform's type")
+    iterate_batch: bool = Field(default=False, description="encode and decode one sample at a time, to save memory")
+    config: PretransformConfig = Field(description="the codec")
+
+
+class ConditionerSection(Section):
+    """One conditioner; its `config` is checked by its own constructor."""
+
+    id: str = Field(description="key of the metadata it reads")
+    type: str = Field(description="the conditioner's type")
+    config: dict[str, Any] = Field(description="arguments of its constructor")
+
+
+class ConditioningSection(Section):
+    """`model.conditioning`, in stable-audio-tools' form."""
+
+    configs: tuple[ConditionerSection, ...] = Field(strict=False, description="the conditioners")
+    cond_dim: AtLeastOne = Field(description="channels of every conditioner that sets no output_dim")
+    default_keys: dict[str, str] = Field(default={}, description="metadata key to read in place of a missing one")
+    pre_encoded_keys: Names = Field(default=(), description="keys whose metadata holds finished conditioning tensors")
+
+
+class ModelSection(Section):
+    """`model`."""
+
+    pretransform: PretransformSection = Field(description="audio to latents and back")
+    conditioning: ConditioningSection | None = Field(default=None, description="the conditioners; null: none")
+    diffusion: DiffusionSection = Field(description="the network and its inputs")
+    io_channels: AtLeastOne = Field(description="channels of packed latents: the codec's codes per frame times 8")
+
+
+class SnacModelConfig(Section):
+    """A whole model config."""
+
+    model_type: Literal["diffusion_snac_dit"] = Field(description="the model's type")
+    sample_size: AtLeastOne = Field(description="audio samples of the training window: (context_chunks + 1) chunks")
+    sample_rate: AtLeastOne = Field(description="audio samples per second: the codec's")
+    audio_channels: Annotated[int, Field(ge=1)] = Field(default=1, description="1: SNAC is mono")
+    model: ModelSection = Field(description="what is built")
+    training: TrainingSection | None = Field(default=None, description="how it is trained; null: not at all")

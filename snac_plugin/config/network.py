@@ -1,0 +1,140 @@
+"""`model.diffusion`: the network and how it is sampled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from snac_plugin.config.base import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.visibility import Visibility
+
+FLOW_SAMPLERS = ("euler", "rk4", "dpmpp", "pingpong")
+V_SAMPLERS = (
+    "dpmpp-3m-sde",
+    "dpmpp-2m-sde",
+    "dpmpp-2m",
+    "v-ddim",
+    "v-ddim-cfgpp",
+    "k-heun",
+    "k-lms",
+    "k-dpmpp-2s-ancestral",
+    "k-dpm-2",
+    "k-dpm-fast",
+    "k-dpm-adaptive",
+)
+SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS}
+"""stable-audio-tools' samplers by diffusion objective, its default for the objective first."""
+
+
+class SamplingConfig(Section):
+    """How each level is solved, unless a call says otherwise."""
+
+    steps: PerLevel[AtLeastOne] = Field(default=48, description="denoising steps: in all, split by step_weights, or of each level")
+    step_weights: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
+        default=None, description="share of the steps that each level takes, coarsest first"
+    )
+    sampler: PerLevel[str] = Field(default="euler", description="stable-audio-tools' name of the sampler")
+    shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
+    cfg_scale: float = Field(default=1.0, ge=0, description="scale of classifier-free guidance; 1 is none")
+    cfg_rescale: Share = Field(default=0.0, description="share of the rescaling that keeps guidance from raising the variance")
+    cfg_interval: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
+        default=(0.0, 1.0), description="noise levels t between which guidance acts"
+    )
+
+    def weights(self, names: str) -> tuple[float, ...]:
+        """Share of the steps of each level, coarsest first; sums to 1. The default grows threefold from coarsest to finest."""
+        last = max(len(names) - 1, 1)
+        raw = self.step_weights or tuple(3.0 ** (level / last) for level in range(len(names)))
+        return tuple(weight / sum(raw) for weight in raw)
+
+    def steps_per_level(self, names: str, total: int | None = None) -> tuple[int, ...]:
+        """Denoising steps of each level, at least one, coarsest first.
+
+        Args:
+            names: the codec's level names, "ABCD".
+            total: steps in all, in place of the config's.
+        """
+        steps = self.steps if total is None else total
+        if not isinstance(steps, dict):
+            return split_steps(steps, self.weights(names))
+        return spread(steps, names, 1, "model.diffusion.config.sampling.steps")
+
+    def samplers(self, names: str) -> tuple[str, ...]:
+        """The sampler of each level, coarsest first; "euler" for levels left out."""
+        return spread(self.sampler, names, "euler", "model.diffusion.config.sampling.sampler")
+
+    def shifts(self, names: str) -> tuple[float, ...]:
+        """The shift of each level, coarsest first; 1 for levels left out."""
+        return spread(self.shift, names, 1.0, "model.diffusion.config.sampling.shift")
+
+
+def split_steps(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:
+    """Split steps by weights that sum to 1: at least one each, `total` in all when there are so many (largest remainders)."""
+    spare = max(total - len(weights), 0)
+    exact = [weight * spare for weight in weights]
+    steps = [int(share) for share in exact]
+    by_remainder = sorted(range(len(weights)), key=lambda level: steps[level] - exact[level])
+    for level in by_remainder[: spare - sum(steps)]:
+        steps[level] += 1
+    return tuple(1 + count for count in steps)
+
+
+class NetworkConfig(Section):
+    """The transformer over SNAC's levels."""
+
+    dim: AtLeastOne = Field(default=256, description="width of the trunk")
+    depth: AtLeastOne = Field(default=6, description="blocks")
+    num_heads: AtLeastOne = Field(default=4, description="attention heads; divides dim")
+    ff_mult: Positive = Field(default=4.0, description="width of the feed-forward layer over dim")
+    head: Literal["velocity", "logits"] = Field(default="velocity", description="what is predicted: a vector, or the code")
+    modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
+    modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")
+    long_skips: bool = Field(default=False, description="connect block i to block depth - 1 - i")
+    qk_norm: bool = Field(default=True, description="normalise queries and keys")
+    level_adapter_rank: Count = Field(default=0, description="rank of each level's own adapters; 0 shares every weight")
+    rotary_base: Positive = Field(default=10000.0, description="base of the rotary frequencies")
+    chunk_frames: AtLeastOne = Field(default=64, description="frames that are generated at once")
+    context_chunks: Count = Field(default=2, description="clean chunks that are seen before the chunk")
+    visibility: Visibility = Field(default=Visibility(), description="which levels a level sees")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in training")
+    gradient_checkpointing: bool = Field(default=False, description="recompute blocks in the backward pass to save memory")
+    cond_token_dim: Count = Field(default=0, description="channels of cross_attention_cond_ids")
+    global_cond_dim: Count = Field(default=0, description="channels of global_cond_ids, summed")
+    prepend_cond_dim: Count = Field(default=0, description="channels of prepend_cond_ids")
+    input_concat_dim: Count = Field(default=0, description="channels of input_concat_ids, summed")
+    sampling: SamplingConfig = Field(default=SamplingConfig(), description="how each level is solved")
+
+
+class ShiftOptions(Section):
+    """stable-audio-tools' shift of t by length."""
+
+    base_shift: float = 0.5
+    max_shift: float = 1.15
+    max_length: AtLeastOne = 4096
+    min_length: AtLeastOne = 256
+    use_sine: bool = False
+
+
+class DiffusionSection(Section):
+    """`model.diffusion`."""
+
+    type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
+    diffusion_objective: Literal["rectified_flow", "v"] = Field(default="rectified_flow", description="what is learnt")
+    cross_attention_cond_ids: Names = Field(default=(), description="conditioners read through cross-attention")
+    global_cond_ids: Names = Field(default=(), description="conditioners that join the modulation")
+    input_concat_ids: Names = Field(default=(), description="conditioners joined to the input's channels")
+    prepend_cond_ids: Names = Field(default=(), description="conditioners put before the tokens")
+    distribution_shift_options: ShiftOptions | None = Field(default=None, description="stable-audio-tools' shift of t by length")
+    config: NetworkConfig = Field(description="the network")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_sampler(cls, data: Any) -> Any:
+        """The default sampler follows the objective, so that a config with objective v need not name one."""
+        if not isinstance(data, dict) or data.get("diffusion_objective") != "v":
+            return data
+        network = data.get("config")
+        if isinstance(network, dict) and isinstance(sampling := network.get("sampling", {}), dict):
+            return data | {"config": network | {"sampling": {"sampler": V_SAMPLERS[0]} | sampling}}
+        return data

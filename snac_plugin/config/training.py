@@ -1,0 +1,126 @@
+"""`training`: stable-audio-tools' keys, and what a hierarchy of levels adds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from snac_plugin.config.base import BY_LEVEL, ONCE, AtLeastOne, Numbers, PerLevel, Positive, Section, Share, spread
+
+TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
+
+TIMESTEP_OPTIONS: dict[str, tuple[str, ...]] = {
+    "uniform": ("shift",),
+    "logit_normal": ("mean", "std", "shift"),
+    "trunc_logit_normal": ("left_trunc", "right_trunc", "shift"),
+    "log_snr": ("mean_logsnr", "std_logsnr", "shift"),
+}
+"""Keys of `timestep_sampler_options` by sampler."""
+
+
+def _options_shape(value: Any) -> str:
+    nested = isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values())
+    return BY_LEVEL if nested else ONCE
+
+
+TimestepOptions = Annotated[
+    Annotated[dict[str, float], Tag(ONCE)] | Annotated[dict[str, dict[str, float]], Tag(BY_LEVEL)],
+    Discriminator(_options_shape),
+]
+
+
+class OptimizerPart(Section):
+    """An optimizer or a scheduler: its class and the arguments of its constructor."""
+
+    type: str = Field(description="name of the class in torch.optim or torch.optim.lr_scheduler")
+    config: dict[str, Any] = Field(description="arguments of its constructor")
+
+
+class OptimizerEntry(Section):
+    optimizer: OptimizerPart = Field(description="the optimizer")
+    scheduler: OptimizerPart | None = Field(default=None, description="the learning-rate scheduler, stepped every training step")
+
+
+class OptimizerConfigs(Section):
+    """`training.optimizer_configs`, in stable-audio-tools' form."""
+
+    diffusion: OptimizerEntry = Field(description="optimizer and scheduler of the network")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plain dict that stable-audio-tools' training wrapper takes, without a scheduler where none was given."""
+        return self.model_dump(exclude_unset=True)
+
+
+class CurriculumPhase(Section):
+    """Part of a training run, told by its global step."""
+
+    name: str = Field(description="shown in the log")
+    steps: AtLeastOne | None = Field(default=None, description="training steps; null in the last phase: to the end")
+    context: dict[str, Share] = Field(description="probability of each number of context chunks, as {'0': 0.5, '1': 0.5}")
+    levels: str | None = Field(default=None, description='levels trained, as "BCD" or a list; null: all')
+    level_weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        default=None, description="loss weight of each level, in place of training.level_weights"
+    )
+    learning_rate_scale: Positive = Field(default=1.0, description="factor on the learning rate")
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _join(cls, levels: Any) -> Any:
+        is_list = isinstance(levels, list | tuple) and all(isinstance(name, str) for name in levels)
+        return "".join(levels) if is_list else levels
+
+    def context_probabilities(self, context_chunks: int) -> tuple[float, ...]:
+        """Probability of 0, 1, ... `context_chunks` chunks of context."""
+        return tuple(self.context.get(str(count), 0.0) for count in range(context_chunks + 1))
+
+
+class DemoSection(Section):
+    """`training.demo`, stable-audio-tools' keys."""
+
+    demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
+    demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
+    num_demos: AtLeastOne = Field(default=2, description="samples in a demo")
+    demo_cond: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="conditioning of each sample")
+    demo_cfg_scales: Numbers = Field(default=(1.0,), description="guidance scales to render")
+    demo_cond_from_batch: bool = Field(default=False, description="take the conditioning from the batch in training")
+
+
+class TrainingSection(Section):
+    """`training`."""
+
+    learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
+    optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; or give learning_rate")
+    use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
+    log_loss_info: bool = Field(default=False, description="gather more about the loss across devices")
+    pre_encoded: bool = Field(default=False, description="the dataset holds encoded latents, not audio")
+    cfg_dropout_prob: Share = Field(default=0.1, description="share of samples that train without conditioning")
+    mask_padding: bool = Field(default=True, description="leave padding out of the loss")
+    mask_padding_dropout: Share = Field(default=0.0, description="share of steps that train on padding all the same")
+    timestep_sampler: PerLevel[TimestepSampler] = Field(default="uniform", description="distribution of t")
+    timestep_sampler_options: TimestepOptions = Field(default={}, description="its parameters")
+    inpainting: None = Field(default=None, description="not available for this model type")
+    validation_timesteps: Annotated[tuple[Share, ...], Field(strict=False)] = Field(
+        default=(0.1, 0.3, 0.5, 0.7, 0.9), description="noise levels of the validation loss"
+    )
+    level_weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(default=None, description="loss weight of each level")
+    corruption: PerLevel[Share] = Field(default=0.0, description="share of codes replaced in context and finished levels")
+    curriculum: tuple[CurriculumPhase, ...] | None = Field(default=None, strict=False, description="phases by global step")
+    demo: DemoSection = Field(default=DemoSection(), description="samples made in training")
+
+    def timesteps(self, names: str) -> tuple[tuple[TimestepSampler, dict[str, float]], ...]:
+        """(sampler, its options) of each level, coarsest first; "uniform" for levels left out."""
+        default: TimestepSampler = "uniform"
+        samplers = spread(self.timestep_sampler, names, default, "training.timestep_sampler")
+        options: Any = self.timestep_sampler_options
+        by_level = _options_shape(options) == BY_LEVEL
+        per_level = spread(options if by_level else None, names, {} if by_level else options, "training.timestep_sampler_options")
+        return tuple(zip(samplers, per_level, strict=True))
+
+    def weights(self, names: str) -> tuple[float, ...]:
+        """Loss weight of each level, coarsest first; 1 for levels left out."""
+        return spread(self.level_weights, names, 1.0, "training.level_weights")
+
+    def corruptions(self, names: str) -> tuple[float, ...]:
+        """Share of replaced codes of each level, coarsest first; 0 for levels left out."""
+        return spread(self.corruption, names, 0.0, "training.corruption")

@@ -1,0 +1,1 @@
+"""Audio and codes on their way to training."""

@@ -1,0 +1,76 @@
+"""Training data as a pure function of the step: what a resumed run reads is what an uninterrupted one would have read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+
+
+class SeededDraws(Dataset):
+    """A dataset of endless draws: draw i is an item of epoch i // n, its random crop and flip seeded by i.
+
+    Args:
+        dataset: one with a length.
+        seed: of the order of items and of what is random in them.
+    """
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def __getitem__(self, draw: int) -> Any:
+        epoch, index = divmod(draw, len(self.dataset))
+        if epoch != self._epoch:
+            self._order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(self._seed(epoch, 0)))
+            self._epoch = epoch
+        seed = self._seed(draw, 1)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        return self.dataset[int(self._order[index])]
+
+    def _seed(self, number: int, purpose: int) -> int:
+        return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class EndlessDraws(Sampler):
+    """Indices of draws without end, from the batch that training stands at; each rank has its own.
+
+    Args:
+        batch_size: draws in a batch.
+        first_batch: asked when iteration begins: how many batches a rank has already trained on.
+        rank: asked then too: (rank, number of ranks).
+    """
+
+    def __init__(self, batch_size: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> None:
+        self.batch_size, self.first_batch, self.rank = batch_size, first_batch, rank
+
+    def __iter__(self) -> Iterator[int]:
+        batch, (rank, ranks) = self.first_batch(), self.rank()
+        while True:
+            start = (batch * ranks + rank) * self.batch_size
+            yield from range(start, start + self.batch_size)
+            batch += 1
+
+
+def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> Any:
+    """stable-audio-tools' data loader with draws that depend on seed and position alone.
+
+    A streamed dataset (WebDataset) has no positions and is handed back as it is: a resumed run reads other samples.
+    """
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return loader
+    return DataLoader(
+        SeededDraws(loader.dataset, seed),
+        batch_size=loader.batch_size,
+        sampler=EndlessDraws(loader.batch_size or 1, first_batch, rank),
+        num_workers=loader.num_workers,
+        persistent_workers=loader.num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        collate_fn=loader.collate_fn,
+    )

@@ -1,0 +1,43 @@
+"""Where to compute, and in which precision, when nobody says."""
+
+from __future__ import annotations
+
+import torch
+
+from snac_plugin.errors import InstallationError
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, or the best one here: CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        InstallationError: a device that this machine or this PyTorch does not have.
+    """
+    if name is None:
+        return torch.device(_available()[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InstallationError("device", repr(name), f"one of {', '.join(_available())}") from None
+    if device.type not in _available() or (device.index or 0) >= _count(device.type):
+        advice = "python -m snac_plugin doctor says what is installed."
+        raise InstallationError("device", repr(name), f"one of {', '.join(_available())}, which are available here", advice)
+    return device
+
+
+def pick_precision(device: torch.device) -> str:
+    """Lightning's name of the precision to train in."""
+    if device.type != "cuda":
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def _available() -> list[str]:
+    """Types of device, best first."""
+    cuda = ["cuda"] if torch.cuda.is_available() else []
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [*cuda, *mps, "cpu"]
+
+
+def _count(kind: str) -> int:
+    return torch.cuda.device_count() if kind == "cuda" else 1

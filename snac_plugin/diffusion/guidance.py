@@ -1,0 +1,40 @@
+"""Classifier-free guidance (Ho and Salimans 2022) with rescaling (Lin et al. 2024, section 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How far to go from what is predicted without conditioning to what is predicted with it, and beyond.
+
+    Args:
+        scale: 1 follows the conditioning as trained, above 1 more, 0 ignores it.
+        rescale: share, in [0, 1], of the result whose standard deviation is set back to that of the conditioned one.
+        interval: noise levels t between which guidance acts; outside it the conditioned prediction stands.
+    """
+
+    scale: float = 1.0
+    rescale: float = 0.0
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def acts(self) -> bool:
+        return self.scale != 1.0
+
+    def combine(self, conditioned: Tensor, unconditioned: Tensor, t: Tensor) -> Tensor:
+        """Velocities [B, N, C] of both branches at noise levels t [B] -> the guided velocity [B, N, C].
+
+        The standard deviation is taken over all of a sample's stage, not channel by channel: a code vector has only eight.
+        """
+        guided = unconditioned + self.scale * (conditioned - unconditioned)
+        if self.rescale:
+            ratio = conditioned.std(dim=(1, 2), keepdim=True) / guided.std(dim=(1, 2), keepdim=True).clamp(min=1e-8)
+            guided = self.rescale * ratio * guided + (1 - self.rescale) * guided
+        low, high = self.interval
+        inside = ((t >= low) & (t <= high))[:, None, None]
+        return torch.where(inside, guided, conditioned)

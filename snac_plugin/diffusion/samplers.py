@@ -1,0 +1,78 @@
+"""A stage solved by stable-audio-tools' own samplers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from stable_audio_tools.inference import sampling
+from torch import Tensor
+
+from snac_plugin.errors import ConfigError
+
+# (x [B, C, N], t [B]) -> velocity [B, C, N]
+Velocity = Callable[[Tensor, Tensor], Tensor]
+StepDone = Callable[[dict[str, Any]], None]
+
+FLOW = {
+    "euler": sampling.sample_discrete_euler,
+    "rk4": sampling.sample_rk4,
+    "dpmpp": sampling.sample_flow_dpmpp,
+    "pingpong": sampling.sample_flow_pingpong,
+}
+# From one end to the other of the log signal-to-noise ratio, as stable-audio-tools' sample_rf runs through it.
+LOG_SNR_FIRST, LOG_SNR_LAST = -6.0, 2.0
+
+
+def flow_times(steps: int, shift: float = 1.0) -> Tensor:
+    """The noise levels of sample_rf, [steps + 1] from 1 to 0; a shift above 1 moves them towards noise.
+
+    Shift: t' = s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23). The last step goes from about 0.12 to 0 at once: below
+    0.15 the nearest code is already certain.
+    """
+    t = torch.sigmoid(-torch.linspace(LOG_SNR_FIRST, LOG_SNR_LAST, steps + 1))
+    t[0], t[-1] = 1.0, 0.0
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def solve(
+    objective: str,
+    velocity: Velocity,
+    noise: Tensor,
+    *,
+    steps: int,
+    sampler: str,
+    shift: float = 1.0,
+    callback: StepDone | None = None,
+) -> Tensor:
+    """Denoise one stage: noise [B, C, N] -> data [B, C, N].
+
+    Args:
+        objective: "rectified_flow" or "v".
+        velocity: the denoiser.
+        noise: unit Gaussian noise.
+        steps: denoising steps.
+        sampler: stable-audio-tools' name of the sampler.
+        shift: above 1 spends more steps near noise; rectified flow only.
+        callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
+    """
+    with _without_inner_bars():
+        if objective == "rectified_flow":
+            if sampler not in FLOW:
+                raise ConfigError("sampler", sampler, f"one of {', '.join(FLOW)} for rectified_flow")
+            times = flow_times(steps, shift).to(noise)
+            return FLOW[sampler](velocity, noise, steps=steps, sigmas=times, callback=callback)
+        options = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
+        return sampling.sample_k(
+            velocity, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
+        )
+
+
+@contextlib.contextmanager
+def _without_inner_bars() -> Iterator[None]:
+    """stable-audio-tools' samplers each draw a bar that cannot be switched off; ours names the level."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield

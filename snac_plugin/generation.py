@@ -1,0 +1,218 @@
+"""Generation: chunk after chunk, level after level, each stage solved by stable-audio-tools' samplers.
+
+Letters: B batch, R rows, T frames, N tokens of a level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from snac_plugin.config import SamplingConfig
+from snac_plugin.diffusion.guidance import Guidance
+from snac_plugin.diffusion.samplers import solve
+from snac_plugin.errors import Mismatch
+from snac_plugin.levels import Levels
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.model.guided import GuidedChunk
+
+# Called after each denoising step with (chunk, level, step), all from 0.
+StepCallback = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the stages of a chunk are solved; one entry a level, coarsest first.
+
+    Args:
+        steps: denoising steps.
+        samplers: stable-audio-tools' names.
+        shifts: above 1 spends more steps near noise.
+        guidance: classifier-free guidance of all levels.
+    """
+
+    steps: tuple[int, ...]
+    samplers: tuple[str, ...]
+    shifts: tuple[float, ...]
+    guidance: Guidance
+
+    def as_dict(self, names: str) -> dict[str, Any]:
+        """For a file beside the audio."""
+        return {
+            "steps": dict(zip(names, self.steps, strict=True)),
+            "sampler": dict(zip(names, self.samplers, strict=True)),
+            "shift": dict(zip(names, self.shifts, strict=True)),
+            "cfg_scale": self.guidance.scale,
+            "cfg_rescale": self.guidance.rescale,
+            "cfg_interval": list(self.guidance.interval),
+        }
+
+
+def settings_from(
+    sampling: SamplingConfig,
+    names: str,
+    *,
+    steps: int | Sequence[int] | Mapping[str, int] | None = None,
+    sampler: str | None = None,
+    cfg_scale: float | None = None,
+    cfg_rescale: float | None = None,
+    cfg_interval: tuple[float, float] | None = None,
+) -> Settings:
+    """The config's sampling section with what a caller overrides.
+
+    Args:
+        sampling: the section.
+        names: the codec's level names.
+        steps: in all (split by the section's weights), one a level in order, or by level name.
+        sampler: for all levels.
+        cfg_scale, cfg_rescale, cfg_interval: see `Guidance`.
+    """
+    if steps is None or isinstance(steps, int):
+        per_level = sampling.steps_per_level(names, steps)
+    else:
+        listed = list(steps) if not isinstance(steps, Mapping) else [steps.get(name, 0) for name in names]
+        if len(listed) != len(names) or any(not isinstance(n, int) or n < 1 for n in listed):
+            raise Mismatch("steps", steps, f"one number, or at least 1 step for each of the levels {', '.join(names)}")
+        per_level = tuple(listed)
+    return Settings(
+        steps=per_level,
+        samplers=sampling.samplers(names) if sampler is None else (sampler,) * len(names),
+        shifts=sampling.shifts(names),
+        guidance=Guidance(
+            sampling.cfg_scale if cfg_scale is None else cfg_scale,
+            sampling.cfg_rescale if cfg_rescale is None else cfg_rescale,
+            tuple(sampling.cfg_interval) if cfg_interval is None else cfg_interval,
+        ),
+    )
+
+
+def stage_seed(seed: int, chunk: int, level: int) -> int:
+    """A seed of its own for each stage of each sample, so that neither batch size nor length changes what a seed gives."""
+    return int(np.random.SeedSequence([seed & 0xFFFFFFFF, seed >> 32, chunk, level]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def stage_noise(seeds: Sequence[int], chunk: int, level: int, shape: tuple[int, int], like: Tensor) -> Tensor:
+    """Unit Gaussian noise [B, *shape], each sample from its own seed, drawn on the CPU: the same on every device."""
+    generators = [torch.Generator().manual_seed(stage_seed(seed, chunk, level)) for seed in seeds]
+    return torch.stack([torch.randn(shape, generator=g) for g in generators]).to(like)
+
+
+def generate_chunks(
+    model: SnacDiffusionModel,
+    conditions: Conditions,
+    seeds: Sequence[int],
+    settings: Settings,
+    chunks: int,
+    *,
+    negative: Conditions | None = None,
+    context: Tensor | None = None,
+    context_mask: Tensor | None = None,
+    progress: bool = True,
+    callback: StepCallback | None = None,
+) -> Iterator[Tensor]:
+    """Generate chunk after chunk; each becomes context of the next.
+
+    Args:
+        model: the model, in evaluation mode.
+        conditions: conditioning inputs of B samples.
+        seeds: the seed of each sample.
+        settings: how stages are solved.
+        chunks: how many chunks.
+        negative: conditioning inputs that guidance leads away from.
+        context: packed codes of the audio before [B, R, T], whole chunks.
+        context_mask: [B, T] bool, False where a context frame is padding.
+        progress: show a bar that names chunk and level.
+        callback: told about each step.
+
+    Yields:
+        Packed codes of a chunk [B, R, chunk frames].
+    """
+    window = model.network.config.context_chunks * model.network.config.chunk_frames
+    total = sum(settings.steps) * chunks
+    with tqdm(total=total, unit="step", disable=not progress, dynamic_ncols=True) as bar:
+        for index in range(chunks):
+            past = None if context is None or not window else context[..., -window:]
+            mask = None if context_mask is None or past is None else context_mask[:, -past.shape[-1] :]
+            latents = None if past is None else model.packed_latents(past)
+            chunk = model.start_chunk(conditions, len(seeds), settings.guidance, negative, latents, mask)
+            codes = _one_chunk(model, chunk, seeds, settings, index, chunks, bar, callback)
+            yield codes
+            context = codes if past is None else torch.cat([past, codes], dim=-1)
+            if mask is not None:
+                context_mask = torch.cat([mask, mask.new_ones(mask.shape[0], codes.shape[-1])], dim=-1)
+
+
+def _one_chunk(
+    model: SnacDiffusionModel,
+    chunk: GuidedChunk,
+    seeds: Sequence[int],
+    settings: Settings,
+    index: int,
+    chunks: int,
+    bar: tqdm,
+    callback: StepCallback | None,
+) -> Tensor:
+    levels = model.levels
+    frames, like = model.network.config.chunk_frames, next(model.parameters())
+    finished = []
+    for level, name in enumerate(levels.names):
+        bar.set_description(f"chunk {index + 1}/{chunks} level {name}" if chunks > 1 else f"level {name}")
+        noise = stage_noise(seeds, index, level, (levels.codebook_dim, frames * levels.per_frame[level]), like)
+        solved = _solve_stage(model, chunk, level, noise, settings, seeds, index, bar, callback)
+        codes = model.nearest(level, solved.transpose(1, 2))
+        finished.append(codes)
+        if level + 1 < len(levels):
+            chunk.finish(level, model.latents_of(level, codes))
+    return levels.pack(finished)
+
+
+def _solve_stage(
+    model: SnacDiffusionModel,
+    chunk: GuidedChunk,
+    level: int,
+    noise: Tensor,
+    settings: Settings,
+    seeds: Sequence[int],
+    index: int,
+    bar: tqdm,
+    callback: StepCallback | None,
+) -> Tensor:
+    """One level of one chunk: noise [B, 8, N] -> latents [B, 8, N]."""
+    velocity = chunk.velocity(level)
+    steps = iter(range(settings.steps[level]))
+
+    def step_done(_: dict[str, Any]) -> None:
+        step = next(steps, None)
+        if step is not None:  # some samplers call more often than once a step
+            bar.update(1)
+            if callback is not None:
+                callback(index, level, step)
+
+    devices = [noise.device] if noise.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(stage_seed(seeds[0], index, level))  # samplers that renoise draw from the global generator
+        solved = solve(
+            model.objective.name,
+            lambda x, t: velocity(x.transpose(1, 2), t).transpose(1, 2),
+            noise,
+            steps=settings.steps[level],
+            sampler=settings.samplers[level],
+            shift=settings.shifts[level],
+            callback=step_done,
+        )
+    for _ in steps:
+        bar.update(1)
+    return solved
+
+
+def chunks_for(levels: Levels, chunk_frames: int, samples: int) -> int:
+    """Chunks that cover so many audio samples."""
+    return max(1, math.ceil(samples / (chunk_frames * levels.frame_samples)))

@@ -1,0 +1,134 @@
+"""What is broken in stable-audio-tools 0.0.19 itself with the tested set, mended when the plugin registers.
+
+Two sources call themselves 0.0.19: the package on the registry and the repository's head, which mended some of this.
+Every repair leaves a sound version's behaviour as it is, can be applied twice, and needs no other repair.
+
+| defect | package | head |
+|---|---|---|
+| a scheduler of type InverseLR passes `verbose`, which torch dropped in 2.7 | yes | no |
+| training on an audio folder or WebDataset wants each `padding_mask` wrapped in a list | all wrappers | ARC and inpainting demos |
+| a list given as a condition is cut to its first element | yes | no |
+| an exception in a demo ends the training run | yes | yes |
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+__all__ = ["REPAIRS"]
+
+_log = logging.getLogger(__name__)
+
+Method = Callable[..., Any]
+
+
+def _replace_method(owner: type, name: str, repair: Callable[[Method], Method]) -> None:
+    original = getattr(owner, name)
+    if not getattr(original, "repaired_by_snac_plugin", False):
+        repaired = functools.wraps(original)(repair(original))
+        repaired.repaired_by_snac_plugin = True  # type: ignore[attr-defined]
+        setattr(owner, name, repaired)
+
+
+def _drop_verbose(utils: ModuleType) -> None:
+    """Put a base class under InverseLR that takes `verbose` and does not pass it on."""
+    (base,) = utils.InverseLR.__bases__
+    if getattr(base, "repaired_by_snac_plugin", False):
+        return
+
+    class TakesVerbose(base):  # type: ignore[misc, valid-type]
+        repaired_by_snac_plugin = True
+
+        def __init__(self, optimizer: Any, last_epoch: int = -1, verbose: bool = False) -> None:
+            super().__init__(optimizer, last_epoch)
+
+    utils.InverseLR.__bases__ = (TakesVerbose,)
+
+
+def _wrap_mask(batch: tuple[Any, Sequence[Mapping[str, Any]]]) -> tuple[Any, list[dict[str, Any]]]:
+    """A batch whose metadata holds each padding mask as the training steps expect it, `[mask]`; copies, changes nothing."""
+    reals, metadata = batch
+    return reals, [
+        {**item, "padding_mask": [item["padding_mask"]]} if getattr(item.get("padding_mask"), "ndim", 0) == 1 else dict(item)
+        for item in metadata
+    ]
+
+
+def _wrap_masks_in_training(wrapper: type) -> None:
+    def repair(training_step: Method) -> Method:
+        return lambda self, batch, batch_idx: training_step(self, _wrap_mask(batch), batch_idx)
+
+    _replace_method(wrapper, "training_step", repair)
+
+
+def _wrap_masks_in_demo(callback: type) -> None:
+    def repair(initialise: Method) -> Method:
+        def wrap(self: Any, *args: Any, **kwargs: Any) -> None:
+            initialise(self, *args, **kwargs)
+            self.demo_dl = map(_wrap_mask, self.demo_dl)
+
+        return wrap
+
+    _replace_method(callback, "__init__", repair)
+
+
+def _keep_lists(conditioners: ModuleType) -> None:
+    """Wrap list-valued conditions once more: the one element that is then taken is the list itself."""
+
+    def repair(forward: Method) -> Method:
+        def keep(self: Any, batch_metadata: Sequence[Mapping[str, Any]], device: Any) -> Any:
+            keys = {*self.conditioners, *self.default_keys.values()}
+            batch = [
+                {
+                    key: [value] if key in keys and isinstance(value, list) and len(value) != 1 else value
+                    for key, value in item.items()
+                }
+                for item in batch_metadata
+            ]
+            return forward(self, batch, device)
+
+        return keep
+
+    _replace_method(conditioners.MultiConditioner, "forward", repair)
+
+
+def _outlive_failed_demos(callback: type) -> None:
+    def repair(make_demo: Method) -> Method:
+        def attempt(self: Any, trainer: Any, module: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                make_demo(self, trainer, module, *args, **kwargs)
+            except Exception:
+                _log.exception("The demo at step %d failed; training goes on", trainer.global_step)
+                module.train()
+
+        return attempt
+
+    _replace_method(callback, "on_train_batch_end", repair)
+
+
+def _repair_diffusion(diffusion: ModuleType) -> None:
+    _wrap_masks_in_training(diffusion.DiffusionCondTrainingWrapper)
+    _wrap_masks_in_demo(diffusion.DiffusionCondInpaintDemoCallback)
+    _outlive_failed_demos(diffusion.DiffusionCondDemoCallback)
+    _outlive_failed_demos(diffusion.DiffusionCondInpaintDemoCallback)
+
+
+def _repair_arc(arc: ModuleType) -> None:
+    _wrap_masks_in_training(arc.ARCTrainingWrapper)
+
+
+def _repair_autoencoders(autoencoders: ModuleType) -> None:
+    _outlive_failed_demos(autoencoders.AutoencoderDemoCallback)
+
+
+REPAIRS: tuple[tuple[str, Callable[[ModuleType], None]], ...] = (
+    ("stable_audio_tools.training.utils", _drop_verbose),
+    ("stable_audio_tools.models.conditioners", _keep_lists),
+    ("stable_audio_tools.training.diffusion", _repair_diffusion),
+    ("stable_audio_tools.training.arc", _repair_arc),
+    ("stable_audio_tools.training.autoencoders", _repair_autoencoders),
+)

@@ -1,0 +1,98 @@
+"""What a run does besides training: its bar, saving its last step, stopping cleanly."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+
+class StepsBar(TQDMProgressBar):
+    """One bar over all steps of the run, with the loss of each level."""
+
+    def init_train_tqdm(self) -> tqdm:
+        bar = super().init_train_tqdm()
+        bar.set_description("Training")
+        return bar
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.train_progress_bar.reset(total=trainer.max_steps if trainer.max_steps > 0 else None)
+        self.train_progress_bar.initial = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        bar = self.train_progress_bar
+        bar.n = trainer.global_step
+        if trainer.global_step % max(self.refresh_rate, 1) == 0 or trainer.global_step == trainer.max_steps:
+            bar.set_postfix(self.get_metrics(trainer, pl_module))
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return {name.removeprefix("train/"): f"{v:.3f}" if isinstance(v, float) else v for name, v in metrics.items()}
+
+
+class StopOnSignal(pl.Callback):
+    """Ctrl-C or a SIGTERM ends training after the step in progress, so that what is saved is whole; a second one aborts."""
+
+    def __init__(self) -> None:
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        def stop(number: int, _: Any) -> None:
+            log.warning("%s: stopping after this step; once more aborts at once", signal.Signals(number).name)
+            trainer.should_stop = True
+            trainer.limit_val_batches = 0
+            self._restore()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, stop)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+class Checkpoints(ModelCheckpoint):
+    """A checkpoint every so many steps and always one of the last step.
+
+    Args:
+        folder: where they go.
+        every: steps between checkpoints.
+        keep: how many to keep; -1 keeps all.
+    """
+
+    def __init__(self, folder: Path, every: int, keep: int) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="{step:08d}",
+            monitor="step",
+            mode="max",
+            every_n_train_steps=every,
+            save_top_k=keep,
+            save_on_train_epoch_end=False,
+        )
+        self.newest: Path | None = None
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._last_global_step_saved != trainer.global_step:
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+        self.newest = newest_checkpoint(Path(str(self.dirpath)))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of the highest step in a folder, or None."""
+    return max(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.removeprefix("step=").split("-")[0]), default=None)

@@ -1,0 +1,94 @@
+"""What a training step trains on: a pure function of the global step, so that resuming cannot change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from snac_plugin.config import CurriculumPhase, TrainingSection
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Part of a training run.
+
+    Args:
+        name: shown in the log.
+        first_step: the global step it begins at.
+        context: probability of seeing 0, 1, ... chunks of context.
+        level_weights: loss weight of each level, coarsest first; 0 for levels not trained.
+        learning_rate_scale: factor on the scheduled learning rate.
+    """
+
+    name: str
+    first_step: int
+    context: tuple[float, ...]
+    level_weights: tuple[float, ...]
+    learning_rate_scale: float = 1.0
+
+    def draw_context(self, generator: torch.Generator) -> int:
+        """Number of context chunks of one training step."""
+        return int(torch.multinomial(torch.tensor(self.context, dtype=torch.float64), 1, generator=generator))
+
+    def describe(self, names: str) -> str:
+        """One line for the log: "two chunks: context 0: 10 %, 2: 90 %; levels A B C D"."""
+        context = ", ".join(f"{count}: {share:.0%}" for count, share in enumerate(self.context) if share)
+        levels = " ".join(name if w == 1 else f"{name} x {w:g}" for name, w in zip(names, self.level_weights, strict=True) if w)
+        scale = "" if self.learning_rate_scale == 1 else f"; learning rate x {self.learning_rate_scale:g}"
+        return f"{self.name}: chunks of context {context}; levels {levels}{scale}"
+
+
+class Curriculum:
+    """The phases of a training run in order.
+
+    Args:
+        phases: at least one; the last is open ended.
+    """
+
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        assert phases
+        self.phases = tuple(phases)
+
+    def at(self, step: int) -> Phase:
+        """The phase of a global step."""
+        return self.phases[self.index(step)]
+
+    def index(self, step: int) -> int:
+        """Which phase a global step belongs to, from 0."""
+        return sum(phase.first_step <= step for phase in self.phases) - 1
+
+
+def curriculum_from_config(training: TrainingSection, names: str, context_chunks: int) -> Curriculum:
+    """The curriculum of a config; without one, a single phase with full context, left out as often as other conditioning.
+
+    Args:
+        training: the training section.
+        names: the codec's level names.
+        context_chunks: chunks of context in the training window.
+    """
+    weights = training.weights(names)
+    if training.curriculum is None:
+        none = training.cfg_dropout_prob if context_chunks else 1.0
+        context = (none, *[0.0] * (context_chunks - 1), *([1 - none] if context_chunks else []))
+        return Curriculum([Phase("all levels", 0, context, weights)])
+    phases, first = [], 0
+    for phase in training.curriculum:
+        phases.append(_phase(phase, first, names, context_chunks, weights))
+        first += phase.steps or 0
+    return Curriculum(phases)
+
+
+def _phase(config: CurriculumPhase, first: int, names: str, context_chunks: int, weights: Sequence[float]) -> Phase:
+    own = config.level_weights
+    trained = names if config.levels is None else config.levels
+    return Phase(
+        name=config.name,
+        first_step=first,
+        context=config.context_probabilities(context_chunks),
+        level_weights=tuple(
+            (weights[i] if own is None else own.get(name, 1.0)) if name in trained else 0.0 for i, name in enumerate(names)
+        ),
+        learning_rate_scale=config.learning_rate_scale,
+    )

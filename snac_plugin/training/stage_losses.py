@@ -1,0 +1,138 @@
+"""The losses of all stages of a training window.
+
+Letters: B batch, R rows, T frames, C chunks, L levels, N codes of a level, K codes of a codebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from snac_plugin.diffusion.noise_levels import noise_levels_at, stratified
+from snac_plugin.diffusion.objectives import add_noise
+from snac_plugin.levels import Levels
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.model.training_pass import all_stages
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All that is random in a training step.
+
+    Args:
+        t: noise level of each chunk and level [B, C, L].
+        noise: packed noise [B, R * 8, T].
+        clean_codes: packed codes of the clean tokens [B, R, T], some replaced.
+        context_chunks: how many earlier chunks are visible.
+    """
+
+    t: Tensor
+    noise: Tensor
+    clean_codes: Tensor
+    context_chunks: int
+
+
+def draw_step(
+    codes: Tensor,
+    levels: Levels,
+    chunks: int,
+    context_chunks: int,
+    timesteps: Sequence[tuple[str, dict[str, float]]],
+    corruption: Sequence[float],
+    generator: torch.Generator,
+) -> Draw:
+    """Draw a training step on the CPU, so that it depends on the generator's seed and on nothing else.
+
+    Args:
+        codes: packed codes [B, R, T].
+        levels: the codec's geometry.
+        chunks: chunks in the window.
+        context_chunks: how many earlier chunks are visible.
+        timesteps: (distribution of t, its options) of each level.
+        corruption: share of codes of each level that are replaced by random ones in clean tokens.
+        generator: on the CPU.
+    """
+    batch, _, frames = codes.shape
+    drawn = [noise_levels_at(stratified(batch * chunks, generator), *which).view(batch, chunks) for which in timesteps]
+    noise = torch.randn(batch, levels.channels, frames, generator=generator)
+    clean = codes
+    if any(corruption):
+        share = torch.tensor([corruption[level] for level in levels.level_of_rows()])[:, None]
+        hit = torch.rand(codes.shape, generator=generator) < share
+        other = torch.randint(levels.codebook_size, codes.shape, generator=generator)
+        clean = torch.where(hit.to(codes.device), other.to(codes), codes)
+    return Draw(torch.stack(drawn, dim=-1).to(codes.device), noise.to(codes.device), clean, context_chunks)
+
+
+def stage_losses(
+    model: SnacDiffusionModel, codes: Tensor, draw: Draw, conditions: Conditions, frame_mask: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Mean loss of each level, and the network's outputs.
+
+    Args:
+        model: the model.
+        codes: packed codes of the window [B, R, T].
+        draw: what is random.
+        conditions: conditioning inputs.
+        frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
+
+    Returns:
+        [L], and a tensor a level [B * C or B, N, 8 or K].
+    """
+    if draw.context_chunks == 0:
+        codes, draw, conditions, frame_mask = _chunks_as_samples(model, codes, draw, conditions, frame_mask)
+    levels = model.levels
+    data, clean = model.packed_latents(codes), model.packed_latents(draw.clean_codes)
+    t = _per_entry(draw.t, levels, codes.shape[-1], model.network.config.chunk_frames).to(data)
+    noise = draw.noise.to(data)
+    noised = add_noise(model.objective, data, noise, t)
+    outputs = all_stages(
+        model.network, clean, noised, draw.t.to(data), conditions, frame_mask=frame_mask, context_chunks=draw.context_chunks
+    )
+    if model.network.config.head == "logits":
+        targets = levels.unpack(codes)
+        losses = [cross_entropy(o.transpose(1, 2).float(), c, reduction="none") for o, c in zip(outputs, targets, strict=True)]
+    else:
+        velocities = levels.unpack_latents(model.objective.target(data, noise, t))
+        losses = [(o.float() - v.float()).square().mean(dim=-1) for o, v in zip(outputs, velocities, strict=True)]
+    return torch.stack([_masked_mean(loss, frame_mask, k) for loss, k in zip(losses, levels.per_frame, strict=True)]), outputs
+
+
+def _masked_mean(loss: Tensor, frame_mask: Tensor | None, per_frame: int) -> Tensor:
+    """Mean of [B, N] over codes that are not padding."""
+    if frame_mask is None:
+        return loss.mean()
+    mask = frame_mask.repeat_interleave(per_frame, dim=1).to(loss)
+    return (loss * mask).sum() / mask.sum().clamp(min=1)
+
+
+def _per_entry(t: Tensor, levels: Levels, frames: int, chunk: int) -> Tensor:
+    """Noise levels [B, C, L] spread over the entries of packed latents [B, R * 8, T]."""
+    rows = t[:, :, list(levels.level_of_rows())]
+    return repeat(rows, "b c r -> b (r d) (c f)", d=levels.codebook_dim, f=chunk)[..., :frames]
+
+
+def _chunks_as_samples(
+    model: SnacDiffusionModel, codes: Tensor, draw: Draw, conditions: Conditions, frame_mask: Tensor | None
+) -> tuple[Tensor, Draw, Conditions, Tensor | None]:
+    """Without context the chunks of a window are independent: let each be a sample of its own."""
+    size = model.network.config.chunk_frames
+    chunks = codes.shape[-1] // size
+    if chunks <= 1 or codes.shape[-1] % size:
+        return codes, draw, conditions, frame_mask
+
+    def fold(x: Tensor) -> Tensor:
+        return rearrange(x, "b r (c t) -> (b c) r t", c=chunks)
+
+    folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0)
+    concat = conditions.concat
+    others = Conditions(**{**vars(conditions), "concat": None}).map(lambda x: x.repeat_interleave(chunks, dim=0))
+    conditions = Conditions(**{**vars(others), "concat": None if concat is None else fold(concat)})
+    mask = None if frame_mask is None else rearrange(frame_mask, "b (c t) -> (b c) t", c=chunks)
+    return fold(codes), folded, conditions, mask

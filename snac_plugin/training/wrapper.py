@@ -1,0 +1,196 @@
+"""stable-audio-tools' training wrapper, with one forward for all stages.
+
+The optimiser, the EMA and the export are stable-audio-tools'. Letters: B batch, R rows, T frames, L levels.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from snac_plugin.checkpoints import note_codec, strip_codec, with_codec
+from snac_plugin.config import TrainingSection
+from snac_plugin.generation import stage_seed
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.training_pass import chunk_frames
+from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.training.curriculum import Phase, curriculum_from_config
+from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
+
+log = logging.getLogger(__name__)
+VALIDATION_SEED = 1
+
+
+class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
+    """Trains every stage of every chunk of a window in one forward.
+
+    Args:
+        model: the model.
+        training: the training section of its config.
+        model_config: its whole config as it was read, for checkpoints.
+        seed: what noise, noise levels and context lengths are drawn from, together with the global step.
+    """
+
+    def __init__(self, model: SnacDiffusion, training: TrainingSection, model_config: dict[str, Any], seed: int = 0) -> None:
+        optimizer_configs = training.optimizer_configs
+        super().__init__(
+            model,
+            lr=training.learning_rate,
+            mask_padding=training.mask_padding,
+            mask_padding_dropout=training.mask_padding_dropout,
+            use_ema=training.use_ema,
+            optimizer_configs=None if optimizer_configs is None else optimizer_configs.as_dict(),
+            pre_encoded=training.pre_encoded,
+            cfg_dropout_prob=training.cfg_dropout_prob,
+            validation_timesteps=list(training.validation_timesteps),
+        )
+        levels, network = model.levels, model.config.model.diffusion.config
+        self.levels, self.model_config, self.seed = levels, model_config, seed
+        window = model.sample_size // levels.frame_samples
+        self.chunks = len(chunk_frames(window, network.chunk_frames))
+        context = min(network.context_chunks, self.chunks - 1)
+        self.curriculum = curriculum_from_config(training, levels.names, context)
+        self.full_context = context
+        self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
+        self.validation_losses: dict[float, list[Tensor]] = {}
+        self._phase: Phase | None = None
+
+    def training_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> Tensor:
+        """Loss of one batch, the mean over trained levels by weight."""
+        phase = self._enter_phase()
+        generator = self._generator(batch_idx)
+        codes, frame_mask, conditions = self._prepare(batch, generator)
+        context = phase.draw_context(generator)
+        draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
+        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask)
+        weights = per_level.new_tensor(phase.level_weights)
+        loss = (per_level * weights).sum() / weights.sum()
+        self._log_step(loss, per_level.detach(), context, len(batch[1]))
+        return loss
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """A step at the phase's share of the scheduled learning rate; schedulers never see the share."""
+        scale = self.curriculum.at(self.global_step).learning_rate_scale
+        scheduled = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] *= scale
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
+        """Loss and nearest-code accuracy of each level at fixed noise levels, with all the context the window holds."""
+        generator = torch.Generator().manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
+        codes, frame_mask, conditions = self._prepare(batch, generator, dropout=False)
+        for t in self.validation_timesteps:
+            draw = draw_step(codes, self.levels, self._chunks_in(codes), self.full_context, self.timesteps, [0.0], generator)
+            fixed = Draw(torch.full_like(draw.t, t), draw.noise, codes, draw.context_chunks)
+            per_level, _ = stage_losses(self.diffusion.model, codes, fixed, conditions, frame_mask)
+            self.validation_losses.setdefault(t, []).append(per_level)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation losses: by level and noise level, by noise level, and their mean."""
+        if not self.validation_losses:
+            return
+        means = {t: torch.stack(losses).mean(dim=0) for t, losses in self.validation_losses.items()}
+        self.validation_losses = {}
+        values = {
+            f"val/loss_{t:.1f}_{n}": loss for t, mean in means.items() for n, loss in zip(self.levels.names, mean, strict=True)
+        }
+        values |= {f"val/loss_{t:.1f}": mean.mean() for t, mean in means.items()}
+        every = torch.stack(list(means.values()))
+        values |= {f"val/loss_{name}": loss for name, loss in zip(self.levels.names, every.mean(dim=0), strict=True)}
+        self.log_dict(values | {"val/avg_loss": every.mean()}, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen codec out, note which one it was, and put the config in."""
+        checkpoint["model_config"] = self.model_config
+        strip_codec(checkpoint, "diffusion.")
+        note_codec(checkpoint, self.diffusion)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the codec of this model in; an error if the checkpoint was made with another."""
+        with_codec(checkpoint, self.diffusion, "diffusion.")
+
+    def _prepare(
+        self, batch: tuple[Tensor, list[dict[str, Any]]], generator: torch.Generator, dropout: bool = True
+    ) -> tuple[Tensor, Tensor | None, Conditions]:
+        """Codes [B, R, T], frame mask [B, T] and conditioning inputs of a batch of audio, latents or codes."""
+        reals, metadata = batch
+        if reals.ndim == 4 and reals.shape[0] == 1:
+            reals = reals[0]
+        codes = self._codes(reals)
+        frame_mask = None
+        drawn = torch.rand(reals.shape[0] + 1, generator=generator)
+        if self.mask_padding and not (dropout and float(drawn[-1]) < self.mask_padding_dropout):
+            frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
+        conditions = self.diffusion.conditions(metadata, self.device)
+        if dropout and self.cfg_dropout_prob:
+            conditions = conditions.dropped((drawn[:-1] >= self.cfg_dropout_prob).to(self.device))
+        return codes, frame_mask, conditions
+
+    @torch.no_grad()
+    def _codes(self, reals: Tensor) -> Tensor:
+        pretransform = self.diffusion.pretransform
+        if not self.pre_encoded:
+            return pretransform.tokenize(reals.float())
+        if reals.shape[1] == self.levels.rows:
+            return reals.long()
+        return pretransform.latents_to_codes(reals.float())
+
+    def _chunks_in(self, codes: Tensor) -> int:
+        return len(chunk_frames(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
+
+    def _generator(self, batch_idx: int) -> torch.Generator:
+        """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
+        part = batch_idx % max(self.trainer.accumulate_grad_batches, 1)
+        seed = stage_seed(stage_seed(self.seed, self.global_step, part), self.global_rank, 0)
+        random.seed(seed)  # conditioners of stable-audio-tools draw from here
+        return torch.Generator().manual_seed(seed)
+
+    def _enter_phase(self) -> Phase:
+        phase = self.curriculum.at(self.global_step)
+        if phase is not self._phase:
+            log.info("step %d: phase %s", self.global_step, phase.describe(self.levels.names))
+            self._phase = phase
+        return phase
+
+    def _log_step(self, loss: Tensor, per_level: Tensor, context: int, batch_size: int) -> None:
+        shown = {"train/loss": loss.detach()} | dict(zip(self.levels.names, per_level, strict=True))
+        self.log_dict(shown, prog_bar=True, on_step=True, batch_size=batch_size)
+        quiet: Mapping[str, Tensor | float] = {
+            f"train/loss_{name}": value for name, value in zip(self.levels.names, per_level, strict=True)
+        }
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"] * self.curriculum.at(self.global_step).learning_rate_scale
+        extra = {
+            "train/lr": rate,
+            "train/context_chunks": float(context),
+            "train/phase": float(self.curriculum.index(self.global_step)),
+        }
+        self.log_dict({**quiet, **extra}, on_step=True, batch_size=batch_size)
+
+
+def padding_mask(metadata: list[dict[str, Any]], frames: int, device: torch.device) -> Tensor | None:
+    """stable-audio-tools' padding masks as whole frames [B, T], False where a frame is padding; None when there is none.
+
+    A frame with any sound in it counts as sound.
+    """
+    masks = [entry.get("padding_mask") for entry in metadata]
+    if any(mask is None for mask in masks):
+        return None
+    stacked = torch.stack([torch.as_tensor(m[0] if isinstance(m, list | tuple) else m) for m in masks]).float()
+    if stacked.bool().all():
+        return None
+    if stacked.shape[-1] != frames:
+        size = -(-stacked.shape[-1] // frames) * frames
+        padded = torch.nn.functional.pad(stacked, (0, size - stacked.shape[-1]))
+        stacked = interpolate(padded[:, None], size=frames, mode="area")[:, 0]
+    return (stacked > 0).to(device)
