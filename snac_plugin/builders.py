@@ -15,6 +15,7 @@ def model(config: Mapping[str, Any]) -> Any:
     """A `diffusion_snac_dit` model from a whole model config, which is checked first."""
     from stable_audio_tools.models.conditioners import MultiConditioner, create_multi_conditioner_from_conditioning_config
 
+    from snac_plugin.conditioning.context import Conditioners
     from snac_plugin.config import check_against_codec, check_model_config
     from snac_plugin.model.diffusion_model import SnacDiffusionModel
     from snac_plugin.model.network import SnacDiT
@@ -26,13 +27,35 @@ def model(config: Mapping[str, Any]) -> Any:
     diffusion, conditioning = checked.model.diffusion, config["model"].get("conditioning")
     conditioner = MultiConditioner({})
     if conditioning is not None:
-        conditioner = create_multi_conditioner_from_conditioning_config(conditioning, pretransform=codec)
+        configs = [_with_geometry(info, diffusion.config) for info in conditioning["configs"]]
+        conditioner = create_multi_conditioner_from_conditioning_config({**conditioning, "configs": configs}, pretransform=codec)
     codebooks = [codec.level_codebook(level) for level in range(len(codec.levels))]
     network = SnacDiT(diffusion.config, codec.levels)
     weights = diffusion.config.sampling.weights(codec.levels.names)
-    return SnacDiffusion(
-        checked, SnacDiffusionModel(network, diffusion.diffusion_objective, codebooks, weights), conditioner, codec
-    )
+    core = SnacDiffusionModel(network, diffusion.diffusion_objective, codebooks, weights)
+    return SnacDiffusion(checked, core, Conditioners.of(conditioner), codec)
+
+
+def _with_geometry(info: Mapping[str, Any], network: Any) -> dict[str, Any]:
+    """A conditioner's config; that of `snac_context` takes the length of its chunks from the network it is for."""
+    if info["type"] != "snac_context":
+        return dict(info)
+    return {**info, "config": {"chunks": network.context_chunks, **info.get("config", {}), "chunk_frames": network.chunk_frames}}
+
+
+def context_conditioner(config: Mapping[str, Any], pretransform: Any) -> Any:
+    """A `snac_context` conditioner over the model's own codec."""
+    from snac_plugin.conditioning.context import SnacContextConditioner
+
+    options = {key: value for key, value in config.items() if key != "output_dim"}
+    if pretransform is None or options.keys() != {"chunks", "chunk_frames"}:
+        found = (
+            f"a snac_context with the keys {', '.join(sorted(options))}"
+            if pretransform is not None
+            else "no codec for snac_context"
+        )
+        raise ConfigError("model.conditioning.configs", found, "it in a diffusion_snac_dit model, with no key but chunks")
+    return SnacContextConditioner(pretransform, **options)
 
 
 def pretransform(config: Mapping[str, Any], sample_rate: int) -> Any:

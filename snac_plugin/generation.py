@@ -96,7 +96,7 @@ def settings_from(
 
 def stage_seed(seed: int, chunk: int, level: int) -> int:
     """A seed of its own for each stage of each sample, so that neither batch size nor length changes what a seed gives."""
-    return int(np.random.SeedSequence([seed & 0xFFFFFFFF, seed >> 32, chunk, level]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed, chunk, level]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def stage_noise(seeds: Sequence[int], chunk: int, level: int, shape: tuple[int, int], like: Tensor) -> Tensor:

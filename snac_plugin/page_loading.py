@@ -33,13 +33,15 @@ def _wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functi
         config = json.loads(Path(path).read_text()) if path is not None else _hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
+        from snac_plugin.device import pick_device
+
         load = sys.modules[original.__module__].load_model
         model, config = load(
             config,
             given.get("ckpt_path"),
             pretrained_name=name,
             pretransform_ckpt_path=given.get("pretransform_ckpt_path"),
-            device=_device(),
+            device=pick_device(),
             model_half=given.get("model_half", False),
         )
         return pages[config["model_type"]](config, model, gradio_title=given.get("gradio_title"))
@@ -72,18 +74,13 @@ def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Funct
         from stable_audio_tools.models.factory import create_model_from_config
 
         from snac_plugin.checkpoints import load_weights
+        from snac_plugin.device import pick_device
 
         model = create_model_from_config(config)
         load_weights(model, path if path is not None else _hub_weights(name))
-        return model.to(given.get("device", _device())).eval().requires_grad_(False), config
+        return model.to(given.get("device", pick_device())).eval().requires_grad_(False), config
 
     return load_model
-
-
-def _device() -> Any:
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _hub_config(name: str | None) -> dict[str, Any]:

@@ -5,9 +5,7 @@ Letters: N audio samples, F mel bands, W columns, R rows, T frames, H height.
 
 from __future__ import annotations
 
-import io
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
+from snac_plugin.atomic import write_whole
 from snac_plugin.levels import Levels
 
 __all__ = ["mel_spectrogram", "sample_picture", "save_picture", "to_image"]
@@ -79,14 +78,9 @@ def save_picture(
     title: str = "",
 ) -> Path:
     """Draw a sample (see `sample_picture`) into a PNG file, which appears whole or not at all."""
-    path = Path(path)
-    content = io.BytesIO()
+    figure = sample_picture(audio, sample_rate, codes, levels, title)
     # Without a note of the software that drew it: the same sample gives the same file.
-    sample_picture(audio, sample_rate, codes, levels, title).savefig(content, format="png", metadata={"Software": None})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content.getvalue())
-    part.replace(path)
-    return path
+    return write_whole(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
 
 
 def to_image(figure: Figure) -> np.ndarray:
@@ -122,7 +116,7 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
     top, spectrogram, space, strip, gap, bottom = 0.42, 3.2, 0.14, 0.42, 0.06, 0.55
     height = top + spectrogram + bottom + (space + strips * strip + (strips - 1) * gap if strips else 0)
     figure = Figure(figsize=(12.0, height), dpi=100, facecolor=PAPER)
-    left, width = 0.08, 0.845
+    left, width = 0.08, 0.838
     edges = [top + spectrogram, *(top + spectrogram + space + i * (strip + gap) + strip for i in range(strips))]
     heights = [spectrogram, *[strip] * strips]
     boxes = [(left, 1 - edge / height, width, tall / height) for edge, tall in zip(edges, heights, strict=True)]

@@ -37,7 +37,7 @@ BUILDERS: dict[str, dict[str, Builder]] = {
     "bottleneck": {},
     "encoder": {},
     "decoder": {},
-    "conditioner": {},
+    "conditioner": {"snac_context": builders.context_conditioner},
     "training_wrapper": {"diffusion_snac_dit": builders.training_wrapper},
     "demo_callback": {"diffusion_snac_dit": builders.demo_callback},
     "ui": {"diffusion_snac_dit": builders.page},

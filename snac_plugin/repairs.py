@@ -6,7 +6,7 @@ Every repair leaves a sound version's behaviour as it is, can be applied twice, 
 | defect | package | head |
 |---|---|---|
 | a scheduler of type InverseLR passes `verbose`, which torch dropped in 2.7 | yes | no |
-| training on an audio folder or WebDataset wants each `padding_mask` wrapped in a list | all wrappers | ARC and inpainting demos |
+| training on an audio folder or WebDataset wants each `padding_mask` wrapped in a list | yes | ARC only |
 | a list given as a condition is cut to its first element | yes | no |
 | an exception in a demo ends the training run | yes | yes |
 """
@@ -65,17 +65,6 @@ def _wrap_masks_in_training(wrapper: type) -> None:
     _replace_method(wrapper, "training_step", repair)
 
 
-def _wrap_masks_in_demo(callback: type) -> None:
-    def repair(initialise: Method) -> Method:
-        def wrap(self: Any, *args: Any, **kwargs: Any) -> None:
-            initialise(self, *args, **kwargs)
-            self.demo_dl = map(_wrap_mask, self.demo_dl)
-
-        return wrap
-
-    _replace_method(callback, "__init__", repair)
-
-
 def _keep_lists(conditioners: ModuleType) -> None:
     """Wrap list-valued conditions once more: the one element that is then taken is the list itself."""
 
@@ -112,7 +101,6 @@ def _outlive_failed_demos(callback: type) -> None:
 
 def _repair_diffusion(diffusion: ModuleType) -> None:
     _wrap_masks_in_training(diffusion.DiffusionCondTrainingWrapper)
-    _wrap_masks_in_demo(diffusion.DiffusionCondInpaintDemoCallback)
     _outlive_failed_demos(diffusion.DiffusionCondDemoCallback)
     _outlive_failed_demos(diffusion.DiffusionCondInpaintDemoCallback)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from stable_audio_tools.models.diffusion import ConditionedDiffusionModelWrapper
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.conditioning.context import Context, Given, context_of
 from snac_plugin.config import SnacModelConfig
+from snac_plugin.decoding import Piece, decoded_pieces
 from snac_plugin.errors import Mismatch
 from snac_plugin.generation import StepCallback, chunks_for, generate_chunks, settings_from
 from snac_plugin.model.conditions import Conditions
@@ -49,14 +51,33 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         self.config = config
         self.sample_size = config.sample_size
         self.levels = model.levels
+        kinds = {c.id: c.type for c in config.model.conditioning.configs} if config.model.conditioning else {}
+        self.context_ids = [name for name in self.prepend_cond_ids if kinds[name] == "snac_context"]
+        self.prepend_cond_ids = [name for name in self.prepend_cond_ids if name not in self.context_ids]
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    def get_conditioning_inputs(self, conditioning_tensors: dict[str, Any], negative: bool = False) -> dict[str, Any]:
+        """stable-audio-tools' conditioning inputs, and the context: latents [B, R * 8, S] with their mask [B, S]."""
+        inputs = super().get_conditioning_inputs(conditioning_tensors, negative)
+        for name in [] if negative else self.context_ids:
+            latents, mask = conditioning_tensors[name]
+            if latents.shape[1]:
+                inputs |= {"context": latents.transpose(1, 2), "context_mask": mask}
+        return inputs
+
+    def context(self, metadata: Sequence[Mapping[str, Any]]) -> Context | None:
+        """The context that a batch of metadata names under the id of its `snac_context` conditioner, as codes."""
+        given = [next((entry[name] for name in self.context_ids if entry.get(name) is not None), None) for entry in metadata]
+        network = self.model.network.config
+        return context_of(given, self.pretransform, network.chunk_frames, network.context_chunks, self.device)
+
     def conditions(self, metadata: Sequence[Mapping[str, Any]], device: torch.device | str | None = None) -> Conditions:
-        """Conditioning inputs of a batch of metadata."""
-        tensors = self.conditioner(list(metadata), self.device if device is None else device)
+        """Conditioning inputs of a batch of metadata, besides its context."""
+        others = [{name: value for name, value in entry.items() if name not in self.context_ids} for entry in metadata]
+        tensors = self.conditioner(others, self.device if device is None else device)
         inputs = self.get_conditioning_inputs(tensors)
         return Conditions(
             cross=inputs["cross_attn_cond"],
@@ -68,12 +89,28 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         )
 
     @torch.no_grad()
-    def generate(
+    def generate(self, *, return_codes: bool = False, **options: Any) -> Tensor | tuple[Tensor, Tensor]:
+        """Generate audio.
+
+        Args:
+            return_codes: return the packed codes too.
+            options: those of `stream`.
+
+        Returns:
+            [B, 1, samples] float on the CPU; with `return_codes` also the codes [B, R, T], whole chunks.
+        """
+        pieces = list(self.stream(**options))
+        audio = torch.cat([piece.audio for piece in pieces], dim=-1)
+        return (audio, torch.cat([piece.codes for piece in pieces], dim=-1)) if return_codes else audio
+
+    @torch.no_grad()
+    def stream(
         self,
         *,
         chunks: int | None = None,
         seconds: float | None = None,
         sample_size: int | None = None,
+        context: Given | Sequence[Given] = None,
         steps: int | Sequence[int] | Mapping[str, int] | None = None,
         sampler: str | None = None,
         cfg_scale: float | None = None,
@@ -85,14 +122,15 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         seed: int = -1,
         progress: bool = True,
         callback: StepCallback | None = None,
-        return_codes: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Generate audio.
+    ) -> Iterator[Piece]:
+        """Generate audio piece by piece, a chunk each, in memory that does not grow with its length.
 
         Args:
             chunks: length in chunks (6.144 s each at 32 kHz); one by default.
             seconds: length in seconds, in place of chunks.
             sample_size: length in audio samples, in place of both.
+            context: what to continue: audio [N] or [channels, N] at the model's rate, (rate, audio) or packed codes [R, T];
+                one for all samples, or a list with one a sample. Only what follows it is generated.
             steps: denoising steps of a chunk in all, one a level in order, or by level name; the config's by default.
             sampler: stable-audio-tools' name of the sampler, for all levels.
             cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `Guidance`.
@@ -102,16 +140,16 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             seed: of the first sample, the next one's is one more; -1 draws one.
             progress: show a bar that names chunk and level.
             callback: told (chunk, level, step) after each step.
-            return_codes: return the packed codes too.
 
-        Returns:
-            [B, 1, samples] float on the CPU; with `return_codes` also the codes [B, R, T], whole chunks.
+        Yields:
+            Pieces of all samples; the last is cut to the length asked for.
         """
-        frames = self.config.model.diffusion.config.chunk_frames
-        samples = self._samples(chunks, seconds, sample_size)
-        seeds = sample_seeds(seed, batch_size)
+        network = self.config.model.diffusion.config
+        samples, seeds = self._samples(chunks, seconds, sample_size), sample_seeds(seed, batch_size)
+        told = _per_sample(conditioning, batch_size)
+        before = self._context(context, told)
         settings = settings_from(
-            self.config.model.diffusion.config.sampling,
+            network.sampling,
             self.levels.names,
             steps=steps,
             sampler=sampler,
@@ -121,17 +159,29 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         )
         generated = generate_chunks(
             self.model.eval(),
-            self.conditions(_per_sample(conditioning, batch_size)),
+            self.conditions(told),
             seeds,
             settings,
-            chunks_for(self.levels, frames, samples),
+            chunks_for(self.levels, network.chunk_frames, samples),
             negative=None if negative_conditioning is None else self.conditions(_per_sample(negative_conditioning, batch_size)),
+            context=None if before is None else before.codes,
+            context_mask=None if before is None else before.mask,
             progress=progress,
             callback=callback,
         )
-        codes = torch.cat(list(generated), dim=-1)
-        audio = self.decode(codes, seeds)[..., :samples]
-        return (audio, codes.cpu()) if return_codes else audio
+        yield from decoded_pieces(self.pretransform, generated, seeds, samples, before)
+
+    def _context(self, context: Given | Sequence[Given], told: Sequence[Mapping[str, Any]]) -> Context | None:
+        """The context given directly, or else in the metadata."""
+        if context is None:
+            return self.context(told)
+        given = context if isinstance(context, list) else [context] * len(told)
+        if len(given) != len(told):
+            raise Mismatch("context", f"{len(given)} recordings", f"one, or {len(told)}: one a sample")
+        network = self.model.network.config
+        if network.context_chunks == 0:
+            raise Mismatch("context", "a recording", "none: this model was built with context_chunks 0")
+        return context_of(given, self.pretransform, network.chunk_frames, network.context_chunks, self.device)
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""

@@ -145,15 +145,6 @@ def test_an_inpainting_model_trains_and_makes_demos_from_an_audio_folder(tmp_pat
     assert list(tmp_path.glob("demo_cfg_1_*.wav"))
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_defect_the_demo_of_an_inpainting_model_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    callback = diffusion.DiffusionCondInpaintDemoCallback
-    monkeypatch.setattr(callback, "__init__", callback.__init__.__wrapped__)
-    monkeypatch.setattr(callback, "on_train_batch_end", callback.on_train_batch_end.__wrapped__)
-    with pytest.raises((ValueError, RuntimeError, NotImplementedError, IndexError)):
-        train(tmp_path, monkeypatch, inpainting())
-
-
 def inpainting() -> dict[str, Any]:
     config = diffusion_cond()
     config["model_type"] = "diffusion_cond_inpaint"
@@ -221,7 +212,6 @@ def test_repairing_again_changes_nothing() -> None:
         return [
             utils.InverseLR.__bases__,
             diffusion.DiffusionCondTrainingWrapper.training_step,
-            diffusion.DiffusionCondInpaintDemoCallback.__init__,
             arc.ARCTrainingWrapper.training_step,
             *[callback.on_train_batch_end for callback in CALLBACKS],
         ]

@@ -17,13 +17,14 @@ def torch_device() -> dict[str, Any]:
     """The device and the precision that are picked here."""
     import torch
 
-    if torch.cuda.is_available():
-        name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory / 2**30
-        precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-        return {"device": f"cuda ({name}, {memory:.0f} GiB)", "precision": precision}
-    if torch.backends.mps.is_available():
-        return {"device": "mps", "precision": "32-true"}
-    return {"device": f"cpu ({torch.get_num_threads()} threads)", "precision": "32-true"}
+    from snac_plugin.device import pick_device, pick_precision
+
+    device = pick_device()
+    shown = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+        shown = f"cuda ({torch.cuda.get_device_name(device)}, {memory:.0f} GiB)"
+    return {"device": shown, "precision": pick_precision(device)}
 
 
 def plain_import() -> dict[str, Any]:

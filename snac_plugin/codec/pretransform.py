@@ -85,7 +85,7 @@ class SnacPretransform(Pretransform):
         """Latents [B, R * D, T] to audio [B, 1, N] by the nearest codes; see `decode_tokens`."""
         if self.enable_grad and torch.is_grad_enabled():
             snapped = z + (self.snap(z) - z).detach()
-            vectors = self.space.to_vectors(self._on_grid(snapped, self.space.from_codes(self._silent_codes())))
+            vectors = self.space.to_vectors(self._on_grid(snapped, self.space.from_codes(self.silent_codes())))
             return self._decode_vectors(vectors, 0, self._seeds(seed, len(z)))[..., : self._length(z, length)]
         return self.decode_tokens(self.latents_to_codes(z), length, seed)
 
@@ -114,10 +114,20 @@ class SnacPretransform(Pretransform):
         if self.iterate_batch and len(tokens) > 1:
             return torch.cat([self.decode_tokens(t[None], length, s) for t, s in zip(tokens, seeds, strict=True)])
         self._check_codes(tokens)
-        padded = self._on_grid(tokens, self._silent_codes())
+        padded = self._on_grid(tokens, self.silent_codes())
         return self._in_pieces(padded, 1, self.downsampling_ratio, lambda part, first: self._decode_piece(part, first, seeds))[
             ..., :samples
         ]
+
+    @torch.no_grad()
+    def decode_frames(self, codes: Tensor, first_frame: int, seeds: Sequence[int]) -> Tensor:
+        """Audio [B, 1, N] of packed codes [B, R, T] that begin at `first_frame` of their files, a multiple of the grid.
+
+        Within `margin` frames of a cut it differs from the whole file's audio.
+        """
+        self._check_codes(codes)
+        audio = self._decode_piece(self._on_grid(codes, self.silent_codes()), first_frame, seeds)
+        return audio[..., : codes.shape[-1] * self.downsampling_ratio]
 
     def codes_to_latents(self, codes: Tensor) -> Tensor:
         """Packed codes [B, R, T] to latents [B, R * D, T]."""
@@ -137,14 +147,17 @@ class SnacPretransform(Pretransform):
         return self.space.codebooks[level]
 
     def _encode_piece(self, audio: Tensor) -> Tensor:
+        with self._precision():
+            z = self.model.encoder(audio.to(self._dtype()))
         with torch.autocast(audio.device.type, enabled=False):
-            z = self.model.encoder(audio.to(self._dtype())).float()
-            return self.levels.pack(self.model.quantizer(z)[1])
+            return self.levels.pack(self.model.quantizer(z.float())[1])
 
     def _encode_with_gradients(self, audio: Tensor) -> Tensor:
         frames = self.levels.frames_for(audio.shape[-1])
+        with self._precision():
+            z = self.model.encoder(self.model.preprocess(audio.to(self._dtype())))
         with torch.autocast(audio.device.type, enabled=False):
-            found = quantise(self.model, self.model.encoder(self.model.preprocess(audio.to(self._dtype()))).float())
+            found = quantise(self.model, z.float())
         through = [v + (chosen - v).detach() for v, chosen in zip(found.vectors, found.chosen, strict=True)]
         return self.space.from_vectors(through)[..., :frames]
 
@@ -161,7 +174,8 @@ class SnacPretransform(Pretransform):
                 level.out_proj(v).repeat_interleave(level.stride, dim=-1)
                 for level, v in zip(self.model.quantizer.quantizers, vectors, strict=True)
             )
-            noise = PlacedNoise(seeds, first_frame, frames)
+        noise = PlacedNoise(seeds, first_frame, frames)
+        with self._precision():
             return decode_with_noise(self.model.decoder, z_q.to(self._dtype()), noise).float()
 
     def _in_pieces(self, x: Tensor, before: int, after: int, run: Callable[[Tensor, int], Tensor]) -> Tensor:
@@ -179,7 +193,7 @@ class SnacPretransform(Pretransform):
         return torch.cat([frames, tail.to(frames)], dim=-1) if lacking else frames
 
     @torch.no_grad()
-    def _silent_codes(self) -> Tensor:
+    def silent_codes(self) -> Tensor:
         """Packed codes [1, R, T] of silence."""
         if self._silence is None:
             samples = self.downsampling_ratio * self.levels.grid_frames
@@ -228,6 +242,13 @@ class SnacPretransform(Pretransform):
 
     def _dtype(self) -> torch.dtype:
         return next(self.model.encoder.parameters()).dtype
+
+    def _precision(self) -> torch.autocast:
+        """Whatever autocast a caller has on: the codec's own precision.
+
+        In half precision SNAC's rotary positions turn queries and keys, not values, into float32; autocast mends that.
+        """
+        return torch.autocast(self._device().type, torch.float16, enabled=self._dtype() == torch.float16)
 
     def _device(self) -> torch.device:
         return self.space.means.device

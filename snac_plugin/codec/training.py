@@ -27,6 +27,7 @@ from snac import SNAC
 from torch import Tensor
 
 from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction, whiten
+from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.losses import SpectralLoss
 from snac_plugin.codec.recordings import Recordings
 from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise, run_module
@@ -159,8 +160,10 @@ class CodecTrainer:
         plan, progress = self.plan, self.progress
         begun = time.monotonic()
         due = sum(progress >= start for start in plan.starts)
-        if self.step == 0 or due > self.starts:
-            self._start_codebooks(with_codes=due > 0)
+        if self.step == 0:
+            initialise_from_data(self.model, torch.cat([self._crops() for _ in range(8)]))
+        if due > self.starts:
+            self._start_codebooks()
             self.starts, self.last_start = due, self.step
         settling = progress >= plan.settle
         audio = self._crops()
@@ -214,25 +217,19 @@ class CodecTrainer:
         )
 
     @torch.no_grad()
-    def _start_codebooks(self, with_codes: bool) -> None:
-        """Whiten every level, coarsest first, on the residual that the levels before it leave.
-
-        Args:
-            with_codes: also begin its codebook by k-means, so that the next level sees the residual of real codes.
-        """
-        crops = self.plan.start_crops if with_codes else self.plan.start_crops // 8
-        rounds = (self._crops() for _ in range(max(1, crops // self.plan.batch)))
+    def _start_codebooks(self) -> None:
+        """Whiten every level and begin its codebook by k-means, coarsest first, on the residual that the others leave."""
+        rounds = (self._crops() for _ in range(max(1, self.plan.start_crops // self.plan.batch)))
         residual = torch.cat([run_module(self.model.encoder, crop) for crop in rounds])
         for level, book in zip(self.model.quantizer.quantizers, self.codebooks, strict=True):
             pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
             vectors = whiten(level, rearrange(level.in_proj(pooled), "b d t -> (b t) d"))
-            if with_codes:
-                book.start(vectors, 8, self.generator)
-                codes = nearest_direction(vectors, book.weight)
-                vectors = book.weight[codes]
-                logger.info("codebook with stride %d starts with %d codes in use", level.stride, len(codes.unique()))
-            z_q = level.out_proj(rearrange(vectors, "(b t) d -> b d t", b=len(residual)))
+            book.start(vectors, 8, self.generator)
+            codes = nearest_direction(vectors, book.weight)
+            z_q = level.out_proj(rearrange(book.weight[codes], "(b t) d -> b d t", b=len(residual)))
             residual = residual - z_q.repeat_interleave(level.stride, dim=-1)
+            error = float((vectors - book.weight[codes]).square().mean() / vectors.square().mean())
+            logger.info("codebook, stride %d: starts with %d codes, error %.3f", level.stride, len(codes.unique()), error)
 
     def _crops(self) -> Tensor:
         """The audio [B, 1, N] of one step."""

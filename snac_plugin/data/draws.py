@@ -35,7 +35,7 @@ class SeededDraws(Dataset):
         return self.dataset[int(self._order[index])]
 
     def _seed(self, number: int, purpose: int) -> int:
-        return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1, np.uint64)[0] >> 1)
+        return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1, np.uint64)[0]) >> 1
 
 
 class EndlessDraws(Sampler):

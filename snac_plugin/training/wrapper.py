@@ -139,12 +139,10 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
 
     @torch.no_grad()
     def _codes(self, reals: Tensor) -> Tensor:
+        if not reals.is_floating_point():
+            return reals.long()  # pre-encoded codes: nothing else comes as integers
         pretransform = self.diffusion.pretransform
-        if not self.pre_encoded:
-            return pretransform.tokenize(reals.float())
-        if reals.shape[1] == self.levels.rows:
-            return reals.long()
-        return pretransform.latents_to_codes(reals.float())
+        return pretransform.latents_to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
 
     def _chunks_in(self, codes: Tensor) -> int:
         return len(chunk_frames(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))

@@ -1,0 +1,124 @@
+"""Generate audio from a checkpoint: for each sample a wav, a picture of it and a JSON file with every setting.
+
+    python generate.py --ckpt runs/snac_dit/checkpoints/last.ckpt --out output --seed 42 --steps 48
+
+The same seed and settings give the same file, bit for bit. A sample whose name is taken by one with other settings gets
+a number behind it; nothing is overwritten but by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.errors import Mismatch
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser("generate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    model = made.add_argument_group("model")
+    model.add_argument("--ckpt", "--ckpt-path", required=True, metavar="FILE", help="checkpoint, of training or unwrapped")
+    model.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
+    model.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
+    what = made.add_argument_group("what is generated")
+    what.add_argument("--out", default="output", metavar="FOLDER", help="where to; output by default")
+    what.add_argument("--seed", type=int, default=-1, metavar="N", help="of the first sample, then counting up; random by default")
+    what.add_argument("--num", type=int, metavar="N", help="samples in all; the batch size by default")
+    what.add_argument("--batch-size", type=int, metavar="N", help="samples generated at once; 1 by default")
+    length = what.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, metavar="S", help="length; one chunk by default")
+    length.add_argument("--chunks", type=int, metavar="N", help="length in chunks of the model")
+    what.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
+    what.add_argument("--conditioning", type=_json, metavar="JSON", help="what the model's conditioners read")
+    what.add_argument("--negative-conditioning", type=_json, metavar="JSON", help="what guidance leads away from")
+    how = made.add_argument_group("how (the model config's values by default)")
+    how.add_argument("--steps", type=_steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
+    how.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler")
+    how.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
+    how.add_argument("--cfg-rescale", type=float, metavar="X", help="0 to 1: keeps guidance from raising the variance")
+    how.add_argument("--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="noise levels between which it acts")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Generate, write, and say where the files lie."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    from snac_plugin.samples import make_samples  # only now: --help must not wait for torch
+    from snac_plugin.snac_diffusion import sample_seeds
+
+    for flag, value in (("--num", args.num), ("--batch-size", args.batch_size)):
+        if value is not None and value < 1:
+            raise Mismatch(flag, value, "1 or more")
+    count = args.num or args.batch_size or 1
+    seed = sample_seeds(args.seed, 1)[0]
+    model, request = _load(args), _request(args)
+    print(f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}", flush=True)
+    started, seconds = time.perf_counter(), 0.0
+    try:
+        samples = make_samples(
+            model, request, args.out, seed=seed, count=count, batch_size=args.batch_size or 1, checkpoint=str(args.ckpt)
+        )
+        for sample in samples:
+            seconds += sample.seconds
+            print(f"wav      {sample.files.wav}\npicture  {sample.files.picture}\nsettings {sample.files.json}", flush=True)
+    except KeyboardInterrupt:
+        print("stopped; what was finished stays in", Path(args.out))
+        return 130
+    taken = time.perf_counter() - started
+    print(f"{seconds:.2f} s of audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time")
+    return 0
+
+
+def _load(args: argparse.Namespace) -> Any:
+    from snac_plugin.device import pick_device
+    from snac_plugin.loading import load_model
+
+    return load_model(args.ckpt, args.model_config, pick_device(args.device))
+
+
+def _request(args: argparse.Namespace) -> Any:
+    from snac_plugin.samples import Request
+
+    conditioning = args.conditioning
+    if args.prompt is not None:
+        conditioning = {**(conditioning or {}), "prompt": args.prompt}
+    return Request(
+        seconds=args.seconds,
+        chunks=args.chunks,
+        steps=args.steps,
+        sampler=args.sampler,
+        cfg_scale=args.cfg_scale,
+        cfg_rescale=args.cfg_rescale,
+        cfg_interval=None if args.cfg_interval is None else tuple(args.cfg_interval),
+        conditioning=conditioning,
+        negative_conditioning=args.negative_conditioning,
+    )
+
+
+def _steps(text: str) -> int | list[int] | dict[str, int]:
+    """ "48", "6,8,10,24" or "A=6,B=8,C=10,D=24"."""
+    try:
+        if "=" in text:
+            pairs = [part.split("=") for part in text.split(",")]
+            return {name.strip().upper(): int(count) for name, count in pairs}
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 48, or A=6,B=8,C=10,D=24 with one entry a level") from None
+    return counts[0] if len(counts) == 1 else counts
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a JSON object ({error})") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a JSON object")
+    return value

@@ -1,0 +1,77 @@
+"""Open the page of a model in a browser.
+
+    python run_gradio.py --ckpt-path runs/snac_dit/checkpoints/last.ckpt
+
+The flags are those of stable-audio-tools' run_gradio.py, and a few more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.errors import CheckpointError, ConfigError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser("run_gradio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--pretrained-name", metavar="ID", help="model on the hub, in place of a checkpoint")
+    made.add_argument("--model-config", metavar="FILE", help="model config; only for a checkpoint without one inside")
+    made.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
+    made.add_argument("--pretransform-ckpt-path", metavar="FILE", help="not for this model type: the config names the codec")
+    made.add_argument("--share", action="store_true", help="make a public link")
+    made.add_argument("--username", metavar="NAME", help="ask for this name ...")
+    made.add_argument("--password", metavar="WORD", help="... and this password")
+    made.add_argument("--model-half", action="store_true", help="no effect: the precision is picked for the device")
+    made.add_argument("--title", metavar="TEXT", default="", help="heading of the page")
+    made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
+    made.add_argument("--out", metavar="FOLDER", help="keep the samples there; by default they go when the page closes")
+    made.add_argument("--server-name", metavar="HOST", help="address to listen on; 0.0.0.0 lets other machines in")
+    made.add_argument("--port", type=int, metavar="N", help="port to listen on; the first free one from 7860 by default")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Open the page and serve it until Ctrl-C."""
+    args = parser().parse_args(argv)
+    if (args.username is None) != (args.password is None):
+        raise ConfigError("--username and --password", "one of them", "both, or neither")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    page = _page(args)
+    page.queue()
+    page.launch(
+        share=args.share,
+        auth=None if args.username is None else (args.username, args.password),
+        server_name=args.server_name,
+        server_port=args.port,
+        allowed_paths=[] if args.out is None else [str(Path(args.out).resolve())],
+        show_error=True,
+    )
+    return 0
+
+
+def _page(args: argparse.Namespace) -> Any:
+    import snac_plugin
+    from snac_plugin.config import load_json
+    from snac_plugin.device import pick_device
+
+    if args.pretrained_name is not None or args.pretransform_ckpt_path is not None:
+        snac_plugin.register()
+        from stable_audio_tools.interface.gradio import create_ui
+
+        return create_ui(
+            args.model_config, args.ckpt_path, args.pretrained_name, args.pretransform_ckpt_path, gradio_title=args.title
+        )
+    if args.ckpt_path is None:
+        raise CheckpointError("--ckpt-path", "nothing", "a checkpoint", "Training writes them under --save-dir.")
+
+    from snac_plugin.checkpoints import read_checkpoint
+    from snac_plugin.interface.page import create_page
+
+    model = snac_plugin.load_model(args.ckpt_path, args.model_config, pick_device(args.device))
+    config = read_checkpoint(args.ckpt_path).model_config if args.model_config is None else load_json(args.model_config)
+    return create_page(config or {}, model, args.title, folder=args.out, checkpoint=str(args.ckpt_path))

@@ -1,0 +1,75 @@
+"""Starting weights from data: every layer's output at unit variance, projections along principal axes.
+
+SNAC's default weights let the signal fade layer by layer, until its snakes work on a part of their curve that is nearly a
+straight line; training then takes thousands of steps to get out of it. One pass over real audio sets that right.
+
+Letters: B batch, C channels, N audio samples, D codebook dimensions, V vectors.
+"""
+
+from __future__ import annotations
+
+import torch
+from snac import SNAC
+from snac.layers import NoiseBlock, ResidualUnit
+from snac.vq import VectorQuantize
+from torch import Tensor, nn
+
+BRANCH, NOISE, AUDIO = 0.5, 0.1, 0.1
+"""Standard deviations at the end of a residual branch, of a noise block's gain, and of the audio made."""
+
+
+@torch.no_grad()
+def initialise_from_data(model: SNAC, audio: Tensor) -> None:
+    """Rescale a freshly made model so that audio [B, 1, N] passes it at unit variance; its directions stay random."""
+    wanted = {module: 1.0 for module in model.modules() if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))}
+    for module in model.modules():
+        if isinstance(module, ResidualUnit):
+            wanted[module.block[-1]] = BRANCH
+        elif isinstance(module, NoiseBlock):
+            wanted[module.linear] = NOISE
+    wanted[model.decoder.model[-2]] = AUDIO
+    for level in model.quantizer.quantizers:
+        del wanted[level.in_proj], wanted[level.out_proj]
+    handles = [module.register_forward_hook(_rescale(scale)) for module, scale in wanted.items()]
+    residual = model.encoder(model.preprocess(audio))
+    z_q = torch.zeros_like(residual)
+    for level in model.quantizer.quantizers:
+        pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
+        principal_axes(level, pooled)
+        step = level.out_proj(level.in_proj(pooled)).repeat_interleave(level.stride, dim=-1)
+        residual, z_q = residual - step, z_q + step
+    model.decoder(z_q)
+    for handle in handles:
+        handle.remove()
+
+
+def _rescale(scale: float):  # type: ignore[no-untyped-def]
+    """A forward hook that gives a convolution's output mean 0 and the wanted standard deviation, channel by channel."""
+
+    def hook(module: nn.Conv1d | nn.ConvTranspose1d, _: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        transposed = isinstance(module, nn.ConvTranspose1d)  # its weight norm runs over input channels: one factor for all
+        axes = (0, 1, 2) if transposed else (0, 2)
+        std = out.std(dim=axes, keepdim=True)
+        factor = scale / std.clamp_min(0.05 * float(std.mean()) + 1e-8)
+        module.weight = module.weight * (factor if transposed else factor.view(-1, 1, 1))
+        if module.bias is None:
+            return out * factor
+        mean = out.mean(dim=(0, 2))
+        module.bias.copy_((module.bias - mean) * factor.flatten())
+        return (out - mean[None, :, None]) * factor
+
+    return hook
+
+
+@torch.no_grad()
+def principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
+    """Project one level's input [B, C, T] on its first D principal axes, to unit variance, and back again."""
+    flat = pooled.transpose(1, 2).flatten(0, 1)
+    mean = flat.mean(0)
+    values, axes = torch.linalg.eigh((flat - mean).T.double().cov())
+    size = values[-level.codebook_dim :].clamp_min(1e-6 * float(values[-1])).sqrt()
+    axes = axes[:, -level.codebook_dim :]
+    down, up = (axes / size).T.float(), (axes * size).float()
+    level.in_proj.weight, level.out_proj.weight = down[..., None], up[..., None]
+    level.in_proj.bias.copy_(-down @ mean)
+    level.out_proj.bias.copy_(mean)

@@ -1,0 +1,59 @@
+"""Decoding codes that arrive chunk by chunk, as if the whole file were decoded at once.
+
+Letters: B batch, R rows, T frames, N audio samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from snac_plugin.codec.pretransform import SnacPretransform
+
+
+class StreamDecoder:
+    """Gives audio as soon as no later code can change it; remembers a few frames, however long the file grows.
+
+    Args:
+        pretransform: the codec.
+        seeds: of the decoder's noise, one a sample of the batch.
+    """
+
+    def __init__(self, pretransform: SnacPretransform, seeds: Sequence[int]) -> None:
+        self.pretransform, self.seeds = pretransform, list(seeds)
+        self.buffer: Tensor | None = None  # codes from frame `first` on
+        self.first = 0
+        self.given = 0  # frames whose audio has been given out
+
+    def push(self, codes: Tensor) -> Tensor:
+        """Take codes [B, R, T] that follow those before; returns audio [B, 1, N], N possibly 0."""
+        self.buffer = codes if self.buffer is None else torch.cat([self.buffer, codes], dim=-1)
+        return self._give(self._end() - self.pretransform.margin)
+
+    def finish(self) -> Tensor:
+        """The audio that was held back [B, 1, N]."""
+        assert self.buffer is not None
+        return self._give(self._end())
+
+    def _end(self) -> int:
+        assert self.buffer is not None
+        return self.first + self.buffer.shape[-1]
+
+    def _give(self, until: int) -> Tensor:
+        """Audio of the frames up to `until`; forgets codes that no later frame needs."""
+        assert self.buffer is not None
+        pretransform = self.pretransform
+        grid = pretransform.levels.grid_frames
+        until = until if until == self._end() else until // grid * grid
+        if until <= self.given:
+            return torch.zeros(self.buffer.shape[0], 1, 0)
+        audio = pretransform.decode_frames(self.buffer, self.first, self.seeds)
+        samples = pretransform.downsampling_ratio
+        audio = audio[..., (self.given - self.first) * samples : (until - self.first) * samples]
+        self.given = until
+        keep_from = max(until // grid * grid - pretransform.margin, self.first)
+        self.buffer = self.buffer[..., keep_from - self.first :]
+        self.first = keep_from
+        return audio.float().cpu()

@@ -1,0 +1,1 @@
+"""What the network is told besides codes: the context of a chunk."""

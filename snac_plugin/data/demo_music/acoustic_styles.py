@@ -1,0 +1,187 @@
+"""Styles of acoustic instruments: jazz, folk, orchestra, small ensembles. The fields are explained in style.py."""
+
+from __future__ import annotations
+
+from .style import BLUES, JAZZ, MINOR, POP, VAMP, Style
+
+# fmt: off
+ACOUSTIC_STYLES = (
+    Style(
+        name="jazz waltz", mood=("elegant", "relaxed", "swinging"), tempo=(120, 168), modes=("major", "minor", "dorian"),
+        loops=JAZZ,
+        lead=(65, 66, 11, 59, 71, 0, 26), chords=(0, 26, 11, 4), bass=(32,), pad=(48, 61), kits=("brush", "jazz"),
+        chord_patterns=("--..c.......", "C.....c.----", "----c...c...", "C..........."),
+        bass_patterns=("0...2...a...", "0...1...2...", "0.......a..."),
+        grooves=(
+            {"ride": "X...x.x.x.x.", "pedal hat": "....x...x...", "kick": "x..........."},
+            {"ride": "X...x...x.x.", "pedal hat": "....x...x...", "kick": "X.........o.", "snare": "......o...o."},
+        ),
+        beats=3, swing=0.64, chord_size=4, loose=0.01, reverb=0.2,
+    ),
+    Style(
+        name="swing jazz", mood=("lively", "cool", "swinging"), tempo=(112, 176),
+        modes=("major", "major", "minor", "dorian"), loops=(*JAZZ, (0, 3, 0, 0, 3, 3, 0, 0, 4, 3, 0, 4)),
+        lead=(56, 57, 59, 64, 65, 66, 71, 11), chords=(0, 26, 16), bass=(32,), pad=(61, 66), kits=("jazz", "brush"),
+        chord_patterns=("--c---..--c-----", "C.....c---------", "------c-....c---", "C...c...c...c..."),
+        bass_patterns=("0...1...2...a...", "0...2...1...a...", "0...2...8...a..."),
+        grooves=(
+            {"ride": "X...x.x.X...x.x.", "pedal hat": "....x.......x...", "kick": "o...o...o...o..."},
+            {"ride": "X...x.x.X...x.x.", "pedal hat": "....X.......X...", "snare": "..o...o.......o.",
+             "kick": "x.....o...x....."},
+        ),
+        swing=0.64, chord_size=4, density=0.6, loose=0.01,
+    ),
+    Style(
+        name="bossa nova", mood=("smooth", "sunny", "gentle"), tempo=(104, 138), modes=("major", "dorian", "minor"),
+        loops=(*JAZZ, (0, 1, 4, 0)),
+        lead=(73, 65, 24, 11, 53, 68), chords=(24, 24, 4), bass=(32, 35), pad=(48, 89), kits=("standard", "brush"),
+        chord_patterns=("C..c..c...c..c..", "--c..c..C..c..c.", "C...c..c..c..c.."),
+        bass_patterns=("0.....2.2.....0.", "0.....0.2.....2."),
+        grooves=(
+            {"kick": "x.....x.x.....x.", "rim": "x..x..x...x..x..", "hat": "xoxoxoxoxoxoxoxo"},
+            {"kick": "x.....x.x.....x.", "rim": "..x..x..x..x..x.", "maracas": "xoxoxoxoxoxoxoxo"},
+        ),
+        chord_size=4, strum=0.012, loose=0.008,
+    ),
+    Style(
+        name="salsa", mood=("fiery", "festive", "rhythmic"), tempo=(168, 200), modes=("minor", "major", "dorian"),
+        loops=(*VAMP, (0, 3, 4, 3), (0, 4, 4, 0)),
+        lead=(56, 57, 61, 73), chords=(0, 1), bass=(32, 33), pad=(61, 57),
+        chord_patterns=("0.12.1.20.12.1.2", "C..c..c..c.c..c.", "8.2..1.8..2.1.2."),
+        bass_patterns=("--....0.....2...", "0.....2.....8..."),
+        grooves=(
+            {"claves": "x.....x.....x...", "high conga": "..x...x...x...xx", "low conga": "......x.......x.",
+             "cowbell": "X...x...X...x..."},
+            {"claves": "....x...x.......", "high bongo": "X.x.x.x.X.x.x.x.", "cowbell": "X...x.x.X...x.x.",
+             "maracas": "x.x.x.x.x.x.x.x.", "kick": "......x.......x."},
+        ),
+        density=0.6,
+    ),
+    Style(
+        name="ambient", mood=("calm", "floating", "spacious"), tempo=(60, 84),
+        modes=("major", "dorian", "mixolydian", "minor"), loops=((0, 0, 3, 3), (0, 3, 5, 3), (0, 4, 3, 3), (5, 3, 0, 0)),
+        lead=(88, 98, 10, 79, 11, 14, 92, 53, 108), chords=(88, 89, 91, 94, 99, 46), bass=(35, 39, 43, 89),
+        pad=(48, 49, 51, 89, 91, 94, 95),
+        chord_patterns=("C...............", "0...1...2...3...", "0..1..2..3..2..1", "0...2...1......."),
+        bass_patterns=("0...............", "0.......2......."),
+        chord_size=4, density=0.1, loose=0.015, reverb=0.45, staccato=1.3,
+    ),
+    Style(
+        name="folk", mood=("warm", "rustic", "gentle"), tempo=(84, 124), modes=("major", "mixolydian", "dorian"),
+        loops=(*POP, (0, 3, 4, 0), (0, 6, 3, 0)),
+        lead=(110, 73, 22, 72, 105, 15), chords=(25, 24, 105, 15), bass=(32,), pad=(48, 20),
+        chord_patterns=("C...c.c.c...c.c.", "0.2.1.2.0.2.1.2.", "C.c.ccc.C.c.ccc.", "0.2.3.2.1.2.3.2."),
+        bass_patterns=("0.......2.......", "0.......2.....a."),
+        grooves=(
+            {},
+            {"tambourine": "..x...x...x...x.", "kick": "x.......x......."},
+            {"low conga": "X.......x.x.....", "maracas": "x.x.x.x.x.x.x.x."},
+        ),
+        strum=0.018, loose=0.01,
+    ),
+    Style(
+        name="celtic jig", mood=("merry", "dancing", "bright"), tempo=(108, 132), modes=("major", "dorian", "mixolydian"),
+        loops=((0, 0, 3, 4), (0, 6, 0, 6), (0, 3, 6, 0)),
+        lead=(110, 72, 74, 109, 40), chords=(25, 15, 46), bass=(32, 43), pad=(20,),
+        chord_patterns=("C.c.c.C.c.c.", "0.1.2.0.1.2.", "C...c.C...c."),
+        bass_patterns=("0.....2.....", "0...0.2...2."),
+        grooves=(
+            {"low conga": "X...x.X...x.", "tambourine": "x...x.x...x."},
+            {"kick": "X.....X.....", "maracas": "x.x.x.x.x.x.", "tambourine": "....x.....x."},
+        ),
+        beats=3, density=0.65, strum=0.012, lead_centre=76,
+    ),
+    Style(
+        name="country", mood=("easy-going", "twangy", "cheerful"), tempo=(92, 132), modes=("major", "major", "mixolydian"),
+        loops=((0, 3, 0, 4), (0, 0, 3, 4), (0, 4, 3, 0)),
+        lead=(110, 22, 27, 105, 25), chords=(25, 27, 105), bass=(32, 33), pad=(48, 16), kits=("standard", "brush"),
+        chord_patterns=("--..C.--..--C.c.", "----C.c.----C.c.", "0.2.1.2.3.2.1.2."),
+        bass_patterns=("0.......2.......", "0.......2...1.a."),
+        grooves=(
+            {"kick": "X.......X.......", "rim": "....X.......X...", "hat": "x.x.x.x.x.x.x.x."},
+            {"kick": "X.......X.x.....", "snare": "..o.X.o...o.X.oo"},
+        ),
+        strum=0.012,
+    ),
+    Style(
+        name="orchestral", mood=("majestic", "dramatic", "sweeping"), tempo=(72, 116), modes=("minor", "major", "dorian"),
+        loops=(*MINOR, *POP),
+        lead=(40, 60, 68, 71, 56, 73, 42), chords=(48, 45, 46, 44), bass=(43, 42, 58), pad=(48, 49, 60, 52),
+        kits=("orchestral",),
+        chord_patterns=("C.......c.......", "0.1.2.1.0.1.2.1.", "C..c..c.C..c..c.", "0.1.2.3.2.1.2.1."),
+        bass_patterns=("0.......0.......", "0...0...0...2...", "0..............."),
+        grooves=(
+            {},
+            {"kick": "X.......x.......", "snare": "....o.oo....ooxx", "crash": "X..............."},
+            {"low tom": "X..x..x.X..x..x.", "mid tom": "......x.......xx"},
+        ),
+        density=0.3, loose=0.012, reverb=0.35, staccato=1.0,
+    ),
+    Style(
+        name="waltz", mood=("graceful", "romantic", "old-fashioned"), tempo=(96, 150), modes=("major", "minor"),
+        loops=((0, 4, 4, 0), (0, 3, 4, 0), (0, 5, 1, 4)),
+        lead=(40, 73, 71, 0, 68), chords=(0, 48, 45, 46), bass=(43, 32, 58), pad=(48, 49),
+        kits=("orchestral", "brush"),
+        chord_patterns=("----c...c...", "0...2...1...", "0.1.2.3.2.1."),
+        bass_patterns=("0...--......", "0..........."),
+        grooves=(
+            {},
+            {"kick": "x...........", "pedal hat": "....x...x..."},
+        ),
+        beats=3, density=0.35, loose=0.012, reverb=0.25,
+    ),
+    Style(
+        name="solo piano", mood=("intimate", "lyrical", "pensive"), tempo=(66, 108), modes=("major", "minor", "dorian"),
+        loops=(*POP, *MINOR),
+        lead=(0,), chords=(0,), bass=(0,), pad=(),
+        chord_patterns=("0.1.2.1.3.1.2.1.", "0.2.1.2.0.2.1.2.", "C.......c.......", "0.1.2.3.2.1.2.1."),
+        bass_patterns=("0...............", "0.......2.......", "0...2...8...2..."),
+        density=0.4, loose=0.012, reverb=0.22, lead_centre=76,
+    ),
+    Style(
+        name="lullaby", mood=("tender", "sleepy", "sparkling"), tempo=(72, 100), modes=("major", "major", "mixolydian"),
+        loops=((0, 3, 0, 4), (0, 5, 3, 4), (0, 4, 3, 0)),
+        lead=(10, 8, 9, 79, 73), chords=(10, 46, 8, 11, 108), bass=(46, 32, 11), pad=(48, 52, 89),
+        chord_patterns=("0...1...2...", "0.1.2.3.2.1.", "C..........."),
+        bass_patterns=("0...........",),
+        beats=3, density=0.3, loose=0.01, reverb=0.3, lead_centre=81,
+    ),
+    Style(
+        name="blues", mood=("gritty", "slow-burning", "soulful"), tempo=(66, 120),
+        modes=("mixolydian", "mixolydian", "minor"), loops=BLUES,
+        lead=(22, 29, 66, 27, 26), chords=(0, 27, 16, 18), bass=(32, 33), pad=(16, 61),
+        chord_patterns=("C.c.c.c.C.c.c.c.", "--..C.....--C...", "C.....c.....c..."),
+        bass_patterns=("0.0.2.2.3.3.2.2.", "0...1...2...a...", "0...2...3...2..."),
+        grooves=(
+            {"kick": "X.......X.x.....", "snare": "....X.......X...", "hat": "x.x.x.x.x.x.x.x."},
+            {"kick": "X.....x.X.......", "snare": "....X.......X..o", "ride": "X.x.x.x.X.x.x.x."},
+        ),
+        swing=0.64, chord_size=4, loose=0.01,
+    ),
+    Style(
+        name="world percussion", mood=("earthy", "trance-like", "festive"), tempo=(96, 132),
+        modes=("dorian", "minor", "mixolydian"), loops=(*VAMP, (0, 0, 6, 6)),
+        lead=(104, 107, 75, 12, 114, 106, 111, 73), chords=(12, 108, 107, 15, 104, 114), bass=(32, 43, 12),
+        pad=(49, 89, 75),
+        chord_patterns=("0.2.1.2.0.2.1.2.", "0..1..2.0..1..2.", "0.12.2.10.12.2.1"),
+        bass_patterns=("0.....0.2.......", "0...--0.0...2..."),
+        grooves=(
+            {"high conga": "x..x..x.x..x.x..", "low conga": "X.....x...x.....", "maracas": "x.xxx.xxx.xxx.xx"},
+            {"high bongo": "x.xx.x.xx.xx.x.x", "low bongo": "...x..x....x..x.", "high agogo": "X..x..x...x.x...",
+             "low tom": "X.......X......."},
+        ),
+        density=0.6, loose=0.008, reverb=0.2,
+    ),
+    Style(
+        name="marching band", mood=("proud", "brassy", "bold"), tempo=(104, 126), modes=("major", "major", "minor"),
+        loops=((0, 4, 4, 0), (0, 3, 4, 0), (0, 0, 4, 0)),
+        lead=(56, 72, 60, 71), chords=(57, 60, 61), bass=(58,), pad=(61, 60, 57), kits=("orchestral", "standard"),
+        chord_patterns=("--..c.--..--c.--", "--c---c---c---c-", "C...c...c...c..."),
+        bass_patterns=("0...--..2...--..", "0...2...0...a..."),
+        grooves=(
+            {"kick": "X.......X.......", "snare": "X..xx.x.X.xxX.x.", "crash": "....x.......x..."},
+            {"kick": "X...X...X...X...", "snare": "xoxoXoxoxoxoXoxx"},
+        ),
+        reverb=0.2, staccato=0.75,
+    ),
+)

@@ -1,0 +1,86 @@
+"""Melodies: a motif that is repeated, moved to the chord at hand, and varied."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .song import Part, Section, Song
+from .style import Style
+from .theory import near
+
+
+@dataclass(frozen=True)
+class MotifNote:
+    beat: float  # within the motif
+    beats: float
+    degree: int  # scale degrees away from the motif's first note
+
+
+@dataclass(frozen=True)
+class Motif:
+    """Two bars: a call, and the answer's rhythm."""
+
+    call: tuple[MotifNote, ...]
+    answer: tuple[MotifNote, ...]
+
+
+_CELLS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.0, (2.0,)),
+    (0.2, (1.0,)),
+    (0.35, (1.5, 0.5)),
+    (0.45, (-0.5, 0.5)),  # negative: a rest
+    (0.5, (0.5, 0.5)),
+    (0.6, (0.75, 0.25)),
+    (0.7, (0.5, 0.25, 0.25)),
+    (0.8, (0.25, 0.25, 0.5)),
+    (0.95, (0.25, 0.25, 0.25, 0.25)),
+)
+
+
+def make_motif(dice: random.Random, style: Style) -> Motif:
+    """Draw rhythm and contour; `style.density` says how busy."""
+    return Motif(_make_bar(dice, style), _make_bar(dice, style))
+
+
+def _make_bar(dice: random.Random, style: Style) -> tuple[MotifNote, ...]:
+    notes: list[MotifNote] = []
+    beat, degree = 0.0, 0
+    while beat < style.beats:
+        fitting = [cell for cell in _CELLS if sum(map(abs, cell[1])) <= style.beats - beat]
+        weights = [2 ** (-6 * abs(busy - style.density)) for busy, _ in fitting]
+        for length in dice.choices(fitting, weights)[0][1]:
+            if length > 0:
+                notes.append(MotifNote(beat, length, degree))
+                degree += dice.choice((-2, -1, -1, 0, 1, 1, 2, 2, -3, 4))
+                degree = max(-4, min(6, degree))
+            beat += abs(length)
+    return tuple(notes)
+
+
+def play_melody(
+    song: Song, section: Section, part: Part, motif: Motif, dice: random.Random, centre: int, shift: int = 0, loudness: float = 1.0
+) -> None:
+    """Play call, answer, call, varied answer around `centre`; `shift` moves the line by scale degrees.
+
+    Strong beats land on tones of the chord. A solo varies every bar, a break and an intro keep to the beats.
+    """
+    for index in range(section.bars):
+        bar = section.first_bar + index
+        home = song.key.nearest_degree(near(song.chords[bar].root, centre))
+        swell = 0.85 + 0.15 * (index % 4) / 3
+        varied = section.name == "solo" or index % 4 == 3
+        for note in motif.answer if index % 2 else motif.call:
+            if section.name in ("break", "intro") and note.beat % 1:
+                continue
+            degree = home + note.degree + shift + (dice.choice((-1, 1)) if varied and note.beat >= 2 else 0)
+            if note.beat % 2 == 0:
+                degree = _nearest_chord_tone(song, bar, degree)
+            accent = 1.0 if note.beat == 0 else 0.88 if note.beat % 1 == 0 else 0.76
+            sounding = note.beats * song.style.staccato
+            song.add(part, bar, note.beat, sounding, song.key.pitch(degree), accent * swell * section.energy * loudness, dice)
+
+
+def _nearest_chord_tone(song: Song, bar: int, degree: int) -> int:
+    tones = song.chords[bar].pitch_classes
+    return min(range(degree - 2, degree + 3), key=lambda other: (song.key.pitch(other) % 12 not in tones, abs(other - degree)))

@@ -1,0 +1,144 @@
+"""Write a folder of demo music: one FLAC file and one JSON file a song."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from tqdm import tqdm
+
+from ...errors import AudioError, ConfigError, InstallationError
+from .compose import compose
+from .mix import render_song
+from .sampler import Sampler
+from .soundfont import SoundFont
+from .styles import STYLES
+
+VERSION = 1  # of the composer and the sound: other versions sound different
+SPLITS = ("train", "held_out")
+RECORD = "demo_music.json"  # the settings a folder was made with
+PARTIAL = ".partial"
+
+logger = logging.getLogger(__name__)
+
+
+def render_demo_music(
+    folder: str | Path,
+    *,
+    songs: int = 64,
+    seconds: float = 60.0,
+    seed: int = 0,
+    sample_rate: int = 32000,
+    split: str = "train",
+    progress: bool = True,
+) -> Path:
+    """Render songs into `folder` and return it. The same arguments give the same files, byte for byte.
+
+    A finished folder with the same settings is used as it is; one that was left half-finished is finished.
+
+    Args:
+        songs: how many; song i is the same whatever their number, and styles take turns.
+        seconds: length of each, 1 or more.
+        seed: other seeds give other songs.
+        sample_rate: in Hz, 16,000 or more.
+        split: "train" or "held_out"; their songs never share a seed.
+        progress: show a progress bar.
+
+    Raises:
+        ConfigError: an argument is out of range.
+        AudioError: the folder holds something else.
+        InstallationError: pretty_midi, which carries the SoundFont, is missing.
+    """
+    folder = Path(folder)
+    settings = {
+        "version": VERSION, "songs": songs, "seconds": float(seconds), "seed": seed, "sample_rate": sample_rate, "split": split,
+    }  # fmt: skip
+    _check(settings)
+    missing = _missing_songs(folder, settings)
+    if not missing:
+        logger.info("Using the %d songs in %s", songs, folder)
+        return folder
+    sampler = Sampler(SoundFont(find_soundfont()), sample_rate)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / RECORD, json.dumps(settings, indent=1).encode())
+    for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
+        song = compose(f"{seed}/{split}/{index}", seconds, STYLES[index % len(STYLES)])
+        audio = io.BytesIO()
+        soundfile.write(audio, render_song(song, sampler), sample_rate, format="FLAC", subtype="PCM_16")
+        metadata = {**song.describe(), "seconds": float(seconds), "sample_rate": sample_rate}
+        _write(folder / f"{_name(split, index)}.flac", audio.getvalue())
+        _write(folder / f"{_name(split, index)}.json", json.dumps(metadata, indent=1).encode())
+    return folder
+
+
+def find_soundfont() -> Path:
+    """The General MIDI SoundFont (TimGM6mb) that the pretty_midi package carries.
+
+    Raises:
+        InstallationError: pretty_midi is missing.
+    """
+    package = importlib.util.find_spec("pretty_midi")  # found without importing it
+    if package is None or package.origin is None:
+        raise InstallationError(
+            "demo music", "no package pretty_midi", "pretty_midi, for its SoundFont", "Run: pip install snac_plugin[demo]"
+        )
+    return Path(package.origin).with_name("TimGM6mb.sf2")
+
+
+def _check(settings: dict[str, Any]) -> None:
+    for name, least in (("songs", 1), ("seconds", 1), ("sample_rate", 16000)):
+        if settings[name] < least:
+            raise ConfigError(name, settings[name], f"{least} or more")
+    if settings["split"] not in SPLITS:
+        raise ConfigError("split", repr(settings["split"]), " or ".join(SPLITS))
+
+
+def _name(split: str, index: int) -> str:
+    return f"{split}_{index:05d}"
+
+
+def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
+    """Indices of the songs that the folder lacks.
+
+    Raises:
+        AudioError: what it holds was not made with these settings.
+    """
+    advice = "Name another folder, or remove this one."
+    if folder.exists() and not folder.is_dir():
+        raise AudioError(str(folder), "a file", "a folder", advice)
+    names = {path.name for path in folder.iterdir() if not path.name.endswith(PARTIAL)} if folder.exists() else set()
+    if names:
+        found = _read_record(folder / RECORD)
+        if found is None:
+            raise AudioError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
+        if found != settings:
+            changes = [
+                f"{name} {found.get(name)!r} instead of {value!r}" for name, value in settings.items() if found.get(name) != value
+            ]
+            raise AudioError(str(folder), f"demo music with {', '.join(changes)}", "demo music with the settings asked for", advice)
+    wanted = [(index, _name(settings["split"], index)) for index in range(settings["songs"])]
+    return [index for index, name in wanted if not {f"{name}.flac", f"{name}.json"} <= names]
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a whole file or none of it, also when several processes write the same one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""Read instruments from a SoundFont 2 file (SoundFont Technical Specification 2.01): RIFF chunks -> zones of samples.
+
+Only what an instrument says is read; a SoundFont's own modulators and a preset's offsets to its instrument are not.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import AudioError
+
+# generators (specification, 8.1.2) that say something about sound, with their default values
+DEFAULTS = {
+    0: ("start_offset", 0),
+    2: ("loop_start_offset", 0),
+    3: ("loop_end_offset", 0),
+    5: ("mod_lfo_to_pitch", 0),  # cents
+    6: ("vibrato_to_pitch", 0),  # cents
+    7: ("mod_env_to_pitch", 0),  # cents
+    8: ("filter_cutoff", 13500),  # absolute cents: 0 is 8.176 Hz
+    9: ("filter_resonance", 0),  # centibels
+    11: ("mod_env_to_filter", 0),  # cents
+    13: ("mod_lfo_to_volume", 0),  # centibels
+    21: ("mod_lfo_delay", -12000),  # timecents: 0 is one second, 1200 an octave
+    22: ("mod_lfo_frequency", 0),  # absolute cents
+    23: ("vibrato_delay", -12000),
+    24: ("vibrato_frequency", 0),
+    25: ("mod_delay", -12000),
+    26: ("mod_attack", -12000),
+    27: ("mod_hold", -12000),
+    28: ("mod_decay", -12000),
+    29: ("mod_sustain", 0),  # per mille below the peak
+    30: ("mod_release", -12000),
+    33: ("delay", -12000),
+    34: ("attack", -12000),
+    35: ("hold", -12000),
+    36: ("decay", -12000),
+    37: ("sustain", 0),  # centibels below the peak
+    38: ("release", -12000),
+    40: ("key_to_decay", 0),  # timecents a key
+    48: ("attenuation", 0),  # centibels
+    51: ("coarse_tune", 0),  # semitones
+    52: ("fine_tune", 0),  # cents
+    54: ("loop_mode", 0),  # 1 and 3: loops
+    56: ("scale_tuning", 100),  # cents a key
+    58: ("root_key", -1),
+}
+_KEY_RANGE, _INSTRUMENT, _SAMPLE = 43, 41, 53
+_COARSE_OFFSETS = {4: 0, 45: 2, 50: 3}  # these count 32,768 points of the offset on the right
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A recording: points in the file's pool and how to pitch them."""
+
+    index: int
+    start: int
+    end: int
+    loop_start: int
+    loop_end: int
+    rate: int
+    root_key: int
+    correction: int  # cents
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One sample over a range of keys, with its generators by name (see `DEFAULTS`)."""
+
+    low_key: int
+    high_key: int
+    sample: Sample
+    values: dict[str, int] = field(hash=False)
+
+
+class SoundFont:
+    """The presets of an .sf2 file.
+
+    Raises:
+        AudioError: the file is not a SoundFont.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        content = Path(path).read_bytes()
+        if content[:4] != b"RIFF" or content[8:12] != b"sfbk":
+            raise AudioError(str(path), "another kind of file", "a SoundFont 2 file (.sf2)")
+        tables = _read_tables(content)
+        self.points = np.frombuffer(tables["smpl"], dtype="<i2")  # [samples], int16
+        self._generators = list(struct.iter_unpack("<Hh", tables["igen"]))
+        self._preset_generators = list(struct.iter_unpack("<Hh", tables["pgen"]))
+        self._zone_starts = [first for first, _ in struct.iter_unpack("<HH", tables["ibag"])]
+        self._preset_zone_starts = [first for first, _ in struct.iter_unpack("<HH", tables["pbag"])]
+        self._instruments = [first for _, first in struct.iter_unpack("<20sH", tables["inst"])]
+        headers = list(struct.iter_unpack("<20sHHHIII", tables["phdr"]))
+        self._presets = {(now[2], now[1]): (now[3], after[3]) for now, after in pairwise(headers)}
+        rows = enumerate(struct.iter_unpack("<20sIIIIIBbHH", tables["shdr"]))
+        self._samples = [Sample(index, *row[1:8]) for index, row in rows]
+
+    def zones(self, bank: int, program: int) -> list[Zone]:
+        """The zones of a preset; bank 128 holds the drum kits. A missing preset gives none."""
+        first, last = self._presets.get((bank, program), (0, 0))
+        zones: list[Zone] = []
+        for start, end in _ranges(self._preset_zone_starts, first, last):
+            for kind, value in self._preset_generators[start:end]:
+                if kind == _INSTRUMENT:
+                    zones.extend(self._instrument_zones(value))
+        return zones
+
+    def _instrument_zones(self, instrument: int) -> list[Zone]:
+        shared: dict[int, int] = {}  # the first zone may hold no sample: its generators are defaults for the others
+        zones = []
+        for start, end in _ranges(self._zone_starts, self._instruments[instrument], self._instruments[instrument + 1]):
+            own = {**shared, **dict(self._generators[start:end])}
+            if _SAMPLE not in own:
+                shared = own
+                continue
+            keys = own.get(_KEY_RANGE, 127 << 8)
+            values = {name: own.get(kind, default) for kind, (name, default) in DEFAULTS.items()}
+            for kind, target in _COARSE_OFFSETS.items():
+                values[DEFAULTS[target][0]] += 32768 * own.get(kind, 0)
+            zones.append(Zone(keys & 255, keys >> 8 & 255, self._samples[own[_SAMPLE]], values))
+        return zones
+
+
+def _ranges(starts: list[int], first: int, last: int) -> list[tuple[int, int]]:
+    return [(starts[index], starts[index + 1]) for index in range(first, last)]
+
+
+def _read_tables(content: bytes) -> dict[str, bytes]:
+    """The leaf chunks of a RIFF file by name; lists are opened."""
+    tables: dict[str, bytes] = {}
+    position = 12
+    while position + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, position)
+        position += 8
+        if name == b"LIST":
+            position += 4
+            continue
+        tables[name.decode("ascii")] = content[position : position + size]
+        position += size + size % 2
+    return tables

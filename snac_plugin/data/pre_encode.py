@@ -1,0 +1,242 @@
+"""Encode whole tracks once, as integer codes, so that training need not run the codec.
+
+Letters: N audio samples, R rows (codes per frame, all levels), T frames.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import logging
+import math
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio.transforms import Resample
+from tqdm import tqdm
+
+from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.data.codes_folder import CodesFolder, Track
+from snac_plugin.data.scan import Rejected, scan_audio, why_unreadable
+from snac_plugin.errors import AudioError, ConfigError
+
+__all__ = ["pre_encode", "read_track"]
+
+log = logging.getLogger(__name__)
+
+SILENCE = 1e-3  # -60 dB, under which stable-audio-tools draws another sample
+Metadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of an audio_dir dataset config, and the tracks found in it."""
+
+    tracks: Sequence[Track]
+    metadata: Metadata | None
+
+
+def pre_encode(
+    source: Mapping[str, Any],
+    output: str | Path,
+    pretransform: SnacPretransform,
+    *,
+    min_frames: int,
+    progress: bool = True,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Encode every track of a dataset into a folder that stable-audio-tools' PreEncodedDataset reads.
+
+    Tracks already there are skipped if neither codec nor audio file has changed since: a run that was stopped goes on. Tracks
+    shorter than `min_frames` are followed by silence, which their padding mask marks. Each rejected file is logged once.
+
+    Args:
+        source: an audio_dir dataset config, checked.
+        output: the folder, made if need be; see `codes_folder` for what is put there.
+        pretransform: the codec, on the device to encode on.
+        min_frames: the model's window in frames, which every crop has.
+        progress: show a bar with seconds of audio and the speed in times real time.
+        workers: threads that read ahead; by default 4, or none where the codec runs on the CPU.
+        overwrite: encode everything again, so that changed metadata is taken over.
+
+    Returns:
+        The dataset config to train with, a JSON file in the folder.
+
+    Raises:
+        ConfigError: the dataset is of another type.
+        CodecError: the folder holds codes of another codec.
+        AudioError: the folder holds something else, or no track is left.
+    """
+    if source.get("dataset_type") != "audio_dir":
+        raise ConfigError("dataset_type", repr(source.get("dataset_type")), '"audio_dir": folders of audio are encoded')
+    if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
+        raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
+    folder = CodesFolder(Path(output), pretransform, min_frames)
+    sources, rejected = _sources(source["datasets"])
+    for path, reason in rejected:
+        log.warning("Left out %s: %s", path, reason)
+    todo = [(t, s.metadata) for s in sources for t in s.tracks if overwrite or not folder.holds(t)]
+    try:
+        _encode_all(folder, todo, rejected, progress, (0 if _on_cpu(pretransform) else 4) if workers is None else workers)
+    finally:
+        folder.write_details(rejected)
+    if not folder.tracks:
+        raise AudioError(str(output), f"no track left of {len(rejected)}", "at least one that can be encoded")
+    if leftovers := folder.leftovers():
+        log.warning("%s also holds %d tracks that are not in this dataset, %s first", output, len(leftovers), leftovers[0])
+    return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
+
+
+def read_track(path: str | Path, sample_rate: int) -> Tensor:
+    """A whole audio file as mono audio [1, N] in [-1, 1], made as stable-audio-tools' SampleDataset makes it.
+
+    Raises:
+        soundfile.LibsndfileError: it cannot be read.
+    """
+    samples, found_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    audio = torch.from_numpy(np.ascontiguousarray(samples.T))
+    if found_rate != sample_rate:
+        audio = Resample(found_rate, sample_rate)(audio)
+    return audio.clamp(-1, 1).mean(dim=0, keepdim=True)
+
+
+def _sources(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Source], list[Rejected]]:
+    """The tracks of each entry, and the files that cannot be read."""
+    sources, rejected, names = [], [], set()
+    for index, entry in enumerate(entries):
+        scan = scan_audio([entry["path"]])
+        rejected += scan.rejected
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["id"])
+        name = f"{name}_{index}" if name in names else name
+        names.add(name)
+        module = entry.get("custom_metadata_module")
+        # .npy within a name would lead stable-audio-tools to other metadata
+        relative = [os.path.relpath(file.path, entry["path"]).replace(".npy", "_npy") for file in scan.files]
+        tracks = [Track(file, f"{name}/{beside}") for file, beside in zip(scan.files, relative, strict=True)]
+        sources.append(Source(tracks, _metadata_function(module) if module else None))
+    return sources, rejected
+
+
+def _metadata_function(module: str) -> Metadata:
+    spec = importlib.util.spec_from_file_location("metadata_module", module)
+    if spec is None or spec.loader is None:
+        raise ConfigError("custom_metadata_module", repr(module), "a Python file")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded.get_custom_metadata
+
+
+def _encode_all(
+    folder: CodesFolder, todo: list[tuple[Track, Metadata | None]], rejected: list[Rejected], progress: bool, workers: int
+) -> None:
+    """Encode tracks one by one, adding what cannot be encoded to `rejected`."""
+    read = functools.partial(_read, sample_rate=folder.pretransform.sample_rate)
+    total = sum(track.source.seconds for track, _ in todo)
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
+    started, seconds = time.perf_counter(), 0.0
+    with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and todo)) as bar:
+        for (track, metadata), audio in _ahead(read, todo, workers):
+            reason = audio if isinstance(audio, str) else _encode(folder, track, audio, metadata)
+            if reason:
+                rejected.append(Rejected(track.source.path, reason))
+                log.warning("Left out %s: %s", track.source.path, reason)
+            seconds += track.source.seconds
+            bar.set_postfix_str(f"{seconds / (time.perf_counter() - started):.0f}x real time", refresh=False)
+            bar.update(track.source.seconds)
+    taken = time.perf_counter() - started
+    held = len(folder.tracks) - len(todo)
+    log.info("%d tracks, %.0f s of audio in %.0f s; %d were there already", len(todo), seconds, taken, max(held, 0))
+
+
+def _encode(folder: CodesFolder, track: Track, audio: Tensor, metadata: Metadata | None) -> str:
+    """Encode one track [1, N]; returns why it was not, or nothing."""
+    pretransform, levels = folder.pretransform, folder.pretransform.levels
+    if not torch.isfinite(audio).all():
+        return "holds NaN or infinite samples"
+    if audio.abs().max() < SILENCE:
+        return "silent: nothing above -60 dB"
+    info = _info(track, audio, pretransform.sample_rate)
+    if metadata is not None:
+        try:
+            info |= metadata(info, audio)
+        except Exception as error:  # whatever a user's module raises
+            return f"its custom_metadata_module failed ({type(error).__name__}: {error})"
+        if info.get("__reject__"):
+            return "rejected by its custom_metadata_module"
+    frames = levels.frames_for(audio.shape[-1])
+    lacking = max(frames, folder.min_frames) * levels.frame_samples - audio.shape[-1]
+    padded = torch.nn.functional.pad(audio, (0, lacking))[None].to(next(pretransform.parameters()).device)
+    folder.write(track, pretransform.tokenize(padded)[0], frames, _serialisable(info, track.source.path))
+    return ""
+
+
+def _info(track: Track, audio: Tensor, sample_rate: int) -> dict[str, Any]:
+    """stable-audio-tools' metadata of a whole track."""
+    path, folder, _ = track.source
+    samples = audio.shape[-1]
+    return {
+        "path": str(path),
+        "relpath": os.path.relpath(path, folder),
+        "timestamps": (0.0, 1.0),
+        "seconds_start": 0,
+        "seconds_total": math.ceil(samples / sample_rate),
+        "padding_mask": torch.ones(samples),
+        "sample_rate": sample_rate,
+    }
+
+
+def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What of a track's metadata a JSON file can hold; arrays become lists."""
+    kept = {}
+    for key, value in info.items():
+        if key == "padding_mask" or key.startswith("__"):
+            continue
+        plain = value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value
+        try:
+            kept[key] = json.loads(json.dumps(plain))
+        except (TypeError, ValueError):
+            log.warning("%s: its metadata %r is of type %s, which JSON cannot hold: left out", path, key, type(value).__name__)
+    return kept
+
+
+def _read(item: tuple[Track, Any], sample_rate: int) -> Tensor | str:
+    """The audio of a track, or why there is none."""
+    try:
+        return read_track(item[0].source.path, sample_rate)
+    except (soundfile.LibsndfileError, OSError) as error:
+        return why_unreadable(error)
+
+
+def _ahead(read: Callable[[Any], Any], items: Sequence[Any], workers: int) -> Iterator[tuple[Any, Any]]:
+    """Each item with what `read` makes of it, in order, `workers` threads reading ahead."""
+    if workers < 1:
+        yield from ((item, read(item)) for item in items)
+        return
+    waiting: deque[tuple[Any, Future]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(read, item)))
+            if len(waiting) > workers:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        yield from ((item, result.result()) for item, result in waiting)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cpu(pretransform: SnacPretransform) -> bool:
+    return next(pretransform.parameters()).device.type == "cpu"

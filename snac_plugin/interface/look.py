@@ -1,0 +1,66 @@
+"""How the page looks: theme, style sheet and the heading with its drawing of the hierarchy."""
+
+from __future__ import annotations
+
+import html
+
+import gradio as gr
+
+from snac_plugin.levels import Levels
+from snac_plugin.pictures import LEVEL_COLOURS
+
+FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]  # nothing to fetch
+MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Liberation Mono", "monospace"]
+
+CSS = """
+.gradio-container { max-width: 1280px !important; width: 100%; margin: 0 auto; }
+.snac-head { display: flex; align-items: center; gap: 1.4rem; padding: .4rem 0 .7rem; }
+.snac-head h1 { font-size: 1.55rem; line-height: 1.2; margin: 0; }
+.snac-head p { margin: .2rem 0 0; color: var(--body-text-color-subdued); font-size: .9rem; }
+.snac-levels { display: grid; gap: 2px; width: 92px; flex: none; }
+.snac-levels div { display: flex; gap: 2px; height: 9px; }
+.snac-levels i { flex: 1; border-radius: 2px; }
+.snac-picture { background: #fff; }
+.snac-again { align-self: end; margin-bottom: .65rem; }
+"""
+
+
+def theme() -> gr.themes.Base:
+    """The page's colours and type."""
+    base = gr.themes.Base(
+        primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="md", font=FONT, font_mono=MONO
+    )
+    return base.set(
+        body_background_fill="*neutral_50",
+        block_border_width="1px",
+        block_radius="*radius_lg",
+        block_title_text_weight="600",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_label_background_fill="*background_fill_primary",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_label_text_weight="600",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_500",
+        button_primary_text_color="white",
+        slider_color="*primary_500",
+    )
+
+
+def heading(title: str, about: str, levels: Levels) -> str:
+    """The top of the page: the codes of one frame, level under level, beside the title.
+
+    Args:
+        title: text.
+        about: one line under it, text.
+        levels: the codec's geometry.
+    """
+    rows = []
+    for level, count in enumerate(levels.per_frame):
+        colour = LEVEL_COLOURS[level % len(LEVEL_COLOURS)]
+        cells = "".join(f'<i style="background:{colour};opacity:{1 - 0.45 * (cell % 2)}"></i>' for cell in range(count))
+        rows.append(f"<div>{cells}</div>")
+    drawing = f'<div class="snac-levels" aria-hidden="true">{"".join(rows)}</div>'
+    words = f"<div><h1>{html.escape(title)}</h1><p>{html.escape(about)}</p></div>"
+    return f'<div class="snac-head">{drawing}{words}</div>'

@@ -1,0 +1,161 @@
+"""The page: inputs at the left, the sample with its picture, settings and files at the right.
+
+Nothing is global: the model and the folder live in the closures of `create_page`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from snac_plugin.config import check_model_config
+from snac_plugin.errors import SnacPluginError
+from snac_plugin.generation import StepCallback, chunks_for
+from snac_plugin.interface.controls import Controls
+from snac_plugin.interface.look import CSS, heading, theme
+from snac_plugin.samples import Sample, make_samples
+from snac_plugin.snac_diffusion import SnacDiffusion
+
+__all__ = ["create_page"]
+
+Values = Mapping[str, Any]
+
+
+def create_page(
+    model_config: Mapping[str, Any],
+    model: SnacDiffusion,
+    gradio_title: str = "",
+    *,
+    folder: str | Path | None = None,
+    checkpoint: str | None = None,
+) -> gr.Blocks:
+    """The page of a model: launch what is returned.
+
+    Its endpoint "/generate" takes the inputs by name (see `Controls`), all with defaults, and gives the first sample's wav,
+    picture, seed and settings, and the files of all samples.
+
+    Args:
+        model_config: the model's config.
+        model: the model, in evaluation mode.
+        gradio_title: heading.
+        folder: where samples are written; a temporary folder by default.
+        checkpoint: where the model came from, for the samples' settings.
+    """
+    config = check_model_config(model_config)
+    temporary = tempfile.TemporaryDirectory(prefix="snac_plugin_") if folder is None else None
+    title = gradio_title or "SNAC diffusion"
+    with gr.Blocks(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.HTML(heading(title, _about(model), model.levels))
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=330):
+                controls = Controls(config, model.levels)
+                button = controls.lay_out()
+            with gr.Column(scale=8, min_width=420):
+                results = _Results()
+
+        def make(values: Values, progress: Callable[..., Any]) -> list[Sample]:
+            request = controls.request(values)
+            return list(
+                make_samples(
+                    model,
+                    request,
+                    Path(temporary.name if temporary is not None else folder or "."),
+                    seed=int(values["seed"]),
+                    count=int(values["batch_size"]),
+                    checkpoint=checkpoint,
+                    progress=False,
+                    callback=_reporter(
+                        progress, model.levels.names, request.settings(model).steps, _chunks(model, request.seconds)
+                    ),
+                )
+            )
+
+        done = button.click(
+            _endpoint(make, list(controls.components)),
+            list(controls.components.values()),
+            results.components,
+            api_name="generate",
+            concurrency_limit=1,  # one model: one generation at a time
+            concurrency_id="generate",
+        )
+        done.success(lambda: gr.Column(visible=True), None, results.details, api_name=False, show_progress="hidden", queue=False)
+        results.seed_again.click(
+            lambda seed: seed, results.seed, controls.components["seed"], api_name=False, show_progress="hidden", queue=False
+        )
+    return page
+
+
+class _Results:
+    """The right side. Made inside a gr.Blocks context."""
+
+    def __init__(self) -> None:
+        self.choice = gr.Radio([], label="Sample", visible=False)
+        audio = gr.Audio(label="Audio", type="filepath", interactive=False)
+        picture = gr.Image(
+            label="Picture", show_label=False, type="filepath", interactive=False, height=460, elem_classes="snac-picture"
+        )
+        with gr.Column(visible=False) as self.details:  # until there is something to tell
+            with gr.Row():
+                self.seed = gr.Number(label="Seed of this sample", precision=0, interactive=False, scale=2, min_width=160)
+                self.seed_again = gr.Button("Use this seed again", size="md", scale=1, min_width=160, elem_classes="snac-again")
+            files = gr.File(label="Files", file_count="multiple", interactive=False)
+            with gr.Accordion("Settings of this sample", open=False):
+                settings = gr.JSON(label="Settings", show_label=False)
+        made = gr.State([])
+        shown = [audio, picture, self.seed, settings]
+        self.components = [*shown, files, self.choice, made]
+        self.choice.input(
+            lambda index, samples: samples[index], [self.choice, made], shown, api_name=False, show_progress="hidden", queue=False
+        )
+
+
+def _endpoint(make: Callable[[Values, Callable[..., Any]], list[Sample]], names: Sequence[str]) -> Callable[..., Any]:
+    """A handler whose parameters bear the inputs' names, as clients of the page see them."""
+
+    def generate(*arguments: Any) -> tuple[Any, ...]:
+        *values, progress = arguments
+        try:
+            samples = make(dict(zip(names, values, strict=True)), progress)
+        except SnacPluginError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from None
+        shown = [(str(s.files.wav), str(s.files.picture), s.seed, s.settings) for s in samples]
+        files = [str(path) for s in samples for path in (s.files.wav, s.files.picture, s.files.json)]
+        choices = [(f"seed {s.seed}", index) for index, s in enumerate(samples)]
+        return *shown[0], files, gr.Radio(choices=choices, value=0, visible=len(samples) > 1), shown
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in names]
+    parameters.append(inspect.Parameter("progress", kind, default=gr.Progress()))
+    generate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    generate.__doc__ = "Generate samples: the wav, picture, seed and settings of the first, and the files of all."
+    return generate
+
+
+def _reporter(progress: Callable[..., Any], names: str, steps: Sequence[int], chunks: int) -> StepCallback:
+    """Shows each denoising step on the page's bar."""
+
+    def report(chunk: int, level: int, step: int) -> None:
+        done = chunk * sum(steps) + sum(steps[:level]) + step + 1
+        place = f"chunk {chunk + 1} of {chunks}, " if chunks > 1 else ""
+        progress((done, chunks * sum(steps)), desc=f"{place}level {names[level]}, step {step + 1} of {steps[level]}", unit="steps")
+
+    return report
+
+
+def _about(model: SnacDiffusion) -> str:
+    """One line on the model."""
+    weights = sum(p.numel() for p in model.model.parameters())
+    chunk = model.config.model.diffusion.config.chunk_frames * model.levels.frame_samples / model.sample_rate
+    codec = Path(model.pretransform.codec_name).name
+    rate = f"{model.sample_rate / 1000:g} kHz"
+    return f"{weights / 1e6:.3g} M weights · codec {codec}, {rate}, levels {' '.join(model.levels.names)} · chunks of {chunk:.3f} s"
+
+
+def _chunks(model: SnacDiffusion, seconds: float | None) -> int:
+    """Chunks that a length takes."""
+    return chunks_for(model.levels, model.config.model.diffusion.config.chunk_frames, round((seconds or 0) * model.sample_rate))

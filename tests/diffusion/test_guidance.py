@@ -1,0 +1,48 @@
+"""Guidance against its formulas written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from snac_plugin.diffusion.guidance import Guidance
+
+
+def branches() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    conditioned, unconditioned = torch.randn(2, 3, 5, 8, generator=generator, dtype=torch.float64)
+    return conditioned, unconditioned, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
+def test_scale_goes_from_the_unconditioned_through_the_conditioned(scale: float) -> None:
+    conditioned, unconditioned, t = branches()
+    guided = Guidance(scale).combine(conditioned, unconditioned, t)
+    torch.testing.assert_close(guided, scale * conditioned + (1 - scale) * unconditioned, rtol=0, atol=1e-12)
+
+
+def test_full_rescale_keeps_the_conditioned_deviation_of_each_sample() -> None:
+    """Deviations over the whole batch would let one sample set the volume of another."""
+    conditioned, unconditioned, t = branches()
+    conditioned[1] *= 10
+    guided = Guidance(4.0, rescale=1.0).combine(conditioned, unconditioned, t)
+    torch.testing.assert_close(guided.std(dim=(1, 2)), conditioned.std(dim=(1, 2)), rtol=1e-9, atol=0)
+    plain = Guidance(4.0).combine(conditioned, unconditioned, t)
+    half = Guidance(4.0, rescale=0.5).combine(conditioned, unconditioned, t)
+    torch.testing.assert_close(half, (plain + guided) / 2, rtol=0, atol=1e-12)
+
+
+def test_outside_its_interval_guidance_does_nothing() -> None:
+    """Each sample of a batch has its own t."""
+    conditioned, unconditioned, t = branches()
+    guided = Guidance(3.0, interval=(0.3, 0.7)).combine(conditioned, unconditioned, t)
+    everywhere = Guidance(3.0).combine(conditioned, unconditioned, t)
+    assert torch.equal(guided[[0, 2]], conditioned[[0, 2]])
+    assert torch.equal(guided[1], everywhere[1])
+
+
+def test_only_scale_one_needs_no_second_branch() -> None:
+    assert not Guidance(1.0, rescale=0.7).acts
+    assert Guidance(0.0).acts
+    assert Guidance(1.5).acts

@@ -1,0 +1,64 @@
+"""Noising and targets against numeric derivatives of the path from data to noise."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from snac_plugin.diffusion.objectives import OBJECTIVES, Objective, add_noise
+
+NOISE_LEVELS = torch.tensor([0.01, 0.15, 0.5, 0.85, 0.99], dtype=torch.float64)[:, None, None]
+
+
+@pytest.fixture(params=OBJECTIVES.values(), ids=OBJECTIVES)
+def objective(request: pytest.FixtureRequest) -> Objective:
+    return request.param
+
+
+def data_and_noise() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    data, noise = torch.randn(2, 5, 4, 8, generator=generator, dtype=torch.float64)
+    return data, noise
+
+
+def test_path_runs_from_data_to_noise(objective: Objective) -> None:
+    """A path turned around would train the model on noise as if it were data."""
+    data, noise = data_and_noise()
+    ends = [add_noise(objective, data, noise, torch.full_like(NOISE_LEVELS, t)) for t in (0.0, 1.0)]
+    torch.testing.assert_close(ends[0], data, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ends[1], noise, rtol=0, atol=1e-12)
+
+
+def test_target_is_the_derivative_of_the_path(objective: Objective) -> None:
+    """d x_t / dt for rectified flow, d x / d phi at the angle phi = pi t / 2 for v, by central differences."""
+    data, noise = data_and_noise()
+    step = 1e-6
+    ahead, behind = (add_noise(objective, data, noise, NOISE_LEVELS + sign * step) for sign in (1, -1))
+    per_t = (ahead - behind) / (2 * step)
+    expected = per_t if objective.name == "rectified_flow" else per_t / (math.pi / 2)
+    torch.testing.assert_close(objective.target(data, noise, NOISE_LEVELS), expected, rtol=0, atol=1e-8)
+
+
+def test_the_right_output_gives_the_data_back(objective: Objective) -> None:
+    """A wrong sign in `denoised` shows as a wrong sample at the first step, and in training not at all."""
+    data, noise = data_and_noise()
+    x = add_noise(objective, data, noise, NOISE_LEVELS)
+    target = objective.target(data, noise, NOISE_LEVELS)
+    torch.testing.assert_close(objective.denoised(x, target, NOISE_LEVELS), data, rtol=0, atol=1e-12)
+
+
+def test_output_of_a_denoised_estimate_means_that_estimate(objective: Objective) -> None:
+    """The logits head goes from an estimate to an output, a sampler goes back: nothing may be lost on the way."""
+    estimate, noise = data_and_noise()
+    x = torch.randn_like(noise)
+    output = objective.output_of(x, estimate, NOISE_LEVELS)
+    torch.testing.assert_close(objective.denoised(x, output, NOISE_LEVELS), estimate, rtol=0, atol=1e-10)
+
+
+def test_output_is_finite_at_the_end_of_the_path(objective: Objective) -> None:
+    """Some samplers ask at t = 0, where the division by sigma would give NaN."""
+    estimate, noise = data_and_noise()
+    assert objective.output_of(noise, estimate, torch.zeros(5, 1, 1, dtype=torch.float64)).isfinite().all()

@@ -1,0 +1,104 @@
+"""The order of the source tree: imports never climb, files stay short, only the command line prints."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "snac_plugin"
+
+# Lowest first: folders, and files beside them. A file imports its own folder, files of its own floor, or lower floors.
+FLOORS = (
+    ("errors", "tested_set", "atomic"),
+    ("config",),
+    ("levels", "device"),
+    ("codec", "diffusion", "pictures", "output"),
+    ("model", "conditioning"),
+    ("generation", "decoding", "continuation", "checkpoints", "snac_diffusion", "samples", "data"),
+    ("training", "interface"),
+    ("registry", "builders", "loading", "page_loading", "repairs", "autoload"),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
+LINES = 300
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_parts(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Line and part of the package of each import, at any depth: an import inside a function climbs as well.
+
+    Args:
+        tree: a file.
+        package: names of the package it lies in, which relative imports start from.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [tuple(alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else ()
+            source = start + tuple((node.module or "").split(".") if node.module else ())
+            modules = [(*source, alias.name) for alias in node.names]
+        else:
+            continue
+        yield from ((node.lineno, names[1]) for names in modules if names[0] == "snac_plugin" and len(names) > 1)
+
+
+def climbs(part: str, tree: ast.AST, package: tuple[str, ...] = ("snac_plugin",)) -> list[str]:
+    """Imports of a file that its floor does not allow; names of the package itself, its version say, stand on none."""
+    beside = {other for other in FLOORS[FLOOR_OF[part]] if not (PACKAGE / other).is_dir() and not (PACKAGE / part).is_dir()}
+    return [
+        f"line {line} imports {other}"
+        for line, other in imported_parts(tree, package)
+        if other != part and other not in beside and FLOOR_OF.get(other, -1) >= FLOOR_OF[part]
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_never_climb(path: Path) -> None:
+    part = part_of(path)
+    if part == "__init__":
+        return  # it offers the package's verbs, each imported on first use
+    assert part in FLOOR_OF, f"{part} stands on no floor"
+    package = path.relative_to(ROOT).parent.parts
+    assert climbs(part, ast.parse(path.read_text()), package) == []
+
+
+def test_a_climb_would_be_seen() -> None:
+    climbing = ast.parse("def late():\n    from snac_plugin.training.wrapper import Wrapper\n    from snac_plugin import registry")
+    assert climbs("model", climbing) == ["line 2 imports training", "line 3 imports registry"]
+    assert climbs("codec", ast.parse("import snac_plugin.diffusion.objectives")) == ["line 1 imports diffusion"]
+    relative = ast.parse("from ...training import wrapper\nfrom .neighbour import name")
+    assert climbs("data", relative, ("snac_plugin", "data", "demo_music")) == ["line 1 imports training"]
+    assert climbs("model", ast.parse("from snac_plugin.model import stages\nfrom snac_plugin.levels import Levels")) == []
+
+
+def test_every_part_of_the_package_stands_on_a_floor() -> None:
+    assert {part_of(path) for path in FILES} - {"__init__"} <= FLOOR_OF.keys()
+
+
+def test_no_file_is_too_long() -> None:
+    folders = [PACKAGE, ROOT / "tests", ROOT / "benchmarks"]
+    files = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {name: lines for name, lines in lengths.items() if lines > LINES} == {}
+
+
+def test_only_the_command_line_prints() -> None:
+    printing = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in FILES
+        if part_of(path) != "cli"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert printing == set()
