@@ -75,23 +75,42 @@ def settings_from(
         sampler: for all levels.
         cfg_scale, cfg_rescale, cfg_interval: see `Guidance`.
     """
-    if steps is None or isinstance(steps, int):
-        per_level = sampling.steps_per_level(names, steps)
-    else:
-        listed = list(steps) if not isinstance(steps, Mapping) else [steps.get(name, 0) for name in names]
-        if len(listed) != len(names) or any(not isinstance(n, int) or n < 1 for n in listed):
-            raise Mismatch("steps", steps, f"one number, or at least 1 step for each of the levels {', '.join(names)}")
-        per_level = tuple(listed)
     return Settings(
-        steps=per_level,
+        steps=_steps(sampling, names, steps),
         samplers=sampling.samplers(names) if sampler is None else (sampler,) * len(names),
         shifts=sampling.shifts(names),
-        guidance=Guidance(
+        guidance=_guidance(
             sampling.cfg_scale if cfg_scale is None else cfg_scale,
             sampling.cfg_rescale if cfg_rescale is None else cfg_rescale,
-            tuple(sampling.cfg_interval) if cfg_interval is None else cfg_interval,
+            sampling.cfg_interval if cfg_interval is None else cfg_interval,
         ),
     )
+
+
+def _steps(sampling: SamplingConfig, names: str, steps: int | Sequence[int] | Mapping[str, int] | None) -> tuple[int, ...]:
+    expected = f"one number, or at least 1 step for each of the levels {', '.join(names)}"
+    if steps is None or isinstance(steps, int):
+        if steps is not None and steps < len(names):
+            raise Mismatch("steps", steps, f"at least {len(names)} in all, one for each of the levels {', '.join(names)}")
+        return sampling.steps_per_level(names, steps)
+    if isinstance(steps, Mapping):
+        if set(steps) != set(names):
+            raise Mismatch("steps", dict(steps), expected)
+        steps = [steps[name] for name in names]
+    if len(steps) != len(names) or any(not isinstance(n, int) or n < 1 for n in steps):
+        raise Mismatch("steps", steps, expected)
+    return tuple(steps)
+
+
+def _guidance(scale: float, rescale: float, interval: tuple[float, float]) -> Guidance:
+    if scale < 0:
+        raise Mismatch("cfg_scale", scale, "0 or more")
+    if not 0 <= rescale <= 1:
+        raise Mismatch("cfg_rescale", rescale, "a share between 0 and 1")
+    low, high = interval
+    if not 0 <= low < high <= 1:
+        raise Mismatch("cfg_interval", tuple(interval), "two noise levels between 0 and 1, the smaller first")
+    return Guidance(scale, rescale, (low, high))
 
 
 def stage_seed(seed: int, chunk: int, level: int) -> int:
@@ -207,6 +226,7 @@ def _solve_stage(
             sampler=settings.samplers[level],
             shift=settings.shifts[level],
             callback=step_done,
+            unconditioned=lambda: None if chunk.unconditioned is None else chunk.unconditioned.transpose(1, 2),
         )
     for _ in steps:
         bar.update(1)

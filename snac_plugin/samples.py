@@ -181,7 +181,8 @@ def check_conditioning(model: SnacDiffusion, metadata: Mapping[str, Any]) -> Non
     if unknown:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
         raise ConfigError("conditioning", f"the key {unknown[0]!r}", expected)
-    missing = [name for name in conditioners if name not in metadata and aliases.get(name) not in metadata]
+    needed = [name for name, conditioner in model.conditioner.conditioners.items() if not getattr(conditioner, "optional", False)]
+    missing = [name for name in needed if name not in metadata and aliases.get(name) not in metadata]
     if missing:
         raise ConfigError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")
 

@@ -41,7 +41,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             io_channels=config.model.io_channels,
             sample_rate=config.sample_rate,
             min_input_length=pretransform.downsampling_ratio,
-            diffusion_objective=diffusion.diffusion_objective,
+            diffusion_objective="rectified_flow",  # what stable-audio-tools' samplers see of any objective; see `forward`
             pretransform=pretransform,
             cross_attn_cond_ids=list(diffusion.cross_attention_cond_ids),
             global_cond_ids=list(diffusion.global_cond_ids),
@@ -195,12 +195,14 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         if sample_size is not None:
             return sample_size
         if seconds is not None:
-            return round(seconds * self.sample_rate)
+            return max(1, round(seconds * self.sample_rate))
         return (chunks or 1) * self.config.model.diffusion.config.chunk_frames * self.levels.frame_samples
 
 
 def sample_seeds(seed: int, batch_size: int) -> list[int]:
     """The seed of each sample: consecutive ones from `seed`, or from a random one for -1."""
+    if batch_size < 1:
+        raise Mismatch("batch_size", batch_size, "1 or more")
     if seed < -1:
         raise Mismatch("seed", seed, "0 or more, or -1 for a random one")
     first = int(np.random.randint(0, 2**31)) if seed == -1 else seed

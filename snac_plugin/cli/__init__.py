@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "render music, train a small model on it and generate: the whole chain in minutes",
     "train": "train from a model config",
     "generate": "generate audio from a checkpoint",
+    "pre_encode": "encode folders of audio once, so that training need not run the codec",
     "run_gradio": "open the page of a checkpoint",
     "unwrap": "turn a training checkpoint into one for inference",
     "train_codec": "train a SNAC codec on a folder of audio files",

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from snac_plugin.codec.evaluation import CodecReport, evaluate
+from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings, audio_files
 from snac_plugin.codec.store import save_codec
-from snac_plugin.codec.training import TINY_32KHZ, CodecTrainer, TrainingPlan
+from snac_plugin.codec.training import CodecTrainer
 from snac_plugin.errors import SnacPluginError
 
 

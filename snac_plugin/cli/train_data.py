@@ -1,4 +1,8 @@
-"""Which data a training reads: the dataset configs given, or demo music rendered for it."""
+"""Which data a training reads: the dataset configs given, or demo music rendered for it.
+
+What a data loader would stumble over or train on regardless is told before training begins: audio files that cannot be
+read, codes of another codec.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.codec.load import load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.codec_fit import check_dataset_against_model
+from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
+from snac_plugin.data.scan import scan_audio
+from snac_plugin.errors import ConfigError
 from snac_plugin.levels import Levels
 
 log = logging.getLogger(__name__)
@@ -36,10 +44,61 @@ def dataset_configs(
 
 
 def checked(path: str, config: dict[str, Any], levels: Levels) -> dict[str, Any]:
-    """A dataset config file that fits the model."""
+    """A dataset config file that fits the model. Audio files that cannot be read are logged, each with its reason.
+
+    Raises:
+        ConfigError: the config does not fit, or none of its audio files can be read.
+        CodecError: its codes are those of another codec than the model's.
+    """
     dataset = check_dataset_config(load_json(path), path)
-    check_dataset_against_model(dataset, check_model_config(config), levels, path)
+    details = _details_of_codes(dataset, path)
+    if details:
+        _check_codes(dataset, details, config, levels, path)
+    else:
+        check_dataset_against_model(dataset, check_model_config(config), levels, path)
+    if dataset["dataset_type"] == "audio_dir":
+        _scan(dataset, path)
     return dataset
+
+
+def _details_of_codes(dataset: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    """By folder, the details of its pre-encoded codes; empty for audio, latents and shards."""
+    if dataset["dataset_type"] != "pre_encoded":
+        return {}
+    found = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]}
+    details = {folder: d for folder, d in found.items() if d is not None}
+    if details and len(details) < len(found):
+        other = next(folder for folder, d in found.items() if d is None)
+        raise ConfigError(
+            f"{path}: datasets", f"codes in {next(iter(details))} and something else in {other}", "codes in all folders"
+        )
+    return details
+
+
+def _check_codes(
+    dataset: dict[str, Any], details: dict[str, dict[str, Any]], config: dict[str, Any], levels: Levels, path: str
+) -> None:
+    """Codes have to be the model's codec's, and every crop has to be as long as its window."""
+    codec = load_codec(config["model"]["pretransform"]["config"]["codec"])
+    for folder, found in details.items():
+        check_fingerprint(found, codec.name, codec.fingerprint, folder)
+    frames = config["sample_size"] // levels.frame_samples
+    if dataset.get("latent_crop_length") != frames:
+        crop = dataset.get("latent_crop_length", "nothing")
+        raise ConfigError(f"{path}: latent_crop_length", crop, f"{frames}, the frames in the model's sample_size")
+    for folder, found in details.items():
+        if found["min_frames"] < frames:
+            advice = "Run pre_encode.py again with this model config: it only encodes short tracks anew."
+            raise ConfigError(folder, f"tracks of {found['min_frames']} frames or more", f"{frames} or more", advice)
+
+
+def _scan(dataset: dict[str, Any], path: str) -> None:
+    files, rejected = scan_audio([entry["path"] for entry in dataset["datasets"]])
+    for file, reason in rejected:
+        log.warning("Cannot train on %s: %s", file, reason)
+    if not files:
+        raise ConfigError(f"{path}: datasets", f"{len(rejected)} audio files, none of which can be read", "audio to train on")
+    log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
 
 
 def demo_dataset(split: str, sample_rate: int, folder: Path = DEMO_FOLDER, songs: int | None = None) -> dict[str, Any]:

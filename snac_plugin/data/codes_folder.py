@@ -2,6 +2,7 @@
 
     FOLDER/details.json                 codec, fingerprint, counts, rejected files
     FOLDER/dataset_config.json          the dataset config to train with
+    FOLDER/filelist.txt                 the tracks of the dataset, which stable-audio-tools reads in place of a search
     FOLDER/ID/RELATIVE/PATH.flac.npy    packed codes [R, T], int16, one column a frame; ID is that of the source's entry
     FOLDER/ID/RELATIVE/PATH.flac.json   metadata: padding_mask (T ints), seconds_start, seconds_total, path, relpath, ...
 
@@ -24,9 +25,9 @@ from snac_plugin.data import crop_times
 from snac_plugin.data.scan import AudioFile, Rejected
 from snac_plugin.errors import AudioError, CodecError, ConfigError
 
-__all__ = ["DATASET_CONFIG", "DETAILS", "CodesFolder", "Track", "read_details"]
+__all__ = ["DATASET_CONFIG", "DETAILS", "CodesFolder", "Track", "check_fingerprint", "read_details"]
 
-DETAILS, DATASET_CONFIG = "details.json", "dataset_config.json"
+DETAILS, DATASET_CONFIG, FILELIST = "details.json", "dataset_config.json", "filelist.txt"
 CONTENT = "packed codes of a SNAC codec"
 
 
@@ -75,7 +76,7 @@ class CodesFolder:
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
             raise AudioError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         if details is not None:
-            check_fingerprint(details, self.pretransform, str(self.path))
+            check_fingerprint(details, self.pretransform.codec_name, self.pretransform.fingerprint, str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
         if details is None:
             self.write_details([])
@@ -108,12 +109,14 @@ class CodesFolder:
         self.tracks[track.name] = frames, padded
 
     def leftovers(self) -> list[str]:
-        """Names of tracks in the folder that this run knows nothing of: their audio is gone, or another run wrote them."""
+        """Names of tracks in the folder that are none of the dataset's: their audio is gone, or another dataset's."""
         names = (path.relative_to(self.path).as_posix().removesuffix(".npy") for path in self.path.rglob("*.npy"))
         return sorted(name for name in names if name not in self.tracks and not Path(name).name.startswith("."))
 
     def write_details(self, rejected: list[Rejected]) -> None:
-        """Write details.json."""
+        """Write details.json and the list of tracks."""
+        listed = "".join(f"{name}.npy\n" for name in sorted(self.tracks))
+        write_whole(self.path / FILELIST, lambda part: part.write_text(listed))  # in the encoding it will be read in
         levels = self.pretransform.levels
         frames = sum(frames for frames, _ in self.tracks.values())
         details = {
@@ -170,16 +173,23 @@ def read_details(folder: str | Path) -> dict[str, Any] | None:
     return next((found for place in (folder, *folder.parents) if (found := _details_in(place)) is not None), None)
 
 
-def check_fingerprint(details: dict[str, Any], pretransform: SnacPretransform, where: str) -> None:
-    """Raise unless codes were made by this codec.
+def check_fingerprint(details: dict[str, Any], codec: str, fingerprint: str, where: str) -> None:
+    """Raise unless codes were made by a codec.
+
+    Args:
+        details: of the codes.
+        codec, fingerprint: of the codec that is to read them.
+        where: the folder, for the message.
 
     Raises:
         CodecError: naming both.
     """
-    if details["fingerprint"] != pretransform.fingerprint:
-        found = f"codes of {details['codec']!r} (weights {details['fingerprint']})"
-        expected = f"codes of {pretransform.codec_name!r} (weights {pretransform.fingerprint})"
-        raise CodecError(where, found, expected, "Codes mean nothing to another codec: encode the audio again, into another folder.")
+    if details["fingerprint"] != fingerprint:
+        found = f"codes of {details['codec']} (weights {details['fingerprint']})"
+        expected = f"codes of {codec} (weights {fingerprint})"
+        raise CodecError(
+            where, found, expected, "Codes mean nothing to another codec: encode the audio again, into another folder."
+        )
 
 
 def _details_in(folder: Path) -> dict[str, Any] | None:

@@ -96,7 +96,9 @@ def pre_encode(
     if not folder.tracks:
         raise AudioError(str(output), f"no track left of {len(rejected)}", "at least one that can be encoded")
     if leftovers := folder.leftovers():
-        log.warning("%s also holds %d tracks that are not in this dataset, %s first", output, len(leftovers), leftovers[0])
+        log.warning(
+            "%s also holds %d tracks that are not in this dataset and not trained on: %s", output, len(leftovers), leftovers[0]
+        )
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
 
 
@@ -123,11 +125,14 @@ def _sources(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Source], list[R
         name = f"{name}_{index}" if name in names else name
         names.add(name)
         module = entry.get("custom_metadata_module")
-        # .npy within a name would lead stable-audio-tools to other metadata
-        relative = [os.path.relpath(file.path, entry["path"]).replace(".npy", "_npy") for file in scan.files]
-        tracks = [Track(file, f"{name}/{beside}") for file, beside in zip(scan.files, relative, strict=True)]
+        tracks = [Track(file, f"{name}/{_safe(os.path.relpath(file.path, entry['path']))}") for file in scan.files]
         sources.append(Source(tracks, _metadata_function(module) if module else None))
     return sources, rejected
+
+
+def _safe(relative: str) -> str:
+    """A name that stable-audio-tools finds again: it lists files line by line, and replaces every .npy in a path by .json."""
+    return relative.encode("utf-8", "replace").decode().replace(".npy", "_npy").replace("\n", "_").replace("\r", "_")
 
 
 def _metadata_function(module: str) -> Metadata:

@@ -3,14 +3,26 @@
 A stage is one level of one chunk. Stages follow each other from global time 1 down to 0; inside its window a stage runs
 through its own noise levels 1 to 0, outside it stands still. An Euler step on global time that stays inside a window is
 then exactly an Euler step of that stage.
+
+Letters: B batch, N tokens of a level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from torch import Tensor
+
+from snac_plugin.diffusion.objectives import Objective
+from snac_plugin.diffusion.samplers import LOG_SNR_FIRST, LOG_SNR_LAST
+
+# Below this t the nearest code is certain: a step may come from there at any speed, and overshoot as far.
+CERTAIN_T = 0.15
+# Where sample_rf jumps to 0 at once, however many steps it takes.
+LAST_T = 1 / (1 + math.exp(LOG_SNR_LAST))
 
 
 @dataclass(frozen=True)
@@ -31,26 +43,64 @@ class Window:
         return ((t - self.begin) / self.width).clamp(0, 1)
 
 
-def windows(chunks: int, weights: Sequence[float]) -> tuple[Window, ...]:
+@lru_cache(maxsize=64)
+def windows(chunks: int, weights: tuple[float, ...]) -> tuple[Window, ...]:
     """The windows of all stages in the order they are generated: chunk by chunk, coarsest level first.
+
+    Two schedules come by: sample_discrete_euler's, even in t, and sample_rf's, even in the log signal-to-noise ratio and from
+    LAST_T at once to 0. Windows are as wide as makes the smallest part of its share of steps, under either, largest.
 
     Args:
         chunks: number of chunks.
-        weights: share of a chunk's time that each level takes, coarsest first.
+        weights: share of a chunk's steps that each level takes, coarsest first.
     """
-    unit = chunks * sum(weights)
-    edges, spans = 0.0, []
-    for chunk in range(chunks):
-        for level, weight in enumerate(weights):
-            spans.append(Window(chunk, level, 1 - (edges + weight) / unit, 1 - edges / unit))
-            edges += weight
-    last = spans[-1]
-    return (*spans[:-1], Window(last.chunk, last.level, 0.0, last.end))
+    shares = [weight / sum(weights) / chunks for _ in range(chunks) for weight in weights]
+    feasible, too_much = 0.0, 1.0
+    for _ in range(40):
+        part = (feasible + too_much) / 2
+        feasible, too_much = (part, too_much) if _edges(shares, part)[-1] >= LAST_T else (feasible, part)
+    edges = [*_edges(shares, feasible)[:-1], 0.0]
+    stages = [(chunk, level) for chunk in range(chunks) for level in range(len(weights))]
+    return tuple(Window(*stage, begin, end) for stage, end, begin in zip(stages, edges[:-1], edges[1:], strict=True))
 
 
-def active(spans: Sequence[Window], t: float) -> int:
-    """Index of the window that global time t lies in; an edge belongs to the window below it, which a step from there enters."""
+def _edges(shares: Sequence[float], part: float) -> list[float]:
+    """Global times from 1 down between which each stage gets `part` of its share of the steps of both schedules."""
+    edges = [1.0]
+    for share in shares:
+        above = max(LOG_SNR_FIRST, -math.log(edges[-1] / (1 - edges[-1]))) if 0 < edges[-1] < 1 else LOG_SNR_FIRST
+        in_t = edges[-1] - part * share * (1 - LAST_T)
+        in_log_snr = 1 / (1 + math.exp(above + part * share * (LOG_SNR_LAST - LOG_SNR_FIRST)))
+        edges.append(min(in_t, in_log_snr))
+        if edges[-1] <= 0:
+            break
+    return edges
+
+
+def active(spans: Sequence[Window], t: float, rounding: float = 1e-6) -> int:
+    """Index of the window that global time t lies in; an edge belongs to the window below it, which a step from there enters.
+
+    Args:
+        spans: the windows.
+        t: global time.
+        rounding: how far above an edge t may lie and still be meant to be on it.
+    """
     for index, span in enumerate(spans):
-        if t > span.begin:
+        if t > span.begin + rounding:
             return index
     return len(spans) - 1
+
+
+def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
+    """dx / dt [B, N, 8] on straight paths from noise to what a denoiser of any objective predicts.
+
+    Args:
+        objective: what the denoiser's output is.
+        output: (x [B, N, 8], t [B]) -> output [B, N, 8].
+        x: (1 - t) data + t noise [B, N, 8].
+        t: noise levels [B].
+    """
+    scale, own_t = objective.from_flow(t[:, None, None])
+    own_x = x * scale
+    denoised = objective.denoised(own_x, output(own_x, own_t.flatten()), own_t)
+    return (x - denoised) / t[:, None, None].clamp(min=CERTAIN_T)

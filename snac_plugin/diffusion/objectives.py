@@ -34,6 +34,10 @@ class RectifiedFlow:
         """The output that would have meant this denoised estimate."""
         return (x - denoised) / t.clamp(min=SMALLEST_T)
 
+    def from_flow(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(factor on x, noise level) that turn (1 - t) data + t noise into this objective's x at an equal ratio of the two."""
+        return torch.ones_like(t), t
+
 
 @dataclass(frozen=True)
 class VPrediction:
@@ -56,6 +60,10 @@ class VPrediction:
         """The output that would have meant this denoised estimate."""
         alpha, sigma = self.alpha_sigma(t.clamp(min=SMALLEST_T))
         return (alpha * x - denoised) / sigma
+
+    def from_flow(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(factor on x, noise level) that turn (1 - t) data + t noise into this objective's x at an equal ratio of the two."""
+        return torch.rsqrt((1 - t).square() + t.square()), torch.atan2(t, 1 - t) / (math.pi / 2)
 
 
 Objective = RectifiedFlow | VPrediction

@@ -11,6 +11,7 @@ import torch
 from stable_audio_tools.inference import sampling
 from torch import Tensor
 
+from snac_plugin.config.network import SAMPLERS
 from snac_plugin.errors import ConfigError
 
 # (x [B, C, N], t [B]) -> velocity [B, C, N]
@@ -47,6 +48,7 @@ def solve(
     sampler: str,
     shift: float = 1.0,
     callback: StepDone | None = None,
+    unconditioned: Callable[[], Tensor | None] = lambda: None,
 ) -> Tensor:
     """Denoise one stage: noise [B, C, N] -> data [B, C, N].
 
@@ -58,16 +60,22 @@ def solve(
         sampler: stable-audio-tools' name of the sampler.
         shift: above 1 spends more steps near noise; rectified flow only.
         callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
+        unconditioned: the velocity without conditioning of the last call, where there is guidance; "v-ddim-cfgpp" asks for it.
     """
+
+    def with_info(x: Tensor, t: Tensor, return_info: bool = False) -> Any:
+        guided, plain = velocity(x, t), unconditioned()
+        return (guided, {} if plain is None else {"uncond_output": plain}) if return_info else guided
+
+    if sampler not in SAMPLERS[objective]:
+        raise ConfigError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
     with _without_inner_bars():
         if objective == "rectified_flow":
-            if sampler not in FLOW:
-                raise ConfigError("sampler", sampler, f"one of {', '.join(FLOW)} for rectified_flow")
             times = flow_times(steps, shift).to(noise)
             return FLOW[sampler](velocity, noise, steps=steps, sigmas=times, callback=callback)
         options = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
         return sampling.sample_k(
-            velocity, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
+            with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
         )
 
 

@@ -63,9 +63,9 @@ class Controls:
             elif conditioner.type in NUMBER_TYPES:
                 low, high = (conditioner.config.get(bound, default) for bound, default in (("min_val", 0), ("max_val", 1)))
                 step = 1 if conditioner.type == "int" or high - low >= 20 else (high - low) / 100
-                self._add(name, gr.Slider(low, high, low, step=step, label=label))
+                self._add(name, gr.Slider(low, high, (low + high) // 2 if step == 1 else (low + high) / 2, step=step, label=label))
                 self.text[key] = name
-            else:
+            elif conditioner.type != "snac_context":  # which a sample may do without
                 others.append(key)
         if others:
             self._add("conditioning", gr.Textbox("{}", label=f"{', '.join(others)} (JSON)", lines=2))
@@ -124,12 +124,15 @@ class Controls:
             options = mixed + [(name, name) for name in choices]
             self._add("sampler", gr.Dropdown(options, value="" if mixed else default[0], label="Sampler"))
             low, high = self.sampling.cfg_interval
-            with gr.Row(visible=guided):
-                self._add("cfg_scale", gr.Slider(0, 15, self.sampling.cfg_scale, step=0.1, label="CFG scale", info="1 is none"))
-                self._add("cfg_rescale", gr.Slider(0, 1, self.sampling.cfg_rescale, step=0.05, label="CFG rescale"))
-            with gr.Row(visible=guided):
-                self._add("cfg_interval_low", gr.Slider(0, 1, low, step=0.01, label="CFG from noise level"))
-                self._add("cfg_interval_high", gr.Slider(0, 1, high, step=0.01, label="to"))
+            sliders = {
+                "cfg_scale": gr.Slider(0, 15, self.sampling.cfg_scale, step=0.1, label="Guidance", info="CFG scale; 1 is none"),
+                "cfg_rescale": gr.Slider(0, 1, self.sampling.cfg_rescale, step=0.05, label="Rescale of guidance"),
+                "cfg_interval_low": gr.Slider(0, 1, low, step=0.01, label="Guidance from noise level"),
+                "cfg_interval_high": gr.Slider(0, 1, high, step=0.01, label="Guidance up to noise level"),
+            }
+            for name, slider in sliders.items():
+                slider.visible = guided
+                self._add(name, slider)
             texts = [key for key in self.text if self.conditioners[key].type in TEXT_TYPES]
             for key in texts:
                 self.negative[key] = f"negative_{self.text[key]}"

@@ -20,7 +20,7 @@ CSS = """
 .snac-levels { display: grid; gap: 2px; width: 92px; flex: none; }
 .snac-levels div { display: flex; gap: 2px; height: 9px; }
 .snac-levels i { flex: 1; border-radius: 2px; }
-.snac-picture { background: #fff; }
+.snac-picture img { border-radius: 8px; }
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """
 

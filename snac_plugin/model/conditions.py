@@ -43,11 +43,14 @@ class Conditions:
 
     @staticmethod
     def joined(first: Conditions, second: Conditions) -> Conditions:
-        """Both along the batch; what only one has is zero in the other."""
+        """Both along the batch; what only one has is zero in the other, and a mask that only one has hides nothing there."""
+
+        def blank(x: Tensor) -> Tensor:
+            return torch.ones_like(x) if x.dtype is torch.bool else torch.zeros_like(x)
 
         def join(a: Tensor | None, b: Tensor | None) -> Tensor | None:
             if a is None:
-                return None if b is None else torch.cat([torch.zeros_like(b), b])
-            return torch.cat([a, torch.zeros_like(a) if b is None else b])
+                return None if b is None else torch.cat([blank(b), b])
+            return torch.cat([a, blank(a) if b is None else b])
 
         return Conditions(**{f.name: join(getattr(first, f.name), getattr(second, f.name)) for f in fields(first)})

@@ -11,7 +11,7 @@ import torch
 from stable_audio_tools.models.diffusion import ConditionedDiffusionModel
 from torch import Tensor
 
-from snac_plugin.diffusion.global_time import Window, active, windows
+from snac_plugin.diffusion.global_time import Window, active, flow_velocity, windows
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.objectives import OBJECTIVES
 from snac_plugin.model.conditions import Conditions
@@ -47,7 +47,9 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
 
     def nearest(self, level: int, latents: Tensor) -> Tensor:
         """Nearest codes of latents of a level: [B, N, 8] -> [B, N]."""
-        return torch.cdist(latents.float(), self.codebook(level)[None].expand(latents.shape[0], -1, -1)).argmin(dim=-1)
+        book = self.codebook(level).float().expand(latents.shape[0], -1, -1)
+        # By differences: |x - c|^2 multiplied out loses small distances to rounding, and with them codes that lie close.
+        return torch.cdist(latents.float(), book, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=-1)
 
     def latents_of(self, level: int, codes: Tensor) -> Tensor:
         """Latents of codes of a level: [B, N] -> [B, N, 8]."""
@@ -68,7 +70,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         """
         if self.network.config.head == "velocity":
             return output
-        expected = output.float().softmax(dim=-1) @ self.codebook(level)
+        wide = torch.promote_types(output.dtype, torch.float32)
+        expected = output.to(wide).softmax(dim=-1) @ self.codebook(level).to(wide)
         return self.objective.output_of(x, expected.to(x.dtype), t[:, None, None])
 
     def start_chunk(
@@ -105,7 +108,9 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         context_mask: Tensor | None = None,
         **ignored: object,
     ) -> Tensor:
-        """Velocity of the whole tensor at one global time, for samplers that know nothing of levels.
+        """Velocity of the whole tensor at one global time, for samplers that know nothing of levels: best Euler's.
+
+        Whatever the objective, callers see a rectified flow. Samplers that renoise (ping-pong) would undo finished levels.
 
         Args:
             x: packed latents of one or more chunks [B, R * 8, T], each stage at its own noise level of global time t.
@@ -134,7 +139,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
         spans = windows(len(chunk_frames(x.shape[-1], self.network.config.chunk_frames)), self.step_weights)
         result = torch.zeros_like(x)
-        stage_of_sample = [active(spans, float(time)) for time in t]
+        rounding = max(1e-6, torch.finfo(t.dtype).eps / 2)  # callers compute t in the precision of x
+        stage_of_sample = [active(spans, float(time), rounding) for time in t]
         for stage in set(stage_of_sample):
             mine = torch.tensor([s == stage for s in stage_of_sample], device=x.device)
 
@@ -176,7 +182,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         for level in range(span.level):
             chunk.finish(level, self.latents_of(level, self.nearest(level, by_level[level])))
         velocities = [torch.zeros_like(z) for z in by_level]
-        velocities[span.level] = chunk.velocity(span.level)(by_level[span.level], local) / span.width
+        flow = flow_velocity(self.objective, chunk.velocity(span.level), by_level[span.level], local)
+        velocities[span.level] = flow / span.width
         result = torch.zeros_like(x)
         result[..., here] = self.levels.pack_latents(velocities)
         return result

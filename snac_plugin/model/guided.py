@@ -50,6 +50,7 @@ class GuidedChunk:
     ) -> None:
         conditioned = context is not None or any(value is not None for value in vars(conditions).values())
         self.to_velocity, self.guidance, self.copies = to_velocity, guidance, 1
+        self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask
         if guidance.acts and conditioned:
             self.copies = 2
             nothing = conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=next(network.parameters()).device))
@@ -72,7 +73,7 @@ class GuidedChunk:
             velocity = self.to_velocity(level, stage(both_x, both_t), both_x, both_t)
             if self.copies == 1:
                 return velocity
-            conditioned, unconditioned = velocity.chunk(2)
-            return self.guidance.combine(conditioned, unconditioned, t)
+            conditioned, self.unconditioned = velocity.chunk(2)
+            return self.guidance.combine(conditioned, self.unconditioned, t)
 
         return guided

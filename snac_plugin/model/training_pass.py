@@ -39,7 +39,7 @@ def all_stages(
         clean: packed latents of the clean tokens [B, R * 8, T].
         noised: packed latents under noise [B, R * 8, T], of the chunks after `given_chunks`.
         t: noise level of each chunk and level [B, C, L], of the chunks after `given_chunks`.
-        conditions: conditioning inputs.
+        conditions: conditioning inputs; `concat` of the chunks after `given_chunks`.
         frame_mask: [B, T] bool, False where a frame is padding.
         context_chunks: how many earlier chunks are visible; the config's by default.
         given_chunks: first chunks of `clean` that are context and not trained.
@@ -72,8 +72,9 @@ def all_stages(
 def _sequence(network: SnacDiT, layout: Layout, clean: Tensor, noised: Tensor, conditions: Conditions, given: int) -> Tensor:
     """Tokens of all segments in the order of the layout [B, N, D]."""
     levels, chunk = network.levels, network.config.chunk_frames
-    concat = conditions.concat
-    late = concat if concat is None else concat[..., given * chunk :]
+    late = concat = conditions.concat
+    if concat is not None and given:  # channels are given for the noised chunks alone
+        concat = torch.cat([concat.new_zeros(*concat.shape[:2], clean.shape[-1] - concat.shape[-1]), concat], dim=-1)
     tokens = {}
     sources = ((Role.CLEAN, clean, concat, 0), (Role.NOISED, noised, late, given))
     for role, packed, channels, first in sources:

@@ -13,6 +13,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from snac_plugin.conditioning.context import Context
 from snac_plugin.diffusion.noise_levels import noise_levels_at, stratified
 from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.levels import Levels
@@ -71,7 +72,12 @@ def draw_step(
 
 
 def stage_losses(
-    model: SnacDiffusionModel, codes: Tensor, draw: Draw, conditions: Conditions, frame_mask: Tensor | None
+    model: SnacDiffusionModel,
+    codes: Tensor,
+    draw: Draw,
+    conditions: Conditions,
+    frame_mask: Tensor | None,
+    before: Context | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Mean loss of each level, and the network's outputs.
 
@@ -81,6 +87,7 @@ def stage_losses(
         draw: what is random.
         conditions: conditioning inputs.
         frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
+        before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
 
     Returns:
         [L], and a tensor a level [B * C or B, N, 8 or K].
@@ -92,8 +99,21 @@ def stage_losses(
     t = _per_entry(draw.t, levels, codes.shape[-1], model.network.config.chunk_frames).to(data)
     noise = draw.noise.to(data)
     noised = add_noise(model.objective, data, noise, t)
+    seen, given, seen_mask = clean, 0, frame_mask
+    if before is not None and draw.context_chunks:
+        seen = torch.cat([model.packed_latents(before.codes), clean], dim=-1)
+        given = before.codes.shape[-1] // model.network.config.chunk_frames
+        own = torch.ones_like(codes[:, 0], dtype=torch.bool) if frame_mask is None else frame_mask
+        seen_mask = torch.cat([before.mask, own], dim=-1)
     outputs = all_stages(
-        model.network, clean, noised, draw.t.to(data), conditions, frame_mask=frame_mask, context_chunks=draw.context_chunks
+        model.network,
+        seen,
+        noised,
+        draw.t.to(data),
+        conditions,
+        frame_mask=seen_mask,
+        context_chunks=draw.context_chunks,
+        given_chunks=given,
     )
     if model.network.config.head == "logits":
         targets = levels.unpack(codes)

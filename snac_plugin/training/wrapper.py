@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from snac_plugin.checkpoints import note_codec, strip_codec, with_codec
+from snac_plugin.conditioning.context import Context
 from snac_plugin.config import TrainingSection
 from snac_plugin.generation import stage_seed
 from snac_plugin.model.conditions import Conditions
@@ -69,7 +71,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         codes, frame_mask, conditions = self._prepare(batch, generator)
         context = phase.draw_context(generator)
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
-        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask)
+        before = self._before(batch[1], generator)
+        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before)
         weights = per_level.new_tensor(phase.level_weights)
         loss = (per_level * weights).sum() / weights.sum()
         self._log_step(loss, per_level.detach(), context, len(batch[1]))
@@ -93,7 +96,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         for t in self.validation_timesteps:
             draw = draw_step(codes, self.levels, self._chunks_in(codes), self.full_context, self.timesteps, [0.0], generator)
             fixed = Draw(torch.full_like(draw.t, t), draw.noise, codes, draw.context_chunks)
-            per_level, _ = stage_losses(self.diffusion.model, codes, fixed, conditions, frame_mask)
+            per_level, _ = stage_losses(
+                self.diffusion.model, codes, fixed, conditions, frame_mask, self.diffusion.context(batch[1])
+            )
             self.validation_losses.setdefault(t, []).append(per_level)
 
     def on_validation_epoch_end(self) -> None:
@@ -136,6 +141,14 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         if dropout and self.cfg_dropout_prob:
             conditions = conditions.dropped((drawn[:-1] >= self.cfg_dropout_prob).to(self.device))
         return codes, frame_mask, conditions
+
+    def _before(self, metadata: list[dict[str, Any]], generator: torch.Generator) -> Context | None:
+        """Context that the metadata names, hidden from as many samples as other conditioning is."""
+        context = self.diffusion.context(metadata)
+        if context is None:
+            return None
+        keep = torch.rand(len(metadata), generator=generator) >= self.cfg_dropout_prob
+        return replace(context, mask=context.mask & keep.to(context.mask.device)[:, None])
 
     @torch.no_grad()
     def _codes(self, reals: Tensor) -> Tensor:

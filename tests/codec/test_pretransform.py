@@ -91,7 +91,7 @@ def test_pieces_give_what_the_whole_file_gives(codec: Codec, seconds: float) -> 
 
 
 def test_the_stated_margin_is_enough_and_needed(codec: Codec) -> None:
-    """Changing audio further from a frame than the margin leaves its codes alone, and the margin is no bigger than the grid asks."""
+    """Changing audio further from a frame than the margin leaves its codes alone; the margin is no bigger than needed."""
     pretransform = SnacPretransform(codec)
     frame, margin, grid = codec.levels.frame_samples, pretransform.margin, codec.levels.grid_frames
     far, near = noise_audio(1, 40 * frame), noise_audio(1, 40 * frame)

@@ -1,0 +1,104 @@
+"""The whole chain in minutes: render music, encode it, train a small model on it, generate. `make demo` runs this.
+
+    python -m snac_plugin demo
+
+Everything it makes lies in `demo_music/` and `runs/demo/`; a second call reuses the music and trains anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from snac_plugin.errors import ConfigError
+
+STEPS = 300
+BATCH_SIZE = 4
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the chain and say where wav, picture and checkpoint lie and how the losses fell."""
+    parser = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--model-config", default=str(_config_folder() / "snac_dit.json"), help="model config to train")
+    parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; made anew")
+    parser.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
+    parser.add_argument("--songs", type=int, help="songs to render; as train.py does by default")
+    parser.add_argument("--seed", type=int, default=42, help="of training and of the generated sample")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    started = time.perf_counter()
+    print("1/4 render and encode demo music", flush=True)
+    dataset = _codes(args)
+    print(f"2/4 train for {args.max_steps} steps", flush=True)
+    checkpoint = _train(args, dataset)
+    print("3/4 losses: mean of the first and of the last tenth of the steps")
+    print(_losses(args.save_dir))
+    print("4/4 generate", flush=True)
+    _generate(args, checkpoint)
+    print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
+    return 0
+
+
+def _config_folder() -> Path:
+    """The configs of this checkout; an installed package has none beside it."""
+    return Path(__file__).resolve().parents[2] / "model_configs"
+
+
+def _codes(args: argparse.Namespace) -> Path:
+    """Codes of the demo music, encoded once; returns the dataset config to train with."""
+    from snac_plugin import builders
+    from snac_plugin.cli.train_data import demo_dataset
+    from snac_plugin.config import check_model_config, load_json
+    from snac_plugin.data.pre_encode import pre_encode
+
+    config = load_json(args.model_config)
+    checked = check_model_config(config, args.model_config)
+    codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
+    music = demo_dataset("train", checked.sample_rate, songs=args.songs)
+    output = Path("demo_music") / f"codes_{codec.fingerprint}"
+    return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
+
+
+def _train(args: argparse.Namespace, dataset: Path) -> Path:
+    from snac_plugin.cli.train import train
+    from snac_plugin.cli.train_flags import parse
+
+    shutil.rmtree(args.save_dir, ignore_errors=True)
+    flags = {
+        "model-config": args.model_config,
+        "dataset-config": dataset,
+        "save-dir": args.save_dir,
+        "max-steps": args.max_steps,
+        "batch-size": BATCH_SIZE,
+        "seed": args.seed,
+    }
+    checkpoint = train(parse([word for name, value in flags.items() for word in (f"--{name}", str(value))]))
+    if checkpoint is None:
+        raise ConfigError("--max-steps", args.max_steps, "at least one training step")
+    return checkpoint
+
+
+def _losses(run: Path) -> str:
+    """A table of each level's loss at the start and at the end of a run, from its TensorBoard log."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+    log.Reload()
+    rows = ["level   first    last"]
+    for tag in sorted(log.Tags()["scalars"]):
+        if tag.startswith("train/loss_") and len(tag) == len("train/loss_") + 1:
+            values = [event.value for event in log.Scalars(tag)]
+            tenth = max(1, len(values) // 10)
+            rows.append(f"{tag[-1]:5} {fmean(values[:tenth]):7.3f} {fmean(values[-tenth:]):7.3f}")
+    return "\n".join(rows)
+
+
+def _generate(args: argparse.Namespace, checkpoint: Path) -> None:
+    from snac_plugin.cli import generate
+
+    generate.main(["--ckpt", str(checkpoint), "--out", str(args.save_dir / "generated"), "--seed", str(args.seed)])

@@ -1,0 +1,83 @@
+"""Encode folders of audio once, whole tracks as integer codes, so that training need not run the codec.
+
+    python pre_encode.py --model-config model_configs/snac_dit.json --dataset-config dataset_configs/local_folder.json \\
+        --output-path encoded
+    python train.py --model-config model_configs/snac_dit.json --dataset-config encoded/dataset_config.json
+
+A run that was stopped goes on where it was; later runs encode what is new or has changed. Flags are stable-audio-tools'
+where it has them. What trains on codes is heard as it is: the random inversion of polarity, which stable-audio-tools'
+audio loader adds, is not in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from snac_plugin.errors import ConfigError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
+    made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")
+    made.add_argument("--output-path", required=True, metavar="FOLDER", help="where to; made if need be")
+    made.add_argument("--sample-size", type=int, metavar="N", help="audio samples in a crop; the model config's by default")
+    made.add_argument("--model-half", action="store_true", help="run the codec's encoder in half precision")
+    made.add_argument("--num-workers", type=int, metavar="N", help="threads that read ahead; by default 4 on a GPU, 0 on the CPU")
+    made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
+    made.add_argument("--overwrite", action="store_true", help="encode everything again, to take over changed metadata")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Encode, and say how to train on it."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        config = run(args)
+    except KeyboardInterrupt:
+        print(f"stopped; what was encoded stays in {args.output_path}, and the same command goes on from there")
+        return 130
+    print(f"dataset config: {config}")
+    print(f"train with: {shlex.join(['python', 'train.py', '--model-config', args.model_config, '--dataset-config', str(config)])}")
+    return 0
+
+
+def run(args: argparse.Namespace) -> Path:
+    """Encode; returns the dataset config to train with.
+
+    Args:
+        args: flags as `parser` gives them.
+    """
+    from snac_plugin import builders
+    from snac_plugin.cli.train_data import demo_dataset
+    from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
+    from snac_plugin.data.pre_encode import pre_encode
+    from snac_plugin.device import pick_device
+
+    raw = load_json(args.model_config)
+    config = check_model_config(raw, args.model_config)
+    codec = builders.pretransform(raw["model"]["pretransform"], config.sample_rate)
+    check_against_codec(config, codec.levels, codec.codec_name, args.model_config)
+    sample_size = config.sample_size if args.sample_size is None else args.sample_size
+    if sample_size < 1 or sample_size % codec.levels.frame_samples:
+        raise ConfigError("--sample-size", sample_size, f"a multiple of {codec.levels.frame_samples}, the samples of a frame")
+    codec = codec.to(pick_device(args.device))
+    codec = codec.half() if args.model_half else codec
+    if args.dataset_config:
+        source = check_dataset_config(load_json(args.dataset_config), args.dataset_config)
+    else:
+        source = demo_dataset("train", config.sample_rate)
+    return pre_encode(
+        source,
+        args.output_path,
+        codec,
+        min_frames=sample_size // codec.levels.frame_samples,
+        workers=args.num_workers,
+        overwrite=args.overwrite,
+    )

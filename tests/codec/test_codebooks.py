@@ -1,0 +1,95 @@
+"""What keeps codebooks alive: k-means by direction, running means, revival, whitening."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from snac.vq import VectorQuantize
+
+from snac_plugin.codec.codebooks import RunningCodebook, k_means, nearest_direction, whiten
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_nearest_direction_is_snacs_choice() -> None:
+    torch.manual_seed(0)
+    level = VectorQuantize(16, 64, 8)
+    vectors = torch.randn(1, 8, 200)
+    assert torch.equal(nearest_direction(vectors[0].T, level.codebook.weight), level.decode_latents(vectors)[1][0])
+
+
+def test_k_means_finds_well_separated_directions() -> None:
+    directions = torch.eye(8)
+    vectors = (directions.repeat_interleave(50, 0) * 3 + 0.05 * torch.randn(400, 8, generator=generator()))[torch.randperm(400)]
+    codebook = k_means(vectors, 8, 20, generator(4))
+    error = (vectors - codebook[nearest_direction(vectors, codebook)]).square().sum(1).mean()
+    lucky = k_means(vectors, 32, 20, generator(4))
+    error_with_spare_codes = (vectors - lucky[nearest_direction(vectors, lucky)]).square().sum(1).mean()
+    assert error_with_spare_codes < 0.05
+    assert error < vectors.square().sum(1).mean()
+
+
+def test_k_means_with_fewer_vectors_than_codes_uses_them_all() -> None:
+    vectors = torch.randn(10, 8, generator=generator())
+    codebook = k_means(vectors, 64, 3, generator())
+    assert len(nearest_direction(vectors, codebook).unique()) >= 8
+
+
+def test_a_running_codebook_moves_to_the_mean_of_what_chooses_it() -> None:
+    weight = torch.eye(8)[:2].clone()
+    book = RunningCodebook(weight, visits=2.0)
+    targets = torch.stack([torch.eye(8)[0] * 5, torch.eye(8)[1] * 3])
+    for _ in range(100):
+        assert book.update(targets, nearest_direction(targets, weight), generator()) == 0
+    torch.testing.assert_close(weight, targets, atol=1e-3, rtol=0)
+
+
+def test_dead_codes_start_again_where_vectors_are() -> None:
+    """A codebook of which one direction is used must not stay at one code."""
+    torch.manual_seed(0)
+    weight = -torch.rand(64, 8)
+    weight[0] = 1.0
+    book = RunningCodebook(weight, visits=2.0)
+    revived = 0
+    for _ in range(40):
+        vectors = torch.rand(32, 8) + 0.1
+        revived += book.update(vectors, nearest_direction(vectors, weight), generator(1))
+    assert revived > 30
+    vectors = torch.rand(1000, 8) + 0.1
+    assert len(nearest_direction(vectors, weight).unique()) > 40
+
+
+def test_memory_is_counted_in_visits_not_in_steps() -> None:
+    """A level with few vectors a step must remember more steps, or its codes would be means of one vector."""
+    coarse, fine = (RunningCodebook(torch.eye(8).clone(), visits=4.0) for _ in range(2))
+    vectors = torch.eye(8).repeat(2, 1)
+    for _ in range(30):
+        for part in vectors.split(2):
+            coarse.update(part, nearest_direction(part, coarse.weight), generator())
+        fine.update(vectors, nearest_direction(vectors, fine.weight), generator())
+    torch.testing.assert_close(coarse.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
+    torch.testing.assert_close(fine.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 20.0])
+def test_whitening_changes_the_vectors_and_not_what_passes_through(offset: float) -> None:
+    """Vectors that share a large mean all point one way, and one code takes them all."""
+    torch.manual_seed(0)
+    level = VectorQuantize(16, 256, 8)
+    with torch.no_grad():
+        level.in_proj.bias.add_(offset)
+    z = torch.randn(4, 16, 500)
+    before = level.out_proj(level.in_proj(z)).detach()
+    vectors = level.in_proj(z).detach().transpose(1, 2).flatten(0, 1)
+    white = whiten(level, vectors)
+    after = level.in_proj(z).detach().transpose(1, 2).flatten(0, 1)
+    torch.testing.assert_close(after, white, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(white.T.cov(), torch.eye(8), atol=0.05, rtol=0)
+    torch.testing.assert_close(white.mean(0), torch.zeros(8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(level.out_proj(level.in_proj(z)).detach(), before, atol=2e-3, rtol=1e-3)
+    codebook = torch.randn(256, 8)
+    used = [len(nearest_direction(v, codebook).unique()) for v in (vectors, white)]
+    assert used[1] > 200
+    assert offset == 0.0 or used[0] < 50

@@ -1,0 +1,57 @@
+"""A model that knows its answer: whatever the network says, it denoises towards codes that were chosen before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from conftest import make_network
+from torch import Tensor
+
+from snac_plugin.levels import Levels
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.model.guided import GuidedChunk
+
+SMALL_CODEBOOK = 64
+
+
+def small_codebooks(levels: Levels) -> Levels:
+    """The same grid with few codes a level, so that tests are quick."""
+    return replace(levels, codebook_size=SMALL_CODEBOOK)
+
+
+def make_model(
+    levels: Levels, objective: str = "rectified_flow", kind: type[SnacDiffusionModel] = SnacDiffusionModel, **options: Any
+) -> SnacDiffusionModel:
+    """A small float64 model with random codebooks; `options` are keys of the network's config."""
+    levels = small_codebooks(levels)
+    generator = torch.Generator().manual_seed(3)
+    codebooks = [torch.randn(SMALL_CODEBOOK, levels.codebook_dim, generator=generator) for _ in range(len(levels))]
+    network = make_network(levels, **options)
+    weights = network.config.sampling.weights(levels.names)
+    return kind(network, objective, codebooks, weights).double().eval()
+
+
+def random_codes(levels: Levels, frames: int, batch: int = 2, seed: int = 4) -> Tensor:
+    """Packed codes [B, R, T] of small codebooks."""
+    return torch.randint(SMALL_CODEBOOK, (batch, levels.rows, frames), generator=torch.Generator().manual_seed(seed))
+
+
+class KnowsTheAnswer(SnacDiffusionModel):
+    """Denoises to `answer`, packed codes of all chunks; needs context_chunks that reach back to the first one."""
+
+    answer: Tensor
+    chunk = 0
+
+    def start_chunk(self, *args: Any, **kwargs: Any) -> GuidedChunk:
+        started = super().start_chunk(*args, **kwargs)
+        self.chunk = started.chunk.chunk
+        return started
+
+    def velocity(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        size = self.network.config.chunk_frames
+        own = self.answer[..., self.chunk * size : (self.chunk + 1) * size]
+        denoised = self.latents_of(level, self.levels.unpack(own)[level])
+        copies = x.shape[0] // denoised.shape[0]
+        return self.objective.output_of(x, denoised.repeat(copies, 1, 1), t[:, None, None])

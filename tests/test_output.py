@@ -1,0 +1,84 @@
+"""Samples on disk: exact audio, nothing lost, the same bytes for the same sample."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from conftest import FOUR_LEVELS
+
+from snac_plugin import output
+from snac_plugin.errors import AudioError
+from snac_plugin.output import SampleFiles, write_sample, write_wav
+
+AUDIO = torch.linspace(-1, 1, 12288)[None]
+CODES = torch.arange(60).reshape(15, 4)
+
+
+def write(folder: Path, audio: torch.Tensor = AUDIO, **settings: Any) -> SampleFiles:
+    return write_sample(folder, "seed_1", audio, 32000, codes=CODES, levels=FOUR_LEVELS, settings=settings)
+
+
+def test_the_wav_holds_the_very_samples_as_floats(tmp_path: Path) -> None:
+    files = write(tmp_path / "new" / "folder", steps=4)
+    info = soundfile.info(files.wav)
+    assert (info.subtype, info.samplerate, info.channels, info.frames) == ("FLOAT", 32000, 1, 12288)
+    assert torch.equal(torch.from_numpy(soundfile.read(files.wav, dtype="float32")[0]), AUDIO[0])
+
+
+def test_the_three_files_bear_one_name_and_the_settings_are_readable(tmp_path: Path) -> None:
+    files = write(tmp_path, steps={"A": 1}, prompt="Größe", path=Path("x"))
+    assert [path.name for path in (files.wav, files.picture, files.json)] == ["seed_1.wav", "seed_1.png", "seed_1.json"]
+    assert json.loads(files.json.read_text(encoding="utf-8")) == {"steps": {"A": 1}, "prompt": "Größe", "path": "x"}
+    assert files.picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wav_written_later_is_the_same_bit_for_bit(tmp_path: Path) -> None:
+    # libsndfile puts the time of writing, in seconds, into float files
+    first = write_wav(tmp_path / "a.wav", AUDIO, 32000).read_bytes()
+    time.sleep(1.1)
+    assert write_wav(tmp_path / "b.wav", AUDIO, 32000).read_bytes() == first
+
+
+def test_the_same_settings_take_the_same_name(tmp_path: Path) -> None:
+    assert write(tmp_path, steps=4) == write(tmp_path, steps=4)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_other_settings_never_overwrite(tmp_path: Path) -> None:
+    first, second = write(tmp_path, steps=4), write(tmp_path, -AUDIO, steps=8)
+    assert second.wav.name == "seed_1_2.wav"
+    assert write(tmp_path, steps=8) == second
+    assert soundfile.read(first.wav)[0][0] == -1
+    assert json.loads(first.json.read_text()) == {"steps": 4}
+
+
+def test_somebody_elses_wav_of_that_name_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "seed_1.wav").write_bytes(b"mine")
+    assert write(tmp_path, steps=4).wav.name == "seed_1_2.wav"
+    assert (tmp_path / "seed_1.wav").read_bytes() == b"mine"
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_wav(tmp_path / "a.wav", AUDIO, 32000)
+    before = path.read_bytes()
+
+    def fail(part: Path, *args: Any, **kwargs: Any) -> None:
+        Path(part).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(output.soundfile, "write", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_wav(path, -AUDIO, 32000)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_stereo_is_refused_instead_of_written_as_noise(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"shape \[2, 100\], expected one channel"):
+        write_wav(tmp_path / "a.wav", torch.zeros(2, 100), 32000)
