@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,17 +84,21 @@ def load_weights(model: Any, path: str | Path, ema: bool = True) -> Checkpoint:
     checkpoint = read_checkpoint(path, ema)
     check_codec(checkpoint.codec, model, str(path))
     own = {name: value for name, value in model.state_dict().items() if not name.startswith(CODEC)}
-    missing = sorted(own.keys() - checkpoint.state.keys())
-    surplus = sorted(checkpoint.state.keys() - own.keys())
-    reshaped = [n for n in own.keys() & checkpoint.state.keys() if own[n].shape != checkpoint.state[n].shape]
-    if missing or surplus or reshaped:
-        problems = [("missing", missing), ("not in the model", surplus), ("of another shape", sorted(reshaped))]
-        found = "; ".join(f"{len(names)} weights {what}, first {names[0]}" for what, names in problems if names)
-        raise CheckpointError(
-            str(path), found, "the weights of this model config", "Use the config that the checkpoint was trained with."
-        )
+    check_weights(checkpoint.state, own, str(path))
     model.load_state_dict(checkpoint.state, strict=False)
     return checkpoint
+
+
+def check_weights(given: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> None:
+    """Raise a CheckpointError unless weights by name are those that a model has, in shape."""
+    missing, surplus = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    reshaped = sorted(n for n in own.keys() & given.keys() if own[n].shape != given[n].shape)
+    problems = [("missing", missing), ("not in the model", surplus), ("of another shape", reshaped)]
+    if missing or surplus or reshaped:
+        found = "; ".join(f"{len(names)} weights {what}, first {names[0]}" for what, names in problems if names)
+        raise CheckpointError(
+            where, found, "the weights of this model config", "Use the config that the checkpoint was trained with."
+        )
 
 
 def strip_codec(checkpoint: dict[str, Any], prefix: str) -> None:

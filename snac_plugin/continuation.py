@@ -6,7 +6,6 @@ Letters: N audio samples, C channels, J samples over which the join fades.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,52 +55,50 @@ class Continuation:
     """Turns new mono audio at the model's rate into the recording's own rate and channels, joined to its end.
 
     Args:
-        recording: the recording [C, N].
+        recording: the recording, or its last second [C, N].
         rate: its sample rate.
         model_rate: the model's.
     """
 
     def __init__(self, recording: Tensor, rate: int, model_rate: int) -> None:
-        self.recording, self.rate, self.model_rate = recording, rate, model_rate
+        self.size = min(round(JOIN_SECONDS * rate), recording.shape[-1])
+        self.end = recording[:, recording.shape[-1] - self.size :]
+        self.skip = 0  # samples that the resampler still makes of the recording itself
+        self.resampler = None if rate == model_rate else soxr.ResampleStream(model_rate, rate, 1, dtype="float32")
+        self.pending: Tensor | None = torch.zeros(0)  # what is too short to be joined yet; None once it is
+        if self.resampler is not None:
+            # The resampler first hears the recording, so that the new audio has no edge for it to ring at.
+            step = rate // math.gcd(rate, model_rate)
+            self.skip = min(recording.shape[-1] // step, max(1, rate // 4 // step)) * step
+            heard = recording.mean(dim=0).numpy()[recording.shape[-1] - self.skip :]
+            lead = soxr.resample(heard, rate, model_rate)[: self.skip * model_rate // rate]
+            self.pending = self._after_recording(self.resampler.resample_chunk(lead))
 
-    def samples(self, new: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Pieces of new audio [N] at the model's rate to pieces [C, N'] at the recording's, in step with them."""
-        resampled = self._resampled(new)
-        size = min(round(JOIN_SECONDS * self.rate), self.recording.shape[-1])
-        first = next(resampled, None)
-        if first is None:
-            return
-        while first.shape[-1] < size and (more := next(resampled, None)) is not None:
-            first = torch.cat([first, more])
-        # The model's audio is already joined to the mono mix: what is left is each channel's own share.
-        mix = self.recording.mean(dim=0)
-        channels = first.expand(len(self.recording), -1)
-        yield join(channels, self.recording[:, -size:], mix[-size:].expand(len(self.recording), -1))
-        for piece in resampled:
-            yield piece.expand(len(self.recording), -1)
+    def push(self, audio: Tensor) -> Tensor:
+        """The next new audio [N] to what can be written of it [C, N'], N' possibly 0."""
+        if self.resampler is not None:
+            audio = self._after_recording(self.resampler.resample_chunk(audio.float().numpy()))
+        return self._joined(audio, self.size)
 
-    def _resampled(self, new: Iterable[Tensor]) -> Iterator[Tensor]:
-        """New audio at the recording's rate; the resampler first hears the recording, so that it has no edge to ring at."""
-        if self.rate == self.model_rate:
-            yield from new
-            return
-        stream = soxr.ResampleStream(self.model_rate, self.rate, 1, dtype="float32")
-        lead, skip = self._lead()
-        stream_out = [stream.resample_chunk(lead)]
-        for piece in new:
-            stream_out.append(stream.resample_chunk(piece.float().numpy()))
-            ready, stream_out = np.concatenate(stream_out), []
-            skipped = min(skip, len(ready))
-            skip -= skipped
-            if len(ready) > skipped:
-                yield torch.from_numpy(ready[skipped:].copy())
-        rest = np.concatenate([*stream_out, stream.resample_chunk(np.zeros(0, np.float32), last=True)])[skip:]
-        if len(rest):
-            yield torch.from_numpy(rest)
+    def finish(self) -> Tensor:
+        """What was held back [C, N']."""
+        rest = torch.zeros(0)
+        if self.resampler is not None:
+            rest = self._after_recording(self.resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        return self._joined(rest, 0)
 
-    def _lead(self) -> tuple[np.ndarray, int]:
-        """The recording's end at the model's rate, and how many samples it makes at the recording's."""
-        step = self.rate // math.gcd(self.rate, self.model_rate)
-        skip = min(self.recording.shape[-1] // step, max(1, self.rate // 4 // step)) * step
-        mix = self.recording.mean(dim=0).numpy()[self.recording.shape[-1] - skip :]
-        return soxr.resample(mix, self.rate, self.model_rate)[: skip * self.model_rate // self.rate], skip
+    def _joined(self, audio: Tensor, needed: int) -> Tensor:
+        channels = len(self.end)
+        if self.pending is None:
+            return audio.expand(channels, -1)
+        self.pending = torch.cat([self.pending, audio])
+        if len(self.pending) < needed:
+            return audio.new_zeros(channels, 0)
+        ready, self.pending = self.pending, None
+        # The new audio is already joined to the mono mix: what is left is each channel's own share.
+        return join(ready.expand(channels, -1), self.end, self.end.mean(dim=0, keepdim=True).expand(channels, -1))
+
+    def _after_recording(self, samples: np.ndarray) -> Tensor:
+        skipped = min(self.skip, len(samples))
+        self.skip -= skipped
+        return torch.from_numpy(samples[skipped:].copy())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         self, config: SnacModelConfig, model: SnacDiffusionModel, conditioner: MultiConditioner, pretransform: SnacPretransform
     ) -> None:
         diffusion = config.model.diffusion
+        kinds = {c.id: c.type for c in config.model.conditioning.configs} if config.model.conditioning else {}
         super().__init__(
             model,
             conditioner,
@@ -46,14 +47,12 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             cross_attn_cond_ids=list(diffusion.cross_attention_cond_ids),
             global_cond_ids=list(diffusion.global_cond_ids),
             input_concat_ids=list(diffusion.input_concat_ids),
-            prepend_cond_ids=list(diffusion.prepend_cond_ids),
+            prepend_cond_ids=[name for name in diffusion.prepend_cond_ids if kinds[name] != "snac_context"],
         )
         self.config = config
         self.sample_size = config.sample_size
         self.levels = model.levels
-        kinds = {c.id: c.type for c in config.model.conditioning.configs} if config.model.conditioning else {}
-        self.context_ids = [name for name in self.prepend_cond_ids if kinds[name] == "snac_context"]
-        self.prepend_cond_ids = [name for name in self.prepend_cond_ids if name not in self.context_ids]
+        self.context_ids = [name for name in diffusion.prepend_cond_ids if kinds[name] == "snac_context"]
 
     @property
     def device(self) -> torch.device:
@@ -175,7 +174,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         """The context given directly, or else in the metadata."""
         if context is None:
             return self.context(told)
-        given = context if isinstance(context, list) else [context] * len(told)
+        given: list[Given] = list(context) if isinstance(context, list) else [cast(Given, context)] * len(told)
         if len(given) != len(told):
             raise Mismatch("context", f"{len(given)} recordings", f"one, or {len(told)}: one a sample")
         network = self.model.network.config

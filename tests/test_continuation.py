@@ -49,8 +49,9 @@ def test_new_audio_comes_at_the_recordings_rate_without_a_gap(rate: int, channel
     whole = tone(2.0, rate, channels=1).expand(channels, -1)
     recording = whole[:, :rate]
     model_side = tone(2.0, 32000)[0, 32000:]
-    pieces = list(Continuation(recording, rate, 32000).samples(iter(model_side.split(size))))
-    joined = torch.cat([recording, *pieces], dim=-1)
+    continuation = Continuation(recording, rate, 32000)
+    pieces = [continuation.push(part) for part in model_side.split(size)]
+    joined = torch.cat([recording, *pieces, continuation.finish()], dim=-1)
     assert joined.shape == whole.shape
     inner = slice(rate - 200, 2 * rate - 200)
     torch.testing.assert_close(joined[:, inner], whole[:, inner], rtol=0, atol=0.01)
@@ -59,7 +60,8 @@ def test_new_audio_comes_at_the_recordings_rate_without_a_gap(rate: int, channel
 def test_stereo_loses_its_width_without_a_click() -> None:
     recording = tone(1.0, 44100, channels=2)
     new = tone(2.0, 32000, channels=2).mean(dim=0)[32000:]
-    joined = torch.cat([recording, *Continuation(recording, 44100, 32000).samples([new])], dim=-1)
+    continuation = Continuation(recording, 44100, 32000)
+    joined = torch.cat([recording, continuation.push(new), continuation.finish()], dim=-1)
     step = (joined[:, 1:] - joined[:, :-1]).abs()
     assert (step[:, 44000:46000].amax(dim=-1) < 2.5 * step[:, :44000].amax(dim=-1)).all()
 

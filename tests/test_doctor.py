@@ -15,7 +15,7 @@ from snac_plugin.cli.doctor import NOTE, OK, WRONG
 
 ALL_IMPORTS: dict[str, dict[str, Any]] = {
     "torch": {"device": "cpu (2 threads)", "precision": "32-true"},
-    **{name: {} for name in ("torchaudio", "soundfile", "snac", "trainer", "gradio")},
+    **{name: {} for name in ("torchaudio", "soundfile", "snac", "stable_audio_tools", "gradio")},
     "plugin": {"registered": True},
 }
 
@@ -85,6 +85,13 @@ def test_an_import_that_kills_the_interpreter_is_reported(tmp_path: Path, monkey
     assert findings["import torch"].state == WRONG
     assert "did not survive" in findings["import torch"].found
     assert "device" not in findings
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    device = {finding.what: finding for finding in doctor.check_imports(ALL_IMPORTS)}["device"]
+    assert device.state == NOTE
+    assert "driver" in device.advice
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

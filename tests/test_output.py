@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from conftest import FOUR_LEVELS
+from tiny import LEVELS_32KHZ
 
 from snac_plugin import output
 from snac_plugin.errors import AudioError
@@ -21,7 +21,7 @@ CODES = torch.arange(60).reshape(15, 4)
 
 
 def write(folder: Path, audio: torch.Tensor = AUDIO, **settings: Any) -> SampleFiles:
-    return write_sample(folder, "seed_1", audio, 32000, codes=CODES, levels=FOUR_LEVELS, settings=settings)
+    return write_sample(folder, "seed_1", audio, 32000, codes=CODES, levels=LEVELS_32KHZ, settings=settings)
 
 
 def test_the_wav_holds_the_very_samples_as_floats(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import FOUR_LEVELS
 from matplotlib.figure import Figure
+from tiny import LEVELS_32KHZ
 
 from snac_plugin.levels import Levels
 from snac_plugin.pictures import mel_spectrogram, sample_picture, save_picture, to_image
@@ -18,11 +19,15 @@ def tone(hertz: float, seconds: float, sample_rate: int) -> torch.Tensor:
     return torch.sin(2 * torch.pi * hertz * torch.arange(round(seconds * sample_rate)) / sample_rate)
 
 
-def colour_at(figure: Figure, axis: int, x: float, y: float) -> np.ndarray:
-    """The pixel at a place given in an axis' own units."""
+def pixels(figure: Figure) -> Callable[[int, float, float], np.ndarray]:
+    """A function (axis, x, y) -> the pixel at a place given in that axis' own units."""
     image = to_image(figure)
-    column, row = figure.axes[axis].transData.transform((x, y))
-    return image[image.shape[0] - 1 - round(row), round(column)].astype(int)
+
+    def at(axis: int, x: float, y: float) -> np.ndarray:
+        column, row = figure.axes[axis].transData.transform((x, y))
+        return image[image.shape[0] - 1 - round(row), round(column)].astype(int)
+
+    return at
 
 
 @pytest.mark.parametrize("hertz", [60.0, 440.0, 3000.0, 12000.0])
@@ -52,24 +57,24 @@ def test_each_code_is_drawn_where_it_sounds_and_as_wide_as_it_lasts(levels: Leve
     ragged = [torch.randint(0, 2, (1, frames * count)) * (levels.codebook_size - 1) for count in levels.per_frame]
     seconds = frames * levels.frame_samples / levels.sample_rate
     figure = sample_picture(torch.zeros(frames * levels.frame_samples), levels.sample_rate, levels.pack(ragged)[0], levels)
-    assert len(figure.axes) >= 1 + len(levels)
+    colour = pixels(figure)
     for level, codes in enumerate(ragged):
         lasts = seconds / codes.shape[1]
         for index, code in enumerate(codes[0].tolist()):
             for inside in (0.25, 0.75):
-                light = colour_at(figure, 1 + level, (index + inside) * lasts, 0.5).sum()
+                light = colour(1 + level, (index + inside) * lasts, 0.5).sum()
                 assert (light > 600) == (code > 0), f"level {level}, code {index}"
 
 
 def test_levels_are_named_and_say_how_long_a_code_lasts() -> None:
-    figure = sample_picture(torch.zeros(12288), 32000, torch.zeros(15, 4, dtype=torch.long), FOUR_LEVELS)
+    figure = sample_picture(torch.zeros(12288), 32000, torch.zeros(15, 4, dtype=torch.long), LEVELS_32KHZ)
     strips = figure.axes[1:5]
     assert [axis.get_yticklabels()[0].get_text() for axis in strips] == list("ABCD")
     assert [axis.texts[0].get_text() for axis in strips] == ["96 ms", "48 ms", "24 ms", "12 ms"]
 
 
 def test_the_axis_of_time_ends_with_the_audio_not_with_the_last_code() -> None:
-    figure = sample_picture(torch.zeros(10000), 32000, torch.zeros(15, 4, dtype=torch.long), FOUR_LEVELS)
+    figure = sample_picture(torch.zeros(10000), 32000, torch.zeros(15, 4, dtype=torch.long), LEVELS_32KHZ)
     assert all(axis.get_xlim() == (0, 10000 / 32000) for axis in figure.axes[:5])
 
 
@@ -90,12 +95,12 @@ def test_a_long_recording_takes_no_more_columns_than_a_short_one_could_show() ->
 
 
 def test_silence_is_dark_and_noise_is_bright() -> None:
-    dark, bright = (colour_at(sample_picture(x, 32000), 0, 0.5, 80).sum() for x in (torch.zeros(32000), torch.randn(32000)))
+    dark, bright = (pixels(sample_picture(x, 32000))(0, 0.5, 80).sum() for x in (torch.zeros(32000), torch.randn(32000)))
     assert dark < 100 < 350 < bright
 
 
 def test_the_same_sample_gives_the_same_file(tmp_path: Path) -> None:
     audio, codes = torch.randn(12288), torch.randint(0, 4096, (15, 4))
-    first, second = (save_picture(tmp_path / name, audio, 32000, codes, FOUR_LEVELS, "a") for name in ("a.png", "b.png"))
+    first, second = (save_picture(tmp_path / name, audio, 32000, codes, LEVELS_32KHZ, "a") for name in ("a.png", "b.png"))
     assert first.read_bytes() == second.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]

@@ -157,10 +157,10 @@ def test_callers_that_bound_a_factory_before_or_after_see_the_plugin() -> None:
         assert hasattr(before, "__wrapped__"), "this script's own name still means the original"
         from stable_audio_tools.models.factory import create_model_from_config, create_pretransform_from_config
         from stable_audio_tools.models.conditioners import create_multi_conditioner_from_conditioning_config
-        from stable_audio_tools.models import autoencoders, lm
+        from stable_audio_tools.models import autoencoders
         from stable_audio_tools.training import factory
         assert stable_audio_tools.create_model_from_config is before is create_model_from_config is factory.create_model_from_config
-        for module in (autoencoders, lm, diffusion):
+        for module in (autoencoders, diffusion):
             assert module.create_pretransform_from_config is create_pretransform_from_config, module
         assert diffusion.create_multi_conditioner_from_conditioning_config is create_multi_conditioner_from_conditioning_config
         assert hasattr(create_multi_conditioner_from_conditioning_config, "__wrapped__")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from snac import SNAC
 
+from snac_plugin.levels import Levels
+
 # The grid of snac_32khz; its attention has heads of 64 dimensions, so no width before it can be smaller.
 CODEC_32KHZ = {
     "sampling_rate": 32000,
@@ -31,6 +33,7 @@ CODEC_24KHZ = CODEC_32KHZ | {
     "attn_window_size": None,
     "vq_strides": [4, 2, 1],
 }
+LEVELS_32KHZ, LEVELS_24KHZ = Levels.from_snac_config(CODEC_32KHZ), Levels.from_snac_config(CODEC_24KHZ)
 CHUNK_FRAMES = 4
 
 

@@ -105,17 +105,16 @@ def check_imports(probed: dict[str, dict[str, Any]]) -> list[Finding]:
     """Whether the packages that carry native code can be imported, together, and what they run on."""
     reinstall = "The versions above that are marked are the usual reason; otherwise: pip install --force-reinstall"
     findings = []
-    for name in ("torch", "torchaudio", "soundfile", "snac", "trainer", "gradio"):
-        result = probed.get(name, {"error": "the interpreter did not survive it"})
-        what = "import stable_audio_tools" if name == "trainer" else f"import {name}"
-        if "error" in result:
-            advice = f"{reinstall} {'stable-audio-tools' if name == 'trainer' else name}."
-            findings.append(Finding(what, WRONG, result["error"], advice))
-        else:
-            findings.append(Finding(what, OK, "works"))
-    device = probed.get("torch", {})
-    if "device" in device:
-        findings += [Finding("device", OK, device["device"]), Finding("precision", OK, device["precision"])]
+    for name in ("torch", "torchaudio", "soundfile", "snac", "stable_audio_tools", "gradio"):
+        error = probed.get(name, {"error": "the interpreter did not survive it"}).get("error")
+        advice = f"{reinstall} {name}." if error and "No module named" not in error else ""
+        findings.append(Finding(f"import {name}", WRONG if error else OK, error or "works", advice))
+    device = probed.get("torch", {}).get("device")
+    if device is not None:
+        blind = "cpu" in device and shutil.which("nvidia-smi") is not None
+        driver = "There is an NVIDIA driver, but PyTorch finds no GPU: its CUDA 12.8 needs driver 570 or later."
+        findings.append(Finding("device", NOTE if blind else OK, device, driver if blind else ""))
+        findings.append(Finding("precision", OK, probed["torch"]["precision"]))
     return findings
 
 

@@ -50,7 +50,7 @@ STEPS: dict[str, Callable[[], dict[str, Any]]] = {
     "soundfile": import_of("soundfile"),
     "snac": import_of("snac"),
     "plugin": plain_import,
-    "trainer": import_of("stable_audio_tools.training.diffusion"),
+    "stable_audio_tools": import_of("stable_audio_tools.training.diffusion"),
     "gradio": import_of("gradio"),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _checkpoint_to_resume(args: argparse.Namespace, run: Run) -> str | None:
     return None
 
 
-def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: pl.LightningModule) -> tuple[Any, Any]:
+def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> tuple[Any, Any]:
     """Data loaders for training and validation, from stable-audio-tools' dataset configs."""
     train_config, val_config = dataset_configs(args, config, wrapper.diffusion.levels)
     common = {
@@ -115,9 +116,16 @@ def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: pl.Light
         return wrapper.trainer.global_rank, wrapper.trainer.world_size
 
     loader = resumable(create_dataloader_from_config(train_config, **common), args.seed, batches_so_far, rank)
-    if val_config is None:
-        return loader, None
-    return loader, create_dataloader_from_config(val_config, **common, shuffle=False)
+    validation = None if val_config is None else create_dataloader_from_config(val_config, **common, shuffle=False)
+    for each in (loader, validation):
+        if each is not None:
+            each.worker_init_fn = _leave_interrupts_to_the_trainer
+    return loader, validation
+
+
+def _leave_interrupts_to_the_trainer(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; workers that died of it would take the last steps of training with them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool) -> pl.Trainer:
@@ -125,7 +133,8 @@ def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], v
         args.accelerator if args.accelerator != "auto" else {"cuda": "gpu"}.get(pick_device(None).type, pick_device(None).type)
     )
     device = torch.device("cuda" if accelerator == "gpu" else accelerator)
-    val_every = args.val_every if validates and args.val_every > 0 else None
+    # Lightning counts batches here, and steps everywhere else.
+    val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
     return pl.Trainer(
         accelerator=accelerator,
         devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
@@ -175,4 +184,5 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*persistent_workers.*")
+    warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

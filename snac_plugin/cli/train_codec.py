@@ -8,7 +8,6 @@ FOLDER of --out then holds config.json, model.safetensors and README.md: give it
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ from typing import Any
 import torch
 
 from snac_plugin.codec.evaluation import CodecReport, evaluate
+from snac_plugin.codec.load import read_config
 from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings, audio_files
 from snac_plugin.codec.store import save_codec
 from snac_plugin.codec.training import CodecTrainer
-from snac_plugin.errors import SnacPluginError
+from snac_plugin.errors import ConfigError
+from snac_plugin.levels import Levels
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -47,16 +48,11 @@ def main(argv: list[str]) -> int:
     """Train, print a row of measurements every so often, save the codec and a card with what was measured."""
     args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_flush_denormal(True)
-    try:
-        return _train(args)
-    except SnacPluginError as error:
-        print(error)
-        return 2
-
-
-def _train(args: argparse.Namespace) -> int:
-    config = json.loads(args.config.read_text()) if args.config else TINY_32KHZ
+    torch.set_flush_denormal(True)  # numbers near 0 cost a CPU a hundred times as much as others
+    config = read_config(args.config) if args.config else TINY_32KHZ
+    whole = Levels.from_snac_config(config).padded_samples(1)
+    if args.crop <= 0 or args.crop % whole:
+        raise ConfigError("--crop", args.crop, f"a multiple of {whole}, which SNAC encodes without padding")
     train, held_out = _recordings(args, config["sampling_rate"])
     args.out.mkdir(parents=True, exist_ok=True)
     state = args.out / "state.pt"

@@ -8,6 +8,8 @@ Letters: B batch, C channels, N audio samples, D codebook dimensions, V vectors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from snac import SNAC
 from snac.layers import NoiseBlock, ResidualUnit
@@ -43,7 +45,7 @@ def initialise_from_data(model: SNAC, audio: Tensor) -> None:
         handle.remove()
 
 
-def _rescale(scale: float):  # type: ignore[no-untyped-def]
+def _rescale(scale: float) -> Callable[[nn.Conv1d | nn.ConvTranspose1d, tuple[Tensor, ...], Tensor], Tensor]:
     """A forward hook that gives a convolution's output mean 0 and the wanted standard deviation, channel by channel."""
 
     def hook(module: nn.Conv1d | nn.ConvTranspose1d, _: tuple[Tensor, ...], out: Tensor) -> Tensor:

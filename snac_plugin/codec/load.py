@@ -87,6 +87,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         given = json.loads(path.read_text())
+    except OSError as error:
+        raise CodecError(str(path), f"a file that cannot be read ({error.strerror})", "a SNAC config.json") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CodecError(str(path), f"broken JSON ({error})", "a SNAC config.json", "Fetch the file again.") from error
     if not isinstance(given, dict):

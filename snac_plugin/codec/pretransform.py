@@ -12,12 +12,12 @@ import torch
 from stable_audio_tools.models.pretransforms import Pretransform
 from torch import Tensor
 
+from snac_plugin.codec.checks import check_audio, check_codes, check_rate, checked_length, seeds_for
 from snac_plugin.codec.latents import LatentSpace
 from snac_plugin.codec.load import Codec
 from snac_plugin.codec.noise import PlacedNoise
 from snac_plugin.codec.pieces import margin_frames, pieces
 from snac_plugin.codec.snac_forward import decode_with_noise, quantise
-from snac_plugin.errors import AudioError, Mismatch
 
 
 class SnacPretransform(Pretransform):
@@ -201,44 +201,17 @@ class SnacPretransform(Pretransform):
         return self._silence.to(self._device())
 
     def _seeds(self, seed: int | Sequence[int] | None, batch: int) -> list[int]:
-        if seed is None or isinstance(seed, int):
-            first = self.seed if seed is None else seed
-            return [first + index for index in range(batch)]
-        if len(seed) != batch:
-            raise Mismatch("seed", f"{len(seed)} seeds", f"one, or {batch}: one for each example")
-        return [int(s) for s in seed]
+        return seeds_for(self.seed if seed is None else seed, batch)
 
     def _length(self, frames: Tensor, length: int | None) -> int:
-        whole = frames.shape[-1] * self.downsampling_ratio
-        if whole == 0:
-            raise Mismatch("frames", 0, "at least one frame")
-        if length is not None and not 0 < length <= whole:
-            raise Mismatch("length", length, f"1 to {whole} samples, which {frames.shape[-1]} frames hold")
-        return whole if length is None else length
+        return checked_length(frames.shape[-1], self.downsampling_ratio, length)
 
     def _check_codes(self, codes: Tensor) -> None:
-        if codes.is_floating_point():
-            raise Mismatch("codes", str(codes.dtype), "integers", "Use decode for latents.")
-        if codes.ndim == 3 and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.codebook_size:
-            raise Mismatch("codes", f"{int(codes.min())} to {int(codes.max())}", f"0 to {self.codebook_size - 1}")
+        check_codes(codes, self.codebook_size)
 
     def _check_audio(self, audio: Tensor, sample_rate: int | None) -> None:
-        shape = tuple(audio.shape)
-        if audio.ndim != 3:
-            advice = "Add the missing axes: audio.reshape(batch, 1, -1)." if audio.ndim < 3 else "Flatten what is too much."
-            raise AudioError("audio", f"shape {shape}", "[batch, 1, samples]", advice)
-        if audio.shape[1] != 1:
-            advice = "Convert it with audio.mean(dim=1, keepdim=True); a dataset or model config does it with audio_channels 1."
-            raise AudioError("audio", f"{audio.shape[1]} channels, shape {shape}", "mono audio [batch, 1, samples]", advice)
-        if not audio.is_floating_point():
-            raise AudioError("audio", str(audio.dtype), "floats between -1 and 1", "Divide int16 samples by 32768.")
-        if audio.numel() == 0:
-            raise AudioError("audio", f"shape {shape}", "at least one sample")
-        if sample_rate is not None and sample_rate != self.sample_rate:
-            advice = f"Convert it with torchaudio.functional.resample(audio, {sample_rate}, {self.sample_rate})."
-            raise AudioError("audio", f"{sample_rate} Hz", f"{self.sample_rate} Hz, the rate of {self.codec_name}", advice)
-        if not torch.isfinite(audio).all():
-            raise AudioError("audio", "NaN or infinite samples", "finite samples", "Look at where it was made: often 0 / 0.")
+        check_audio(audio)
+        check_rate(sample_rate, self.sample_rate, self.codec_name)
 
     def _dtype(self) -> torch.dtype:
         return next(self.model.encoder.parameters()).dtype

@@ -75,9 +75,11 @@ def _tails(given: Sequence[Given], found: Sequence[Tensor | None], pretransform:
     """The last samples of each sample's audio [B, J]; J is one frame."""
     size, tails = pretransform.downsampling_ratio, []
     for audio, codes in zip(given, found, strict=True):
-        if codes is None or not codes.shape[-1] or (isinstance(audio, Tensor) and not audio.is_floating_point()):
+        if audio is None or codes is None or not codes.shape[-1]:
             return None
         rate, samples = audio if isinstance(audio, tuple) else (pretransform.sample_rate, audio)
+        if not samples.is_floating_point():
+            return None
         needed = -(-2 * size * rate // pretransform.sample_rate)  # a little more, for the edge of resampling
         tails.append(mono(samples[..., -needed:], rate, pretransform.sample_rate)[-size:].cpu())
     return torch.stack(tails)

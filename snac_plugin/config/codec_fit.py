@@ -16,8 +16,8 @@ SAMPLING = "model.diffusion.config.sampling"
 class Grid(Protocol):
     """What has to be known of a codec's levels; `snac_plugin.levels.Levels` knows it."""
 
-    sample_rate: int
-
+    @property
+    def sample_rate(self) -> int: ...
     def __len__(self) -> int: ...
     @property
     def names(self) -> str: ...

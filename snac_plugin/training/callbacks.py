@@ -43,16 +43,24 @@ class StopOnSignal(pl.Callback):
 
     def __init__(self) -> None:
         self._previous: dict[int, Any] = {}
+        self._asked = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         def stop(number: int, _: Any) -> None:
             log.warning("%s: stopping after this step; once more aborts at once", signal.Signals(number).name)
-            trainer.should_stop = True
-            trainer.limit_val_batches = 0
+            self._asked = True
             self._restore()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, stop)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Between the batches of one step their gradients would be lost, and a resumed run would sum others.
+        if self._asked and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            trainer.should_stop = True
+            trainer.limit_val_batches = 0
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore()
@@ -67,7 +75,7 @@ class StopOnSignal(pl.Callback):
 
 
 class Checkpoints(ModelCheckpoint):
-    """A checkpoint every so many steps and always one of the last step.
+    """A checkpoint every so many steps and always one of the last step; `last.ckpt` is a link to the newest.
 
     Args:
         folder: where they go.
@@ -86,6 +94,13 @@ class Checkpoints(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
         self.newest: Path | None = None
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        super()._save_checkpoint(trainer, filepath)
+        if trainer.is_global_zero:
+            link = Path(filepath).with_name("last.ckpt")
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path(filepath).name)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._last_global_step_saved != trainer.global_step:

@@ -44,6 +44,7 @@ class SnacDemoCallback(DiffusionCondDemoCallback):
             demo_cfg_scales=list(demo.demo_cfg_scales),
             demo_cond_from_batch=demo.demo_cond_from_batch,
         )
+        self.last_demo_step: int = -1
 
     @rank_zero_only
     @torch.no_grad()

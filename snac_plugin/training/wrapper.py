@@ -16,7 +16,7 @@ from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from snac_plugin.checkpoints import note_codec, strip_codec, with_codec
+from snac_plugin.checkpoints import check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.conditioning.context import Context
 from snac_plugin.config import TrainingSection
 from snac_plugin.generation import stage_seed
@@ -88,9 +88,13 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
 
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Log the learning rate of the step that is about to be taken."""
+        self.log("train/lr", optimizer.param_groups[0]["lr"])
+
     @torch.no_grad()
     def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
-        """Loss and nearest-code accuracy of each level at fixed noise levels, with all the context the window holds."""
+        """Loss of each level at fixed noise levels, with all the context the window holds."""
         generator = torch.Generator().manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
         codes, frame_mask, conditions = self._prepare(batch, generator, dropout=False)
         for t in self.validation_timesteps:
@@ -122,8 +126,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         note_codec(checkpoint, self.diffusion)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the codec of this model in; an error if the checkpoint was made with another."""
+        """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""
         with_codec(checkpoint, self.diffusion, "diffusion.")
+        check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
 
     def _prepare(
         self, batch: tuple[Tensor, list[dict[str, Any]]], generator: torch.Generator, dropout: bool = True
@@ -165,6 +170,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         part = batch_idx % max(self.trainer.accumulate_grad_batches, 1)
         seed = stage_seed(stage_seed(self.seed, self.global_step, part), self.global_rank, 0)
         random.seed(seed)  # conditioners of stable-audio-tools draw from here
+        torch.manual_seed(seed)  # and dropout from here
         return torch.Generator().manual_seed(seed)
 
     def _enter_phase(self) -> Phase:
@@ -180,9 +186,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         quiet: Mapping[str, Tensor | float] = {
             f"train/loss_{name}": value for name, value in zip(self.levels.names, per_level, strict=True)
         }
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"] * self.curriculum.at(self.global_step).learning_rate_scale
         extra = {
-            "train/lr": rate,
             "train/context_chunks": float(context),
             "train/phase": float(self.curriculum.index(self.global_step)),
         }

@@ -30,7 +30,7 @@ def test_half_the_amplitude_is_six_decibels_away() -> None:
     loud = 0.3 * torch.randn(2, 1, 32_768)
     assert abs(log_mel_distance(loud, loud / 2, 32000) - 6.02) < 0.01
     terms = SpectralLoss(32000)(loud, loud / 2)
-    torch.testing.assert_close(terms.mel, torch.tensor(math.log(2)), atol=0.01, rtol=0)
+    torch.testing.assert_close(terms.mel, torch.tensor(math.log(2)), atol=0.05, rtol=0)
     torch.testing.assert_close(terms.waveform, torch.tensor(0.5), atol=0.02, rtol=0)
 
 

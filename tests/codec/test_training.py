@@ -19,7 +19,7 @@ from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings
 from snac_plugin.codec.training import CodecTrainer
-from snac_plugin.errors import CheckpointError
+from snac_plugin.errors import AudioError, CheckpointError, CodecError, ConfigError
 
 SMALL = CODEC_24KHZ | {"codebook_size": 64}
 PLAN = TrainingPlan(steps=12, batch=2, crop=4096, starts=(0.25, 0.5), settle=0.75, start_crops=8, ramp=2)
@@ -142,6 +142,11 @@ def test_the_command_trains_resumes_and_writes_a_codec_that_loads(tmp_path: Path
     assert (out / "model.safetensors").stat().st_mode & 0o044
 
 
-def test_the_command_names_a_folder_without_audio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "no audio files" in capsys.readouterr().out
+def test_the_command_names_what_it_cannot_use(tmp_path: Path) -> None:
+    common = ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    with pytest.raises(AudioError, match="no audio files"):
+        main(common)
+    with pytest.raises(ConfigError, match=r"--crop: found 5000, expected a multiple of 12288"):
+        main([*common, "--crop", "5000"])
+    with pytest.raises(CodecError, match=r"nothing\.json: found a file that cannot be read"):
+        main([*common, "--config", str(tmp_path / "nothing.json")])

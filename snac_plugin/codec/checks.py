@@ -1,0 +1,64 @@
+"""What goes into a codec, checked: each error says how to convert what does not fit.
+
+Letters: B batch, N audio samples, R rows, T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from snac_plugin.errors import AudioError, Mismatch
+
+
+def check_audio(audio: Tensor) -> None:
+    """Raise AudioError unless audio is mono float audio [B, 1, N] without NaN."""
+    shape = tuple(audio.shape)
+    if audio.ndim != 3:
+        advice = "Add the missing axes: audio.reshape(batch, 1, -1)." if audio.ndim < 3 else "Flatten what is too much."
+        raise AudioError("audio", f"shape {shape}", "[batch, 1, samples]", advice)
+    if audio.shape[1] != 1:
+        advice = "Convert it with audio.mean(dim=1, keepdim=True); a dataset or model config does it with audio_channels 1."
+        raise AudioError("audio", f"{audio.shape[1]} channels, shape {shape}", "mono audio [batch, 1, samples]", advice)
+    if not audio.is_floating_point():
+        raise AudioError("audio", str(audio.dtype), "floats between -1 and 1", "Divide int16 samples by 32768.")
+    if audio.numel() == 0:
+        raise AudioError("audio", f"shape {shape}", "at least one sample")
+    if not torch.isfinite(audio).all():
+        raise AudioError("audio", "NaN or infinite samples", "finite samples", "Look at where it was made: often 0 / 0.")
+
+
+def check_rate(sample_rate: int | None, expected: int, codec: str) -> None:
+    """Raise AudioError if the caller knows the audio's sample rate and it is another than the codec's."""
+    if sample_rate is not None and sample_rate != expected:
+        advice = f"Convert it with torchaudio.functional.resample(audio, {sample_rate}, {expected})."
+        raise AudioError("audio", f"{sample_rate} Hz", f"{expected} Hz, the rate of {codec}", advice)
+
+
+def check_codes(codes: Tensor, codebook_size: int) -> None:
+    """Raise Mismatch unless codes are integers that the codebook has."""
+    if codes.is_floating_point():
+        raise Mismatch("codes", str(codes.dtype), "integers", "Use decode for latents.")
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+        raise Mismatch("codes", f"{int(codes.min())} to {int(codes.max())}", f"0 to {codebook_size - 1}")
+
+
+def checked_length(frames: int, frame_samples: int, length: int | None) -> int:
+    """The samples that decoding so many frames gives: `length`, or all that they hold."""
+    whole = frames * frame_samples
+    if whole == 0:
+        raise Mismatch("frames", 0, "at least one frame")
+    if length is not None and not 0 < length <= whole:
+        raise Mismatch("length", length, f"1 to {whole} samples, which {frames} frames hold")
+    return whole if length is None else length
+
+
+def seeds_for(seed: int | Sequence[int], batch: int) -> list[int]:
+    """One seed an example: those given, or the one given and the integers after it."""
+    if isinstance(seed, int):
+        return [seed + index for index in range(batch)]
+    if len(seed) != batch:
+        raise Mismatch("seed", f"{len(seed)} seeds", f"one, or {batch}: one for each example")
+    return [int(s) for s in seed]

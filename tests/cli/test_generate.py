@@ -1,0 +1,153 @@
+"""`generate.py` as its user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from tiny import tiny_model_config, write_tiny_codec
+
+from snac_plugin import builders
+from snac_plugin.cli import generate, main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unwrapped checkpoint with its config inside."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = tiny_model_config(write_tiny_codec(folder / "codec"))
+    (folder / "config.json").write_text(json.dumps(config))
+    model = builders.model(config)
+    for parameter in model.model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.2)
+    torch.save({"state_dict": model.state_dict(), "model_config": config}, folder / "model.ckpt")
+    torch.save({"state_dict": model.state_dict()}, folder / "bare.ckpt")
+    return folder / "model.ckpt"
+
+
+def run(*arguments: Any) -> int:
+    return main(["generate", *map(str, arguments)])
+
+
+def test_the_script_writes_wav_picture_and_settings_and_says_where(checkpoint: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "generate.py", "--ckpt", checkpoint, "--out", tmp_path, "--seed", 42, "--steps", "A=1,B=2,C=1,D=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    ran = subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 0, ran.stderr
+    for line in ("seed 42", f"wav      {tmp_path}/seed_42.wav", f"picture  {tmp_path}/seed_42.png"):
+        assert line in ran.stdout.splitlines()
+    assert "level D" in ran.stderr
+    assert "6/6" in ran.stderr
+    assert soundfile.info(tmp_path / "seed_42.wav").frames == 12288
+    noted = json.loads((tmp_path / "seed_42.json").read_text())
+    assert noted["steps"] == {"A": 1, "B": 2, "C": 1, "D": 2}
+    assert noted["checkpoint"] == str(checkpoint)
+
+
+def test_the_same_seed_gives_the_same_wav_bit_for_bit(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert run("--ckpt-path", checkpoint, "--out", tmp_path / name, "--seed", 3) == 0
+    assert (tmp_path / "a/seed_3.wav").read_bytes() == (tmp_path / "b/seed_3.wav").read_bytes()
+
+
+def test_without_a_seed_the_one_drawn_is_printed_and_gives_the_sample_again(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--ckpt", checkpoint, "--out", tmp_path / "a")
+    seed = capsys.readouterr().out.splitlines()[0].removeprefix("seed ")
+    run("--ckpt", checkpoint, "--out", tmp_path / "b", "--seed", seed)
+    assert (tmp_path / f"a/seed_{seed}.wav").read_bytes() == (tmp_path / f"b/seed_{seed}.wav").read_bytes()
+
+
+def test_num_samples_are_made_in_batches(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--ckpt", checkpoint, "--out", tmp_path, "--seed", 1, "--num", 3, "--batch-size", 2, "--seconds", 0.5)
+    assert capsys.readouterr().out.startswith("seeds 1 to 3\n")
+    assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["seed_1.wav", "seed_2.wav", "seed_3.wav"]
+    assert soundfile.info(tmp_path / "seed_3.wav").frames == 16000
+
+
+def test_a_checkpoint_without_a_config_takes_one_from_a_file(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = checkpoint.with_name("bare.ckpt")
+    assert run("--ckpt", bare, "--out", tmp_path) == 1
+    assert "no model config inside" in capsys.readouterr().err
+    assert run("--ckpt", bare, "--out", tmp_path, "--model-config", checkpoint.with_name("config.json")) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ckpt", "nowhere.ckpt"], "nowhere.ckpt: found no such file"),
+        (["--device", "abacus"], "device: found 'abacus', expected one of"),
+        (["--num", "0"], "--num: found 0, expected 1 or more"),
+        (["--seed", "-7"], "seed: found -7"),
+        (["--sampler", "rk5"], "Did you mean 'rk4'?"),
+        (["--steps", "A=1"], "steps"),
+        (["--prompt", "techno"], "the key 'prompt'"),
+        (["--seconds", "-1"], "length"),
+    ],
+)
+def test_a_mistake_gives_one_line_that_says_what_to_mend(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    given = arguments if arguments[0] == "--ckpt" else ["--ckpt", str(checkpoint), *arguments]
+    assert run("--out", tmp_path, *given) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert not list(tmp_path.glob("*.wav"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "many"], "found 'many', expected 48, or A=6"),
+        (["--conditioning", "{tempo: 3}"], "expected a JSON object"),
+        (["--seconds", "3", "--chunks", "2"], "not allowed with argument"),
+    ],
+)
+def test_an_argument_that_cannot_be_read_is_explained(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("--ckpt", "a.ckpt", *arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"), [("48", 48), ("6,8,10,24", [6, 8, 10, 24]), ("a=6, B=8", {"A": 6, "B": 8})], ids=["once", "listed", "named"]
+)
+def test_steps_are_read_in_all_their_forms(text: str, steps: Any) -> None:
+    assert generate.parser().parse_args(["--ckpt", "a", "--steps", text]).steps == steps
+
+
+def test_ctrl_c_keeps_what_is_finished(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snac_plugin import samples
+
+    real, calls = samples._generate, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(samples, "_generate", interrupted)
+    assert run("--ckpt", checkpoint, "--out", tmp_path, "--seed", 1, "--num", 3) == 130
+    assert "stopped" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.glob("*.wav")] == ["seed_1.wav"]

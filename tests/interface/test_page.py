@@ -1,0 +1,196 @@
+"""The page, started for real and driven as its clients drive it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+import soundfile
+import torch
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from tiny import tiny_model_config, write_tiny_codec
+
+import snac_plugin
+from snac_plugin import builders
+from snac_plugin.interface.page import create_page
+from snac_plugin.snac_diffusion import SnacDiffusion
+
+ROOT = Path(__file__).parents[2]
+AUDIO, PICTURE, SEED, SETTINGS, FILES = range(5)
+
+
+def build(folder: Path, conditioning: list[dict[str, Any]] | None = None) -> tuple[dict[str, Any], SnacDiffusion]:
+    torch.manual_seed(0)
+    config = tiny_model_config(write_tiny_codec(folder / "codec"), global_cond_dim=8 * len(conditioning or ()))
+    if conditioning:
+        config["model"]["conditioning"] = {"configs": conditioning, "cond_dim": 8}
+        config["model"]["diffusion"]["global_cond_ids"] = [entry["id"] for entry in conditioning]
+        config["training"]["demo"]["demo_cond_from_batch"] = True
+    return config, builders.model(config).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a page that is being served."""
+    with served(create_page(*build(tmp_path_factory.mktemp("page")))) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def served(page: gr.Blocks) -> Iterator[Client]:
+    """Serve a page from a thread."""
+    _, url, _ = page.queue().launch(prevent_thread_lock=True, quiet=True)
+    try:
+        yield Client(url, verbose=False)
+    finally:
+        page.close(verbose=False)
+
+
+def test_generate_gives_audio_picture_seed_settings_and_files(client: Client) -> None:
+    made = client.predict(seed=42, steps=6, api_name="/generate")
+    assert made[SEED] == 42
+    info = soundfile.info(made[AUDIO])
+    assert (info.subtype, info.samplerate, info.frames) == ("FLOAT", 32000, 12288)
+    assert Path(made[PICTURE] if isinstance(made[PICTURE], str) else made[PICTURE]["path"]).stat().st_size > 10_000
+    assert sum(made[SETTINGS]["steps"].values()) == 6
+    assert [Path(file).name for file in made[FILES]] == ["seed_42.wav", "seed_42.png", "seed_42.json"]
+    assert json.loads(Path(made[FILES][2]).read_text()) == made[SETTINGS]
+
+
+def test_the_seed_that_was_drawn_gives_the_same_audio_again(client: Client) -> None:
+    first = client.predict(api_name="/generate")
+    again = client.predict(seed=first[SEED], api_name="/generate")
+    assert Path(first[AUDIO]).read_bytes() == Path(again[AUDIO]).read_bytes()
+
+
+def test_a_batch_gives_the_files_of_every_sample(client: Client) -> None:
+    made = client.predict(seed=5, batch_size=3, seconds=0.2, api_name="/generate")
+    assert [Path(file).name for file in made[FILES][::3]] == ["seed_5.wav", "seed_6.wav", "seed_7.wav"]
+    assert soundfile.info(made[FILES][3]).frames == 6400
+
+
+def test_steps_set_by_hand_count_and_otherwise_the_total_does(client: Client) -> None:
+    by_hand = {"steps_a": 1, "steps_b": 3, "steps_c": 2, "steps_d": 5}
+    assert client.predict(seed=5, steps_by_level=True, **by_hand, api_name="/generate")[SETTINGS]["steps"] == {
+        name: by_hand[f"steps_{name.lower()}"] for name in "ABCD"
+    }
+    assert sum(client.predict(seed=5, steps=9, **by_hand, api_name="/generate")[SETTINGS]["steps"].values()) == 9
+
+
+def test_a_mistake_reaches_the_user_in_words(client: Client) -> None:
+    with pytest.raises(AppError, match="seed: found -5, expected 0 or more"):
+        client.predict(seed=-5, api_name="/generate")
+
+
+def test_every_input_has_a_name_and_a_default_and_there_is_one_endpoint(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(endpoints) == ["/generate"]
+    parameters = endpoints["/generate"]["parameters"]
+    assert all(parameter["parameter_has_default"] for parameter in parameters)
+    names = [parameter["parameter_name"] for parameter in parameters]
+    assert {"seconds", "seed", "batch_size", "steps", "steps_d", "sampler", "cfg_scale", "cfg_rescale"} <= set(names)
+    assert not any(name.startswith("param_") for name in names)
+
+
+def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snac_plugin.interface import page
+
+    running, most, lock = 0, 0, threading.Lock()
+    real = page.make_samples
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return list(real(*arguments, **options))
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(page, "make_samples", counted)
+    with served(create_page(*build(tmp_path))) as client:
+        jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(3)]
+        assert [job.result()[SEED] for job in jobs] == [0, 1, 2]
+    assert most == 1
+
+
+def test_progress_names_chunk_level_and_step() -> None:
+    from snac_plugin.interface.page import _reporter
+
+    told: list[tuple[tuple[int, int], str]] = []
+    report = _reporter(lambda place, desc, unit: told.append((place, desc)), "ABC", (1, 2, 3), 2)
+    report(0, 0, 0)
+    report(1, 2, 2)
+    assert told == [((1, 12), "chunk 1 of 2, level A, step 1 of 1"), ((12, 12), "chunk 2 of 2, level C, step 3 of 3")]
+
+
+def test_a_conditioner_has_its_own_input_and_its_value_reaches_the_sample(tmp_path: Path) -> None:
+    conditioning = [
+        {"id": "tempo", "type": "number", "config": {"min_val": 40, "max_val": 240}},
+        {"id": "key no", "type": "int", "config": {"min_val": 0, "max_val": 11}},
+    ]
+    folder = tmp_path / "kept"
+    with served(create_page(*build(tmp_path, conditioning), folder=folder)) as client:
+        made = client.predict(tempo=120, key_no=7, seed=1, cfg_scale=2.0, api_name="/generate")
+    assert made[SETTINGS]["conditioning"] == {"tempo": 120, "key no": 7}
+    assert made[SETTINGS]["cfg_scale"] == 2.0
+    assert (folder / "seed_1.wav").is_file()
+
+
+def test_guidance_is_hidden_where_nothing_can_be_guided(tmp_path: Path) -> None:
+    def visible(page: gr.Blocks) -> bool:
+        return next(block.visible for block in page.blocks.values() if getattr(block, "label", "") == "Guidance")
+
+    number = {"id": "tempo", "type": "number", "config": {"min_val": 40, "max_val": 240}}
+    assert not visible(create_page(*build(tmp_path / "a")))
+    assert visible(create_page(*build(tmp_path / "b", [number])))
+
+
+def test_a_title_is_shown_as_text_not_run_as_markup(tmp_path: Path) -> None:
+    page = create_page(*build(tmp_path), gradio_title="<script>alert(1)</script>")
+    shown = [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    assert "&lt;script&gt;alert(1)" in shown[0]
+    assert "<script>" not in shown[0]
+
+
+def test_the_script_serves_the_page_of_a_checkpoint(tmp_path: Path) -> None:
+    config, model = build(tmp_path)
+    torch.save({"state_dict": model.state_dict(), "model_config": config}, tmp_path / "model.ckpt")
+    command = [sys.executable, "-u", "run_gradio.py", "--ckpt-path", tmp_path / "model.ckpt", "--out", tmp_path / "out"]
+    process = subprocess.Popen(
+        [*map(str, command)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        url = next(found[0] for line in process.stdout if (found := re.search(r"http://[\w.:]+", line)))
+        made = Client(url, verbose=False).predict(seed=8, api_name="/generate")
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert made[SETTINGS]["checkpoint"] == str(tmp_path / "model.ckpt")
+    assert (tmp_path / "out" / "seed_8.wav").read_bytes() == Path(made[AUDIO]).read_bytes()
+
+
+def test_stable_audio_tools_own_create_ui_opens_this_page(tmp_path: Path) -> None:
+    snac_plugin.register()
+    from stable_audio_tools.interface.gradio import create_ui
+
+    config, model = build(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "model.ckpt")
+    page = create_ui(str(tmp_path / "config.json"), str(tmp_path / "model.ckpt"), gradio_title="Theirs", model_half=True)
+    with served(page) as client:
+        assert client.predict(seed=4, api_name="/generate")[SEED] == 4

@@ -1,0 +1,52 @@
+"""The README's commands: each is understood by the program it calls, and each file it names exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from snac_plugin.cli import COMMANDS, generate, pre_encode, run_gradio, train_flags
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+PARSERS = {
+    "train.py": lambda argv: train_flags.parse(argv),
+    "generate.py": lambda argv: generate.parser().parse_args(argv),
+    "run_gradio.py": lambda argv: run_gradio.parser().parse_args(argv),
+    "pre_encode.py": lambda argv: pre_encode.parser().parse_args(argv),
+}
+MADE_BY_OTHERS = ("runs/", "encoded/", "recording.wav", "output", "my_", "codec/")
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_commands_are_understood(line: str) -> None:
+    """A renamed flag, command or config must not survive in the README."""
+    program, *words = shlex.split(line, comments=True)
+    if program == "make":
+        assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python" and words[0] in PARSERS:
+        assert (ROOT / words[0]).is_file()
+        PARSERS[words[0]](words[1:])
+    elif program == "python" and words[:2] == ["-m", "snac_plugin"]:
+        assert words[2] in COMMANDS
+    elif program == "python":
+        assert (ROOT / words[0]).is_file()
+    else:
+        assert program == "pip"
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"[\w./-]+\.(?:json|py|svg|png|ini)\b", README))))
+def test_files_exist(path: str) -> None:
+    """A file that was moved must not survive in the README."""
+    if not path.startswith(MADE_BY_OTHERS) and "/" in path:
+        assert (ROOT / path).exists() or (ROOT / "snac_plugin" / path).exists()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
