@@ -23,6 +23,7 @@ REQUIRED = {
     "pydantic": ">=2.12,<3",
     "setuptools": ">=64,<80.9",  # clip-anytorch and wandb import pkg_resources, which 82 dropped and 80.9 warns about
     "soundfile": ">=0.12.1,<1",
+    "soxr": ">=0.3.2,<2",
     "tensorboard": ">=2.14,<3",
     "safetensors": ">=0.4.3,<1",
     "huggingface-hub": ">=0.26,<2",
@@ -32,7 +33,6 @@ REQUIRED = {
 
 EXTRAS = {
     "demo": {
-        "symusic": "==0.5.9",  # 0.6 needs numpy 2
         "pretty_midi": "==0.2.11.post0",  # carries the General MIDI sound font
     },
     "dev": {

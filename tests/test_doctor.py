@@ -102,14 +102,14 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     findings = {finding.what: finding for finding in doctor.check_packages()}
     assert findings["torch"].state == WRONG
     assert findings["gradio"].advice == 'pip install "gradio>=5.20,<6"'
-    assert findings["symusic"].state == NOTE, "only the demo music needs it"
+    assert findings["pretty_midi"].state == NOTE, "only the demo music needs it"
 
 
 def test_another_release_is_wrong_only_where_it_breaks_something(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: "0.0.1")
     findings = {finding.what: finding.state for finding in doctor.check_packages()}
     assert (findings["torchaudio"], findings["gradio"]) == (WRONG, WRONG)
-    assert (findings["tqdm"], findings["symusic"]) == (NOTE, NOTE)
+    assert (findings["tqdm"], findings["pretty_midi"]) == (NOTE, NOTE)
 
 
 def test_the_plugin_s_registration_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

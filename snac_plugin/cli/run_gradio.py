@@ -72,6 +72,8 @@ def _page(args: argparse.Namespace) -> Any:
     from snac_plugin.checkpoints import read_checkpoint
     from snac_plugin.interface.page import create_page
 
-    model = snac_plugin.load_model(args.ckpt_path, args.model_config, pick_device(args.device))
     config = read_checkpoint(args.ckpt_path).model_config if args.model_config is None else load_json(args.model_config)
-    return create_page(config or {}, model, args.title, folder=args.out, checkpoint=str(args.ckpt_path))
+    if config is None:
+        raise CheckpointError(args.ckpt_path, "no model config inside", "one", "Give --model-config, the one it was trained with.")
+    model = snac_plugin.load_model(args.ckpt_path, config, pick_device(args.device))
+    return create_page(config, model, args.title, folder=args.out, checkpoint=str(args.ckpt_path))

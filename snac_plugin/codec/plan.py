@@ -32,6 +32,8 @@ class TrainingPlan:
         batch: crops a step.
         crop: samples of a crop, a multiple of what SNAC encodes without padding.
         peak: highest learning rate, reached `ramp` steps after each start; it falls along a cosine to `last` times itself.
+        encoder: learning rate of the encoder once there are codebooks, which must be able to follow it, as a part of the decoder's.
+        projections: learning rate of the projections to and from code vectors, as a part of the others'.
         ramp: steps of rising learning rate.
         last: learning rate at the end as a part of the highest.
         starts: fractions of the training at which codebooks start from data; none before the first, afresh at each later one,
@@ -52,20 +54,22 @@ class TrainingPlan:
     steps: int = 10_000
     batch: int = 4
     crop: int = 24_576
-    peak: float = 1e-3
+    peak: float = 8e-4
+    encoder: float = 0.3
+    projections: float = 0.1
     ramp: int = 100
     last: float = 0.02
-    starts: tuple[float, ...] = (0.07, 0.09, 0.14)
-    settle: float = 0.88
-    noise: float = 0.3
+    starts: tuple[float, ...] = (0.2, 0.25)
+    settle: float = 0.75
+    noise: float = 0.35
     drop: float = 0.1
-    start_crops: int = 400
+    start_crops: int = 1000
     visits: tuple[float, float] = (2.0, 8.0)
     mel: float = 1.0
     convergence: float = 2.0
     waveform: float = 2.0
-    commit: float = 0.5
-    centre: float = 0.2
+    commit: float = 1.0
+    centre: float = 0.1
     quietest_db: float = -9.0
     clip: float = 5.0
     compiled: bool = False

@@ -57,7 +57,7 @@ class Quantised:
 
     Args:
         z_q: [B, C, T] sum of all levels, what the decoder hears.
-        vectors: [B, D, T_level] a level: the encoder's side of each codebook.
+        vectors: [B, D, T_level] a level: the encoder's side of each codebook, `on_sphere`.
         chosen: [B, D, T_level] a level: the code vectors chosen (the vectors themselves without codebooks).
         codes: [B, T_level] a level, empty without codebooks.
     """
@@ -74,28 +74,36 @@ def quantise(model: SNAC, z: Tensor, noise: float | None = None, kept: Tensor | 
     Args:
         model: whose codebooks.
         z: the encoder's output.
-        noise: None quantises; a number goes round the codebooks and adds noise of so much of each vector's length instead.
+        noise: None quantises; a number goes round the codebooks and adds noise of this standard deviation (vectors have 1) instead.
         kept: [B] how many levels, coarsest first, the decoder hears of each example; all by default.
     """
     out = Quantised(torch.zeros_like(z), [], [], [])
     residual = z
     for index, level in enumerate(model.quantizer.quantizers):
         pooled = functional.avg_pool1d(residual, level.stride, level.stride) if level.stride > 1 else residual
-        vectors = level.in_proj(pooled)
+        vectors = on_sphere(level.in_proj(pooled))
         if noise is None:
             chosen, codes = level.decode_latents(vectors)
             passed = vectors + (chosen - vectors).detach()
             out.codes.append(codes)
         else:
             chosen = vectors
-            size = vectors.detach().norm(dim=1, keepdim=True) / vectors.shape[1] ** 0.5
-            passed = vectors + noise * size * torch.randn_like(vectors)
+            passed = vectors + noise * torch.randn_like(vectors)
         z_q = _project(level, passed)
         residual = residual - z_q
         out.z_q = out.z_q + (z_q if kept is None else z_q * (kept > index)[:, None, None])
         out.vectors.append(vectors)
         out.chosen.append(chosen)
     return out
+
+
+def on_sphere(vectors: Tensor) -> Tensor:
+    """Vectors [B, D, T] scaled to length sqrt(D).
+
+    SNAC compares directions, so lengths are lost to the codes. Were they passed straight through in training, the decoder
+    could not answer them, and encoders that try harder and harder outgrow their codebooks.
+    """
+    return functional.normalize(vectors, dim=1) * vectors.shape[1] ** 0.5
 
 
 def _project(level: VectorQuantize, vectors: Tensor) -> Tensor:

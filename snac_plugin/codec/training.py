@@ -26,12 +26,12 @@ from einops import rearrange
 from snac import SNAC
 from torch import Tensor
 
-from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction, whiten
+from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction
 from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.losses import SpectralLoss
 from snac_plugin.codec.plan import TrainingPlan
 from snac_plugin.codec.recordings import Recordings
-from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise, run_module
+from snac_plugin.codec.snac_forward import Quantised, centring, commitment, on_sphere, quantise, run_module
 from snac_plugin.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class CodecTrainer:
         self.loss = SpectralLoss(config["sampling_rate"])
         self.rng = np.random.default_rng(plan.seed)
         self.generator = torch.Generator().manual_seed(plan.seed)
-        self.optimiser = torch.optim.AdamW(self._trained(), lr=plan.peak, betas=(0.8, 0.99), weight_decay=0.0)
+        self.optimiser = torch.optim.AdamW(self._groups(), lr=plan.peak, betas=(0.8, 0.99), weight_decay=0.0)
         self.codebooks = [RunningCodebook(q.codebook.weight.data, plan.visits[0]) for q in self.model.quantizer.quantizers]
         self.step, self.seconds, self.starts, self.last_start = 0, 0.0, 0, 0
         self._encode: Callable[[Tensor], Tensor] = lambda x: run_module(self.model.encoder, x)
@@ -64,6 +64,18 @@ class CodecTrainer:
     def _trained(self) -> list[torch.nn.Parameter]:
         """All weights but the codebooks, which follow as running means."""
         return [p for name, p in self.model.named_parameters() if "codebook" not in name]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with their part of the learning rate.
+
+        A projection has 256 small inputs: at the full rate it turns by some percent a step, and codes cannot follow.
+        """
+        parts = {"encoder": self.plan.encoder, "quantizer": self.plan.projections, "decoder": 1.0}
+        named = [(name, p) for name, p in self.model.named_parameters() if "codebook" not in name]
+        return [
+            {"params": [p for name, p in named if name.startswith(part)], "scale": scale, "part": part}
+            for part, scale in parts.items()
+        ]
 
     @property
     def progress(self) -> float:
@@ -127,7 +139,8 @@ class CodecTrainer:
     def _update(self, total: Tensor, rate: float) -> float:
         """One optimiser step at a learning rate; returns the norm of the gradient."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            free = group["part"] == "encoder" and not self.starts
+            group["lr"] = rate * (1.0 if free else group["scale"])
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._trained(), self.plan.clip)
@@ -149,12 +162,12 @@ class CodecTrainer:
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
-        """Whiten every level and begin its codebook by k-means, coarsest first, on the residual that the others leave."""
+        """Begin each codebook by k-means, coarsest first, on the residual that the levels before it leave."""
         rounds = (self._crops() for _ in range(max(1, self.plan.start_crops // self.plan.batch)))
         residual = torch.cat([run_module(self.model.encoder, crop) for crop in rounds])
         for level, book in zip(self.model.quantizer.quantizers, self.codebooks, strict=True):
             pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
-            vectors = whiten(level, rearrange(level.in_proj(pooled), "b d t -> (b t) d"))
+            vectors = rearrange(on_sphere(level.in_proj(pooled)), "b d t -> (b t) d")
             book.start(vectors, 8, self.generator)
             codes = nearest_direction(vectors, book.weight)
             z_q = level.out_proj(rearrange(book.weight[codes], "(b t) d -> b d t", b=len(residual)))

@@ -106,16 +106,6 @@ class NetworkConfig(Section):
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="how each level is solved")
 
 
-class ShiftOptions(Section):
-    """stable-audio-tools' shift of t by length."""
-
-    base_shift: float = 0.5
-    max_shift: float = 1.15
-    max_length: AtLeastOne = 4096
-    min_length: AtLeastOne = 256
-    use_sine: bool = False
-
-
 class DiffusionSection(Section):
     """`model.diffusion`."""
 
@@ -125,7 +115,6 @@ class DiffusionSection(Section):
     global_cond_ids: Names = Field(default=(), description="conditioners that join the modulation")
     input_concat_ids: Names = Field(default=(), description="conditioners joined to the input's channels")
     prepend_cond_ids: Names = Field(default=(), description="conditioners put before the tokens")
-    distribution_shift_options: ShiftOptions | None = Field(default=None, description="stable-audio-tools' shift of t by length")
     config: NetworkConfig = Field(description="the network")
 
     @model_validator(mode="before")

@@ -92,14 +92,12 @@ class TrainingSection(Section):
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
     optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; or give learning_rate")
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
-    log_loss_info: bool = Field(default=False, description="gather more about the loss across devices")
     pre_encoded: bool = Field(default=False, description="the dataset holds encoded latents, not audio")
     cfg_dropout_prob: Share = Field(default=0.1, description="share of samples that train without conditioning")
     mask_padding: bool = Field(default=True, description="leave padding out of the loss")
     mask_padding_dropout: Share = Field(default=0.0, description="share of steps that train on padding all the same")
     timestep_sampler: PerLevel[TimestepSampler] = Field(default="uniform", description="distribution of t")
     timestep_sampler_options: TimestepOptions = Field(default={}, description="its parameters")
-    inpainting: None = Field(default=None, description="not available for this model type")
     validation_timesteps: Annotated[tuple[Share, ...], Field(strict=False)] = Field(
         default=(0.1, 0.3, 0.5, 0.7, 0.9), description="noise levels of the validation loss"
     )

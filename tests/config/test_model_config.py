@@ -34,7 +34,6 @@ BAD_SHAPE = [
     ({"model.pretransform.config.codec": ""}, "model.pretransform.config.codec", '""', "some text"),
     ({"training.corruption": {"A": 1.5}}, "training.corruption.A", "1.5", "a number of at most 1.0"),
     ({"training.timestep_sampler": {"D": "unifrm"}}, "training.timestep_sampler.D", '"unifrm"', "'uniform', 'logit_normal'"),
-    ({"training.inpainting": {}}, "training.inpainting", "{}", "null"),
     ({"training.curriculum": [phase(context={"0": "all"})]}, "training.curriculum[0].context.0", '"all"', "a number"),
     ({"training.curriculum": [phase(levels=["A", 3])]}, "training.curriculum[0].levels", '["A", 3]', "a string"),
     ({"model": []}, "model", "[]", "an object"),

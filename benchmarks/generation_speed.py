@@ -1,0 +1,184 @@
+"""Generation speed: cached keys and values against recomputing everything at each step.
+
+    python benchmarks/generation_speed.py
+
+One chunk after two chunks of context, with the sampler, the noise and the steps that generation uses:
+
+* cached: keys and values of the context and of finished levels are computed once; a step runs one level's own tokens;
+* recomputing: each step is one forward over context, finished levels and the noised level, by the same network.
+
+Both without and with classifier-free guidance, whose two branches make one batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin, or CPU time says nothing
+
+import measure
+import torch
+from torch import Tensor
+from training_speed import SNAC_32KHZ, draw_zeros
+
+from snac_plugin.config import NetworkConfig
+from snac_plugin.diffusion.guidance import Guidance
+from snac_plugin.generation import generate_chunks, settings_from
+from snac_plugin.model import guided
+from snac_plugin.model.attention import SequenceAttention
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.model.network import SnacDiT
+from snac_plugin.model.segments import Layout, Role, Segment, attention_calls
+from snac_plugin.model.stages import ChunkInProgress, Stage
+
+CONTEXT_CHUNKS = 2
+
+
+class RecomputedChunk(ChunkInProgress):
+    """A chunk in progress that remembers tokens, and runs all of them through the network at every step."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.past: list[tuple[Segment, Tensor, Tensor | None]] = []
+        super().__init__(*args, **options)
+
+    def _finish(self, segments: list[Segment], tokens: list[Tensor], masks: list[Tensor | None]) -> None:
+        self.past += zip(segments, tokens, masks, strict=True)
+
+    def stage(self, level: int) -> Stage:
+        """The denoiser of a level."""
+        network, noised = self.network, self._segment(Role.NOISED, level)
+        segments = (*(segment for segment, _, _ in self.past), noised)
+        layout = Layout(segments, attention_calls(segments, segments, network.visibility))
+        positions, mask = network.tokens(segments, self.conditions), self._mask(noised)
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            noise_levels = torch.cat([t.new_zeros(len(t), len(self.past)), t[:, None]], dim=1)
+            embedding = network.embed_segments(segments, noise_levels, self.conditions)
+            tokens = torch.cat([*(z for _, z, _ in self.past), self._embed(level, x, Role.NOISED)], dim=1)
+            hidden = network.trunk(tokens, positions, embedding, SequenceAttention(layout, mask))
+            return network.read_out(level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:])
+
+        return denoise
+
+    def _mask(self, noised: Segment) -> Tensor | None:
+        if all(mask is None for _, _, mask in self.past):
+            return None
+        device = self.past[0][1].device
+        whole = [torch.ones(self.batch, s.length, dtype=torch.bool, device=device) if m is None else m for s, _, m in self.past]
+        return torch.cat([*whole, whole[0].new_ones(self.batch, noised.length)], dim=1)
+
+
+class Generator:
+    """A model with random weights that continues random codes, either way.
+
+    Args:
+        args: the command's arguments.
+        device: where to run.
+    """
+
+    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
+        config = NetworkConfig(
+            dim=args.dim, depth=args.depth, num_heads=args.heads, head=args.head, chunk_frames=args.chunk_frames, context_chunks=2
+        )
+        levels = SNAC_32KHZ
+        codebooks = [torch.randn(levels.codebook_size, levels.codebook_dim) for _ in levels.names]
+        network = draw_zeros(SnacDiT(config, levels))
+        weights = config.sampling.weights(levels.names)
+        self.model = SnacDiffusionModel(network, "rectified_flow", codebooks, weights).to(device).eval().requires_grad_(False)
+        self.settings = settings_from(config.sampling, levels.names, steps=args.steps)
+        shape = (args.batch_size, levels.rows, CONTEXT_CHUNKS * args.chunk_frames)
+        self.context = torch.randint(levels.codebook_size, shape, device=device)
+        self.seeds = list(range(args.seed, args.seed + args.batch_size))
+        self.solved: list[Tensor] = []  # latents of each level, before they become codes
+        nearest = self.model.nearest
+
+        def watch(level: int, latents: Tensor) -> Tensor:
+            self.solved.append(latents)
+            return nearest(level, latents)
+
+        self.model.nearest = watch  # type: ignore[method-assign]
+
+    @torch.inference_mode()
+    def cached(self, scale: float) -> Tensor:
+        """Codes of one chunk [B, R, T]."""
+        self.solved = []
+        settings = replace(self.settings, guidance=Guidance(scale))
+        chunks = generate_chunks(self.model, Conditions(), self.seeds, settings, 1, context=self.context, progress=False)
+        return next(iter(chunks))
+
+    def recomputed(self, scale: float) -> Tensor:
+        """The same codes, everything recomputed at each step."""
+        with patch.object(guided, "ChunkInProgress", RecomputedChunk):
+            return self.cached(scale)
+
+    def difference(self, scale: float) -> tuple[float, float]:
+        """Largest difference of latents between both ways, over their standard deviation, and the share of equal codes."""
+        codes, latents = self.cached(scale), self.solved
+        other_codes, others = self.recomputed(scale), self.solved
+        apart = max(float((a - b).abs().max() / a.std()) for a, b in zip(latents, others, strict=True))
+        return apart, float((codes == other_codes).float().mean())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and report."""
+    parser = measure.parser(__doc__, repeats=3)
+    parser.add_argument("--dim", type=int, default=256, help="width of the network")
+    parser.add_argument("--depth", type=int, default=6, help="blocks")
+    parser.add_argument("--heads", type=int, default=4, help="attention heads")
+    parser.add_argument("--head", default="logits", choices=("logits", "velocity"), help="what the network predicts")
+    parser.add_argument("--batch-size", type=int, default=1, help="continuations at once")
+    parser.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
+    parser.add_argument("--steps", type=int, default=48, help="denoising steps of the chunk in all")
+    parser.add_argument("--cfg-scale", type=float, default=3.0, help="scale of the guided runs")
+    args = parser.parse_args(argv)
+    device = measure.start(args)
+    generator = Generator(args, device)
+    scales = {"no guidance": 1.0, "guidance": args.cfg_scale}
+    differences = {name: generator.difference(scale) for name, scale in scales.items()}  # warms both sides up, too
+    ways = {"cached": generator.cached, "recomputing": generator.recomputed}
+    sides: dict[tuple[str, str], Callable[[], object]] = {
+        (name, way): lambda run=run, scale=scale: run(scale) for name, scale in scales.items() for way, run in ways.items()
+    }
+    timings = measure.interleaved(sides, device, args.repeats, args.retries, warm_up=0)
+    _report(args, device, generator, differences, timings)
+
+
+def _report(
+    args: argparse.Namespace,
+    device: torch.device,
+    generator: Generator,
+    differences: dict[str, tuple[float, float]],
+    timings: dict[tuple[str, str], measure.Timing],
+) -> None:
+    rows, data = [], {}
+    for (name, way), timing in timings.items():
+        faster = timings[name, "recomputing"].seconds / timing.seconds
+        apart, equal = differences[name]
+        same = f"{apart:.1e}, {equal:.2%} of codes equal" if way == "cached" else ""
+        rows.append([name, way, timing.cell(), f"**{faster:.2f}x**", timing.trust(), same])
+        data[f"{name}, {way}"] = timing.as_dict() | {"speed_up": faster, "difference": apart, "equal_codes": equal}
+    weights = sum(p.numel() for p in generator.model.parameters()) / 1e6
+    steps = ", ".join(f"{name} {n}" for name, n in zip(SNAC_32KHZ.names, generator.settings.steps, strict=True))
+    seconds = args.chunk_frames / SNAC_32KHZ.frames_per_second
+    text = "\n\n".join(
+        [
+            f"Generation: a chunk of {seconds:.3f} s after two chunks of context, {args.steps} steps ({steps}), batch "
+            f"{args.batch_size}, {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}). "
+            f"{measure.machine(device)}.",
+            measure.table(
+                ["", "", "seconds (range)", "speed-up", "CPU / wall time", "largest difference (standard deviations)"], rows
+            ),
+        ]
+    )
+    settings = {name: str(value) for name, value in vars(args).items()}
+    measure.report(args.out, "generation_speed", text, {"settings": settings, "machine": measure.machine(device), "sides": data})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""A wav that grows on disk while it is made: what is there when the program is stopped, stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import soundfile
+from torch import Tensor
+
+# A plain wav counts its bytes in 32 bits; past that a reader sees nonsense.
+LARGEST_WAV = 2**32 - 2**20
+
+
+class GrowingWav:
+    """A wav of 32-bit floats in a hidden file, until `move_to` gives it its name.
+
+    Args:
+        folder: where it will lie; made if need be.
+        name: of the hidden file.
+        sample_rate: samples per second.
+        channels: of the audio.
+        samples: how many it will hold, if known: above 4 GiB it is written as RF64.
+    """
+
+    def __init__(self, folder: Path, name: str, sample_rate: int, channels: int, samples: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.part = folder / f".{name}.{os.getpid()}.part"
+        self.samples = 0
+        kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"
+        self._file = soundfile.SoundFile(self.part, "w", sample_rate, channels, subtype="FLOAT", format=kind)
+
+    def write(self, audio: Tensor) -> None:
+        """Append audio [C, N]."""
+        if audio.shape[-1]:
+            self._file.write(audio.detach().float().cpu().T.contiguous().numpy())
+            self._file.flush()
+            self.samples += audio.shape[-1]
+
+    def move_to(self, path: Path) -> Path:
+        """Close it and give it its name, replacing what had it."""
+        self._file.close()
+        self.part.replace(path)
+        return path
+
+    def discard(self) -> None:
+        """Close it and take it away, if it has no name yet."""
+        self._file.close()
+        self.part.unlink(missing_ok=True)

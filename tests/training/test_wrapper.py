@@ -1,0 +1,237 @@
+"""The training wrapper under Lightning's trainer, on the CPU, with a tiny model."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from runs import logged, prepare, run
+from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
+from torch import Tensor
+
+from snac_plugin import builders
+from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.training.demo import averaged_weights
+from snac_plugin.training.factory import create_training_wrapper
+from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper, padding_mask
+
+CURRICULUM = [
+    {"name": "alone", "steps": 4, "context": {"0": 1.0}, "levels": "BCD", "learning_rate_scale": 0.5},
+    {"name": "one", "context": {"0": 0.3, "1": 0.7}, "learning_rate_scale": 2.0},
+]
+SCHEDULED = {
+    "diffusion": {
+        "optimizer": {"type": "AdamW", "config": {"lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 1e-3}},
+        "scheduler": {"type": "InverseLR", "config": {"inv_gamma": 100, "power": 0.5, "warmup": 0.5}},
+    }
+}
+EVERYTHING_RANDOM = {
+    "curriculum": CURRICULUM,
+    "optimizer_configs": SCHEDULED,
+    "learning_rate": None,
+    "corruption": 0.2,
+    "cfg_dropout_prob": 0.3,
+    "timestep_sampler": {"A": "logit_normal", "D": "log_snr"},
+}
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_codec(tmp_path_factory.mktemp("codec"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """Six steps of two batches each; (flags, checkpoint)."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    flags = prepare(folder, EVERYTHING_RANDOM, context_chunks=1, dropout=0.1)
+    return flags, run(flags, folder, "--accum-batches", 2, "--max-steps", 6)
+
+
+def weights(checkpoint: Path) -> dict[str, Tensor]:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def wrapper_for(codec: Path, training: dict[str, Any] | None = None, **network: Any) -> SnacDiffusionTrainingWrapper:
+    config = tiny_model_config(codec, **network)
+    config["training"] |= training or {}
+    return create_training_wrapper(config, builders.model(config))
+
+
+class Losses(pl.Callback):
+    """Keeps what each step logs."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.steps.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    def mean(self, level: str, span: slice) -> float:
+        chosen = [step[f"train/loss_{level}"] for step in self.steps[span]]
+        return sum(chosen) / len(chosen)
+
+
+@pytest.mark.parametrize(("head", "factor"), [("velocity", 3.0), ("logits", 100.0)])
+def test_overfitting_one_batch_drives_the_loss_of_every_level_down(codec: Path, head: str, factor: float) -> None:
+    """A level that learnt nothing would stay at its first loss: a target or a head mixed up, gradients cut off."""
+    pl.seed_everything(0)
+    settings = {"learning_rate": 3e-3, "pre_encoded": True, "timestep_sampler_options": {"shift": 3.0}, "use_ema": False}
+    wrapper = wrapper_for(codec, settings, head=head, dim=64, ff_mult=2.0)
+    batch = torch.randint(4096, (1, 15, CHUNK_FRAMES)), [{}]
+    losses = Losses()
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    pl.Trainer(accelerator="cpu", max_steps=150, callbacks=[losses], **quiet).fit(wrapper, [batch] * 150)
+    for level in "ABCD":
+        assert losses.mean(level, slice(-10, None)) * factor < losses.mean(level, slice(0, 3)), level
+
+
+def test_resuming_equals_not_stopping(uninterrupted: tuple[list[str], Path], tmp_path: Path) -> None:
+    """Losses and weights bit for bit, over a change of phase, with everything that is random in use."""
+    flags, expected = uninterrupted
+    accumulate = ("--accum-batches", 2)
+    first = run(flags, tmp_path, *accumulate, "--max-steps", 3)
+    torch.manual_seed(99)  # what a new process would not share with the old one
+    second = run(flags, tmp_path, *accumulate, "--max-steps", 6, "--recover", "true")
+    assert (first.name, second.name) == ("step=00000003.ckpt", "step=00000006.ckpt")
+    ours, whole = logged(tmp_path), logged(expected.parents[1])
+    for name in ("train/loss", "train/loss_A", "train/loss_D", "train/context_chunks", "train/phase", "train/lr"):
+        assert ours[name] == whole[name], name
+    mine, theirs = weights(second), weights(expected)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+
+
+def test_phases_change_at_their_steps_and_scale_the_scheduled_rate(uninterrupted: tuple[list[str], Path]) -> None:
+    """The scheduler must never see the phase's share, or the shares would multiply up."""
+    values = logged(uninterrupted[1].parents[1])
+    rate = {step: 1e-3 * (1 - 0.5 ** (step + 1)) * (1 + step / 100) ** -0.5 for step in range(6)}
+    scale = {step: 0.5 if step < 4 else 2.0 for step in range(6)}
+    assert values["train/lr"] == pytest.approx({step: rate[step] * scale[step] for step in range(6)})
+    assert list(values["train/phase"].values()) == [0, 0, 0, 0, 1, 1]
+    assert all(values["train/context_chunks"][step] == 0 for step in range(4))
+
+
+def test_only_levels_of_the_phase_count(uninterrupted: tuple[list[str], Path]) -> None:
+    values = logged(uninterrupted[1].parents[1])
+    for step in range(4):
+        mean = sum(values[f"train/loss_{level}"][step] for level in "BCD") / 3
+        assert values["train/loss"][step] == pytest.approx(mean, rel=1e-5)
+
+
+def test_checkpoint_holds_config_and_averages_but_no_codec(uninterrupted: tuple[list[str], Path]) -> None:
+    """The frozen codec would be in every checkpoint twice as large as the network itself."""
+    content = torch.load(uninterrupted[1], map_location="cpu", weights_only=True)
+    assert content["model_config"]["training"]["curriculum"] == CURRICULUM
+    assert set(content["snac_codec"]) == {"name", "fingerprint"}
+    assert content["global_step"] == 6
+    names = content["state_dict"]
+    assert not any("pretransform" in name or "codebook" in name for name in names)
+    online = {n.removeprefix("diffusion.model.") for n in names if n.startswith("diffusion.model.")}
+    averaged = {n.removeprefix("diffusion_ema.ema_model.") for n in names if n.startswith("diffusion_ema.ema_model.")}
+    assert online == averaged
+    assert any(not torch.equal(names[f"diffusion.model.{n}"], names[f"diffusion_ema.ema_model.{n}"]) for n in online)
+
+
+def test_interrupt_ends_after_the_step_and_saves_it(
+    uninterrupted: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the first of a step's two batches, told to the data loader's workers too: going on loses nothing."""
+    flags, expected = uninterrupted
+    training_step, batches = SnacDiffusionTrainingWrapper.training_step, []
+
+    def interrupted(self: SnacDiffusionTrainingWrapper, batch: Any, batch_idx: int) -> Tensor:
+        batches.append(batch_idx)
+        if len(batches) == 5:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return training_step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SnacDiffusionTrainingWrapper, "training_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    stopped = run(flags, tmp_path, "--accum-batches", 2, "--max-steps", 6)
+    assert stopped.name == "step=00000003.ckpt"
+    assert signal.getsignal(signal.SIGINT) is before
+    finished = run(flags, tmp_path, "--accum-batches", 2, "--max-steps", 6, "--recover", "true")
+    mine, theirs = weights(finished), weights(expected)
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_a_failing_demo_does_not_end_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no sound today")
+
+    monkeypatch.setattr(SnacDiffusion, "generate", fail)
+    flags = prepare(tmp_path)
+    with caplog.at_level(logging.ERROR):
+        newest = run(flags, tmp_path, "--max-steps", 3, demos=True)
+    assert newest.name == "step=00000003.ckpt"
+    told = [record for record in caplog.records if "training goes on" in record.message]
+    assert len(told) == 2  # at steps 1 and 3
+    assert "no sound today" in caplog.text
+
+
+def test_validation_logs_every_level_at_fixed_noise(tmp_path: Path) -> None:
+    """Fresh noise in each validation would hide what training changed: with no learning rate, nothing changes."""
+    flags = prepare(tmp_path, {"learning_rate": 1e-12, "validation_timesteps": [0.2, 0.8]}, context_chunks=1)
+    run(flags, tmp_path, "--max-steps", 4, "--val-every", 2, "--val-dataset-config", tmp_path / "dataset.json")
+    values = logged(tmp_path)
+    names = [f"val/loss_{part}" for part in (*"ABCD", "0.2", "0.8", "0.2_A", "0.8_D")] + ["val/avg_loss"]
+    for name in names:
+        first, second = values[name].values()
+        assert first == pytest.approx(second, rel=1e-5)
+    for t in ("0.2", "0.8"):
+        by_level = [values[f"val/loss_{t}_{level}"].popitem()[1] for level in "ABCD"]
+        assert values[f"val/loss_{t}"].popitem()[1] == pytest.approx(sum(by_level) / 4, rel=1e-5)
+
+
+def test_demos_take_the_averaged_weights_and_give_the_others_back(codec: Path) -> None:
+    wrapper = wrapper_for(codec)
+    online = wrapper.diffusion.model
+    wrapper.train()
+    with pytest.raises(KeyError), averaged_weights(wrapper) as model:
+        assert model.model is wrapper.diffusion_ema.ema_model
+        assert not model.model.training
+        raise KeyError
+    assert wrapper.diffusion.model is online
+    assert online.training
+    assert wrapper.training
+
+
+def test_same_step_same_loss_whatever_happened_before(codec: Path) -> None:
+    """The draws of a step depend on seed, step, accumulated part and rank alone."""
+    wrapper = wrapper_for(codec, {"pre_encoded": True})
+    seen = []
+    for step, batch_idx, rank in ((3, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (3, 0, 1)):
+        wrapper._trainer = SimpleNamespace(global_step=step, accumulate_grad_batches=2, global_rank=rank)
+        torch.rand(7)
+        seen.append(torch.rand(1, generator=wrapper._generator(batch_idx)).item())
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 4
+
+
+def test_padding_mask_counts_frames_with_any_sound() -> None:
+    """stable-audio-tools gives a mask a sample, bare or in a list, per audio sample or per latent frame."""
+    bare = [{"padding_mask": torch.tensor([1.0] * 5 + [0.0] * 7)}, {"padding_mask": torch.ones(12)}]
+    expected = torch.tensor([[True, True, False, False], [True, True, True, True]])
+    device = torch.device("cpu")
+    found = padding_mask(bare, 4, device)
+    assert found is not None
+    assert torch.equal(found, expected)
+    in_lists = [{"padding_mask": [expected[0].long()]}, {"padding_mask": [expected[1].long()]}]
+    again = padding_mask(in_lists, 4, device)
+    assert again is not None
+    assert torch.equal(again, expected)
+    assert padding_mask(bare[1:], 4, device) is None
+    assert padding_mask([{}, bare[0]], 4, device) is None
