@@ -16,6 +16,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -28,7 +29,7 @@ from training_speed import SNAC_32KHZ, draw_zeros
 
 from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.generation import generate_chunks, settings_from
+from snac_plugin.generation import Settings, generate_chunks, settings_from
 from snac_plugin.model import guided
 from snac_plugin.model.attention import SequenceAttention
 from snac_plugin.model.conditions import Conditions
@@ -92,35 +93,35 @@ class Generator:
         weights = config.sampling.weights(levels.names)
         self.model = SnacDiffusionModel(network, "rectified_flow", codebooks, weights).to(device).eval().requires_grad_(False)
         self.settings = settings_from(config.sampling, levels.names, steps=args.steps)
+        self.short = settings_from(config.sampling, levels.names, steps=len(levels))
         shape = (args.batch_size, levels.rows, CONTEXT_CHUNKS * args.chunk_frames)
         self.context = torch.randint(levels.codebook_size, shape, device=device)
         self.seeds = list(range(args.seed, args.seed + args.batch_size))
-        self.solved: list[Tensor] = []  # latents of each level, before they become codes
-        nearest = self.model.nearest
+        self.results: dict[tuple[str, float], tuple[list[Tensor], Tensor]] = {}  # (way, scale): latents a level, codes
 
-        def watch(level: int, latents: Tensor) -> Tensor:
-            self.solved.append(latents)
-            return nearest(level, latents)
-
-        self.model.nearest = watch  # type: ignore[method-assign]
+    def warm_up(self, scale: float) -> None:
+        """Each way once, with one step a level."""
+        self.generate("cached", scale, self.short)
+        self.generate("recomputing", scale, self.short)
 
     @torch.inference_mode()
-    def cached(self, scale: float) -> Tensor:
-        """Codes of one chunk [B, R, T]."""
-        self.solved = []
-        settings = replace(self.settings, guidance=Guidance(scale))
-        chunks = generate_chunks(self.model, Conditions(), self.seeds, settings, 1, context=self.context, progress=False)
-        return next(iter(chunks))
+    def generate(self, way: str, scale: float, settings: Settings | None = None) -> None:
+        """Generate a chunk; what comes out is kept in `results`."""
+        settings = replace(settings or self.settings, guidance=Guidance(scale))
+        kind = ChunkInProgress if way == "cached" else RecomputedChunk
+        latents, nearest = [], self.model.nearest
 
-    def recomputed(self, scale: float) -> Tensor:
-        """The same codes, everything recomputed at each step."""
-        with patch.object(guided, "ChunkInProgress", RecomputedChunk):
-            return self.cached(scale)
+        def watched(level: int, solved: Tensor) -> Tensor:
+            latents.append(solved)
+            return nearest(level, solved)
+
+        with patch.object(guided, "ChunkInProgress", kind), patch.object(self.model, "nearest", watched):
+            chunks = generate_chunks(self.model, Conditions(), self.seeds, settings, 1, context=self.context, progress=False)
+            self.results[way, scale] = latents, next(iter(chunks))
 
     def difference(self, scale: float) -> tuple[float, float]:
         """Largest difference of latents between both ways, over their standard deviation, and the share of equal codes."""
-        codes, latents = self.cached(scale), self.solved
-        other_codes, others = self.recomputed(scale), self.solved
+        (latents, codes), (others, other_codes) = self.results["cached", scale], self.results["recomputing", scale]
         apart = max(float((a - b).abs().max() / a.std()) for a, b in zip(latents, others, strict=True))
         return apart, float((codes == other_codes).float().mean())
 
@@ -140,12 +141,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = measure.start(args)
     generator = Generator(args, device)
     scales = {"no guidance": 1.0, "guidance": args.cfg_scale}
-    differences = {name: generator.difference(scale) for name, scale in scales.items()}  # warms both sides up, too
-    ways = {"cached": generator.cached, "recomputing": generator.recomputed}
+    for scale in scales.values():
+        generator.warm_up(scale)
     sides: dict[tuple[str, str], Callable[[], object]] = {
-        (name, way): lambda run=run, scale=scale: run(scale) for name, scale in scales.items() for way, run in ways.items()
+        (name, way): partial(generator.generate, way, scale) for name, scale in scales.items() for way in ("cached", "recomputing")
     }
-    timings = measure.interleaved(sides, device, args.repeats, args.retries, warm_up=0)
+    timings = measure.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
+    differences = {name: generator.difference(scale) for name, scale in scales.items()}
     _report(args, device, generator, differences, timings)
 
 

@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from snac_plugin.device import pick_device, pick_precision
 
+Side = TypeVar("Side")
 RATIO = 0.95  # CPU time over wall time and threads: 1.9 on two threads
 
 
@@ -91,33 +92,48 @@ class Timing:
         return {"median_wall": self.seconds, "median_cpu": self.cpu, "runs": runs}
 
 
+class Stopwatch:
+    """Times what happens between its laps, to the end of what was started on the GPU.
+
+    Args:
+        device: what the work runs on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._last = self._now()
+
+    def lap(self) -> Run:
+        """What was taken since the last lap."""
+        (busy, cpu, wall), self._last = self._last, self._now()
+        now_busy, now_cpu, now_wall = self._last
+        taken, own = now_wall - wall, now_cpu - cpu
+        others = None if busy is None or now_busy is None else max(0.0, now_busy - busy - own) / taken
+        return Run(taken, own, others, torch.get_num_threads() if self.device.type == "cpu" else 0)
+
+    def _now(self) -> tuple[float | None, float, float]:
+        synchronise(self.device)
+        return _machine_busy(), time.process_time(), time.perf_counter()
+
+
 def timed(function: Callable[[], object], device: torch.device) -> Run:
-    """Run once, to the end of what it starts on the GPU."""
-    synchronise(device)
-    busy, cpu, wall = _machine_busy(), time.process_time(), time.perf_counter()
+    """Run once."""
+    watch = Stopwatch(device)
     function()
-    synchronise(device)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    after = _machine_busy()
-    others = None if busy is None or after is None else max(0.0, after - busy - cpu) / wall
-    return Run(wall, cpu, others, torch.get_num_threads() if device.type == "cpu" else 0)
+    return watch.lap()
 
 
 def interleaved(
-    sides: Mapping[str, Callable[[], object]], device: torch.device, repeats: int, retries: int, warm_up: int = 1
-) -> dict[str, Timing]:
+    sides: Mapping[Side, Callable[[], object]], device: torch.device, *, repeats: int, retries: int
+) -> dict[Side, Timing]:
     """Time all sides in turn, `repeats` times, so that whatever changes meanwhile changes for all of them.
 
     Args:
-        sides: what to run.
+        sides: what to run; each has run before.
         device: what it runs on.
         repeats: runs of each side.
         retries: how often a disturbed run is repeated; the one that got most of its CPU time counts.
-        warm_up: runs of each side before, not counted.
     """
-    for function in sides.values():
-        for _ in range(warm_up):
-            function()
     timings = {name: Timing() for name in sides}
     for _ in range(repeats):
         for name, function in sides.items():
@@ -148,9 +164,9 @@ def peak_memory(function: Callable[[], object], device: torch.device) -> float |
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None
-    before = _status("VmRSS")
+    held = _status("VmRSS")
     function()
-    return _status("VmHWM") - before
+    return _status("VmHWM") - held
 
 
 def resident() -> float:

@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     apart = zip(sides.pass_a_stage(), sides.last_chunk(), strict=True)
     difference = max(float((a.float() - b.float()).abs().max()) for a, b in apart)
     memory = {side: measure.peak_memory(function, device) for side, function in sides.functions.items()}
-    timings = measure.interleaved(sides.functions, device, args.repeats, args.retries, warm_up=0)
+    timings = measure.interleaved(sides.functions, device, repeats=args.repeats, retries=args.retries)
     shares = what_limits(sides.all_chunks, device)
     _report(args, device, sides, difference, memory, timings, shares)
 
@@ -192,7 +192,7 @@ def _report(
     rows: list[Sequence[Any]] = []
     for side, timing in timings.items():
         needed = memory[side]
-        cells = [timing.cell(), timing.trust(), "–" if needed is None else f"{needed:,.0f}"]
+        cells = [timing.cell(), timing.trust(), "not measured" if needed is None else f"{needed:,.0f}"]
         rows.append([side, sides.supervised(side), f"{speed[side]:,.0f}", f"**{speed[side] / slowest:.2f}x**", *cells])
         data[side] = timing.as_dict() | {"codes_per_second": speed[side], "memory_mib": needed}
     weights = sum(p.numel() for p in sides.network.parameters()) / 1e6
@@ -204,7 +204,7 @@ def _report(
                 ["", "supervised codes", "codes/s", "speed-up", "seconds (range)", "CPU / wall time", "peak memory, MiB"], rows
             ),
             f"Outputs of a pass a stage and of one pass differ by at most {difference:.1e}.",
-            measure.table(["one pass, all chunks: kind of operator", "share of time"], [[k, f"{v:.0%}"] for k, v in shares.items()]),
+            measure.table(["operators of one pass, all chunks", "share of time"], [[k, f"{v:.0%}"] for k, v in shares.items()]),
         ]
     )
     settings = {name: str(value) for name, value in vars(args).items()}

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import soundfile
+import torch
 from torch import Tensor
 
 from snac_plugin.atomic import write_whole
-from snac_plugin.errors import AudioError
+from snac_plugin.growing import GrowingWav
 from snac_plugin.levels import Levels
 from snac_plugin.pictures import save_picture
 
-__all__ = ["SampleFiles", "write_sample", "write_wav"]
+__all__ = ["SampleFiles", "finish_sample", "write_sample"]
 
-HEADER = 128  # bytes of a wav file in which libsndfile puts its chunks
+PICTURE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -57,40 +57,38 @@ def write_sample(
         settings: what made it; written as JSON.
         title: above the picture; the name by default.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    wav = GrowingWav(Path(folder), name, sample_rate, 1)
+    try:
+        wav.write(audio.reshape(1, -1))
+        return finish_sample(wav, name, codes=codes, levels=levels, settings=settings, title=title)
+    finally:
+        wav.discard()
+
+
+def finish_sample(
+    wav: GrowingWav,
+    name: str,
+    *,
+    codes: Tensor | None = None,
+    levels: Levels | None = None,
+    settings: Mapping[str, Any],
+    title: str | None = None,
+    shown_from: int = 0,
+) -> SampleFiles:
+    """Give a wav that has been written its name, and put picture and settings beside it; see `write_sample`.
+
+    Args:
+        wav: the audio, written.
+        shown_from: first sample in the picture, which shows no more than `PICTURE_SECONDS`.
+    """
     noted = json.dumps(dict(settings), indent=2, ensure_ascii=False, default=str) + "\n"
-    files = _free_names(folder, name, noted)
-    write_wav(files.wav, audio, sample_rate)
-    save_picture(files.picture, audio, sample_rate, codes, levels, files.wav.stem if title is None else title)
+    files = _free_names(wav.folder, name, noted)
+    wav.move_to(files.wav)
+    shown, rate = soundfile.read(files.wav, PICTURE_SECONDS * wav.sample_rate, shown_from, dtype="float32", always_2d=True)
+    mono = torch.from_numpy(shown).mean(dim=1)
+    save_picture(files.picture, mono, rate, codes, levels, files.wav.stem if title is None else title)
     write_whole(files.json, lambda part: part.write_text(noted, encoding="utf-8"))
     return files
-
-
-def write_wav(path: str | Path, audio: Tensor, sample_rate: int) -> Path:
-    """Write mono audio, [1, N] or [N], as a wav file of 32-bit floats.
-
-    Raises:
-        AudioError: more than one channel.
-    """
-    samples = audio.detach().float().cpu().squeeze().numpy()
-    if samples.ndim > 1:
-        raise AudioError("audio", f"shape {list(audio.shape)}", "one channel: [1, samples] or [samples]")
-
-    def write(part: Path) -> None:
-        soundfile.write(part, np.atleast_1d(samples), sample_rate, subtype="FLOAT", format="WAV")
-        _drop_time_of_writing(part)
-
-    return write_whole(path, write)
-
-
-def _drop_time_of_writing(path: Path) -> None:
-    """libsndfile notes the clock in a float file's PEAK chunk (id, size, version, time), so no two runs would be equal."""
-    with path.open("r+b") as file:
-        start = file.read(HEADER).find(b"PEAK")
-        if start >= 0:
-            file.seek(start + 12)
-            file.write(bytes(4))
 
 
 def _free_names(folder: Path, name: str, noted: str) -> SampleFiles:

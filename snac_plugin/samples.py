@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import snac_plugin
 from snac_plugin.codec.load import fingerprint
 from snac_plugin.config.network import SAMPLERS
 from snac_plugin.errors import ConfigError, Mismatch
 from snac_plugin.generation import Settings, StepCallback, settings_from
-from snac_plugin.output import SampleFiles, write_sample
 from snac_plugin.snac_diffusion import SnacDiffusion, sample_seeds
+from snac_plugin.takes import Recording, Sample, Take
 
-__all__ = ["Request", "Sample", "check_conditioning", "make_samples"]
+__all__ = ["Recording", "Request", "Sample", "check_conditioning", "make_samples"]
 
 
 @dataclass(frozen=True)
@@ -73,23 +72,6 @@ class Request:
         )
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A sample that was written.
-
-    Args:
-        seed: its own seed; the same seed and settings give the same audio.
-        seconds: its length.
-        settings: everything that made it, as its JSON file holds it.
-        files: where it lies.
-    """
-
-    seed: int
-    seconds: float
-    settings: dict[str, Any]
-    files: SampleFiles
-
-
 def make_samples(
     model: SnacDiffusion,
     request: Request,
@@ -98,11 +80,14 @@ def make_samples(
     seed: int = -1,
     count: int = 1,
     batch_size: int | None = None,
+    recording: Recording | None = None,
     checkpoint: str | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
 ) -> Iterator[Sample]:
-    """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`.
+    """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`, chunk by chunk as they come.
+
+    Stopped by Ctrl-C, it finishes the files with what they hold.
 
     Args:
         model: the model.
@@ -111,6 +96,7 @@ def make_samples(
         seed: of the first sample, the next one's is one more; -1 draws one.
         count: number of samples.
         batch_size: how many are generated at once; all by default.
+        recording: what each sample continues: it begins with the recording's own samples, at its rate and with its channels.
         checkpoint: where the model came from, for the JSON files.
         progress: show a bar that names chunk and level.
         callback: told (chunk, level, step) after each denoising step.
@@ -122,28 +108,53 @@ def make_samples(
     for metadata in (request.conditioning or {}, request.negative_conditioning):
         if metadata is not None:
             check_conditioning(model, metadata)
-    about = describe(model, checkpoint)
+    about = {"conditioning": request.conditioning, "negative_conditioning": request.negative_conditioning}
+    about |= describe(model, checkpoint) | ({} if recording is None else {"continues": recording.about()})
     seeds = sample_seeds(seed, count)
     size = batch_size or count
     for start in range(0, count, size):
         batch = seeds[start : start + size]
-        audio, codes = _generate(model, request, batch, progress, callback)
-        for own_seed, sound, own_codes in zip(batch, audio, codes, strict=True):
-            seconds = sound.shape[-1] / model.sample_rate
-            noted = {"seed": own_seed, "batch_size": len(batch), "seconds": round(seconds, 6), "chunks": _chunks(model, codes)}
-            noted |= settings.as_dict(model.levels.names)
-            noted |= {"conditioning": request.conditioning, "negative_conditioning": request.negative_conditioning, **about}
-            files = write_sample(
-                folder,
-                f"seed_{own_seed}",
-                sound,
-                model.sample_rate,
-                codes=own_codes,
-                levels=model.levels,
-                settings=noted,
-                title=f"seed {own_seed}",
-            )
-            yield Sample(own_seed, seconds, noted, files)
+        takes = [Take(Path(folder), own, model, recording) for own in batch]
+        stopped: BaseException | None = None
+        try:
+            _fill(takes, model, request, batch, recording, progress, callback)
+        except KeyboardInterrupt as stop:
+            stopped = stop
+        except BaseException:
+            for take in takes:
+                take.wav.discard()
+            raise
+        for take in takes:
+            if not take.codes:  # stopped before its first chunk
+                take.wav.discard()
+                continue
+            noted = {"seed": take.seed, "batch_size": len(batch), **settings.as_dict(model.levels.names), **about}
+            yield take.finish(noted)
+        if stopped is not None:
+            raise stopped
+
+
+def _fill(
+    takes: Sequence[Take],
+    model: SnacDiffusion,
+    request: Request,
+    seeds: list[int],
+    recording: Recording | None,
+    progress: bool,
+    callback: StepCallback | None,
+) -> None:
+    """Write pieces to disk as they are generated."""
+    stream = model.stream(
+        **{name: value for name, value in vars(request).items() if value is not None},
+        context=None if recording is None else (recording.rate, recording.audio),
+        batch_size=len(seeds),
+        seed=seeds[0],
+        progress=progress,
+        callback=callback,
+    )
+    for piece in stream:
+        for take, audio, codes in zip(takes, piece.audio, piece.codes, strict=True):
+            take.add(audio[0], codes)
 
 
 def describe(model: SnacDiffusion, checkpoint: str | None = None) -> dict[str, Any]:
@@ -185,22 +196,3 @@ def check_conditioning(model: SnacDiffusion, metadata: Mapping[str, Any]) -> Non
     missing = [name for name in needed if name not in metadata and aliases.get(name) not in metadata]
     if missing:
         raise ConfigError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")
-
-
-def _generate(
-    model: SnacDiffusion, request: Request, seeds: list[int], progress: bool, callback: StepCallback | None
-) -> tuple[Tensor, Tensor]:
-    made = model.generate(
-        **{name: value for name, value in vars(request).items() if value is not None},
-        batch_size=len(seeds),
-        seed=seeds[0],
-        progress=progress,
-        callback=callback,
-        return_codes=True,
-    )
-    assert isinstance(made, tuple)
-    return made
-
-
-def _chunks(model: SnacDiffusion, codes: Tensor) -> int:
-    return codes.shape[-1] // model.config.model.diffusion.config.chunk_frames

@@ -13,8 +13,8 @@ import torch
 from tiny import LEVELS_32KHZ
 
 from snac_plugin import output
-from snac_plugin.errors import AudioError
-from snac_plugin.output import SampleFiles, write_sample, write_wav
+from snac_plugin.growing import GrowingWav
+from snac_plugin.output import SampleFiles, finish_sample, write_sample
 
 AUDIO = torch.linspace(-1, 1, 12288)[None]
 CODES = torch.arange(60).reshape(15, 4)
@@ -40,9 +40,9 @@ def test_the_three_files_bear_one_name_and_the_settings_are_readable(tmp_path: P
 
 def test_a_wav_written_later_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     # libsndfile puts the time of writing, in seconds, into float files
-    first = write_wav(tmp_path / "a.wav", AUDIO, 32000).read_bytes()
+    first = write(tmp_path / "a", steps=4).wav.read_bytes()
     time.sleep(1.1)
-    assert write_wav(tmp_path / "b.wav", AUDIO, 32000).read_bytes() == first
+    assert write(tmp_path / "b", steps=4).wav.read_bytes() == first
 
 
 def test_the_same_settings_take_the_same_name(tmp_path: Path) -> None:
@@ -64,21 +64,34 @@ def test_somebody_elses_wav_of_that_name_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "seed_1.wav").read_bytes() == b"mine"
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_wav(tmp_path / "a.wav", AUDIO, 32000)
-    before = path.read_bytes()
+def test_a_write_that_fails_half_way_leaves_the_old_files_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = write(tmp_path, steps=4)
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def fail(part: Path, *args: Any, **kwargs: Any) -> None:
-        Path(part).write_bytes(b"half")
+    def fail(*args: Any, **kwargs: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(output.soundfile, "write", fail)
+    monkeypatch.setattr(output.GrowingWav, "write", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_wav(path, -AUDIO, 32000)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+        write(tmp_path, -AUDIO, steps=4)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
+    assert before.wav in kept
 
 
-def test_stereo_is_refused_instead_of_written_as_noise(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match=r"shape \[2, 100\], expected one channel"):
-        write_wav(tmp_path / "a.wav", torch.zeros(2, 100), 32000)
+def test_a_long_sample_is_drawn_in_part(tmp_path: Path) -> None:
+    """An hour of audio must not be read back whole for its picture."""
+    wav = GrowingWav(tmp_path, "long", 8000, 2, samples=8000 * 200)
+    for second in range(200):
+        wav.write(torch.full((2, 8000), second / 200))
+    files = finish_sample(wav, "long", settings={}, shown_from=8000 * 100)
+    assert soundfile.info(files.wav).frames == 8000 * 200
+    assert files.picture.stat().st_size > 1000
+
+
+def test_a_stopped_recording_keeps_what_was_written(tmp_path: Path) -> None:
+    """Until it has its name, the hidden file can be read: a crash loses nothing that was on disk."""
+    wav = GrowingWav(tmp_path, "cut", 8000, 1)
+    wav.write(torch.ones(1, 4000) / 2)
+    assert soundfile.info(wav.part).frames == 4000
+    wav.discard()
+    assert list(tmp_path.iterdir()) == []

@@ -12,8 +12,8 @@ import torch
 from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin import builders
-from snac_plugin.errors import ConfigError, Mismatch
-from snac_plugin.samples import Request, Sample, make_samples
+from snac_plugin.errors import AudioError, ConfigError, Mismatch
+from snac_plugin.samples import Recording, Request, Sample, make_samples
 from snac_plugin.snac_diffusion import SnacDiffusion
 
 
@@ -142,3 +142,45 @@ def test_conditioning_reaches_the_model_by_its_own_key_or_its_default_key(told: 
     )
     assert slow.files.wav.read_bytes() != fast.files.wav.read_bytes() == aliased.files.wav.read_bytes()
     assert json.loads(slow.files.json.read_text())["conditioning"] == {"tempo": 0.0, "energy": 1.0}
+
+
+def test_a_continuation_begins_with_the_recordings_own_samples(tmp_path: Path) -> None:
+    """At its own rate, with its own channels, bit for bit; then exactly the seconds asked for, without a step."""
+    torch.manual_seed(0)
+    model = builders.model(tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=2)).eval()
+    time = torch.arange(44100) / 44100
+    own = torch.stack([0.4 * torch.sin(1400 * time), 0.4 * torch.sin(1400 * time + 1)]).numpy().T
+    soundfile.write(tmp_path / "song.wav", own, 44100, subtype="FLOAT")
+    recording = Recording.read(tmp_path / "song.wav", model)
+    samples = list(
+        make_samples(model, Request(seconds=1.5), tmp_path / "out", seed=3, count=2, recording=recording, progress=False)
+    )
+    assert [sample.files.wav.name for sample in samples] == ["song_seed_3.wav", "song_seed_4.wav"]
+    sound, rate = soundfile.read(samples[0].files.wav, dtype="float32")
+    assert (rate, sound.shape) == (44100, (44100 + 66150, 2))
+    assert (sound[:44100] == own).all()
+    assert samples[0].settings["continues"] == {"file": "song.wav", "sample_rate": 44100, "seconds": 1.0}
+    assert samples[0].seconds == pytest.approx(1.5)
+    inside = abs(sound[44200:][1:] - sound[44200:][:-1]).max()
+    assert abs(sound[44100] - sound[44099]).max() <= 2 * inside
+
+
+def test_stopping_keeps_what_was_generated(model: SnacDiffusion, tmp_path: Path) -> None:
+    """Ctrl-C in an hour of audio must not lose the minutes that are there."""
+
+    def stop(chunk: int, level: int, step: int) -> None:
+        if chunk == 5:
+            raise KeyboardInterrupt
+
+    made = make_samples(model, Request(chunks=20), tmp_path, seed=1, progress=False, callback=stop)
+    sample = next(made)
+    with pytest.raises(KeyboardInterrupt):
+        next(made)
+    assert 0 < sample.seconds < 20 * 4 * 3072 / 32000
+    assert soundfile.info(sample.files.wav).frames == round(sample.seconds * 32000)
+
+
+def test_a_recording_shorter_than_a_frame_is_named(model: SnacDiffusion, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", torch.zeros(100).numpy(), 32000)
+    with pytest.raises(AudioError, match=r"short\.wav: found 0\.003 s of audio, expected at least one frame"):
+        Recording.read(tmp_path / "short.wav", model)

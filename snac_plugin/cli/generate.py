@@ -31,8 +31,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=int, default=-1, metavar="N", help="of the first sample, then counting up; random by default")
     what.add_argument("--num", type=int, metavar="N", help="samples in all; the batch size by default")
     what.add_argument("--batch-size", type=int, metavar="N", help="samples generated at once; 1 by default")
+    what.add_argument("--continue", dest="recording", metavar="FILE", help="recording that each sample begins with and continues")
     length = what.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, metavar="S", help="length; one chunk by default")
+    length.add_argument("--seconds", type=float, metavar="S", help="length of the new audio; one chunk by default")
     length.add_argument("--chunks", type=int, metavar="N", help="length in chunks of the model")
     what.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
     what.add_argument("--conditioning", type=_json, metavar="JSON", help="what the model's conditioners read")
@@ -50,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     """Generate, write, and say where the files lie."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    from snac_plugin.samples import make_samples  # only now: --help must not wait for torch
+    from snac_plugin.samples import Recording, make_samples  # only now: --help must not wait for torch
     from snac_plugin.snac_diffusion import sample_seeds
 
     for flag, value in (("--num", args.num), ("--batch-size", args.batch_size)):
@@ -59,20 +60,30 @@ def main(argv: Sequence[str]) -> int:
     count = args.num or args.batch_size or 1
     seed = sample_seeds(args.seed, 1)[0]
     model, request = _load(args), _request(args)
+    recording = None if args.recording is None else Recording.read(args.recording, model)
     print(f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}", flush=True)
-    started, seconds = time.perf_counter(), 0.0
+    started, seconds, heard_after = time.perf_counter(), 0.0, 0.0
     try:
         samples = make_samples(
-            model, request, args.out, seed=seed, count=count, batch_size=args.batch_size or 1, checkpoint=str(args.ckpt)
+            model,
+            request,
+            args.out,
+            seed=seed,
+            count=count,
+            batch_size=args.batch_size or 1,
+            recording=recording,
+            checkpoint=str(args.ckpt),
         )
         for sample in samples:
             seconds += sample.seconds
+            heard_after = heard_after or sample.heard_after
             print(f"wav      {sample.files.wav}\npicture  {sample.files.picture}\nsettings {sample.files.json}", flush=True)
     except KeyboardInterrupt:
         print("stopped; what was finished stays in", Path(args.out))
         return 130
     taken = time.perf_counter() - started
-    print(f"{seconds:.2f} s of audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time")
+    speed = f"{seconds:.2f} s of new audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time"
+    print(f"{speed}, the first of it after {heard_after:.2f} s")
     return 0
 
 

@@ -55,11 +55,13 @@ def run(args: argparse.Namespace) -> Path:
         args: flags as `parser` gives them.
     """
     from snac_plugin import builders
+    from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.cli.train_data import demo_dataset
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
 
+    reuse_freed_memory()
     raw = load_json(args.model_config)
     config = check_model_config(raw, args.model_config)
     codec = builders.pretransform(raw["model"]["pretransform"], config.sample_rate)

@@ -9,7 +9,6 @@ Letters: K codes, D codebook dimensions, V vectors.
 from __future__ import annotations
 
 import torch
-from snac.vq import VectorQuantize
 from torch import Tensor
 from torch.nn import functional
 
@@ -80,30 +79,3 @@ class RunningCodebook:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.counts, self.sums, self.pool = state["counts"], state["sums"], state["pool"]
-
-
-@torch.no_grad()
-def whiten(level: VectorQuantize, vectors: Tensor, floor: float = 1e-2) -> Tensor:
-    """Give one level's vectors mean 0 and unit covariance without changing what passes through it: z' = A (z - mean).
-
-    SNAC compares directions. An encoder whose vectors share a large mean has them all point one way, and a handful of codes
-    takes them all; that is how codebooks collapse. `in_proj` takes up A and the mean, `out_proj` their inverse.
-
-    Args:
-        level: whose projections are changed.
-        vectors: what `in_proj` gives now, [V, D].
-        floor: smallest variance that is raised to 1, as a part of the largest.
-
-    Returns:
-        The vectors as `in_proj` gives them afterwards.
-    """
-    mean = vectors.mean(0)
-    values, axes = torch.linalg.eigh((vectors - mean).T.double().cov())
-    scale = values.clamp_min(floor * float(values.max()) + 1e-12).sqrt()
-    whitening, colouring = ((axes / scale).T).float(), (axes * scale).float()
-    into, out = level.in_proj, level.out_proj
-    out.bias.add_(out.weight[..., 0] @ mean)
-    out.weight = (out.weight[..., 0] @ colouring)[..., None]
-    into.bias.copy_(whitening @ (into.bias - mean))
-    into.weight = (whitening @ into.weight[..., 0])[..., None]
-    return (vectors - mean) @ whitening.T

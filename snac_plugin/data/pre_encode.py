@@ -5,7 +5,7 @@ Letters: N audio samples, R rows (codes per frame, all levels), T frames.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import importlib.util
 import json
 import logging
@@ -13,29 +13,27 @@ import math
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
-from torchaudio.transforms import Resample
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.codes_folder import CodesFolder, Track
-from snac_plugin.data.scan import Rejected, scan_audio, why_unreadable
+from snac_plugin.data.read_tracks import read_tracks
+from snac_plugin.data.scan import Rejected, scan_audio
 from snac_plugin.errors import AudioError, ConfigError
 
-__all__ = ["pre_encode", "read_track"]
+__all__ = ["pre_encode"]
 
 log = logging.getLogger(__name__)
 
+CPU_PIECE_SECONDS = 10.0  # more is no faster there, and takes gigabytes
 SILENCE = 1e-3  # -60 dB, under which stable-audio-tools draws another sample
 Metadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
 
@@ -89,8 +87,11 @@ def pre_encode(
     for path, reason in rejected:
         log.warning("Left out %s: %s", path, reason)
     todo = [(t, s.metadata) for s in sources for t in s.tracks if overwrite or not folder.holds(t)]
+    on_cpu = next(pretransform.parameters()).device.type == "cpu"
+    workers = (0 if on_cpu else 4) if workers is None else workers
     try:
-        _encode_all(folder, todo, rejected, progress, (0 if _on_cpu(pretransform) else 4) if workers is None else workers)
+        with _short_pieces(pretransform) if on_cpu else contextlib.nullcontext():
+            _encode_all(folder, todo, rejected, progress, workers)
     finally:
         folder.write_details(rejected)
     if not folder.tracks:
@@ -100,19 +101,6 @@ def pre_encode(
             "%s also holds %d tracks that are not in this dataset and not trained on: %s", output, len(leftovers), leftovers[0]
         )
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
-
-
-def read_track(path: str | Path, sample_rate: int) -> Tensor:
-    """A whole audio file as mono audio [1, N] in [-1, 1], made as stable-audio-tools' SampleDataset makes it.
-
-    Raises:
-        soundfile.LibsndfileError: it cannot be read.
-    """
-    samples, found_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    audio = torch.from_numpy(np.ascontiguousarray(samples.T))
-    if found_rate != sample_rate:
-        audio = Resample(found_rate, sample_rate)(audio)
-    return audio.clamp(-1, 1).mean(dim=0, keepdim=True)
 
 
 def _sources(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Source], list[Rejected]]:
@@ -148,12 +136,12 @@ def _encode_all(
     folder: CodesFolder, todo: list[tuple[Track, Metadata | None]], rejected: list[Rejected], progress: bool, workers: int
 ) -> None:
     """Encode tracks one by one, adding what cannot be encoded to `rejected`."""
-    read = functools.partial(_read, sample_rate=folder.pretransform.sample_rate)
+    audios = read_tracks([track.source.path for track, _ in todo], folder.pretransform.sample_rate, workers)
     total = sum(track.source.seconds for track, _ in todo)
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
     started, seconds = time.perf_counter(), 0.0
     with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and todo)) as bar:
-        for (track, metadata), audio in _ahead(read, todo, workers):
+        for (track, metadata), audio in zip(todo, audios, strict=True):
             reason = audio if isinstance(audio, str) else _encode(folder, track, audio, metadata)
             if reason:
                 rejected.append(Rejected(track.source.path, reason))
@@ -217,31 +205,13 @@ def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return kept
 
 
-def _read(item: tuple[Track, Any], sample_rate: int) -> Tensor | str:
-    """The audio of a track, or why there is none."""
+@contextlib.contextmanager
+def _short_pieces(pretransform: SnacPretransform) -> Iterator[None]:
+    """Let a codec take its input in short pieces; the codes are the same."""
+    given, grid = pretransform.piece_frames, pretransform.levels.grid_frames
+    short = round(CPU_PIECE_SECONDS * pretransform.levels.frames_per_second / grid) * grid
+    pretransform.piece_frames = min(given, max(short, grid))
     try:
-        return read_track(item[0].source.path, sample_rate)
-    except (soundfile.LibsndfileError, OSError) as error:
-        return why_unreadable(error)
-
-
-def _ahead(read: Callable[[Any], Any], items: Sequence[Any], workers: int) -> Iterator[tuple[Any, Any]]:
-    """Each item with what `read` makes of it, in order, `workers` threads reading ahead."""
-    if workers < 1:
-        yield from ((item, read(item)) for item in items)
-        return
-    waiting: deque[tuple[Any, Future]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for item in items:
-            waiting.append((item, pool.submit(read, item)))
-            if len(waiting) > workers:
-                first, result = waiting.popleft()
-                yield first, result.result()
-        yield from ((item, result.result()) for item, result in waiting)
+        yield
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _on_cpu(pretransform: SnacPretransform) -> bool:
-    return next(pretransform.parameters()).device.type == "cpu"
+        pretransform.piece_frames = given

@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_what_is_finished(
 ) -> None:
     from snac_plugin import samples
 
-    real, calls = samples._generate, []
+    real, calls = samples._fill, []
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(arguments)
@@ -147,7 +147,7 @@ def test_ctrl_c_keeps_what_is_finished(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(samples, "_generate", interrupted)
+    monkeypatch.setattr(samples, "_fill", interrupted)
     assert run("--ckpt", checkpoint, "--out", tmp_path, "--seed", 1, "--num", 3) == 130
     assert "stopped" in capsys.readouterr().out
     assert [path.name for path in tmp_path.glob("*.wav")] == ["seed_1.wav"]

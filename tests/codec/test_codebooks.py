@@ -1,12 +1,11 @@
-"""What keeps codebooks alive: k-means by direction, running means, revival, whitening."""
+"""What keeps codebooks alive: k-means by direction, running means, revival."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from snac.vq import VectorQuantize
 
-from snac_plugin.codec.codebooks import RunningCodebook, k_means, nearest_direction, whiten
+from snac_plugin.codec.codebooks import RunningCodebook, k_means, nearest_direction
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -71,25 +70,3 @@ def test_memory_is_counted_in_visits_not_in_steps() -> None:
         fine.update(vectors, nearest_direction(vectors, fine.weight), generator())
     torch.testing.assert_close(coarse.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
     torch.testing.assert_close(fine.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
-
-
-@pytest.mark.parametrize("offset", [0.0, 20.0])
-def test_whitening_changes_the_vectors_and_not_what_passes_through(offset: float) -> None:
-    """Vectors that share a large mean all point one way, and one code takes them all."""
-    torch.manual_seed(0)
-    level = VectorQuantize(16, 256, 8)
-    with torch.no_grad():
-        level.in_proj.bias.add_(offset)
-    z = torch.randn(4, 16, 500)
-    before = level.out_proj(level.in_proj(z)).detach()
-    vectors = level.in_proj(z).detach().transpose(1, 2).flatten(0, 1)
-    white = whiten(level, vectors)
-    after = level.in_proj(z).detach().transpose(1, 2).flatten(0, 1)
-    torch.testing.assert_close(after, white, atol=2e-3, rtol=1e-3)
-    torch.testing.assert_close(white.T.cov(), torch.eye(8), atol=0.05, rtol=0)
-    torch.testing.assert_close(white.mean(0), torch.zeros(8), atol=1e-3, rtol=0)
-    torch.testing.assert_close(level.out_proj(level.in_proj(z)).detach(), before, atol=2e-3, rtol=1e-3)
-    codebook = torch.randn(256, 8)
-    used = [len(nearest_direction(v, codebook).unique()) for v in (vectors, white)]
-    assert used[1] > 200
-    assert offset == 0.0 or used[0] < 50

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec

@@ -18,7 +18,8 @@ from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_dataset_config
 from snac_plugin.data.draws import resumable
-from snac_plugin.data.pre_encode import pre_encode, read_track
+from snac_plugin.data.pre_encode import pre_encode
+from snac_plugin.data.read_tracks import read_track
 from snac_plugin.errors import AudioError, CodecError, ConfigError
 
 FRAME = 3072

@@ -1,0 +1,87 @@
+"""Songs for benchmarks, as codes: demo music rendered and encoded once, or a folder that pre_encode.py made.
+
+Letters: R rows, T frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snac_plugin import builders
+from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.config import check_model_config
+from snac_plugin.data.codes_folder import DATASET_CONFIG, FILELIST, check_fingerprint, read_details
+from snac_plugin.data.demo_music import metadata as demo_metadata
+from snac_plugin.data.demo_music import render_demo_music
+from snac_plugin.data.pre_encode import pre_encode
+from snac_plugin.errors import AudioError
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, held_out: int, seconds: float) -> None:
+    """Arguments on held-out songs, with defaults."""
+    parser.add_argument("--music", type=Path, default=Path("demo_music/benchmarks"), help="where demo music is rendered to")
+    parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="codes of held-out songs, in place of demo music")
+    parser.add_argument("--held-out-songs", type=int, default=held_out, help="songs of demo music to hold out")
+    parser.add_argument("--held-out-seconds", type=float, default=seconds, help="length of each")
+
+
+def codec_of(config: dict[str, Any]) -> SnacPretransform:
+    """The codec of a model config."""
+    return builders.pretransform(config["model"]["pretransform"], check_model_config(config).sample_rate)
+
+
+def demo_codes(codec: SnacPretransform, split: str, music: Path, songs: int, seconds: float, min_frames: int) -> Path:
+    """Codes of rendered songs; what is there already is used. Returns the folder of the codes."""
+    name = f"{split}_{songs}x{seconds:g}s"
+    audio = render_demo_music(music / name, split=split, songs=songs, seconds=seconds, sample_rate=codec.sample_rate)
+    entry = {"id": name, "path": str(audio), "custom_metadata_module": str(Path(str(demo_metadata.__file__)).resolve())}
+    source = {"dataset_type": "audio_dir", "datasets": [entry]}
+    return pre_encode(source, music / f"{name}_codes_{codec.fingerprint}", codec, min_frames=min_frames).parent
+
+
+def dataset_config(codes: Path, window: int, to: Path) -> Path:
+    """Write the dataset config of a folder of codes for crops of `window` frames; returns its path."""
+    config = json.loads((codes / DATASET_CONFIG).read_text(encoding="utf-8"))
+    to.write_text(json.dumps(config | {"latent_crop_length": window, "random_crop": True}, indent=1), encoding="utf-8")
+    return to
+
+
+def read_songs(codes: Path, codec: SnacPretransform, min_frames: int, most: int | None = None) -> list[Tensor]:
+    """Packed codes [R, T] of the songs in a folder that are long enough, silence at their ends left out.
+
+    Raises:
+        AudioError: fewer than two songs are.
+    """
+    details = read_details(codes)
+    if details is None:
+        raise AudioError(str(codes), "no codes", "a folder that pre_encode.py made")
+    check_fingerprint(details, codec.codec_name, codec.fingerprint, str(codes))
+    found = []
+    for name in (codes / FILELIST).read_text(encoding="utf-8").splitlines():
+        packed = torch.from_numpy(np.load(codes / name).astype(np.int64))
+        metadata = json.loads((codes / name).with_suffix(".json").read_text(encoding="utf-8"))
+        found.append(packed[:, : sum(metadata["padding_mask"])])
+    long = [song for song in found if song.shape[-1] >= min_frames][:most]
+    if len(long) < 2:
+        raise AudioError(str(codes), f"{len(long)} songs of {min_frames} frames", "at least two", "Give longer songs.")
+    return long
+
+
+def held_out(args: argparse.Namespace, codec: SnacPretransform, min_frames: int) -> list[Tensor]:
+    """The held-out songs that the arguments name, each of `min_frames` frames or more."""
+    folder = args.held_out or demo_codes(
+        codec, "held_out", args.music, args.held_out_songs, args.held_out_seconds, min_frames=min_frames
+    )
+    return read_songs(folder, codec, min_frames, args.held_out_songs)
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Mean over songs [S], and its standard error."""
+    return float(values.mean()), float(values.std() / len(values) ** 0.5)
