@@ -17,8 +17,10 @@ from statistics import fmean
 
 from snac_plugin.errors import ConfigError
 
-STEPS = 300
-BATCH_SIZE = 4
+STEPS = 250
+BATCH_SIZE = 2
+FOLDER = Path("demo_music/few")
+SONGS = 25  # one of each style
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--model-config", default=str(_config_folder() / "snac_dit.json"), help="model config to train")
     parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; made anew")
     parser.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
-    parser.add_argument("--songs", type=int, help="songs to render; as train.py does by default")
+    parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
     parser.add_argument("--seed", type=int, default=42, help="of training and of the generated sample")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -59,8 +61,8 @@ def _codes(args: argparse.Namespace) -> Path:
     config = load_json(args.model_config)
     checked = check_model_config(config, args.model_config)
     codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
-    music = demo_dataset("train", checked.sample_rate, songs=args.songs)
-    output = Path("demo_music") / f"codes_{codec.fingerprint}"
+    music = demo_dataset("train", checked.sample_rate, FOLDER, args.songs)
+    output = FOLDER / f"codes_{codec.fingerprint}"
     return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
 
 

@@ -139,7 +139,7 @@ def _encode_all(
     audios = read_tracks([track.source.path for track, _ in todo], folder.pretransform.sample_rate, workers)
     total = sum(track.source.seconds for track, _ in todo)
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
-    started, seconds = time.perf_counter(), 0.0
+    started, seconds, held = time.perf_counter(), 0.0, len(folder.tracks)
     with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and todo)) as bar:
         for (track, metadata), audio in zip(todo, audios, strict=True):
             reason = audio if isinstance(audio, str) else _encode(folder, track, audio, metadata)
@@ -150,8 +150,8 @@ def _encode_all(
             bar.set_postfix_str(f"{seconds / (time.perf_counter() - started):.0f}x real time", refresh=False)
             bar.update(track.source.seconds)
     taken = time.perf_counter() - started
-    held = len(folder.tracks) - len(todo)
-    log.info("%d tracks, %.0f s of audio in %.0f s; %d were there already", len(todo), seconds, taken, max(held, 0))
+    encoded = len(folder.tracks) - held
+    log.info("Encoded %d tracks, %.0f s of audio in %.0f s; %d were there already", encoded, seconds, taken, held)
 
 
 def _encode(folder: CodesFolder, track: Track, audio: Tensor, metadata: Metadata | None) -> str:

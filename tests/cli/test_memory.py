@@ -14,10 +14,10 @@ from snac_plugin.cli.memory import reuse_freed_memory
 
 if sys.argv[1] == "yes":
     assert reuse_freed_memory()
-torch.ones(16 * 2**20)  # 64 MiB
+torch.ones(10 * 2**20)  # 40 MiB
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
-    torch.ones(16 * 2**20)
+for _ in range(24):
+    torch.ones(10 * 2**20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 

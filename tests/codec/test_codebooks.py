@@ -20,14 +20,12 @@ def test_nearest_direction_is_snacs_choice() -> None:
 
 
 def test_k_means_finds_well_separated_directions() -> None:
-    directions = torch.eye(8)
-    vectors = (directions.repeat_interleave(50, 0) * 3 + 0.05 * torch.randn(400, 8, generator=generator()))[torch.randperm(400)]
-    codebook = k_means(vectors, 8, 20, generator(4))
-    error = (vectors - codebook[nearest_direction(vectors, codebook)]).square().sum(1).mean()
-    lucky = k_means(vectors, 32, 20, generator(4))
-    error_with_spare_codes = (vectors - lucky[nearest_direction(vectors, lucky)]).square().sum(1).mean()
-    assert error_with_spare_codes < 0.05
-    assert error < vectors.square().sum(1).mean()
+    """With four times as many codes as directions every direction gets its own."""
+    vectors = torch.eye(8).repeat_interleave(50, 0) * 3 + 0.05 * torch.randn(400, 8, generator=generator())
+    codebook = k_means(vectors, 32, 20, generator(4))
+    error = (vectors - codebook[nearest_direction(vectors, codebook)]).square().sum(1)
+    assert error.max() < 0.1
+    assert len(nearest_direction(torch.eye(8), codebook).unique()) == 8
 
 
 def test_k_means_with_fewer_vectors_than_codes_uses_them_all() -> None:

@@ -80,18 +80,25 @@ class Losses(pl.Callback):
         return sum(chosen) / len(chosen)
 
 
-@pytest.mark.parametrize(("head", "factor"), [("velocity", 3.0), ("logits", 100.0)])
-def test_overfitting_one_batch_drives_the_loss_of_every_level_down(codec: Path, head: str, factor: float) -> None:
+ONE_CODE_A_LEVEL = torch.tensor([5] + [6] * 2 + [7] * 4 + [8] * 8)[None, :, None].repeat(1, 1, CHUNK_FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("head", "codes", "steps", "factor"),
+    [("velocity", ONE_CODE_A_LEVEL, 60, 15), ("logits", torch.randint(4096, (1, 15, CHUNK_FRAMES)), 100, 25)],
+    ids=["velocity", "logits"],
+)
+def test_overfitting_one_batch_drives_every_level_down(codec: Path, head: str, codes: Tensor, steps: int, factor: float) -> None:
     """A level that learnt nothing would stay at its first loss: a target or a head mixed up, gradients cut off."""
     pl.seed_everything(0)
-    settings = {"learning_rate": 3e-3, "pre_encoded": True, "timestep_sampler_options": {"shift": 3.0}, "use_ema": False}
-    wrapper = wrapper_for(codec, settings, head=head, dim=64, ff_mult=2.0)
-    batch = torch.randint(4096, (1, 15, CHUNK_FRAMES)), [{}]
-    losses = Losses()
+    settings = {"timestep_sampler": "logit_normal", "timestep_sampler_options": {"std": 0.5}, "cfg_dropout_prob": 0.0}
+    settings |= {"learning_rate": 3e-3, "pre_encoded": True, "use_ema": False}
+    wrapper, losses = wrapper_for(codec, settings, head=head, dim=64, ff_mult=2.0), Losses()
+    data = torch.utils.data.DataLoader([(codes, [{}])] * steps, batch_size=None)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    pl.Trainer(accelerator="cpu", max_steps=150, callbacks=[losses], **quiet).fit(wrapper, [batch] * 150)
+    pl.Trainer(accelerator="cpu", max_steps=steps, callbacks=[losses], **quiet).fit(wrapper, data)
     for level in "ABCD":
-        assert losses.mean(level, slice(-10, None)) * factor < losses.mean(level, slice(0, 3)), level
+        assert losses.mean(level, slice(-10, None)) * factor < losses.mean(level, slice(0, 2)), level
 
 
 def test_resuming_equals_not_stopping(uninterrupted: tuple[list[str], Path], tmp_path: Path) -> None:
@@ -200,10 +207,9 @@ def test_demos_take_the_averaged_weights_and_give_the_others_back(codec: Path) -
     wrapper = wrapper_for(codec)
     online = wrapper.diffusion.model
     wrapper.train()
-    with pytest.raises(KeyError), averaged_weights(wrapper) as model:
+    with averaged_weights(wrapper) as model:
         assert model.model is wrapper.diffusion_ema.ema_model
         assert not model.model.training
-        raise KeyError
     assert wrapper.diffusion.model is online
     assert online.training
     assert wrapper.training

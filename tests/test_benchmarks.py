@@ -1,0 +1,180 @@
+"""The benchmarks run, from arguments to tables, on sizes that take seconds: a script that nobody runs rots.
+
+What they measure is checked where it can be known: both sides agree, a sample's loss is the trainer's, a seam is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
+
+from snac_plugin import builders
+from snac_plugin.data.pre_encode import pre_encode
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.training.stage_losses import Draw, stage_losses
+
+FRAME, RATE = 3072, 32000
+WINDOW = 3 * CHUNK_FRAMES
+NETWORK = ["--dim", "32", "--depth", "2", "--heads", "2", "--chunk-frames", str(CHUNK_FRAMES)]
+COMMON = ["--threads", "1", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As when they are run as scripts; threads and denormals are put back."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A tiny model's config and a folder of codes of four songs."""
+    folder = tmp_path_factory.mktemp("music")
+    config = tiny_model_config(write_tiny_codec(folder / "codec"), context_chunks=2, head="logits")
+    (folder / "model.json").write_text(json.dumps(config))
+    (folder / "audio").mkdir()
+    rng = np.random.default_rng(0)
+    time = np.arange(40 * FRAME) / RATE
+    for index in range(4):
+        tone = 0.3 * np.sin(2 * np.pi * 110 * 2 ** (index / 3) * time) * (np.sin(2 * np.pi * (index + 3) * time) > 0)
+        soundfile.write(folder / "audio" / f"{index}.wav", tone + 0.01 * rng.standard_normal(len(time)), RATE)
+    codec = builders.pretransform(config["model"]["pretransform"], RATE)
+    source = {"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(folder / "audio")}]}
+    codes = pre_encode(source, folder / "codes", codec, min_frames=WINDOW, progress=False).parent
+    return SimpleNamespace(folder=folder, config=folder / "model.json", codec=codec, codes=codes)
+
+
+def results(folder: Path, name: str) -> dict:
+    """What a benchmark wrote, after a look at its table."""
+    assert "| --- |" in (folder / f"{name}.md").read_text()
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def test_training_speed(tmp_path: Path) -> None:
+    """All three ways run, and a pass a stage gives what one pass gives: else it would compare different things."""
+    import training_speed
+
+    training_speed.main([*NETWORK, *COMMON, "--repeats", "2", "--retries", "0", "--out", str(tmp_path)])
+    found = results(tmp_path, "training_speed")
+    assert set(found["sides"]) == set(training_speed.SIDES)
+    assert found["difference"] < 1e-4
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    assert found["shares"]["matrix products"] > 0
+    assert found["shares"]["attention"] > 0
+
+
+def test_operators_are_told_apart() -> None:
+    from training_speed import kind_of
+
+    assert kind_of("aten::addmm") == "matrix products"
+    assert kind_of("aten::addcmul") == "modulation, gates, activations, rotary"
+    assert kind_of("aten::_scaled_dot_product_flash_attention_for_cpu_backward") == "attention"
+    assert kind_of("aten::copy_") == "copies"
+    assert kind_of("autograd::engine::evaluate_function: AddmmBackward0") == "the rest"
+
+
+def test_generation_speed(tmp_path: Path) -> None:
+    """Both ways generate the same codes, guided or not, in the number of steps asked for."""
+    import generation_speed
+
+    generation_speed.main([*NETWORK, *COMMON, "--steps", "8", "--repeats", "1", "--retries", "0", "--out", str(tmp_path)])
+    sides = results(tmp_path, "generation_speed")["sides"]
+    assert len(sides) == 4
+    assert all(side["difference"] < 1e-3 and side["equal_codes"] == 1 for side in sides.values())
+
+
+def test_chunk_cost(music: SimpleNamespace, tmp_path: Path) -> None:
+    import chunk_cost
+
+    chunk_cost.main([*COMMON, "--model-config", str(music.config), "--chunks", "7", "--steps", "4", "--out", str(tmp_path)])
+    found = results(tmp_path, "chunk_cost")
+    assert len(found["chunks"]) == 7
+    assert all(chunk["seconds"] > 0 for chunk in found["chunks"])
+
+
+def test_growth_is_the_slope() -> None:
+    from chunk_cost import growth
+
+    slope, error = growth([1.0, 3.0, 5.0, 7.0])
+    assert slope == pytest.approx(2)
+    assert error == pytest.approx(0, abs=1e-9)
+
+
+def test_peak_memory_sees_what_a_run_needs() -> None:
+    """And not what was freed before it."""
+    import measure
+
+    needed = measure.peak_memory(lambda: torch.ones(64 * 2**20, dtype=torch.uint8).sum(), torch.device("cpu"))
+    if needed is None:
+        pytest.skip("this system does not tell")
+    assert 60 < needed < 100
+
+
+def test_a_run_that_others_kept_from_the_cores_is_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Low CPU time alone may be the run's own doing; on two cores another process must have taken one."""
+    import measure
+
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert measure.Run(wall=1, cpu=1.5, others=0.5, threads=2).disturbed
+    assert not measure.Run(wall=1, cpu=1.5, others=0.05, threads=2).disturbed
+    assert not measure.Run(wall=1, cpu=1.95, others=0.5, threads=2).disturbed
+    assert measure.Run(wall=1, cpu=1.5, others=None, threads=2).disturbed
+
+
+def test_context(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both trainings run through the trainer and are tested at the ends of their phases; a second call only reads."""
+    import context
+    import context_training
+
+    data = ["--model-config", music.config, "--codes", music.codes, "--held-out", music.codes, "--out", tmp_path]
+    flags = [*map(str, data), *NETWORK, *COMMON, "--steps", "4", "--noise-levels", "0.3", "0.8"]
+    context.main(flags)
+    found = results(tmp_path, "context")
+    assert list(found["supervised_codes"]) == ["1", "2", "4"]
+    assert found["supervised_codes"]["4"] == 4 * 2 * 15 * WINDOW
+    assert len(found["losses"]) == 6
+    values = torch.tensor(found["losses"]["curriculum, 4"]["values"])
+    assert values.shape == (3, 4, 2, 4)
+    assert values.isfinite().all()
+    monkeypatch.setattr(context_training, "train", None)
+    monkeypatch.setattr(context, "evaluate", None)
+    context.main(flags)
+    monkeypatch.undo()
+
+
+def test_loss_of_a_sample_is_the_trainers(music: SimpleNamespace) -> None:
+    """For both heads: the mean over samples is what `stage_losses` gives."""
+    from context_losses import sample_losses
+
+    for head in ("logits", "velocity"):
+        config = tiny_model_config(music.folder / "codec", context_chunks=2, head=head)
+        model = builders.model(config).model
+        for parameter in model.network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        codes, t = torch.randint(4096, (3, 15, CHUNK_FRAMES)), torch.full((3, 1, 4), 0.4)
+        draw = Draw(t, torch.randn(3, 120, CHUNK_FRAMES), codes, 0)
+        per_level, outputs = stage_losses(model, codes, draw, Conditions(), None)
+        torch.testing.assert_close(sample_losses(model, codes, draw, outputs).mean(dim=0), per_level)
+
+
+def test_every_song_gets_another_songs_context() -> None:
+    from context_losses import others, windows_of
+
+    for count in (2, 3, 16):
+        other = others(count, seed=1)
+        assert sorted(other.tolist()) == list(range(count))
+        assert all(a != b for a, b in enumerate(other.tolist()))
+    windows = windows_of([torch.arange(30).expand(15, -1)], 3, 10)
+    assert windows[0, :, 0, 0].tolist() == [0, 10, 20]
