@@ -55,13 +55,13 @@ class Losses:
         return cls(torch.tensor(kept["values"]))
 
 
-def windows_of(held_out: Sequence[Tensor], count: int, frames: int) -> Tensor:
-    """Windows spread evenly over each song: songs [R, T] -> [S, W, R, frames]."""
+def windows_of(held_out: Sequence[songs.Song], count: int, frames: int) -> Tensor:
+    """Windows spread evenly over each song [S, W, R, frames]."""
     cut = []
     for song in held_out:
-        last = song.shape[-1] - frames
+        last = song.codes.shape[-1] - frames
         starts = [round(last * i / max(count - 1, 1)) for i in range(count)]
-        cut.append(torch.stack([song[:, start : start + frames] for start in starts]))
+        cut.append(torch.stack([song.codes[:, start : start + frames] for start in starts]))
     return torch.stack(cut)
 
 
@@ -84,13 +84,14 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(noise_levels), len(chunk), model.levels.channels, network.chunk_frames, generator=generator)
     values = torch.stack(
-        [torch.stack([_losses(model, chunk, c, noise[i], t) for i, t in enumerate(noise_levels)], dim=1) for c in contexts]
+        [torch.stack([chunk_losses(model, chunk, c, noise[i], t) for i, t in enumerate(noise_levels)], dim=1) for c in contexts]
     )
     return Losses(values.unflatten(1, windows.shape[:2]).mean(dim=2).cpu())
 
 
-def _losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float) -> Tensor:
-    """[B, R, T] given [B, R, 2 T] or nothing -> loss of each sample and level [B, L]."""
+@torch.inference_mode()
+def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float) -> Tensor:
+    """Loss at one noise level of each sample and level [B, L]: chunks [B, R, T] given [B, R, 2 T] before them, or nothing."""
     done = []
     for start in range(0, len(chunk), BATCH):
         part = slice(start, start + BATCH)

@@ -1,6 +1,6 @@
 """Draw the picture of the hierarchy in the README.
 
-    python benchmarks/draw_hierarchy.py
+python benchmarks/draw_hierarchy.py
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Songs for benchmarks, as codes: demo music rendered and encoded once, or a folder that pre_encode.py made.
 
-Letters: R rows, T frames.
+Letters: R rows, T frames, N audio samples.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,35 @@ from snac_plugin.config import check_model_config
 from snac_plugin.data.codes_folder import DATASET_CONFIG, FILELIST, check_fingerprint, read_details
 from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
-from snac_plugin.data.pre_encode import pre_encode
+from snac_plugin.data.pre_encode import pre_encode, read_track
 from snac_plugin.errors import AudioError
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, held_out: int, seconds: float) -> None:
+@dataclass(frozen=True)
+class Song:
+    """A song.
+
+    Args:
+        codes: packed codes [R, T], silence at the end left out.
+        recording: the audio file they were made of.
+    """
+
+    codes: Tensor
+    recording: Path
+
+    def audio(self, codec: SnacPretransform) -> Tensor:
+        """The recording [N], or the codec's version of it where it is gone."""
+        if self.recording.is_file():
+            return read_track(self.recording, codec.sample_rate)[0]
+        return codec.decode_tokens(self.codes[None].to(codec.space.means.device))[0, 0].cpu()
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, held_out: int, seconds: float | None) -> None:
     """Arguments on held-out songs, with defaults."""
     parser.add_argument("--music", type=Path, default=Path("demo_music/benchmarks"), help="where demo music is rendered to")
     parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="codes of held-out songs, in place of demo music")
     parser.add_argument("--held-out-songs", type=int, default=held_out, help="songs of demo music to hold out")
-    parser.add_argument("--held-out-seconds", type=float, default=seconds, help="length of each")
+    parser.add_argument("--held-out-seconds", type=float, default=seconds, help="length of each; what is needed by default")
 
 
 def codec_of(config: dict[str, Any]) -> SnacPretransform:
@@ -53,8 +74,8 @@ def dataset_config(codes: Path, window: int, to: Path) -> Path:
     return to
 
 
-def read_songs(codes: Path, codec: SnacPretransform, min_frames: int, most: int | None = None) -> list[Tensor]:
-    """Packed codes [R, T] of the songs in a folder that are long enough, silence at their ends left out.
+def read_songs(codes: Path, codec: SnacPretransform, min_frames: int, most: int) -> list[Song]:
+    """The songs in a folder of codes that are long enough, at most `most`.
 
     Raises:
         AudioError: fewer than two songs are.
@@ -67,18 +88,19 @@ def read_songs(codes: Path, codec: SnacPretransform, min_frames: int, most: int 
     for name in (codes / FILELIST).read_text(encoding="utf-8").splitlines():
         packed = torch.from_numpy(np.load(codes / name).astype(np.int64))
         metadata = json.loads((codes / name).with_suffix(".json").read_text(encoding="utf-8"))
-        found.append(packed[:, : sum(metadata["padding_mask"])])
-    long = [song for song in found if song.shape[-1] >= min_frames][:most]
+        found.append(Song(packed[:, : sum(metadata["padding_mask"])], Path(metadata["path"])))
+    long = [song for song in found if song.codes.shape[-1] >= min_frames][:most]
     if len(long) < 2:
         raise AudioError(str(codes), f"{len(long)} songs of {min_frames} frames", "at least two", "Give longer songs.")
     return long
 
 
-def held_out(args: argparse.Namespace, codec: SnacPretransform, min_frames: int) -> list[Tensor]:
+def held_out(args: argparse.Namespace, codec: SnacPretransform, min_frames: int) -> list[Song]:
     """The held-out songs that the arguments name, each of `min_frames` frames or more."""
-    folder = args.held_out or demo_codes(
-        codec, "held_out", args.music, args.held_out_songs, args.held_out_seconds, min_frames=min_frames
-    )
+    folder = args.held_out
+    if folder is None:
+        seconds = args.held_out_seconds or math.ceil(min_frames / codec.levels.frames_per_second)
+        folder = demo_codes(codec, "held_out", args.music, args.held_out_songs, seconds, min_frames)
     return read_songs(folder, codec, min_frames, args.held_out_songs)
 
 

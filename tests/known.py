@@ -24,11 +24,15 @@ def small_codebooks(levels: Levels) -> Levels:
 def make_model(
     levels: Levels, objective: str = "rectified_flow", kind: type[SnacDiffusionModel] = SnacDiffusionModel, **options: Any
 ) -> SnacDiffusionModel:
-    """A small float64 model with random codebooks; `options` are keys of the network's config."""
+    """A small float64 model with random codebooks, whose output follows its input; `options` are keys of the network's config."""
     levels = small_codebooks(levels)
     generator = torch.Generator().manual_seed(3)
     codebooks = [torch.randn(SMALL_CODEBOOK, levels.codebook_dim, generator=generator) for _ in range(len(levels))]
     network = make_network(levels, **options)
+    with torch.no_grad():
+        for head in network.heads:
+            head.weight.mul_(10)
+            head.bias.zero_()
     weights = network.config.sampling.weights(levels.names)
     return kind(network, objective, codebooks, weights).double().eval()
 

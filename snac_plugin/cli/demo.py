@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import ConfigError
 
 STEPS = 250
@@ -33,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=42, help="of training and of the generated sample")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    reuse_freed_memory()
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
     dataset = _codes(args)

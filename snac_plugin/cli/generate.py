@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
 
 
@@ -51,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
     """Generate, write, and say where the files lie."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    reuse_freed_memory()
     from snac_plugin.samples import Recording, make_samples  # only now: --help must not wait for torch
     from snac_plugin.snac_diffusion import sample_seeds
 

@@ -23,10 +23,11 @@ from stable_audio_tools.training import create_demo_callback_from_config, create
 
 import snac_plugin
 from snac_plugin.checkpoints import load_weights
+from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.train_data import dataset_configs
 from snac_plugin.cli.train_flags import parse
 from snac_plugin.config import load_json
-from snac_plugin.data.draws import resumable
+from snac_plugin.data.draws import repeatable, resumable
 from snac_plugin.device import pick_device, pick_precision
 from snac_plugin.errors import CheckpointError
 from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal, newest_checkpoint
@@ -50,6 +51,7 @@ def train(args: argparse.Namespace) -> Path | None:
         args: flags as `train_flags.parse` gives them.
     """
     snac_plugin.register()
+    reuse_freed_memory()
     _quieten()
     torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny
     pl.seed_everything(args.seed, workers=True)
@@ -116,7 +118,9 @@ def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> 
         return wrapper.trainer.global_rank, wrapper.trainer.world_size
 
     loader = resumable(create_dataloader_from_config(train_config, **common), args.seed, batches_so_far, rank)
-    validation = None if val_config is None else create_dataloader_from_config(val_config, **common, shuffle=False)
+    validation = None
+    if val_config is not None:
+        validation = repeatable(create_dataloader_from_config(val_config, **common, shuffle=False), args.seed)
     for each in (loader, validation):
         if each is not None:
             each.worker_init_fn = _leave_interrupts_to_the_trainer

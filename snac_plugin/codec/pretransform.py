@@ -44,7 +44,7 @@ class SnacPretransform(Pretransform):
         self,
         codec: Codec,
         model_half: bool = False,
-        piece_seconds: float = 30.0,
+        piece_seconds: float = 10.0,
         iterate_batch: bool = False,
         seed: int = 0,
     ) -> None:

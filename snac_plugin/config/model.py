@@ -15,7 +15,7 @@ class PretransformConfig(Section):
     """`model.pretransform.config`."""
 
     codec: str = Field(min_length=1, description="hub id, folder with config.json and weights, or a shipped codec's name")
-    piece_seconds: Positive = Field(default=30.0, description="long audio is encoded in pieces of so many seconds")
+    piece_seconds: Positive = Field(default=10.0, description="long audio is encoded in pieces of so many seconds")
     model_half: bool = Field(default=False, description="run the codec in half precision")
 
 

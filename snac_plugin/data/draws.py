@@ -26,16 +26,34 @@ class SeededDraws(Dataset):
     def __getitem__(self, draw: int) -> Any:
         epoch, index = divmod(draw, len(self.dataset))
         if epoch != self._epoch:
-            self._order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(self._seed(epoch, 0)))
+            self._order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(_number(self.seed, epoch, 0)))
             self._epoch = epoch
-        seed = self._seed(draw, 1)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        _seed_everything(_number(self.seed, draw, 1))
         return self.dataset[int(self._order[index])]
 
-    def _seed(self, number: int, purpose: int) -> int:
-        return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1, np.uint64)[0]) >> 1
+
+class SeededItems(Dataset):
+    """A dataset whose items are the same each time they are read, random crop and flip included."""
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        _seed_everything(_number(self.seed, index, 2))
+        return self.dataset[index]
+
+
+def _number(seed: int, number: int, purpose: int) -> int:
+    return int(np.random.SeedSequence([seed, number, purpose]).generate_state(1, np.uint64)[0]) >> 1
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 class EndlessDraws(Sampler):
@@ -69,6 +87,20 @@ def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Call
         SeededDraws(loader.dataset, seed),
         batch_size=loader.batch_size,
         sampler=EndlessDraws(loader.batch_size or 1, first_batch, rank),
+        num_workers=loader.num_workers,
+        persistent_workers=loader.num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        collate_fn=loader.collate_fn,
+    )
+
+
+def repeatable(loader: Any, seed: int) -> Any:
+    """stable-audio-tools' data loader for validation: all items in order, each the same every time; streams as they are."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return loader
+    return DataLoader(
+        SeededItems(loader.dataset, seed),
+        batch_size=loader.batch_size,
         num_workers=loader.num_workers,
         persistent_workers=loader.num_workers > 0,
         pin_memory=torch.cuda.is_available(),

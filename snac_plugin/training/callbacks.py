@@ -85,7 +85,7 @@ class Checkpoints(ModelCheckpoint):
 
     def __init__(self, folder: Path, every: int, keep: int) -> None:
         super().__init__(
-            dirpath=folder,
+            dirpath=str(folder),  # a Path would be written into checkpoints, which torch then refuses to read
             filename="{step:08d}",
             monitor="step",
             mode="max",

@@ -144,7 +144,7 @@ def test_defaults_are_those_of_the_documented_schema():
     assert (checked.model.diffusion.diffusion_objective, sampling.sampler, sampling.steps) == ("rectified_flow", "euler", 48)
     assert checked.training is not None
     assert checked.training.demo.demo_every == 2000
-    assert checked.model.pretransform.config.piece_seconds == 30.0
+    assert checked.model.pretransform.config.piece_seconds == 10.0
 
 
 def test_training_may_be_left_out():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from snac_plugin.data.draws import EndlessDraws, SeededDraws, resumable
+from snac_plugin.data.draws import EndlessDraws, SeededDraws, repeatable, resumable
 
 
 class Crops(Dataset):
@@ -84,3 +84,13 @@ def test_streams_are_handed_back_as_they_are() -> None:
 
     loader = DataLoader(Stream())
     assert resumable(loader, 0, lambda: 0, lambda: (0, 1)) is loader
+    assert repeatable(loader, 0) is loader
+
+
+def test_validation_reads_every_item_and_the_same_crops_each_time() -> None:
+    """A last batch left out would leave a small validation set empty; new crops would hide what training changed."""
+    loader = repeatable(DataLoader(Crops(), batch_size=4, drop_last=True), seed=0)
+    first, second = ([[x.tolist() for x in batch] for batch in loader] for _ in range(2))
+    assert first == second
+    assert [index for indices, _ in first for index in indices] == list(range(10))
+    assert len({crop for _, crops in first for crop in crops}) == 10

@@ -1,0 +1,271 @@
+"""Do continuations stay with their context, do they drift, and can chunk borders be heard?
+
+    python benchmarks/continuations.py --ckpt FILE
+
+Continues held-out songs by 20 chunks after two chunks of context, and measures, with the songs' own continuations (through the
+codec and back) beside:
+
+* tempo and key of the continuation against its own context, and against the contexts of the other songs;
+* level, brightness, and the model's own loss, by chunk;
+* the seam: spectral flux at chunk borders over that inside chunks; also for chunks that are decoded one by one and put together,
+  where there is a seam to be found. `seam.png` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin beside other processes
+
+import listening
+import measure
+import numpy as np
+import songs
+import torch
+from context_losses import chunk_losses
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from snac_plugin.loading import load_model
+from snac_plugin.snac_diffusion import SnacDiffusion
+
+CONTEXT_CHUNKS = 2
+LOSS_AT = 0.5
+PLOT_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Music:
+    """Songs from the first new chunk on.
+
+    Args:
+        codes: packed codes, two chunks of context and then the rest [S, R, T].
+        audio: from the first new chunk on [S, N].
+    """
+
+    codes: Tensor
+    audio: np.ndarray
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that is measured.
+
+    Args:
+        contexts: audio of the contexts, as recorded [S, N].
+        generated: what the model makes of them.
+        real: how the songs go on, through the codec and back.
+        patched: the generated codes decoded chunk by chunk [S, N].
+        chunk: samples of a chunk.
+        rate: samples a second.
+    """
+
+    contexts: np.ndarray
+    generated: Music
+    real: Music
+    patched: np.ndarray
+    chunk: int
+    rate: int
+
+    def chunks(self, audio: np.ndarray, first: int, last: int) -> np.ndarray:
+        """Chunks `first` to `last` of new audio, counted from 1."""
+        return audio[:, (first - 1) * self.chunk : last * self.chunk]
+
+
+def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
+    """Continue the songs."""
+    frames, chunk_frames = (CONTEXT_CHUNKS + args.chunks), model.model.network.config.chunk_frames
+    past, whole = CONTEXT_CHUNKS * chunk_frames, frames * chunk_frames
+    found = songs.held_out(args, model.pretransform, whole)
+    codes = torch.stack([song.codes[:, :whole] for song in found])
+    samples = model.pretransform.downsampling_ratio
+    recorded = torch.stack([song.audio(model.pretransform)[: past * samples] for song in found])
+    made = model.generate(
+        context=list(recorded), chunks=args.chunks, steps=args.steps, batch_size=len(found), seed=args.seed, return_codes=True
+    )
+    assert isinstance(made, tuple)
+    seeds = list(range(len(found)))
+    pieces = made[1].to(model.device).split(chunk_frames, dim=-1)
+    return Material(
+        contexts=recorded.numpy(),
+        generated=Music(torch.cat([codes[..., :past], made[1]], dim=-1), made[0][:, 0].numpy()),
+        real=Music(codes, model.decode(codes.to(model.device), seeds)[:, 0, past * samples :].numpy()),
+        patched=np.concatenate([model.decode(piece, seeds)[:, 0].numpy() for piece in pieces], axis=-1),
+        chunk=chunk_frames * samples,
+        rate=model.sample_rate,
+    )
+
+
+def agreement(material: Material) -> list[list[str]]:
+    """Rows: does a continuation share tempo and key with its own context more than with other songs' contexts?"""
+    rate, last = material.rate, material.generated.audio.shape[-1] // material.chunk
+    span = max(1, last // 5)
+    contexts = [_tempo_and_key(audio, rate) for audio in material.contexts]
+    rows = []
+    for name, music in (("generated", material.generated), ("real", material.real)):
+        for first in sorted({1, last - span + 1}):
+            own = [_tempo_and_key(audio, rate) for audio in material.chunks(music.audio, first, first + span - 1)]
+            cells = [f"{name}, chunks {first} to {first + span - 1}"]
+            for compare in (_same_tempo, _same_key, _alike):
+                pairs = np.array([[compare(a, b) for b in contexts] for a in own], dtype=float)
+                mine = np.diag(pairs)
+                others = (pairs.sum(axis=1) - mine) / (len(pairs) - 1)
+                mean, error = songs.mean_and_error(torch.from_numpy(mine - others))
+                cells += [f"{mine.mean():.2f}", f"{others.mean():.2f}", f"{mean:+.2f} ± {error:.2f}"]
+            rows.append(cells)
+    return rows
+
+
+def _tempo_and_key(audio: np.ndarray, rate: int) -> tuple[float, np.ndarray]:
+    return listening.tempo(audio, rate), listening.pitch_classes(audio, rate)
+
+
+def _same_tempo(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> float:
+    return listening.same_tempo(a[0], b[0])
+
+
+def _same_key(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> float:
+    return listening.key(a[1]) == listening.key(b[1])
+
+
+def _alike(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> float:
+    return float(np.corrcoef(a[1], b[1])[0, 1])
+
+
+def drift(model: SnacDiffusion, material: Material, seed: int) -> tuple[list[list[str]], dict[str, Any]]:
+    """Rows: level, brightness and loss by chunk, generated and real, and their slopes; and all values."""
+    count = material.generated.audio.shape[-1] // material.chunk
+    kinds: dict[str, Callable[[np.ndarray], float]] = {
+        "level": listening.level_db,
+        "brightness": lambda audio: listening.brightness(audio, material.rate),
+    }
+    values: dict[str, np.ndarray] = {}  # [S, chunks]
+    for name, music in (("generated", material.generated), ("real", material.real)):
+        cut = np.split(music.audio, count, axis=-1)
+        for kind, function in kinds.items():
+            values[f"{kind}, {name}"] = np.array([[function(audio) for audio in part] for part in cut]).T
+        values[f"loss, {name}"] = _losses(model, music.codes, seed)
+    rows = []
+    for chunk in sorted({1, *range(5, count, 5), count}):
+        rows.append([str(chunk), *(f"{found[:, chunk - 1].mean():,.{_digits(kind)}f}" for kind, found in values.items())])
+    slopes = {kind: songs.mean_and_error(torch.from_numpy(_slopes(found))) for kind, found in values.items()}
+    shown = (f"{mean:+,.{_digits(kind) + 1}f} ± {error:,.{_digits(kind) + 1}f}" for kind, (mean, error) in slopes.items())
+    rows.append(["per chunk", *shown])
+    return rows, {kind: found.tolist() for kind, found in values.items()} | {"slopes": slopes}
+
+
+def _losses(model: SnacDiffusion, codes: Tensor, seed: int) -> np.ndarray:
+    """The model's loss of each chunk given the two before it, mean over levels [S, chunks]."""
+    frames = model.model.network.config.chunk_frames
+    noise = torch.randn(len(codes), model.levels.channels, frames, generator=torch.Generator().manual_seed(seed))
+    found = []
+    for start in range(CONTEXT_CHUNKS * frames, codes.shape[-1], frames):
+        past, chunk = codes[..., start - CONTEXT_CHUNKS * frames : start], codes[..., start : start + frames]
+        found.append(chunk_losses(model, chunk, past, noise, LOSS_AT).mean(dim=1).cpu())
+    return torch.stack(found, dim=1).numpy()
+
+
+def _slopes(values: np.ndarray) -> np.ndarray:
+    """Least-squares slope of each row."""
+    x = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
+    return (values * x).sum(axis=1) / max((x**2).sum(), 1e-10)
+
+
+def _digits(kind: str) -> int:
+    return 0 if kind.startswith("brightness") else 2
+
+
+def seam(material: Material, folder: Path) -> tuple[list[list[str]], dict[str, Any]]:
+    """Rows: flux at borders over flux inside, for each kind of audio; and the numbers. Draws `seam.png`."""
+    joined = np.concatenate([material.contexts, material.generated.audio], axis=-1)
+    start = material.contexts.shape[-1]
+    inner = np.arange(material.chunk, material.generated.audio.shape[-1], material.chunk)
+    kinds = {
+        "generated": (material.generated.audio, inner),
+        "real music at the same times": (material.real.audio, inner),
+        "generated, chunks decoded one by one": (material.patched, inner),
+        "recording to its continuation": (joined, np.array([start])),
+    }
+    rows, data, curves = [], {}, {}
+    for name, (audio, borders) in kinds.items():
+        ratios, around = [], []
+        for one in audio:
+            values = listening.flux(one)
+            every = np.append(borders, start + inner) if audio is joined else borders
+            level = listening.flux_at(values, listening.inside(every, len(one), material.rate), material.rate).mean()
+            ratios.append(listening.flux_at(values, borders, material.rate).mean() / max(level, 1e-10))
+            around.append(listening.flux_around(values, borders, material.rate, PLOT_SECONDS) / max(level, 1e-10))
+        mean, error = songs.mean_and_error(torch.tensor(ratios, dtype=torch.float64))
+        rows.append([name, str(len(borders) * len(audio)), f"{mean:.3f} ± {error:.3f}"])
+        data[name], curves[name] = ratios, np.mean(around, axis=0)
+    _draw(curves, material.rate, folder / "seam.png")
+    return rows, data
+
+
+def _draw(curves: dict[str, np.ndarray], rate: int, path: Path) -> None:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        reach = len(curve) // 2
+        axes.plot(np.arange(-reach, reach + 1) * listening.FLUX_HOP / rate * 1000, curve, label=name, linewidth=1)
+    axes.axhline(1, color="black", linewidth=0.5)
+    axes.set(xlabel="time from the border, ms", ylabel="spectral flux over that inside chunks", ylim=(0, None))
+    axes.legend(frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Generate, measure, report."""
+    parser = measure.parser(__doc__)
+    parser.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint, of training or unwrapped")
+    parser.add_argument("--chunks", type=int, default=20, help="chunks to continue by")
+    parser.add_argument("--steps", type=int, help="denoising steps of a chunk in all; the model config's by default")
+    songs.add_arguments(parser, held_out=10, seconds=None)
+    args = parser.parse_args(argv)
+    device = measure.start(args)
+    model = load_model(args.ckpt, device=device)
+    started = time.perf_counter()
+    material = gather(model, args)
+    taken = time.perf_counter() - started
+    agreeing = agreement(material)
+    drifting, by_chunk = drift(model, material, args.seed)
+    seams, ratios = seam(material, args.out)
+    _report(args, device, material, taken, (agreeing, drifting, seams), {"by_chunk": by_chunk, "seam": ratios})
+
+
+def _report(
+    args: argparse.Namespace,
+    device: torch.device,
+    material: Material,
+    taken: float,
+    tables: tuple[list[list[str]], list[list[str]], list[list[str]]],
+    data: dict[str, Any],
+) -> None:
+    agreeing, drifting, seams = tables
+    compared = ("own", "others", "own minus others")
+    header = ["", *(f"{what}: {c}" for what in ("tempo within 4 %", "same key", "pitch classes, correlation") for c in compared)]
+    text = "\n\n".join(
+        [
+            f"Continuations: {len(material.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} chunks of "
+            f"{material.chunk / material.rate:.3f} s; differences and ratios ± standard error over songs; gathered in {taken:.0f} s. "
+            f"{measure.machine(device)}.",
+            measure.table(header, agreeing),
+            measure.table(["chunk", *(f"{kind}" for kind in data["by_chunk"] if kind != "slopes")], drifting),
+            measure.table(["flux at borders over flux inside", "borders", "ratio"], seams),
+        ]
+    )
+    settings = {name: str(value) for name, value in vars(args).items()}
+    measure.report(args.out, "continuations", text, {"settings": settings, "machine": measure.machine(device), **data})
+
+
+if __name__ == "__main__":
+    main()
