@@ -17,7 +17,6 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ import numpy as np
 import songs
 import torch
 from context_losses import chunk_losses
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from seams import Material, Music, seam
 from torch import Tensor
 
 from snac_plugin.loading import load_model
@@ -38,45 +36,6 @@ from snac_plugin.snac_diffusion import SnacDiffusion
 
 CONTEXT_CHUNKS = 2
 LOSS_AT = 0.5
-PLOT_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class Music:
-    """Songs from the first new chunk on.
-
-    Args:
-        codes: packed codes, two chunks of context and then the rest [S, R, T].
-        audio: from the first new chunk on [S, N].
-    """
-
-    codes: Tensor
-    audio: np.ndarray
-
-
-@dataclass(frozen=True)
-class Material:
-    """All that is measured.
-
-    Args:
-        contexts: audio of the contexts, as recorded [S, N].
-        generated: what the model makes of them.
-        real: how the songs go on, through the codec and back.
-        patched: the generated codes decoded chunk by chunk [S, N].
-        chunk: samples of a chunk.
-        rate: samples a second.
-    """
-
-    contexts: np.ndarray
-    generated: Music
-    real: Music
-    patched: np.ndarray
-    chunk: int
-    rate: int
-
-    def chunks(self, audio: np.ndarray, first: int, last: int) -> np.ndarray:
-        """Chunks `first` to `last` of new audio, counted from 1."""
-        return audio[:, (first - 1) * self.chunk : last * self.chunk]
 
 
 def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
@@ -182,47 +141,6 @@ def _digits(kind: str) -> int:
     return 0 if kind.startswith("brightness") else 2
 
 
-def seam(material: Material, folder: Path) -> tuple[list[list[str]], dict[str, Any]]:
-    """Rows: flux at borders over flux inside, for each kind of audio; and the numbers. Draws `seam.png`."""
-    joined = np.concatenate([material.contexts, material.generated.audio], axis=-1)
-    start = material.contexts.shape[-1]
-    inner = np.arange(material.chunk, material.generated.audio.shape[-1], material.chunk)
-    kinds = {
-        "generated": (material.generated.audio, inner),
-        "real music at the same times": (material.real.audio, inner),
-        "generated, chunks decoded one by one": (material.patched, inner),
-        "recording to its continuation": (joined, np.array([start])),
-    }
-    rows, data, curves = [], {}, {}
-    for name, (audio, borders) in kinds.items():
-        ratios, around = [], []
-        for one in audio:
-            values = listening.flux(one)
-            every = np.append(borders, start + inner) if audio is joined else borders
-            level = listening.flux_at(values, listening.inside(every, len(one), material.rate), material.rate).mean()
-            ratios.append(listening.flux_at(values, borders, material.rate).mean() / max(level, 1e-10))
-            around.append(listening.flux_around(values, borders, material.rate, PLOT_SECONDS) / max(level, 1e-10))
-        mean, error = songs.mean_and_error(torch.tensor(ratios, dtype=torch.float64))
-        rows.append([name, str(len(borders) * len(audio)), f"{mean:.3f} ± {error:.3f}"])
-        data[name], curves[name] = ratios, np.mean(around, axis=0)
-    _draw(curves, material.rate, folder / "seam.png")
-    return rows, data
-
-
-def _draw(curves: dict[str, np.ndarray], rate: int, path: Path) -> None:
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for name, curve in curves.items():
-        reach = len(curve) // 2
-        axes.plot(np.arange(-reach, reach + 1) * listening.FLUX_HOP / rate * 1000, curve, label=name, linewidth=1)
-    axes.axhline(1, color="black", linewidth=0.5)
-    axes.set(xlabel="time from the border, ms", ylabel="spectral flux over that inside chunks", ylim=(0, None))
-    axes.legend(frameon=False, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Generate, measure, report."""
     parser = measure.parser(__doc__)
@@ -256,7 +174,7 @@ def _report(
     text = "\n\n".join(
         [
             f"Continuations: {len(material.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} chunks of "
-            f"{material.chunk / material.rate:.3f} s; differences and ratios ± standard error over songs; gathered in {taken:.0f} s. "
+            f"{material.chunk / material.rate:.3f} s (made in {taken:.0f} s); differences and ratios ± standard error over songs. "
             f"{measure.machine(device)}.",
             measure.table(header, agreeing),
             measure.table(["chunk", *(f"{kind}" for kind in data["by_chunk"] if kind != "slopes")], drifting),

@@ -14,7 +14,7 @@ MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 SAME_TEMPO = 0.04
 FLUX_WINDOW, FLUX_HOP = 512, 128
 COMPRESSION = 100.0
-AROUND = 0.02  # seconds around a point in time whose flux is averaged
+AROUND = 0.01  # seconds around a point in time whose flux is averaged
 AWAY = 0.15  # seconds that "inside a chunk" keeps from its borders
 GRID = 0.05  # seconds between the points inside
 

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from snac_plugin import builders
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.conditioning.context import mono
 from snac_plugin.config import check_model_config
+from snac_plugin.continuation import read_recording
 from snac_plugin.data.codes_folder import DATASET_CONFIG, FILELIST, check_fingerprint, read_details
 from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
-from snac_plugin.data.pre_encode import pre_encode, read_track
+from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.errors import AudioError
 
 
@@ -41,7 +43,8 @@ class Song:
     def audio(self, codec: SnacPretransform) -> Tensor:
         """The recording [N], or the codec's version of it where it is gone."""
         if self.recording.is_file():
-            return read_track(self.recording, codec.sample_rate)[0]
+            rate, audio = read_recording(self.recording)
+            return mono(audio, rate, codec.sample_rate)
         return codec.decode_tokens(self.codes[None].to(codec.space.means.device))[0, 0].cpu()
 
 

@@ -1,4 +1,4 @@
-"""Shared parts: small networks and codes with SNAC's strides, on a machine whose cores may be shared."""
+"""What all tests share: a machine whose cores may be shared, and the grids of SNAC's codecs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,12 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
-import torch
+from networks import FOUR_LEVELS, THREE_LEVELS
 
-from snac_plugin.config import NetworkConfig
 from snac_plugin.levels import Levels
-from snac_plugin.model.network import SnacDiT
-
-FOUR_LEVELS = Levels(strides=(8, 4, 2, 1), hop=384, attn_window=32, sample_rate=32000)
-THREE_LEVELS = Levels(strides=(4, 2, 1), hop=512, attn_window=None, sample_rate=24000)
 
 
 @pytest.fixture(params=[FOUR_LEVELS, THREE_LEVELS], ids=["four levels", "three levels"])
 def levels(request: pytest.FixtureRequest) -> Levels:
+    """The grid of a codec with four levels, and of one with three."""
     return request.param
-
-
-def make_network(levels: Levels, **options: object) -> SnacDiT:
-    """A small float64 network whose every weight matters: what starts at zero is drawn at random."""
-    torch.manual_seed(0)
-    config = NetworkConfig(**{"dim": 32, "depth": 2, "num_heads": 2, "modulation_rank": 4, "chunk_frames": 3} | options)
-    network = SnacDiT(config, levels).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.1)
-    return network.eval()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from conftest import make_network
+from networks import make_network
 from torch import Tensor
 
 from snac_plugin.levels import Levels

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FOUR_LEVELS
 from known import KnowsTheAnswer, make_model, random_codes
+from networks import FOUR_LEVELS
 from torch import Tensor
 
 from snac_plugin.config import SamplingConfig

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from snac_plugin.cli import COMMANDS, generate, pre_encode, run_gradio, train_flags
+from snac_plugin.config.reference import reference_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,3 +51,8 @@ def test_files_exist(path: str) -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_config_reference_is_that_of_the_schema() -> None:
+    """A key that was added or renamed must not be missing in the README."""
+    assert reference_table() in README

@@ -2,10 +2,12 @@
 
 The order of events, as fractions of the whole training (`TrainingPlan`):
 
-1. warm-up: no codebooks; noise on the code vectors stands in for their error, so that the projections learn to withstand it;
-2. codebooks start from data, level by level (k-means over the residual that each level sees), and follow it as running means;
-   dead codes start again at vectors seen lately;
-3. at the end encoder and codebooks rest, and the decoder alone settles on the final codes.
+1. weights start from data (`initialise_from_data`);
+2. warm-up: no codebooks; noise on the code vectors, which lie on a sphere because SNAC compares directions, stands in for the
+   codebooks' error, so that encoder and decoder learn to withstand it;
+3. codebooks start from data, level by level (k-means over the residual that each level sees), and follow it as running means;
+   dead codes start again at vectors seen lately; the encoder slows down, so that codes can follow;
+4. at the end encoder and codebooks rest, and the decoder alone settles on the final codes.
 
 Letters: B batch, N audio samples.
 """

@@ -43,6 +43,7 @@ class Controls:
 
     def lay_out(self) -> gr.Button:
         """Put all inputs on the page, one below the other; the button that generates is what is returned."""
+        self._recording()
         self._conditioning()
         self._length()
         self._steps()
@@ -50,6 +51,14 @@ class Controls:
         self._steps_by_level()
         self._solver()
         return button
+
+    def _recording(self) -> None:
+        """A recording to continue, for a model that sees earlier chunks."""
+        if self.config.model.diffusion.config.context_chunks:
+            self._add(
+                "recording",
+                gr.Audio(None, label="Continue a recording (optional)", type="filepath", sources=["upload", "microphone"]),
+            )
 
     def _conditioning(self) -> None:
         """One input for each conditioner; what has no input of its own is given as JSON."""
@@ -75,7 +84,9 @@ class Controls:
         network = self.config.model.diffusion.config
         chunk = network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
         step = round(chunk / 8, 6)
-        self._add("seconds", gr.Slider(step, round(MOST_CHUNKS * chunk, 6), round(chunk, 6), step=step, label="Length (s)"))
+        self._add(
+            "seconds", gr.Slider(step, round(MOST_CHUNKS * chunk, 6), round(chunk, 6), step=step, label="Length of what is new (s)")
+        )
         with gr.Row():
             self._add("seed", gr.Number(-1, precision=0, label="Seed", info="-1: a new one", min_width=120))
             samples = gr.Number(

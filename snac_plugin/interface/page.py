@@ -18,7 +18,7 @@ from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation import StepCallback, chunks_for
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.look import CSS, heading, theme
-from snac_plugin.samples import Sample, make_samples
+from snac_plugin.samples import Recording, Sample, make_samples
 from snac_plugin.snac_diffusion import SnacDiffusion
 
 __all__ = ["create_page"]
@@ -60,6 +60,7 @@ def create_page(
 
         def make(values: Values, progress: Callable[..., Any]) -> list[Sample]:
             request = controls.request(values)
+            recording = Recording.read(values["recording"], model) if values.get("recording") else None
             return list(
                 make_samples(
                     model,
@@ -67,6 +68,7 @@ def create_page(
                     Path(temporary.name if temporary is not None else folder or "."),
                     seed=int(values["seed"]),
                     count=int(values["batch_size"]),
+                    recording=recording,
                     checkpoint=checkpoint,
                     progress=False,
                     callback=_reporter(

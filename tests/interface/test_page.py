@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 import soundfile
 import torch
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from tiny import tiny_model_config, write_tiny_codec
 
@@ -194,3 +195,16 @@ def test_stable_audio_tools_own_create_ui_opens_this_page(tmp_path: Path) -> Non
     page = create_ui(str(tmp_path / "config.json"), str(tmp_path / "model.ckpt"), gradio_title="Theirs", model_half=True)
     with served(page) as client:
         assert client.predict(seed=4, api_name="/generate")[SEED] == 4
+
+
+def test_a_recording_that_is_put_in_is_continued(tmp_path: Path) -> None:
+    """What is uploaded comes back with new audio behind it, its own samples as they were."""
+    config = tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=2)
+    own = 0.3 * np.sin(np.arange(22050) / 20).astype(np.float32)
+    soundfile.write(tmp_path / "mine.wav", own, 22050, subtype="FLOAT")
+    with served(create_page(config, builders.model(config).eval())) as client:
+        made = client.predict(recording=handle_file(str(tmp_path / "mine.wav")), seconds=0.5, api_name="/generate")
+    sound, rate = soundfile.read(made[AUDIO], dtype="float32")
+    assert rate == 22050
+    assert len(sound) == 22050 + 11025
+    np.testing.assert_allclose(sound[:22050], own, atol=1e-4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import FOUR_LEVELS
 from known import KnowsTheAnswer, make_model, random_codes
+from networks import FOUR_LEVELS
 from stable_audio_tools.inference.sampling import sample_discrete_euler, sample_rf
 from torch import Tensor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_network
+from networks import make_network
 
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions

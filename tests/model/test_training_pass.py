@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import make_network
+from networks import make_network
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 

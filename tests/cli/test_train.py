@@ -1,0 +1,220 @@
+"""`train.py` as its user runs it, its flags, and what becomes of its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from runs import prepare, run
+from tiny import CHUNK_FRAMES
+
+import snac_plugin
+from snac_plugin.cli import main
+from snac_plugin.cli.train_flags import FLAGS, parse
+from snac_plugin.errors import CheckpointError, ConfigError
+
+ROOT = Path(__file__).parents[2]
+CHUNK = CHUNK_FRAMES * 3072
+
+# The keys of stable-audio-tools' own defaults.ini.
+THEIR_DEFAULTS = """
+[DEFAULTS]
+name = stable_audio_tools
+batch_size = 4
+num_gpus = -1
+num_nodes = 1
+strategy = ""
+precision = "16-mixed"
+num_workers = 6
+seed = 42
+accum_batches = 2
+checkpoint_every = 10000
+val_every = -1
+recover = false
+save_top_k = -1
+save_dir = ''
+gradient_clip_val = 0.0
+logger = 'none'
+ckpt_path = ''
+pretrained_ckpt_path = ''
+pretransform_ckpt_path = ''
+model_config = ''
+dataset_config = ''
+val_dataset_config = ''
+remove_pretransform_weight_norm = ''
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("train")
+
+
+@pytest.fixture(scope="module")
+def flags(folder: Path) -> list[str]:
+    return prepare(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, flags: list[str]) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Two steps by the script itself, with a demo after the first."""
+    more = ["--max-steps", "2", "--save-dir", str(folder / "run"), "--batch-size", "2", "--accelerator", "cpu"]
+    ran = subprocess.run(
+        [sys.executable, "train.py", *flags, *more],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran, folder / "run" / "checkpoints" / "step=00000002.ckpt"
+
+
+def test_the_script_trains_and_says_where_the_checkpoint_lies(trained: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    ran, checkpoint = trained
+    assert f"checkpoint: {checkpoint}" in ran.stdout.splitlines()
+    assert checkpoint.is_file()
+    assert "step 0: phase all levels" in ran.stderr
+    assert "2/2" in ran.stdout + ran.stderr
+    for level in "ABCD":
+        assert f"{level}=" in ran.stdout + ran.stderr
+
+
+def test_demos_and_logs_lie_in_the_run_folder(trained: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """The first demo comes after the first step: what is wrong with demos shows at once."""
+    demos = trained[1].parents[1] / "demos" / "step_00000001"
+    names = sorted(path.name for path in demos.iterdir())
+    assert names == [f"{name}.{ending}" for name in ("codec_round_trip", "demo_cfg_1_0") for ending in ("json", "png", "wav")]
+    assert json.loads((demos / "demo_cfg_1_0.json").read_text())["step"] == 1
+    assert list((trained[1].parents[1] / "tensorboard").glob("events*"))
+
+
+def test_its_checkpoint_generates(trained: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    model = snac_plugin.load_model(trained[1])
+    audio = model.generate(chunks=2, seed=1, progress=False)
+    assert audio.shape == (1, 1, 2 * CHUNK)
+    assert audio.isfinite().all()
+
+
+@pytest.mark.parametrize("ending", ["ckpt", "safetensors"])
+def test_unwrapped_it_gives_the_same_audio(
+    trained: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    """The flags of stable-audio-tools' unwrap_model.py; the averaged weights, and nothing of the optimizer."""
+    name = str(tmp_path / "model")
+    more = ["--use-safetensors"] if ending == "safetensors" else []
+    assert main(["unwrap", "--ckpt-path", str(trained[1]), "--name", name, *more]) == 0
+    assert f"model: {name}.{ending}" in capsys.readouterr().out
+    assert Path(f"{name}.{ending}").stat().st_size < trained[1].stat().st_size / 2
+    before, after = snac_plugin.load_model(trained[1]), snac_plugin.load_model(f"{name}.{ending}")
+    first, second = (model.generate(seed=1, progress=False) for model in (before, after))
+    assert torch.equal(first, second)
+
+
+def test_recover_without_a_run_starts_one_and_old_runs_are_named(
+    flags: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = run(flags, tmp_path, "--max-steps", 1, "--recover", "true")
+    assert first.name == "step=00000001.ckpt"
+    with caplog.at_level("WARNING"):
+        run(flags, tmp_path, "--max-steps", 1)
+    assert "already holds checkpoints of an earlier run; --recover goes on from step=00000001.ckpt" in caplog.text
+
+
+def test_weights_of_another_run_are_taken_at_step_zero(
+    trained: tuple[subprocess.CompletedProcess[str], Path], flags: list[str], tmp_path: Path
+) -> None:
+    """--pretrained-ckpt-path starts from its weights, --ckpt-path goes on from its step."""
+    afresh = run(flags, tmp_path / "a", "--max-steps", 1, "--pretrained-ckpt-path", trained[1])
+    assert afresh.name == "step=00000001.ckpt"
+    onward = run(flags, tmp_path / "b", "--max-steps", 3, "--ckpt-path", trained[1])
+    assert onward.name == "step=00000003.ckpt"
+
+
+def test_checkpoint_of_another_network_is_named(trained: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path) -> None:
+    """torch's own message lists every weight and says nothing of the config."""
+    other = prepare(tmp_path, dim=64)
+    (tmp_path / "model.json").write_text((tmp_path / "model.json").read_text().replace(str(tmp_path), str(trained[1].parents[2])))
+    with pytest.raises(CheckpointError, match=r"weights of another shape.* expected the weights of this model config"):
+        run(other, tmp_path / "run", "--max-steps", 3, "--ckpt-path", trained[1])
+
+
+def test_missing_checkpoint_is_named_before_anything_is_built(flags: list[str], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"--ckpt-path: found no file nowhere\.ckpt"):
+        run(flags, tmp_path, "--ckpt-path", "nowhere.ckpt")
+
+
+def test_newest_checkpoints_are_kept_and_old_ones_go(flags: list[str], tmp_path: Path) -> None:
+    run(flags, tmp_path, "--max-steps", 5, "--checkpoint-every", 1, "--save-top-k", 2)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step=*"))
+    assert kept == ["step=00000004.ckpt", "step=00000005.ckpt"]
+
+
+def test_defaults_file_of_stable_audio_tools_is_read(tmp_path: Path) -> None:
+    """With its quotes, and below what the command line says."""
+    (tmp_path / "defaults.ini").write_text(THEIR_DEFAULTS)
+    args = parse(["--config-file", str(tmp_path / "defaults.ini"), "--model-config", "m.json", "--seed", "7"])
+    assert (args.precision, args.accum_batches, args.logger, args.gradient_clip_val) == ("16-mixed", 2, "none", 0.0)
+    assert (args.recover, args.save_dir, args.seed, args.num_workers) == (False, "", 7, 6)
+
+
+def test_every_flag_of_the_table_is_a_flag() -> None:
+    args = parse(["--model-config", "m.json", "--config-file", "none.ini"])
+    assert {name: getattr(args, name) for name in FLAGS} == {name: default for name, (default, _) in FLAGS.items()} | {
+        "model_config": "m.json"
+    }
+    assert parse(["--model-config", "m", "--resume"]).recover is True
+    assert parse(["--model-config", "m", "--recover"]).recover is True
+    assert parse(["--model-config", "m", "--recover", "false"]).recover is False
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("batchsize = 4", "defaults.ini: batchsize: found 4, expected one of"),
+        ("seed = x", "defaults.ini: seed: found 'x', expected a value of type int"),
+    ],
+)
+def test_wrong_defaults_are_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "defaults.ini").write_text(f"[DEFAULTS]\n{line}\n")
+    with pytest.raises(ConfigError, match=message):
+        parse(["--config-file", str(tmp_path / "defaults.ini"), "--model-config", "m.json"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--model-config is needed"),
+        (
+            ["--model-config", "m.json", "--logger", "paper"],
+            "--logger: found 'paper', expected one of tensorboard, wandb, comet, none",
+        ),
+        (["--model-config", "m.json", "--batch-size", "many"], "argument --batch-size: invalid int value: 'many'"),
+        (["--model-config", "m.json", "--modle", "x"], "unrecognized arguments: --modle"),
+        (["--model-config", "m.json", "--recover", "perhaps"], "found 'perhaps', expected true or false"),
+    ],
+)
+def test_wrong_flags_are_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--config-file", "none.ini", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_wrong_files_end_in_one_line(tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A config with a mistake, no config at all: the message, status 1 and no traceback."""
+    config = json.loads(Path(flags[1]).read_text())
+    config["model"]["diffusion"]["config"]["dpeth"] = 3
+    (tmp_path / "wrong.json").write_text(json.dumps(config))
+    for name, message in (("wrong.json", "model.diffusion.config.dpeth"), ("gone.json", "gone.json")):
+        arguments = ["--model-config", str(tmp_path / name), *flags[2:], "--save-dir", str(tmp_path / "run")]
+        assert main(["train", *arguments]) == 1
+        told = capsys.readouterr().err
+        assert message in told
+        assert "Traceback" not in told
+    assert not (tmp_path / "run" / "checkpoints").exists()
