@@ -29,7 +29,7 @@ from snac_plugin.config import load_json
 from snac_plugin.snac_diffusion import SnacDiffusion
 
 CONTEXT_CHUNKS = 2
-AHEAD = 2  # the last pieces come without a chunk being generated: as many more are made and not counted
+AHEAD = 1  # the last piece also decodes what was held back: one more is made and not counted
 CONFIG = Path(__file__).resolve().parents[1] / "model_configs" / "snac_dit.json"
 
 

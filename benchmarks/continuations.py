@@ -9,6 +9,8 @@ codec and back) beside:
 * level, brightness, and the model's own loss, by chunk;
 * the seam: spectral flux at chunk borders over that inside chunks; also for chunks that are decoded one by one and put together,
   where there is a seam to be found. `seam.png` shows it.
+
+Needs librosa: pip install -e .[demo,dev]
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.device import pick_device, pick_precision
 
 Side = TypeVar("Side")
@@ -203,7 +204,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
 
 def start(args: argparse.Namespace) -> torch.device:
-    """Set threads and seed; returns the device."""
+    """Set threads and seed, and memory as train.py and generate.py do; returns the device."""
+    reuse_freed_memory()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)

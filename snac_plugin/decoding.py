@@ -31,13 +31,21 @@ class Piece:
 
 
 def decoded_pieces(
-    pretransform: SnacPretransform, chunks: Iterable[Tensor], seeds: Sequence[int], samples: int, context: Context | None
+    pretransform: SnacPretransform,
+    chunks: Iterable[Tensor],
+    count: int,
+    seeds: Sequence[int],
+    samples: int,
+    context: Context | None,
 ) -> Iterator[Piece]:
     """Decode chunks as they come; the last piece is cut so that all together hold `samples` samples.
+
+    Stopped by Ctrl-C while a chunk is generated, it first gives what was held back of those before.
 
     Args:
         pretransform: the codec.
         chunks: packed codes [B, R, T].
+        count: how many there are.
         seeds: of the decoder's noise, one a sample.
         samples: length of the audio in all.
         context: what the audio continues: decoded before it and not given out; joined to it where it is audio.
@@ -45,21 +53,24 @@ def decoded_pieces(
     stream = StreamDecoder(pretransform, seeds)
     lead = _Lead(pretransform, context)
     if context is not None:
-        lead.take(stream.push(context.codes[..., -_grid(pretransform, context) :]))
-    left, upcoming = samples, iter(chunks)
-    codes = next(upcoming, None)
-    while codes is not None:
-        following = next(upcoming, None) if left > 0 else None
-        audio = stream.push(codes)
-        if following is None:
-            audio = torch.cat([audio, stream.finish()], dim=-1)
-        audio = lead.take(audio)[..., :left]
-        left -= audio.shape[-1]
-        yield Piece(audio, codes.cpu())
-        codes = following
+        lead.take(stream.push(context.codes[..., -_lead_frames(pretransform, context) :]))
+    left, done = samples, 0
+    try:
+        for codes in chunks:
+            done += 1
+            audio = stream.push(codes)
+            if done == count:
+                audio = torch.cat([audio, stream.finish()], dim=-1)
+            audio = lead.take(audio)[..., :left]
+            left -= audio.shape[-1]
+            yield Piece(audio, codes.cpu())
+    except KeyboardInterrupt:
+        if done:
+            yield Piece(lead.take(stream.finish())[..., :left], codes[..., :0].cpu())
+        raise
 
 
-def _grid(pretransform: SnacPretransform, context: Context) -> int:
+def _lead_frames(pretransform: SnacPretransform, context: Context) -> int:
     """Frames of context to decode before the new ones: enough that no cut is heard."""
     return min(
         2 * pretransform.margin, context.codes.shape[-1] // pretransform.levels.grid_frames * pretransform.levels.grid_frames
@@ -70,7 +81,7 @@ class _Lead:
     """Takes away the decoded context in front of the new audio, and joins what follows to the recording's own end."""
 
     def __init__(self, pretransform: SnacPretransform, context: Context | None) -> None:
-        frames = 0 if context is None else _grid(pretransform, context)
+        frames = 0 if context is None else _lead_frames(pretransform, context)
         self.left = frames * pretransform.downsampling_ratio
         self.tail = None if context is None else context.tail
         self.size = round(JOIN_SECONDS * pretransform.sample_rate)

@@ -139,6 +139,9 @@ def generate_chunks(
 ) -> Iterator[Tensor]:
     """Generate chunk after chunk; each becomes context of the next.
 
+    A seed gives the same codes in any batch; only samplers that renoise (pingpong, SDE and ancestral ones) draw for a batch as
+    a whole, and need the same batch again.
+
     Args:
         model: the model, in evaluation mode.
         conditions: conditioning inputs of B samples.
@@ -154,14 +157,18 @@ def generate_chunks(
     Yields:
         Packed codes of a chunk [B, R, chunk frames].
     """
-    window = model.network.config.context_chunks * model.network.config.chunk_frames
+    frames = model.network.config.chunk_frames
+    window = model.network.config.context_chunks * frames
     total = sum(settings.steps) * chunks
     with tqdm(total=total, unit="step", disable=not progress, dynamic_ncols=True) as bar:
         for index in range(chunks):
             past = None if context is None or not window else context[..., -window:]
             mask = None if context_mask is None or past is None else context_mask[:, -past.shape[-1] :]
+            mask = None if mask is not None and bool(mask.all()) else mask  # attention is faster without one
             latents = None if past is None else model.packed_latents(past)
-            chunk = model.start_chunk(conditions, len(seeds), settings.guidance, negative, latents, mask)
+            told = conditions.fitted(frames * chunks).of_frames(frames * index, frames)
+            other = None if negative is None else negative.fitted(frames * chunks).of_frames(frames * index, frames)
+            chunk = model.start_chunk(told, len(seeds), settings.guidance, other, latents, mask)
             codes = _one_chunk(model, chunk, seeds, settings, index, chunks, bar, callback)
             yield codes
             context = codes if past is None else torch.cat([past, codes], dim=-1)
@@ -215,7 +222,7 @@ def _solve_stage(
             if callback is not None:
                 callback(index, level, step)
 
-    devices = [noise.device] if noise.device.type == "cuda" else []
+    devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(stage_seed(seeds[0], index, level))  # samplers that renoise draw from the global generator
         solved = solve(

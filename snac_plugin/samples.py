@@ -87,7 +87,7 @@ def make_samples(
 ) -> Iterator[Sample]:
     """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`, chunk by chunk as they come.
 
-    Stopped by Ctrl-C, it finishes the files with what they hold.
+    Stopped by Ctrl-C or an error, it finishes the files with what they hold.
 
     Args:
         model: the model.
@@ -114,24 +114,21 @@ def make_samples(
     size = batch_size or count
     for start in range(0, count, size):
         batch = seeds[start : start + size]
-        takes = [Take(Path(folder), own, model, recording) for own in batch]
-        stopped: BaseException | None = None
+        length = model.length(request.chunks, request.seconds)
+        takes = [Take(Path(folder), own, model, recording, length) for own in batch]
+        failure: BaseException | None = None
         try:
             _fill(takes, model, request, batch, recording, progress, callback)
-        except KeyboardInterrupt as stop:
-            stopped = stop
-        except BaseException:
-            for take in takes:
-                take.wav.discard()
-            raise
+        except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
+            failure = error
         for take in takes:
-            if not take.codes:  # stopped before its first chunk
+            if not take.codes:  # not one chunk was finished
                 take.wav.discard()
                 continue
             noted = {"seed": take.seed, "batch_size": len(batch), **settings.as_dict(model.levels.names), **about}
             yield take.finish(noted)
-        if stopped is not None:
-            raise stopped
+        if failure is not None:
+            raise failure
 
 
 def _fill(

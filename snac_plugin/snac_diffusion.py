@@ -144,7 +144,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             Pieces of all samples; the last is cut to the length asked for.
         """
         network = self.config.model.diffusion.config
-        samples, seeds = self._samples(chunks, seconds, sample_size), sample_seeds(seed, batch_size)
+        samples, seeds = self.length(chunks, seconds, sample_size), sample_seeds(seed, batch_size)
         told = _per_sample(conditioning, batch_size)
         before = self._context(context, told)
         settings = settings_from(
@@ -156,19 +156,20 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             cfg_rescale=cfg_rescale,
             cfg_interval=cfg_interval,
         )
+        count = chunks_for(self.levels, network.chunk_frames, samples)
         generated = generate_chunks(
             self.model.eval(),
             self.conditions(told),
             seeds,
             settings,
-            chunks_for(self.levels, network.chunk_frames, samples),
+            count,
             negative=None if negative_conditioning is None else self.conditions(_per_sample(negative_conditioning, batch_size)),
             context=None if before is None else before.codes,
             context_mask=None if before is None else before.mask,
             progress=progress,
             callback=callback,
         )
-        yield from decoded_pieces(self.pretransform, generated, seeds, samples, before)
+        yield from decoded_pieces(self.pretransform, generated, count, seeds, samples, before)
 
     def _context(self, context: Given | Sequence[Given], told: Sequence[Mapping[str, Any]]) -> Context | None:
         """The context given directly, or else in the metadata."""
@@ -187,7 +188,8 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         audio = [self.pretransform.decode_tokens(c[None], seed=seed).float().cpu() for c, seed in zip(codes, seeds, strict=True)]
         return torch.cat(audio)
 
-    def _samples(self, chunks: int | None, seconds: float | None, sample_size: int | None) -> int:
+    def length(self, chunks: int | None = None, seconds: float | None = None, sample_size: int | None = None) -> int:
+        """Audio samples that a request asks for: of one chunk if it says nothing."""
         given = [value for value in (chunks, seconds, sample_size) if value is not None]
         if len(given) > 1 or any(value <= 0 for value in given):
             raise Mismatch("length", given, "one of chunks, seconds or sample_size, above 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,13 +81,15 @@ class Take:
         seed: its seed.
         model: the model that makes it.
         recording: what it continues, whose samples are written first.
+        length: of what is new, in samples at the model's rate.
     """
 
-    def __init__(self, folder: Path, seed: int, model: SnacDiffusion, recording: Recording | None) -> None:
+    def __init__(self, folder: Path, seed: int, model: SnacDiffusion, recording: Recording | None, length: int) -> None:
         rate, channels = (model.sample_rate, 1) if recording is None else (recording.rate, len(recording.audio))
         self.seed, self.model, self.recording = seed, model, recording
         self.name = f"seed_{seed}" if recording is None else f"{recording.path.stem}_seed_{seed}"
-        self.wav = GrowingWav(folder, self.name, rate, channels)
+        whole = math.ceil(length * rate / model.sample_rate) + (0 if recording is None else recording.audio.shape[-1])
+        self.wav = GrowingWav(folder, self.name, rate, channels, whole)
         self.codes: list[Tensor] = []
         self.started, self.heard_after = time.perf_counter(), 0.0
         self.continuation = None
@@ -106,7 +109,8 @@ class Take:
             self.wav.write(self.continuation.finish())
         seconds = self.wav.samples / self.wav.sample_rate
         own = 0.0 if self.recording is None else self.recording.audio.shape[-1] / self.recording.rate
-        settings = {"seconds": round(seconds, 6), "chunks": len(self.codes), **noted}
+        chunks = sum(codes.shape[-1] > 0 for codes in self.codes)
+        settings = {"seconds": round(seconds, 6), "chunks": chunks, **noted}
         files = finish_sample(
             self.wav,
             self.name,

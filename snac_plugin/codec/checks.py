@@ -6,7 +6,6 @@ Letters: B batch, N audio samples, R rows, T frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -58,8 +57,8 @@ def checked_length(frames: int, frame_samples: int, length: int | None) -> int:
 
 def seeds_for(seed: int | Sequence[int], batch: int) -> list[int]:
     """One seed an example: those given, or the one given and the integers after it."""
-    if isinstance(seed, Integral):
-        return [int(seed) + index for index in range(batch)]
-    if len(seed) != batch:
-        raise Mismatch("seed", f"{len(seed)} seeds", f"one, or {batch}: one for each example")
-    return [int(s) for s in seed]
+    if isinstance(seed, Sequence):
+        if len(seed) != batch:
+            raise Mismatch("seed", f"{len(seed)} seeds", f"one, or {batch}: one for each example")
+        return [int(s) for s in seed]
+    return [int(seed) + index for index in range(batch)]

@@ -5,6 +5,7 @@ Letters: B batch, R rows, T frames, S frames of the context (whole chunks), N au
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,11 @@ def context_of(
     Raises:
         AudioError: audio is not finite or has a wrong shape.
     """
-    found = [None if g is None or chunks == 0 else _codes(g, pretransform, chunk_frames, chunks, device) for g in given]
+    encoded: dict[int, Tensor] = {}  # several continuations of one recording encode it once
+    for one in given:
+        if one is not None and chunks and id(one) not in encoded:
+            encoded[id(one)] = _codes(one, pretransform, chunk_frames, chunks, device)
+    found = [encoded.get(id(one)) for one in given]
     longest = max((codes.shape[-1] for codes in found if codes is not None), default=0)
     if longest == 0:
         return None
@@ -105,11 +110,14 @@ def _codes(
         kept = _kept_frames(given.shape[-1], chunk_frames, chunks)
         return given[:, given.shape[-1] - kept :].to(device).long()
     rate, audio = (pretransform.sample_rate, given) if isinstance(given, Tensor) else given
+    longest = (chunks * chunk_frames + pretransform.margin + 1) * levels.frame_samples
+    audio = audio[..., -math.ceil(longest * int(rate) / pretransform.sample_rate) :]  # no hour is resampled for its last seconds
     audio = mono(audio, int(rate), pretransform.sample_rate).to(device)
     kept = _kept_frames(audio.shape[-1] // levels.frame_samples, chunk_frames, chunks)
     if kept == 0:
         return torch.zeros(levels.rows, 0, dtype=torch.long, device=device)
     before = min(audio.shape[-1] // levels.frame_samples - kept, pretransform.margin)  # the encoder hears what came before
+    before -= min((kept + before) % levels.grid_frames, before)  # or SNAC pads silence behind the join
     tail = audio[audio.shape[-1] - (kept + before) * levels.frame_samples :]
     return pretransform.tokenize(tail[None, None])[0, :, before:]
 

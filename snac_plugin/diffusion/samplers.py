@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import contextvars
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from k_diffusion import sampling as k_sampling
 from stable_audio_tools.inference import sampling
 from torch import Tensor
 
@@ -81,6 +83,24 @@ def solve(
 
 @contextlib.contextmanager
 def _without_inner_bars() -> Iterator[None]:
-    """stable-audio-tools' samplers each draw a bar that cannot be switched off; ours names the level."""
-    with contextlib.redirect_stderr(io.StringIO()):
+    """The samplers each draw a bar that most of them cannot be told to leave; ours names the level."""
+    token = _SILENT.set(True)
+    try:
         yield
+    finally:
+        _SILENT.reset(token)
+
+
+def _silenced(bar: Callable[..., Any]) -> Callable[..., Any]:
+    """A tqdm that draws nothing while this thread is inside `_without_inner_bars`."""
+
+    @functools.wraps(bar)
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        return bar(*args, **{**kwargs, "disable": True} if _SILENT.get() else kwargs)
+
+    return quiet
+
+
+_SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("silent", default=False)
+for _module, _name in ((sampling, "tqdm"), (sampling, "trange"), (k_sampling, "trange")):
+    setattr(_module, _name, _silenced(getattr(_module, _name)))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,9 @@ from snac_plugin.levels import Levels
 from snac_plugin.samples import Request
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
-NUMBER_TYPES = ("number", "int")
+NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}  # with the bounds that their constructors assume
+SOLVER = ("sampler", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high")
+OTHERS = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "progress", *SOLVER)
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8
 
@@ -64,13 +67,13 @@ class Controls:
         """One input for each conditioner; what has no input of its own is given as JSON."""
         others = []
         for key, conditioner in self.conditioners.items():
-            name = re.sub(r"\W", "_", key)
+            name = self._free_name(key)
             label = key.replace("_", " ").capitalize()
             if conditioner.type in TEXT_TYPES:
                 self._add(name, gr.Textbox("", label=label, lines=2, placeholder="What it should sound like"))
                 self.text[key] = name
             elif conditioner.type in NUMBER_TYPES:
-                low, high = (conditioner.config.get(bound, default) for bound, default in (("min_val", 0), ("max_val", 1)))
+                low, high = map(conditioner.config.get, ("min_val", "max_val"), NUMBER_TYPES[conditioner.type])
                 step = 1 if conditioner.type == "int" or high - low >= 20 else (high - low) / 100
                 self._add(name, gr.Slider(low, high, (low + high) // 2 if step == 1 else (low + high) / 2, step=step, label=label))
                 self.text[key] = name
@@ -146,7 +149,7 @@ class Controls:
                 self._add(name, slider)
             texts = [key for key in self.text if self.conditioners[key].type in TEXT_TYPES]
             for key in texts:
-                self.negative[key] = f"negative_{self.text[key]}"
+                self.negative[key] = self._free_name(f"negative_{self.text[key]}")
                 self._add(self.negative[key], gr.Textbox("", label=f"Negative {key.replace('_', ' ')}", lines=1))
 
     def request(self, values: Mapping[str, Any]) -> Request:
@@ -171,8 +174,16 @@ class Controls:
             negative_conditioning={**conditioning, **negative} if negative else None,
         )
 
+    def _free_name(self, key: str) -> str:
+        """A parameter's name for a conditioner: its id, unless Python or another input needs that name."""
+        taken = {*OTHERS, *(f"steps_{level.lower()}" for level in self.levels.names), *self.components}
+        name = re.sub(r"\W", "_", key)
+        if name in taken or not name.isidentifier() or keyword.iskeyword(name):
+            name = f"cond_{name}"
+        ends = ("", *(f"_{number}" for number in range(2, len(taken) + 3)))
+        return next(name + end for end in ends if name + end not in taken)
+
     def _add(self, name: str, component: Any) -> Any:
-        assert name not in self.components, f"two inputs are called {name}"
         self.components[name] = component
         return component
 

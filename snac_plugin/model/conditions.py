@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,28 @@ class Conditions:
         """The same conditions with a function applied to each tensor."""
         return Conditions(**{f.name: None if (v := getattr(self, f.name)) is None else function(v) for f in fields(self)})
 
+    def fitted(self, frames: int) -> Conditions:
+        """The same conditions with `concat` stretched to so many frames, as stable-audio-tools stretches it."""
+        if self.concat is None or self.concat.shape[-1] == frames:
+            return self
+        return replace(self, concat=interpolate(self.concat, size=frames, mode="nearest"))
+
+    def of_frames(self, first: int, count: int) -> Conditions:
+        """The same conditions for a part of the frames."""
+        return self if self.concat is None else replace(self, concat=self.concat[..., first : first + count])
+
+    @property
+    def can_be_dropped(self) -> bool:
+        """Whether there is anything that `dropped` would take away."""
+        return self.cross is not None or self.prepended is not None
+
     def dropped(self, keep: Tensor) -> Conditions:
-        """Conditions without content where `keep` [B] is False: zero tokens and vectors, as stable-audio-tools drops them."""
+        """Conditions whose tokens are zero where `keep` [B] is False; like stable-audio-tools, `embedding` and `concat` stay."""
 
         def blank(x: Tensor | None) -> Tensor | None:
             return None if x is None else torch.where(keep.view(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x))
 
-        return replace(self, cross=blank(self.cross), embedding=blank(self.embedding), prepended=blank(self.prepended))
+        return replace(self, cross=blank(self.cross), prepended=blank(self.prepended))
 
     @staticmethod
     def joined(first: Conditions, second: Conditions) -> Conditions:

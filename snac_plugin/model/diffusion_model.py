@@ -125,7 +125,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         """
         given = Conditions(
             cross_attn_cond, _bool(cross_attn_mask), global_cond, prepend_cond, _bool(prepend_cond_mask), input_concat_cond
-        )
+        ).fitted(x.shape[-1])
         negative = None
         if negative_cross_attn_cond is not None or negative_global_cond is not None or negative_input_concat_cond is not None:
             negative = Conditions(
@@ -135,7 +135,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
                 None,
                 None,
                 negative_input_concat_cond,
-            )
+            ).fitted(x.shape[-1])
         guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
         spans = windows(len(chunk_frames(x.shape[-1], self.network.config.chunk_frames)), self.step_weights)
         result = torch.zeros_like(x)
@@ -175,8 +175,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         past, past_mask = self._past(x[..., : span.chunk * size], context, context_mask)
         mine = x[..., here]
         local = span.local(t)
-        if given.concat is not None:
-            given = Conditions(**{**vars(given), "concat": given.concat[..., here]})
+        given = given.of_frames(here.start, size)
+        negative = None if negative is None else negative.of_frames(here.start, size)
         chunk = self.start_chunk(given, x.shape[0], guidance, negative, past, past_mask, mine.shape[-1])
         by_level = self.levels.unpack_latents(mine)
         for level in range(span.level):

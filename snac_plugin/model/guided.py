@@ -6,6 +6,7 @@ Letters: B batch, R rows, T frames, N tokens of a level.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -48,13 +49,16 @@ class GuidedChunk:
         context_mask: Tensor | None = None,
         frames: int | None = None,
     ) -> None:
-        conditioned = context is not None or any(value is not None for value in vars(conditions).values())
+        conditioned = context is not None or negative is not None or conditions.can_be_dropped
         self.to_velocity, self.guidance, self.copies = to_velocity, guidance, 1
         self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask
         if guidance.acts and conditioned:
             self.copies = 2
             nothing = conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=next(network.parameters()).device))
-            conditions = Conditions.joined(conditions, nothing if negative is None else negative)
+            if negative is not None:  # what it does not say is as in the other branch, or not there
+                told = {name: value for name, value in vars(negative).items() if value is not None}
+                nothing = replace(nothing, **told)
+            conditions = Conditions.joined(conditions, nothing)
             if context is not None:
                 shown = context.new_ones(batch, context.shape[-1], dtype=torch.bool) if context_mask is None else context_mask
                 context, context_mask = torch.cat([context, context]), torch.cat([shown, torch.zeros_like(shown)])

@@ -6,7 +6,7 @@ Letters: B batch, R rows, T frames, C chunks, L levels, N codes of a level, K co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange, repeat
@@ -92,6 +92,7 @@ def stage_losses(
     Returns:
         [L], and a tensor a level [B * C or B, N, 8 or K].
     """
+    conditions = conditions.fitted(codes.shape[-1])
     if draw.context_chunks == 0:
         codes, draw, conditions, frame_mask = _chunks_as_samples(model, codes, draw, conditions, frame_mask)
     levels = model.levels
@@ -152,7 +153,7 @@ def _chunks_as_samples(
 
     folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0)
     concat = conditions.concat
-    others = Conditions(**{**vars(conditions), "concat": None}).map(lambda x: x.repeat_interleave(chunks, dim=0))
-    conditions = Conditions(**{**vars(others), "concat": None if concat is None else fold(concat)})
+    others = replace(conditions, concat=None).map(lambda x: x.repeat_interleave(chunks, dim=0))
+    conditions = replace(others, concat=None if concat is None else fold(concat))
     mask = None if frame_mask is None else rearrange(frame_mask, "b (c t) -> (b c) t", c=chunks)
     return fold(codes), folded, conditions, mask
