@@ -41,12 +41,15 @@ class AfterImport:
     def _watch(self, loader: Any) -> None:
         # Replaced on this one loader object: its class, and what else it can do, stay as they are.
         execute = loader.exec_module
+        if getattr(execute, "watched", False):
+            return  # one loader may serve many modules
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            for action in tuple(self.actions[module.__name__]):
+            for action in tuple(self.actions.get(module.__name__, ())):
                 action(module)
 
+        exec_module.watched = True  # type: ignore[attr-defined]
         loader.exec_module = exec_module
 
 
@@ -86,5 +89,7 @@ def _register(module: ModuleType) -> None:
             register()
         except InstallationError as error:
             warnings.warn(f"snac_plugin is not registered: {error}", stacklevel=2)
-    except Exception:
-        logging.getLogger(__name__).debug("snac_plugin is not registered", exc_info=True)
+    except Exception as error:
+        log = logging.getLogger(__name__)
+        log.warning("snac_plugin is not registered, its types are unknown: %s: %s", type(error).__name__, error)
+        log.debug("where it failed", exc_info=True)

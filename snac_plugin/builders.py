@@ -64,18 +64,21 @@ def pretransform(config: Mapping[str, Any], sample_rate: int) -> Any:
     Args:
         config: `model.pretransform`.
         sample_rate: samples per second of the model it is for.
+
+    Raises:
+        ConfigError: a key or value that the type does not take, or a codec at another sample rate.
     """
     from snac_plugin.codec.load import load_codec
     from snac_plugin.codec.pretransform import SnacPretransform
+    from snac_plugin.config import check_pretransform_config
 
-    options = dict(config.get("config", {}))
-    if "codec" not in options:
-        raise ConfigError("model.pretransform.config.codec", "nothing", "a hub id, a folder or a shipped codec's name")
-    codec = load_codec(options.pop("codec"))
+    checked = check_pretransform_config(config)
+    codec = load_codec(checked.config.codec)
     if sample_rate != codec.levels.sample_rate:
         raise ConfigError("sample_rate", sample_rate, f"{codec.levels.sample_rate}, the sample rate of codec {codec.name!r}")
-    built = SnacPretransform(codec, **options)
-    built.enable_grad = config.get("enable_grad", False)
+    options = checked.config.model_dump(exclude={"codec"})
+    built = SnacPretransform(codec, **options, iterate_batch=checked.iterate_batch)
+    built.enable_grad = checked.enable_grad
     return built.eval().requires_grad_(built.enable_grad)
 
 

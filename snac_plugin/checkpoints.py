@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from snac_plugin.atomic import write_whole
 from snac_plugin.errors import CheckpointError
 
 log = logging.getLogger(__name__)
@@ -43,17 +45,19 @@ class Checkpoint:
         state: weights by the model's own names, without the codec's.
         model_config: the model config it was trained with, or None.
         codec: {"name", "fingerprint"} of its codec, or None.
-        step: global step of the training run, or None.
+        path: the file.
     """
 
     state: dict[str, Tensor]
     model_config: dict[str, Any] | None
     codec: dict[str, str] | None
-    step: int | None
+    path: Path
 
 
 def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     """Read a training checkpoint, or an unwrapped one (.ckpt or .safetensors).
+
+    Weights stay on disk until something is done with them: what else a training checkpoint holds is never read.
 
     Args:
         path: the file.
@@ -68,25 +72,58 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
         raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return Checkpoint(
-        state=_own_names(content["state_dict"], ema),
+        state=own_state(content["state_dict"], ema),
         model_config=content.get("model_config"),
         codec=content.get(CODEC_NOTE),
-        step=content.get("global_step"),
+        path=path,
     )
 
 
-def load_weights(model: Any, path: str | Path, ema: bool = True) -> Checkpoint:
+def load_weights(model: Any, source: str | Path | Checkpoint, ema: bool = True) -> Checkpoint:
     """Load a checkpoint into a model that was built from its config.
+
+    Args:
+        model: the model.
+        source: the file, or what `read_checkpoint` gave.
+        ema: take the averaged weights of a file where there are any.
 
     Raises:
         CheckpointError: another codec, or weights that are missing, left over, or of another shape.
     """
-    checkpoint = read_checkpoint(path, ema)
-    check_codec(checkpoint.codec, model, str(path))
-    own = {name: value for name, value in model.state_dict().items() if not name.startswith(CODEC)}
-    check_weights(checkpoint.state, own, str(path))
-    model.load_state_dict(checkpoint.state, strict=False)
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source, ema)
+    check_codec(checkpoint.codec, model, str(checkpoint.path))
+    load_state(model, checkpoint.state, str(checkpoint.path))
     return checkpoint
+
+
+def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:
+    """Load weights, by whoever's names, into a model; the codec stays the model's own.
+
+    Raises:
+        CheckpointError: weights that are missing, left over, or of another shape; `where` is where they came from.
+    """
+    given = own_state(state)
+    check_weights(given, {name: value for name, value in model.state_dict().items() if not is_codec(name)}, where)
+    model.load_state_dict(given, strict=False)
+
+
+def is_codec(name: str) -> bool:
+    """Whether a weight of that name is the frozen codec's."""
+    return name.startswith(CODEC)
+
+
+def own_state(state: Mapping[str, Tensor], ema: bool = True) -> dict[str, Tensor]:
+    """Weights by the model's own names, whoever wrapped them, without the codec's.
+
+    Args:
+        state: weights by name: the model's own ones, or those of its training wrapper.
+        ema: take the averaged weights where there are any.
+    """
+    wrapped = any(name.startswith(WRAPPED) for name in state)
+    own = {n.removeprefix(WRAPPED): v for n, v in state.items() if not wrapped or n.startswith(WRAPPED)}
+    if ema and wrapped:
+        own |= {"model." + n.removeprefix(EMA): v for n, v in state.items() if n.startswith(EMA)}
+    return {name: value for name, value in own.items() if not is_codec(name)}
 
 
 def check_weights(given: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> None:
@@ -115,7 +152,7 @@ def note_codec(checkpoint: dict[str, Any], model: HasCodec) -> None:
 def with_codec(checkpoint: dict[str, Any], model: HasCodec, prefix: str) -> None:
     """Put the model's own codec into a checkpoint that is about to be loaded; an error if it goes with another."""
     check_codec(checkpoint.get(CODEC_NOTE), model, "checkpoint")
-    own = {prefix + name: value for name, value in model.state_dict().items() if name.startswith(CODEC)}
+    own = {prefix + name: value for name, value in model.state_dict().items() if is_codec(name)}
     checkpoint["state_dict"] = {**own, **checkpoint["state_dict"]}
 
 
@@ -133,24 +170,16 @@ def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> No
 
 def save_unwrapped(model: nn.Module, path: Path, model_config: dict[str, Any], codec: dict[str, str] | None) -> None:
     """Write a model's own weights, without the codec's, as .safetensors or .ckpt; both hold the config and the codec's note."""
-    state = {n: v.detach().cpu().contiguous() for n, v in model.state_dict().items() if not n.startswith(CODEC)}
+    state = {n: v.detach().cpu().contiguous() for n, v in model.state_dict().items() if not is_codec(n)}
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
         from safetensors.torch import save_file
 
         notes = {"model_config": json.dumps(model_config)} | ({CODEC_NOTE: json.dumps(codec)} if codec else {})
-        save_file(state, str(path), metadata=notes)
+        write_whole(path, lambda part: save_file(state, str(part), metadata=notes))
     else:
-        torch.save({"state_dict": state, "model_config": model_config, CODEC_NOTE: codec}, path)
-
-
-def _own_names(state: dict[str, Tensor], ema: bool) -> dict[str, Tensor]:
-    """Weights by the model's own names, whoever wrapped them, without the codec's."""
-    wrapped = any(name.startswith(WRAPPED) for name in state)
-    own = {n.removeprefix(WRAPPED): v for n, v in state.items() if not wrapped or n.startswith(WRAPPED)}
-    if ema and wrapped:
-        own |= {"model." + n.removeprefix(EMA): v for n, v in state.items() if n.startswith(EMA)}
-    return {name: value for name, value in own.items() if not name.startswith(CODEC)}
+        content = {"state_dict": state, "model_config": model_config, CODEC_NOTE: codec}
+        write_whole(path, lambda part: torch.save(content, part))
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -167,7 +196,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 def _read_pickle(path: Path) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        in_place = zipfile.is_zipfile(path)  # what torch before 1.6 wrote is read whole
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=in_place)
     except Exception as error:  # torch.load raises whatever the damaged bytes happen to trigger
         reason = str(error).split("\n", maxsplit=1)[0]
         raise CheckpointError(str(path), f"an unreadable file ({reason})", "a checkpoint that torch can load") from None

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from snac_plugin import builders
-from snac_plugin.checkpoints import load_weights, read_checkpoint
+from snac_plugin.checkpoints import Checkpoint, load_weights, read_checkpoint
 from snac_plugin.config import load_json
 from snac_plugin.errors import CheckpointError
 from snac_plugin.snac_diffusion import SnacDiffusion
 
 
 def load_model(
-    path: str | Path,
+    path: str | Path | Checkpoint,
     model_config: Mapping[str, Any] | str | Path | None = None,
     device: torch.device | str | None = None,
     ema: bool = True,
@@ -24,10 +24,10 @@ def load_model(
     """Load a trained model.
 
     Args:
-        path: a training checkpoint, or an unwrapped one (.ckpt or .safetensors).
+        path: a training checkpoint, or an unwrapped one (.ckpt or .safetensors), or what `read_checkpoint` gave.
         model_config: the config as a mapping or a JSON file, for a checkpoint without one inside.
         device: where to put it; the CPU by default.
-        ema: take the averaged weights where there are any.
+        ema: take the averaged weights of a file where there are any.
 
     Returns:
         The model in evaluation mode, without gradients.
@@ -37,10 +37,12 @@ def load_model(
     """
     if isinstance(model_config, str | Path):
         model_config = load_json(model_config)
+    checkpoint = path if isinstance(path, Checkpoint) else read_checkpoint(path, ema)
     if model_config is None:
-        model_config = read_checkpoint(path).model_config
+        model_config = checkpoint.model_config
     if model_config is None:
-        raise CheckpointError(str(path), "no model config inside", "a training checkpoint", "Give the config it was trained with.")
+        where = str(checkpoint.path)
+        raise CheckpointError(where, "no model config inside", "a training checkpoint", "Give the config it was trained with.")
     model = builders.model(model_config)
-    load_weights(model, path, ema)
+    load_weights(model, checkpoint)
     return model.to("cpu" if device is None else device).eval().requires_grad_(False)

@@ -1,6 +1,6 @@
-"""stable-audio-tools' page for this package's models: what its `load_model` and `create_ui` do for them.
+"""stable-audio-tools' page for this package's models: what its `load_model`, `create_ui` and `copy_state_dict` do for them.
 
-Its own loader copies only the weights whose names match exactly, so a training checkpoint would silently load nothing.
+Its own `copy_state_dict` copies only the weights whose names match exactly, so a training checkpoint would silently load nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from snac_plugin.errors import ConfigError
 
-__all__ = ["WRAPPERS"]
+__all__ = ["WRAPPERS", "hub_config", "hub_weights", "wrap_copy_state_dict"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def _wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functi
     def create_ui(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         path, name = given.get("model_config_path"), given.get("pretrained_name")
-        config = json.loads(Path(path).read_text()) if path is not None else _hub_config(name)
+        config = _read_config(path, pages) if path is not None else hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         from snac_plugin.device import pick_device
@@ -56,7 +56,7 @@ def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Funct
     def load_model(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         given = signature.bind(*args, **kwargs).arguments
         name, path = given.get("pretrained_name"), given.get("model_ckpt_path")
-        config = given.get("model_config") or _hub_config(name)
+        config = given.get("model_config") or hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         if given.get("pretransform_ckpt_path"):
@@ -69,7 +69,7 @@ def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Funct
         if path is None and name is None:
             raise ConfigError("--ckpt-path", "nothing", "a checkpoint", "Give a training checkpoint or an unwrapped one.")
         if given.get("model_half"):
-            _log.info("model_half has no effect on %s: the precision is picked for the device", config["model_type"])
+            _log.info("%s models compute in float32; model_half has no effect", config["model_type"])
 
         from stable_audio_tools.models.factory import create_model_from_config
 
@@ -77,25 +77,58 @@ def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Funct
         from snac_plugin.device import pick_device
 
         model = create_model_from_config(config)
-        load_weights(model, path if path is not None else _hub_weights(name))
+        load_weights(model, path if path is not None else hub_weights(str(name)))
         return model.to(given.get("device", pick_device())).eval().requires_grad_(False), config
 
     return load_model
 
 
-def _hub_config(name: str | None) -> dict[str, Any]:
+def wrap_copy_state_dict(original: Function) -> Function:
+    """The function that loads weights of this package's models by whoever's names, or says why it cannot."""
+
+    @functools.wraps(original)
+    def copy_state_dict(model: Any, state_dict: Mapping[str, Any]) -> None:
+        ours = sys.modules.get("snac_plugin.snac_diffusion")  # until it is imported no model can be ours
+        if ours is None or not isinstance(model, ours.SnacDiffusion):
+            return original(model, state_dict)
+        from snac_plugin.checkpoints import load_state
+
+        load_state(model, state_dict, "checkpoint")
+
+    return copy_state_dict
+
+
+def _read_config(path: str | Path, pages: Mapping[str, Function]) -> dict[str, Any]:
+    """A config; one of another package's type need only be what stable-audio-tools reads."""
+    from snac_plugin.config import load_json
+
+    try:
+        config = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return load_json(path)  # which says what is wrong
+    return config if isinstance(config, dict) and config.get("model_type") not in pages else load_json(path)
+
+
+def hub_config(name: str | None) -> dict[str, Any]:
+    """The model config of a model on the hub; empty without a name.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     if name is None:
         return {}  # stable-audio-tools says what is missing
     from huggingface_hub import hf_hub_download
 
-    return json.loads(Path(hf_hub_download(name, filename="model_config.json")).read_text())
+    from snac_plugin.config import load_json
+
+    return load_json(hf_hub_download(name, filename="model_config.json"))
 
 
-def _hub_weights(name: str | None) -> str:
+def hub_weights(name: str) -> str:
+    """Path of the weights of a model on the hub."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    assert name is not None
     try:
         return hf_hub_download(name, filename="model.safetensors")
     except EntryNotFoundError:

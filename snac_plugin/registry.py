@@ -72,6 +72,7 @@ FACTORIES = (
 )
 CONDITIONERS = ("stable_audio_tools.models.conditioners", "create_multi_conditioner_from_conditioning_config")
 PAGE = "stable_audio_tools.interface.gradio"
+COPY = ("stable_audio_tools.models.utils", "copy_state_dict")
 
 _registered = False
 
@@ -93,6 +94,7 @@ def register() -> None:
     after_import(CONDITIONERS[0], functools.partial(_replace, name=CONDITIONERS[1], wrap=_wrap_conditioners))
     for name, wrap in page_loading.WRAPPERS.items():
         after_import(PAGE, functools.partial(_replace, name=name, wrap=functools.partial(wrap, BUILDERS["ui"])))
+    after_import(COPY[0], functools.partial(_replace, name=COPY[1], wrap=page_loading.wrap_copy_state_dict))
     for module, repair in REPAIRS:
         after_import(module, repair)
     _registered = True

@@ -34,6 +34,7 @@ REQUIRED = {
 EXTRAS = {
     "demo": {
         "pretty_midi": "==0.2.11.post0",  # carries the General MIDI sound font
+        "scipy": ">=1.10,<2",
     },
     "dev": {
         "pytest": "==9.2.0",

@@ -78,6 +78,23 @@ def test_a_watched_module_that_does_not_exist_is_missing_as_ever(package: str) -
         importlib.import_module("no_package_of_this_name.at_all")
 
 
+def test_a_loader_that_serves_many_modules_acts_on_each_watched_one_once(package: str) -> None:
+    class Shared:
+        def create_module(self, spec: object) -> None:
+            return None
+
+        def exec_module(self, module: ModuleType) -> None:
+            return None
+
+    loader, seen = Shared(), []
+    for name in ("first", "second"):
+        autoload.after_import(name, lambda module: seen.append(module.__name__))
+        autoload._finder._watch(loader)
+    for name in ("first", "second", "unwatched"):
+        loader.exec_module(ModuleType(name))
+    assert seen == ["first", "second"]
+
+
 def test_a_failing_module_does_not_reach_the_action(package: str, tmp_path: Path) -> None:
     (tmp_path / package / "maker.py").write_text("raise OSError('broken')")
     autoload.after_import(f"{package}.maker", lambda module: pytest.fail("the action saw a half-made module"))
@@ -85,12 +102,15 @@ def test_a_failing_module_does_not_reach_the_action(package: str, tmp_path: Path
         importlib.import_module(f"{package}.maker")
 
 
-def test_a_broken_plugin_is_silent(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_plugin_says_why_and_stops_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Its users would otherwise only see an unknown model_type."""
     monkeypatch.setitem(sys.modules, "snac_plugin.registry", None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         autoload._register(ModuleType("stable_audio_tools.models.factory"))
-    assert capfd.readouterr() == ("", "")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "not registered" in caplog.text
+    assert "snac_plugin.registry" in caplog.text
 
 
 def test_another_version_of_stable_audio_tools_is_a_warning_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

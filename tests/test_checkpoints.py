@@ -15,6 +15,7 @@ from torch import Tensor
 import snac_plugin
 from snac_plugin import builders
 from snac_plugin.checkpoints import load_weights, note_codec, read_checkpoint, save_unwrapped, strip_codec, with_codec
+from snac_plugin.cli import main
 from snac_plugin.errors import CheckpointError
 from snac_plugin.snac_diffusion import SnacDiffusion
 
@@ -48,11 +49,11 @@ def lightning(model: SnacDiffusion) -> dict[str, Tensor]:
 @pytest.mark.parametrize("ema", [True, False])
 def test_training_checkpoint_is_read_by_the_models_own_names(model: SnacDiffusion, tmp_path: Path, ema: bool) -> None:
     """Averaged weights unless the others are asked for."""
-    path = save(tmp_path / "a.ckpt", state_dict=lightning(model), global_step=7)
+    path = save(tmp_path / "a.ckpt", state_dict=lightning(model))
     checkpoint = read_checkpoint(path, ema)
     assert checkpoint.state.keys() == own(model).keys()
     assert all(bool((value == 1).all()) for value in checkpoint.state.values()) == ema
-    assert checkpoint.step == 7
+    assert checkpoint.path == path
     assert checkpoint.model_config is None
 
 
@@ -185,3 +186,42 @@ def test_codec_leaves_a_checkpoint_and_comes_back(model: SnacDiffusion) -> None:
     assert checkpoint["state_dict"].keys() == {"diffusion." + name for name in own(model)} | {"other"}
     with_codec(checkpoint, model, "diffusion.")
     assert checkpoint["state_dict"].keys() == whole.keys()
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    model: SnacDiffusion, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(content: Any, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    (tmp_path / "model.ckpt").write_bytes(b"old")
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="disk full"):
+        save_unwrapped(model, tmp_path / "model.ckpt", config, None)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"model.ckpt": b"old"}
+
+
+def test_a_checkpoint_is_read_once_and_weights_stay_on_disk(
+    model: SnacDiffusion, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its optimiser's state, twice the weights, is of no use here."""
+    real, reads = torch.load, []
+
+    def load(path: Any, **options: Any) -> Any:
+        if Path(path).suffix == ".ckpt":
+            reads.append(options.get("mmap"))
+        return real(path, **options)
+
+    path = save(tmp_path / "a.ckpt", state_dict=lightning(model), model_config=config)
+    monkeypatch.setattr(torch, "load", load)
+    snac_plugin.load_model(path)
+    assert reads == [True]
+    assert main(["unwrap", "--ckpt-path", str(path), "--name", str(tmp_path / "mine")]) == 0
+    assert reads == [True, True]
+    load_weights(model, read_checkpoint(tmp_path / "mine.ckpt"))
+
+
+def test_a_checkpoint_of_an_old_torch_is_read(model: SnacDiffusion, tmp_path: Path) -> None:
+    torch.save({"state_dict": own(model)}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    assert read_checkpoint(tmp_path / "old.ckpt").state.keys() == own(model).keys()

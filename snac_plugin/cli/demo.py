@@ -2,7 +2,8 @@
 
     python -m snac_plugin demo
 
-Everything it makes lies in `demo_music/` and `runs/demo/`; a second call reuses the music and trains anew.
+Everything it makes lies in `demo_music/` and `runs/demo/`; a second call reuses the music and trains anew. It removes
+what the first one made, and refuses a folder that holds anything else.
 """
 
 from __future__ import annotations
@@ -22,19 +23,22 @@ STEPS = 250
 BATCH_SIZE = 2
 FOLDER = Path("demo_music/few")
 SONGS = 25  # one of each style
+MARK = "demo_run.txt"
+MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the chain and say where wav, picture and checkpoint lie and how the losses fell."""
     parser = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model-config", default=str(_config_folder() / "snac_dit.json"), help="model config to train")
-    parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; made anew")
+    parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
     parser.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
     parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
     parser.add_argument("--seed", type=int, default=42, help="of training and of the generated sample")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     reuse_freed_memory()
+    make_room(args.save_dir)
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
     dataset = _codes(args)
@@ -46,6 +50,21 @@ def main(argv: Sequence[str]) -> int:
     _generate(args, checkpoint)
     print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
     return 0
+
+
+def make_room(run: Path) -> None:
+    """Make the folder of a demo run, or remove what an earlier demo run made in it, and nothing else.
+
+    Raises:
+        ConfigError: there is something that no demo run has made.
+    """
+    if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / MARK).is_file()):
+        advice = "Name another one, or remove it yourself."
+        raise ConfigError("--save-dir", f"{run}, which no demo run has made", "a new folder or that of an earlier demo", advice)
+    for name in MADE if run.is_dir() else ():
+        shutil.rmtree(run / name, ignore_errors=True)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / MARK).write_text(f"Made by python -m snac_plugin demo. Its next run here removes {', '.join(MADE)}.\n")
 
 
 def _config_folder() -> Path:
@@ -72,7 +91,6 @@ def _train(args: argparse.Namespace, dataset: Path) -> Path:
     from snac_plugin.cli.train import train
     from snac_plugin.cli.train_flags import parse
 
-    shutil.rmtree(args.save_dir, ignore_errors=True)
     flags = {
         "model-config": args.model_config,
         "dataset-config": dataset,
@@ -91,6 +109,7 @@ def _losses(run: Path) -> str:
     """A table of each level's loss at the start and at the end of a run, from its TensorBoard log."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # or it says that it has come to the end of the file
     log = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     log.Reload()
     rows = ["level   first    last"]

@@ -19,14 +19,14 @@ from snac_plugin.errors import CheckpointError, ConfigError
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser("run_gradio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--pretrained-name", metavar="ID", help="model on the hub, in place of a checkpoint")
+    made.add_argument("--pretrained-name", metavar="ID", help="model on the hub, in place of --ckpt-path")
     made.add_argument("--model-config", metavar="FILE", help="model config; only for a checkpoint without one inside")
     made.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
     made.add_argument("--pretransform-ckpt-path", metavar="FILE", help="not for this model type: the config names the codec")
     made.add_argument("--share", action="store_true", help="make a public link")
     made.add_argument("--username", metavar="NAME", help="ask for this name ...")
     made.add_argument("--password", metavar="WORD", help="... and this password")
-    made.add_argument("--model-half", action="store_true", help="no effect: the precision is picked for the device")
+    made.add_argument("--model-half", action="store_true", help="no effect on this package's models, which compute in float32")
     made.add_argument("--title", metavar="TEXT", default="", help="heading of the page")
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     made.add_argument("--out", metavar="FOLDER", help="keep the samples there; by default they go when the page closes")
@@ -56,24 +56,51 @@ def main(argv: Sequence[str]) -> int:
 
 def _page(args: argparse.Namespace) -> Any:
     import snac_plugin
+    from snac_plugin.checkpoints import read_checkpoint
     from snac_plugin.config import load_json
     from snac_plugin.device import pick_device
+    from snac_plugin.page_loading import hub_config, hub_weights
+    from snac_plugin.registry import BUILDERS
 
-    if args.pretrained_name is not None or args.pretransform_ckpt_path is not None:
-        snac_plugin.register()
-        from stable_audio_tools.interface.gradio import create_ui
-
-        return create_ui(
-            args.model_config, args.ckpt_path, args.pretrained_name, args.pretransform_ckpt_path, gradio_title=args.title
-        )
-    if args.ckpt_path is None:
+    name, path = args.pretrained_name, args.ckpt_path
+    if name is None and path is None:
         raise CheckpointError("--ckpt-path", "nothing", "a checkpoint", "Training writes them under --save-dir.")
+    if name is not None and path is not None:
+        raise ConfigError("--pretrained-name and --ckpt-path", "both", "one of them")
+    config = hub_config(name) if args.model_config is None else load_json(args.model_config)
+    if config and config.get("model_type") not in BUILDERS["ui"]:
+        return _plain_page(args)
+    if args.pretransform_ckpt_path is not None:
+        advice = "The codec is named in the model config: model.pretransform.config.codec."
+        raise ConfigError("--pretransform-ckpt-path", args.pretransform_ckpt_path, "no checkpoint of a pretransform", advice)
 
-    from snac_plugin.checkpoints import read_checkpoint
     from snac_plugin.interface.page import create_page
 
-    config = read_checkpoint(args.ckpt_path).model_config if args.model_config is None else load_json(args.model_config)
-    if config is None:
-        raise CheckpointError(args.ckpt_path, "no model config inside", "one", "Give --model-config, the one it was trained with.")
-    model = snac_plugin.load_model(args.ckpt_path, config, pick_device(args.device))
-    return create_page(config, model, args.title, folder=args.out, checkpoint=str(args.ckpt_path))
+    checkpoint = read_checkpoint(hub_weights(name) if path is None else path)
+    config = config or checkpoint.model_config or {}
+    if not config:
+        raise CheckpointError(path, "no model config inside", "one", "Give --model-config, the one it was trained with.")
+    model = snac_plugin.load_model(checkpoint, config, pick_device(args.device))
+    return create_page(config, model, args.title, folder=args.out, checkpoint=str(name or path))
+
+
+def _plain_page(args: argparse.Namespace) -> Any:
+    """stable-audio-tools' own page, which knows neither --device nor --out."""
+    given = [flag for flag, value in (("--device", args.device), ("--out", args.out)) if value is not None]
+    if given:
+        advice = "CUDA_VISIBLE_DEVICES picks its device." if "--device" in given else ""
+        expected = "none: this model opens stable-audio-tools' own page, which has no such flag"
+        raise ConfigError(" and ".join(given), "a value", expected, advice)
+    import snac_plugin
+
+    snac_plugin.register()
+    from stable_audio_tools.interface.gradio import create_ui
+
+    return create_ui(
+        args.model_config,
+        args.ckpt_path,
+        args.pretrained_name,
+        args.pretransform_ckpt_path,
+        model_half=args.model_half,
+        gradio_title=args.title,
+    )

@@ -29,10 +29,11 @@ from snac_plugin.cli.train_flags import parse
 from snac_plugin.config import load_json
 from snac_plugin.data.draws import repeatable, resumable
 from snac_plugin.device import pick_device, pick_precision
-from snac_plugin.errors import CheckpointError
+from snac_plugin.errors import CheckpointError, ConfigError
 from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal, newest_checkpoint
 
 log = logging.getLogger(__name__)
+MODEL_TYPE = "diffusion_snac_dit"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,13 +50,17 @@ def train(args: argparse.Namespace) -> Path | None:
 
     Args:
         args: flags as `train_flags.parse` gives them.
+
+    Raises:
+        ConfigError: a config does not fit, or the run folder holds another run.
+        CheckpointError: a checkpoint is missing, or of another network or codec.
     """
+    config = _model_config(args.model_config)
     snac_plugin.register()
     reuse_freed_memory()
     _quieten()
     torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny
     pl.seed_everything(args.seed, workers=True)
-    config = load_json(args.model_config)
     run = _run_folder(args, config)
     resume = _checkpoint_to_resume(args, run)
     model = create_model_from_config(config)
@@ -67,7 +72,17 @@ def train(args: argparse.Namespace) -> Path | None:
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     trainer = _trainer(args, run, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
     trainer.fit(wrapper, *loaders, ckpt_path=resume)
+    if checkpoints.newest is None and resume is not None:
+        return Path(resume)  # that run had finished already
     return checkpoints.newest
+
+
+def _model_config(path: str) -> dict[str, Any]:
+    config = load_json(path)
+    if config.get("model_type") != MODEL_TYPE:
+        advice = "stable-audio-tools' own train.py trains the others: python -m snac_plugin FOLDER_OF_STABLE_AUDIO_TOOLS/train.py"
+        raise ConfigError(f"{path}: model_type", config.get("model_type", "nothing"), MODEL_TYPE, f"{advice} ...")
+    return config
 
 
 @dataclass(frozen=True)
@@ -86,18 +101,17 @@ def _run_folder(args: argparse.Namespace, config: dict[str, Any]) -> Run:
 
 
 def _checkpoint_to_resume(args: argparse.Namespace, run: Run) -> str | None:
-    """The checkpoint that --ckpt-path or --recover asks for."""
-    if args.ckpt_path:
-        if not Path(args.ckpt_path).is_file():
-            raise CheckpointError("--ckpt-path", f"no file {args.ckpt_path}", "a training checkpoint", "They lie under --save-dir.")
-        return args.ckpt_path
+    """The checkpoint that --ckpt-path or --recover asks for; refuses to mix a run with an earlier one's checkpoints."""
     newest = newest_checkpoint(run.folder / "checkpoints")
+    if args.ckpt_path and not Path(args.ckpt_path).exists():
+        raise CheckpointError("--ckpt-path", f"no file {args.ckpt_path}", "a training checkpoint", "They lie under --save-dir.")
+    asked = Path(args.ckpt_path) if args.ckpt_path else newest if args.recover else None
+    if newest is not None and (asked is None or asked.resolve() != newest.resolve()):
+        advice = f"Name another --save-dir, go on from {newest.name} with --recover, or remove {newest.parent}."
+        raise ConfigError("--save-dir", f"{run.folder} with checkpoints of an earlier run", "a folder of its own", advice)
     if args.recover:
-        log.info("Going on from %s", newest) if newest else log.info("Nothing to go on from in %s: starting", run.folder)
-        return None if newest is None else str(newest)
-    if newest is not None:
-        log.warning("%s already holds checkpoints of an earlier run; --recover goes on from %s", run.folder, newest.name)
-    return None
+        log.info("Going on from %s", asked) if asked else log.info("Nothing to go on from in %s: starting", run.folder)
+    return None if asked is None else str(asked)
 
 
 def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> tuple[Any, Any]:
@@ -133,10 +147,8 @@ def _leave_interrupts_to_the_trainer(_: int) -> None:
 
 
 def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool) -> pl.Trainer:
-    accelerator = (
-        args.accelerator if args.accelerator != "auto" else {"cuda": "gpu"}.get(pick_device(None).type, pick_device(None).type)
-    )
-    device = torch.device("cuda" if accelerator == "gpu" else accelerator)
+    device = pick_device({"auto": None, "gpu": "cuda"}.get(args.accelerator, args.accelerator))
+    accelerator = {"cuda": "gpu"}.get(device.type, device.type)
     # Lightning counts batches here, and steps everywhere else.
     val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
     return pl.Trainer(

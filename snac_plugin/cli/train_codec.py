@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +20,31 @@ from snac_plugin.codec.load import read_config
 from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings, audio_files
 from snac_plugin.codec.store import save_codec
-from snac_plugin.codec.training import CodecTrainer
+from snac_plugin.codec.training import CodecTrainer, read_state
 from snac_plugin.errors import ConfigError
 from snac_plugin.levels import Levels
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command's arguments."""
-    parser = argparse.ArgumentParser("train_codec", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser("train_codec")
     parser.add_argument("--data", type=Path, required=True, help="folder of audio files to train on")
     parser.add_argument("--held-out", type=Path, help="folder of audio files to measure on; by default every 20th of --data")
     parser.add_argument("--out", type=Path, required=True, help="folder for the codec and the training's state")
     parser.add_argument("--config", type=Path, help="a SNAC config.json; by default that of snac_tiny_32khz")
-    parser.add_argument("--minutes", type=float, help="length of the training by the clock; wins over --steps")
-    parser.add_argument("--steps", type=int, default=TrainingPlan.steps, help="length of the training in steps")
-    parser.add_argument("--batch", type=int, default=TrainingPlan.batch, help="crops a step")
-    parser.add_argument("--crop", type=int, default=TrainingPlan.crop, help="samples of a crop")
-    parser.add_argument("--peak", type=float, default=TrainingPlan.peak, help="highest learning rate")
-    parser.add_argument("--compile", action="store_true", help="torch.compile: 1.7 times as fast, needs a C++ compiler")
-    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, crops and noise")
-    parser.add_argument("--every", type=int, default=100, help="steps between rows of measurements")
-    parser.add_argument("--save-minutes", type=float, default=5.0, help="minutes between saves of state and codec")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in --out, by its plan but for what is given")
+    parser.add_argument("--every", type=int, default=100, help="steps between rows of measurements (%(default)s)")
+    parser.add_argument("--save-minutes", type=float, default=5.0, help="minutes between saves of state and codec (%(default)s)")
+    # What is not typed must not be there: a resumed training keeps its own plan.
+    plan = parser.add_argument_group("the plan", argument_default=argparse.SUPPRESS)
+    plan.add_argument("--minutes", type=float, help="length of the training by the clock; wins over --steps")
+    plan.add_argument("--steps", type=int, help=f"length of the training in steps ({TrainingPlan.steps})")
+    plan.add_argument("--batch", type=int, help=f"crops a step ({TrainingPlan.batch})")
+    plan.add_argument("--crop", type=int, help=f"samples of a crop ({TrainingPlan.crop})")
+    plan.add_argument("--peak", type=float, help=f"highest learning rate ({TrainingPlan.peak})")
+    words = "torch.compile: 1.7 times as fast, needs a C++ compiler (not by default)"
+    plan.add_argument("--compile", action=argparse.BooleanOptionalAction, dest="compiled", help=words)
+    plan.add_argument("--seed", type=int, help=f"of weights, crops and noise ({TrainingPlan.seed})")
     return parser.parse_args(argv)
 
 
@@ -49,18 +53,20 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_flush_denormal(True)  # numbers near 0 cost a CPU a hundred times as much as others
-    config = read_config(args.config) if args.config else TINY_32KHZ
-    whole = Levels.from_snac_config(config).padded_samples(1)
-    if args.crop <= 0 or args.crop % whole:
-        raise ConfigError("--crop", args.crop, f"a multiple of {whole}, which SNAC encodes without padding")
-    train, held_out = _recordings(args, config["sampling_rate"])
-    args.out.mkdir(parents=True, exist_ok=True)
-    state = args.out / "state.pt"
-    length = {"minutes": args.minutes, "steps": args.steps}
-    if args.resume and state.exists():
-        trainer = CodecTrainer.resume(state, train, **length, compiled=args.compile)
+    state, changes = args.out / "state.pt", _changes(args)
+    earlier = _earlier(args, state, changes)
+    if earlier:
+        config, plan = earlier["config"], replace(earlier["plan"], **changes)
     else:
-        plan = TrainingPlan(**length, batch=args.batch, crop=args.crop, peak=args.peak, compiled=args.compile, seed=args.seed)
+        config, plan = read_config(args.config) if args.config else TINY_32KHZ, TrainingPlan(**changes)
+    whole = Levels.from_snac_config(config).padded_samples(1)
+    if plan.crop <= 0 or plan.crop % whole:
+        raise ConfigError("--crop", plan.crop, f"a multiple of {whole}, which SNAC encodes without padding")
+    train, held_out = _recordings(args, config["sampling_rate"], plan.crop)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if earlier:
+        trainer = CodecTrainer.resume(state, train, **changes)
+    else:
         trainer = CodecTrainer(config, plan, train)
         print(f"untrained: {_words(evaluate(trainer.model, held_out))}", flush=True)
     saved = trainer.seconds
@@ -76,11 +82,34 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _recordings(args: argparse.Namespace, rate: int) -> tuple[Recordings, Recordings]:
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the plan that were typed."""
+    changes = {field.name: getattr(args, field.name) for field in fields(TrainingPlan) if hasattr(args, field.name)}
+    if "steps" in changes and "minutes" not in changes:
+        changes["minutes"] = None  # or an earlier --minutes would win over it
+    return changes
+
+
+def _earlier(args: argparse.Namespace, state: Path, changes: dict[str, Any]) -> dict[str, Any] | None:
+    """The state to go on from, or None; says which arguments it makes useless and takes them out of `changes`."""
+    if not args.resume:
+        return None
+    if not state.exists():
+        print(f"--resume: there is no {state}; a new training begins", flush=True)
+        return None
+    ignored = ["--config"] if args.config else []
+    if changes.pop("seed", None) is not None:
+        ignored.append("--seed")
+    if ignored:
+        print(f"--resume: ignored {' and '.join(ignored)}; {state} has its own", flush=True)
+    return read_state(state)
+
+
+def _recordings(args: argparse.Namespace, rate: int, crop: int) -> tuple[Recordings, Recordings]:
     files = audio_files(args.data)
     held = audio_files(args.held_out) if args.held_out else files[::20]
     train = files if args.held_out else [path for path in files if path not in held] or files
-    return Recordings.load(train, rate, shortest=args.crop), Recordings.load(held, rate, shortest=4 * rate)
+    return Recordings.load(train, rate, shortest=crop), Recordings.load(held, rate, shortest=4 * rate)
 
 
 def _save(folder: Path, trainer: CodecTrainer, held_out: Recordings) -> None:

@@ -28,7 +28,7 @@ FLAGS: dict[str, tuple[Any, str]] = {
     "accum_batches": (1, "batches whose gradients are summed into one step"),
     "gradient_clip_val": (1.0, "largest norm of the gradient; 0 never clips"),
     "checkpoint_every": (1000, "steps between checkpoints; the last step is always saved"),
-    "save_top_k": (3, "newest checkpoints to keep; -1 keeps all"),
+    "save_top_k": (3, "newest checkpoints to keep, at least 1; -1 keeps all"),
     "val_every": (-1, "steps between validations; -1 never validates"),
     "recover": (False, "go on from the newest checkpoint of the run folder, if there is one"),
     "ckpt_path": ("", "training checkpoint to go on from"),
@@ -39,6 +39,7 @@ FLAGS: dict[str, tuple[Any, str]] = {
     "max_steps": (-1, "steps of the run; -1 trains until it is stopped"),
     "accelerator": ("auto", "Lightning's accelerator: auto, cpu, gpu or mps"),
 }
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 LOGGERS = ("tensorboard", "wandb", "comet", "none")
 
 
@@ -46,7 +47,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Flags over `defaults.ini` (or --config-file) over the table above.
 
     Raises:
-        ConfigError: the defaults file has an unknown key or a value of the wrong type.
+        ConfigError: the defaults file has an unknown key or a value of the wrong type, or a flag has a value it cannot have.
     """
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config-file", default="defaults.ini")
@@ -66,6 +67,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--model-config is needed, for example model_configs/snac_dit.json")
     if args.logger not in LOGGERS:
         parser.error(f"--logger: found {args.logger!r}, expected one of {', '.join(LOGGERS)}")
+    if args.accelerator not in ACCELERATORS:
+        raise ConfigError("--accelerator", repr(args.accelerator), f"one of {', '.join(ACCELERATORS)}")
+    if args.save_top_k != -1 and args.save_top_k < 1:
+        raise ConfigError("--save-top-k", args.save_top_k, "-1 or at least 1", "Without a checkpoint a run would leave no model.")
     return args
 
 

@@ -62,7 +62,7 @@ class RunningCodebook:
     @torch.no_grad()
     def update(self, vectors: Tensor, chosen: Tensor, generator: torch.Generator) -> int:
         """Move the codes towards the vectors [V, D] that chose them, codes [V]; returns how many were revived."""
-        decay = 1 - len(vectors) / (self.visits * len(self.weight))
+        decay = max(0.0, 1 - len(vectors) / (self.visits * len(self.weight)))  # a step may bring more than is remembered
         self.counts.mul_(decay).index_add_(0, chosen, torch.ones(len(vectors)))
         self.sums.mul_(decay).index_add_(0, chosen, vectors)
         self.pool = torch.cat([self.pool, vectors])[-self.recent :]

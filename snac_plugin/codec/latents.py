@@ -67,17 +67,13 @@ class LatentSpace(nn.Module):
     def nearest(self, level: int, vectors: Tensor) -> Tensor:
         """Codes [..., ] nearest to standardised vectors [..., D] of one level.
 
-        |x - c|^2 expanded loses small distances to rounding, so it only proposes candidates; they are compared by difference,
-        which gives every code back exactly.
+        By differences, in float32: |x - c|^2 multiplied out loses small distances to rounding, and with them codes that lie
+        close; the more so under a caller's autocast, or where matrices are multiplied in TF32.
         """
         book = self.codebooks[level]
         if vectors.shape[-1] != book.shape[-1]:
             raise Mismatch("latents", f"vectors of {vectors.shape[-1]}", f"vectors of {book.shape[-1]} dimensions")
-        half_norms = 0.5 * book.square().sum(1)
-        codes = []
-        for part in vectors.float().reshape(-1, book.shape[-1]).split(8192):
-            likeness = part @ book.T - half_norms
-            candidates = likeness.topk(min(4, len(book)), dim=1).indices.sort(dim=1).values
-            distance = (part[:, None] - book[candidates]).square().sum(-1)
-            codes.append(candidates.gather(1, distance.argmin(1, keepdim=True)).squeeze(1))
+        parts = vectors.detach().float().reshape(-1, book.shape[-1]).split(8192)
+        with torch.autocast(vectors.device.type, enabled=False):
+            codes = [torch.cdist(part, book, compute_mode="donot_use_mm_for_euclid_dist").argmin(1) for part in parts]
         return torch.cat(codes).reshape(vectors.shape[:-1])

@@ -35,7 +35,7 @@ def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> T
 def _tile(seed: int, block: int, tile: int, size: int) -> Tensor:
     mixed = np.random.SeedSequence([seed % 2**64, block, tile]).generate_state(2, np.uint32)
     generator = torch.Generator().manual_seed(int(mixed[0]) << 32 >> 1 | int(mixed[1]))
-    return torch.randn(size, generator=generator)
+    return torch.randn(size, generator=generator, dtype=torch.float32)  # whatever the default: the same noise
 
 
 class PlacedNoise:

@@ -34,7 +34,8 @@ class SnacPretransform(Pretransform):
 
     Args:
         codec: from `load_codec`.
-        model_half: run encoder and decoder in half precision; latents stay float32, codes are found in float32.
+        model_half: run encoder and decoder in half precision; latents stay float32, codes are found in float32. Nothing else
+            narrows them but `half()` of the pretransform itself: in a model that is converted, the codec stays as it is.
         piece_seconds: longest piece that is encoded or decoded at once.
         iterate_batch: one example at a time, to save memory.
         seed: of the decoder's noise where a call gives none.
@@ -62,7 +63,7 @@ class SnacPretransform(Pretransform):
         grid = codec.levels.grid_frames
         self.piece_frames = max(1, round(piece_seconds * codec.levels.frames_per_second / grid)) * grid
         self._silence: Tensor | None = None
-        self.model_half = model_half
+        self.model_half = False
         if model_half:
             self.half()
 
@@ -146,6 +147,13 @@ class SnacPretransform(Pretransform):
         """The standardised codebook of one level, [codebook_size, D]."""
         return self.space.codebooks[level]
 
+    def half(self) -> SnacPretransform:
+        """Encoder and decoder in half precision, as `model_half` has them."""
+        self.model_half = True
+        self.model.encoder.half()
+        self.model.decoder.half()
+        return self
+
     def _encode_piece(self, audio: Tensor) -> Tensor:
         with self._precision():
             z = self.model.encoder(audio.to(self._dtype()))
@@ -227,14 +235,12 @@ class SnacPretransform(Pretransform):
         return self.space.means.device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SnacPretransform:
-        """Move or convert, but keep codebooks, projections and latents in their precision: codes must not depend on `half()`."""
+        """Move, but keep the precision: what suits the model around it would change the codes, and bfloat16 crashes SNAC."""
 
         def keep_precision(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
             return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
-        self.model.encoder._apply(fn)
-        self.model.decoder._apply(fn)
-        self.model.quantizer._apply(keep_precision)
+        self.model._apply(keep_precision)
         self.space._apply(keep_precision)
         return self

@@ -212,14 +212,8 @@ class CodecTrainer:
         Raises:
             CheckpointError: the file is missing or is not a state of this trainer.
         """
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            plan = replace(TrainingPlan(**state["plan"]), **changes)
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                str(path), str(error).split("\n")[0], "a state file of train_codec", "Start without --resume."
-            ) from error
-        trainer = cls(state["config"], plan, recordings)
+        state = read_state(path)
+        trainer = cls(state["config"], replace(state["plan"], **changes), recordings)
         trainer.model.load_state_dict(state["model"])
         trainer.optimiser.load_state_dict(state["optimiser"])
         for book, saved in zip(trainer.codebooks, state["codebooks"], strict=True):
@@ -230,3 +224,18 @@ class CodecTrainer:
         trainer.generator.set_state(state["torch"][0])
         torch.set_rng_state(state["torch"][1])
         return trainer
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `CodecTrainer.save` wrote; "config" is the codec's, "plan" a TrainingPlan.
+
+    Raises:
+        CheckpointError: the file is missing or is not a state of the trainer.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {**state, "config": state["config"], "plan": TrainingPlan(**state["plan"])}
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            str(path), str(error).split("\n")[0], "a state file of train_codec", "Start without --resume."
+        ) from error

@@ -1,7 +1,7 @@
 """Checked, frozen configs: what a JSON file may say, and errors that name the path, what was found and what fits."""
 
 from snac_plugin.config.base import spread
-from snac_plugin.config.check import check_model_config
+from snac_plugin.config.check import check_model_config, check_pretransform_config
 from snac_plugin.config.codec_fit import check_against_codec, check_dataset_against_model
 from snac_plugin.config.dataset import check_dataset_config
 from snac_plugin.config.files import load_json
@@ -28,6 +28,7 @@ __all__ = [
     "check_dataset_against_model",
     "check_dataset_config",
     "check_model_config",
+    "check_pretransform_config",
     "load_json",
     "split_steps",
     "spread",

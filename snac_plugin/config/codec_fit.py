@@ -144,6 +144,9 @@ def _by_level(config: SnacModelConfig) -> Iterator[tuple[str, Mapping[str, Any]]
 
 def _phases(config: SnacModelConfig, names: str) -> Iterator[Problem]:
     curriculum = config.training.curriculum if config.training else None
+    shared = config.training.level_weights if config.training else None
+    if curriculum is None and shared and not any(shared.get(name, 1.0) for name in names):
+        yield Problem("training.level_weights", show(shared), f"a weight above 0 for a level ({names})")
     for index, phase in enumerate(curriculum or ()):
         where = f"training.curriculum[{index}]"
         trained = names if phase.levels is None else phase.levels
@@ -151,6 +154,6 @@ def _phases(config: SnacModelConfig, names: str) -> Iterator[Problem]:
         if wrong or len(set(trained)) < len(trained):
             yield Problem(f"{where}.levels", show(phase.levels), f"levels out of {names}, each once")
             continue
-        weights = phase.level_weights if phase.level_weights is not None else config.training and config.training.level_weights
+        weights = phase.level_weights if phase.level_weights is not None else shared
         if weights and not any(weights.get(name, 1.0) for name in trained):
             yield Problem(f"{where}.level_weights", show(weights), f"a weight above 0 for a level in training ({trained})")

@@ -94,7 +94,9 @@ class TrainingSection(Section):
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
     pre_encoded: bool = Field(default=False, description="the dataset holds encoded latents, not audio")
     cfg_dropout_prob: Share = Field(default=0.1, description="share of samples that train without conditioning")
-    mask_padding: bool = Field(default=True, description="leave padding out of the loss")
+    mask_padding: bool = Field(
+        default=True, description="leave padding out of the loss; true by default, unlike stable-audio-tools"
+    )
     mask_padding_dropout: Share = Field(default=0.0, description="share of steps that train on padding all the same")
     timestep_sampler: PerLevel[TimestepSampler] = Field(default="uniform", description="distribution of t")
     timestep_sampler_options: TimestepOptions = Field(default={}, description="its parameters")

@@ -23,7 +23,8 @@ from snac_plugin.samples import Request
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
 NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}  # with the bounds that their constructors assume
 SOLVER = ("sampler", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high")
-OTHERS = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "progress", *SOLVER)
+OTHERS = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", *SOLVER)
+CLIENT = ("progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8
 
@@ -176,7 +177,7 @@ class Controls:
 
     def _free_name(self, key: str) -> str:
         """A parameter's name for a conditioner: its id, unless Python or another input needs that name."""
-        taken = {*OTHERS, *(f"steps_{level.lower()}" for level in self.levels.names), *self.components}
+        taken = {*OTHERS, *CLIENT, *(f"steps_{level.lower()}" for level in self.levels.names), *self.components}
         name = re.sub(r"\W", "_", key)
         if name in taken or not name.isidentifier() or keyword.iskeyword(name):
             name = f"cond_{name}"

@@ -49,7 +49,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         """Nearest codes of latents of a level: [B, N, 8] -> [B, N]."""
         book = self.codebook(level).float().expand(latents.shape[0], -1, -1)
         # By differences: |x - c|^2 multiplied out loses small distances to rounding, and with them codes that lie close.
-        return torch.cdist(latents.float(), book, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=-1)
+        with torch.autocast(latents.device.type, enabled=False):
+            return torch.cdist(latents.float(), book, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=-1)
 
     def latents_of(self, level: int, codes: Tensor) -> Tensor:
         """Latents of codes of a level: [B, N] -> [B, N, 8]."""
@@ -71,7 +72,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         if self.network.config.head == "velocity":
             return output
         wide = torch.promote_types(output.dtype, torch.float32)
-        expected = output.to(wide).softmax(dim=-1) @ self.codebook(level).to(wide)
+        with torch.autocast(output.device.type, enabled=False):  # it would round both sides of the product
+            expected = output.to(wide).softmax(dim=-1) @ self.codebook(level).to(wide)
         return self.objective.output_of(x, expected.to(x.dtype), t[:, None, None])
 
     def start_chunk(

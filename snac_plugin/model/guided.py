@@ -57,6 +57,7 @@ class GuidedChunk:
             nothing = conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=next(network.parameters()).device))
             if negative is not None:  # what it does not say is as in the other branch, or not there
                 told = {name: value for name, value in vars(negative).items() if value is not None}
+                told |= {f"{name}_mask": vars(negative)[f"{name}_mask"] for name in ("cross", "prepended") if name in told}
                 nothing = replace(nothing, **told)
             conditions = Conditions.joined(conditions, nothing)
             if context is not None:

@@ -5,7 +5,7 @@ Letters: B batch, T frames, N tokens (codes) of a level or a sequence, S segment
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from stable_audio_tools.models.blocks import FourierFeatures
@@ -21,6 +21,17 @@ from snac_plugin.model.modulation import AdaLNSola, AdaLNZero, scale_and_shift
 from snac_plugin.model.segments import Role, Segment, Visibility
 
 TIME_FEATURES = 256
+
+
+class Rotary(RotaryEmbedding):
+    """Rotary frequencies that stay at least float32: rounded, they would turn late positions by whole radians."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rotary:
+        def keep_wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype.itemsize >= 4 else tensor.to(moved.device)
+
+        return super()._apply(keep_wide, recurse)
 
 
 class SnacDiT(nn.Module):
@@ -42,7 +53,7 @@ class SnacDiT(nn.Module):
         self.segment_embedding = nn.Parameter(0.02 * torch.randn(count + 1, dim))  # the last is for prepended tokens
         self.fourier = FourierFeatures(1, TIME_FEATURES)
         self.embed_time = nn.Sequential(nn.Linear(TIME_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.rotary = RotaryEmbedding(dim // config.num_heads, base=config.rotary_base)
+        self.rotary = Rotary(dim // config.num_heads, base=config.rotary_base)
         self._add_conditioning(config, count)
 
         self.blocks = nn.ModuleList(self._block(config, count) for _ in range(config.depth))

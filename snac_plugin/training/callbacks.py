@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ class StepsBar(TQDMProgressBar):
 
 
 class StopOnSignal(pl.Callback):
-    """Ctrl-C or a SIGTERM ends training after the step in progress, so that what is saved is whole; a second one aborts."""
+    """Ctrl-C or a SIGTERM ends training after the step in progress, so that what is saved is whole; a second one aborts.
+
+    All ranks stop after the same step, whichever of them was told to.
+    """
 
     def __init__(self) -> None:
         self._previous: dict[int, Any] = {}
@@ -58,7 +62,10 @@ class StopOnSignal(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # Between the batches of one step their gradients would be lost, and a resumed run would sum others.
-        if self._asked and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        # A rank that stopped alone would leave the others waiting for its gradients.
+        if trainer.strategy.reduce_boolean_decision(self._asked, all=False):
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 
@@ -77,6 +84,8 @@ class StopOnSignal(pl.Callback):
 class Checkpoints(ModelCheckpoint):
     """A checkpoint every so many steps and always one of the last step; `last.ckpt` is a link to the newest.
 
+    `newest` is the one that this run saved last, None before the first.
+
     Args:
         folder: where they go.
         every: steps between checkpoints.
@@ -94,20 +103,33 @@ class Checkpoints(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
         self.newest: Path | None = None
+        self._links = True
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         super()._save_checkpoint(trainer, filepath)
-        if trainer.is_global_zero:
-            link = Path(filepath).with_name("last.ckpt")
-            link.unlink(missing_ok=True)
-            link.symlink_to(Path(filepath).name)
+        self.newest = Path(filepath)
+        if trainer.is_global_zero and self._links:
+            self._link(self.newest)
+
+    def _link(self, checkpoint: Path) -> None:
+        new = checkpoint.with_name("last.ckpt.new")
+        try:
+            new.unlink(missing_ok=True)
+            new.symlink_to(checkpoint.name)
+            os.replace(new, checkpoint.with_name("last.ckpt"))
+        except OSError as error:  # some file systems know no links, and Windows wants a privilege for them
+            self._links = False
+            log.warning("No link last.ckpt to the newest checkpoint in %s: %s", checkpoint.parent, error)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._last_global_step_saved != trainer.global_step:
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
-        self.newest = newest_checkpoint(Path(str(self.dirpath)))
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step in a folder, or None."""
-    return max(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.removeprefix("step=").split("-")[0]), default=None)
+    """The checkpoint of the highest step in a folder, the one written last if there are several of that step; or None."""
+
+    def age(path: Path) -> tuple[int, int]:
+        return int(path.stem.removeprefix("step=").split("-")[0]), path.stat().st_mtime_ns
+
+    return max(folder.glob("step=*.ckpt"), key=age, default=None)

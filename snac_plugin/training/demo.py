@@ -75,7 +75,7 @@ class SnacDemoCallback(DiffusionCondDemoCallback):
             self._show(trainer, model, f"demo_cfg_{scale:g}_{index}", sound, own, settings)
 
     def _round_trip(self, trainer: pl.Trainer, module: SnacDiffusionTrainingWrapper, model: SnacDiffusion, batch: Any) -> None:
-        codes, _, _ = module._prepare((batch[0][:1], batch[1][:1]), torch.Generator().manual_seed(DEMO_SEED), dropout=False)
+        codes = module.codes(batch[0][:1])[:1]
         settings = {"step": trainer.global_step, "what": "a sample of the training data through the codec and back"}
         self._show(trainer, model, "codec_round_trip", model.decode(codes, [DEMO_SEED])[0], codes[0].cpu(), settings)
 

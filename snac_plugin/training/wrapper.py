@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 from snac_plugin.checkpoints import check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.conditioning.context import Context
 from snac_plugin.config import TrainingSection
+from snac_plugin.errors import AudioError
 from snac_plugin.generation import stage_seed
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import chunk_frames
@@ -67,11 +68,12 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def training_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> Tensor:
         """Loss of one batch, the mean over trained levels by weight."""
         phase = self._enter_phase()
-        generator = self._generator(batch_idx)
-        codes, frame_mask, conditions = self._prepare(batch, generator)
-        context = phase.draw_context(generator)
+        context, generator = self._context_chunks(phase, batch_idx), self._generator(batch_idx)
+        # One draw for context and conditioning: guidance subtracts what the network says without either.
+        keep = torch.rand(len(batch[1]), generator=generator) >= self.cfg_dropout_prob
+        codes, frame_mask, conditions = self._prepare(batch, generator, keep)
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
-        before = self._before(batch[1], generator)
+        before = self._before(batch[1], keep)
         per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before)
         weights = per_level.new_tensor(phase.level_weights)
         loss = (per_level * weights).sum() / weights.sum()
@@ -96,7 +98,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
         """Loss of each level at fixed noise levels, with all the context the window holds."""
         generator = torch.Generator().manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
-        codes, frame_mask, conditions = self._prepare(batch, generator, dropout=False)
+        codes, frame_mask, conditions = self._prepare(batch)
         for t in self.validation_timesteps:
             draw = draw_step(codes, self.levels, self._chunks_in(codes), self.full_context, self.timesteps, [0.0], generator)
             fixed = Draw(torch.full_like(draw.t, t), draw.noise, codes, draw.context_chunks)
@@ -130,67 +132,91 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         with_codec(checkpoint, self.diffusion, "diffusion.")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
 
-    def _prepare(
-        self, batch: tuple[Tensor, list[dict[str, Any]]], generator: torch.Generator, dropout: bool = True
-    ) -> tuple[Tensor, Tensor | None, Conditions]:
-        """Codes [B, R, T], frame mask [B, T] and conditioning inputs of a batch of audio, latents or codes."""
-        reals, metadata = batch
+    @torch.no_grad()
+    def codes(self, reals: Tensor) -> Tensor:
+        """Packed codes [B, R, T] of a batch as a data loader gives it: audio [B, 1, N], latents [B, R * 8, T] or codes.
+
+        An axis of size 1 before the batch, as streamed datasets have it, goes.
+
+        Raises:
+            AudioError: see `SnacPretransform.tokenize`.
+        """
         if reals.ndim == 4 and reals.shape[0] == 1:
             reals = reals[0]
-        codes = self._codes(reals)
-        frame_mask = None
-        drawn = torch.rand(reals.shape[0] + 1, generator=generator)
-        if self.mask_padding and not (dropout and float(drawn[-1]) < self.mask_padding_dropout):
-            frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
-        conditions = self.diffusion.conditions(metadata, self.device)
-        if dropout and self.cfg_dropout_prob:
-            conditions = conditions.dropped((drawn[:-1] >= self.cfg_dropout_prob).to(self.device))
-        return codes, frame_mask, conditions
-
-    def _before(self, metadata: list[dict[str, Any]], generator: torch.Generator) -> Context | None:
-        """Context that the metadata names, hidden from as many samples as other conditioning is."""
-        context = self.diffusion.context(metadata)
-        if context is None:
-            return None
-        keep = torch.rand(len(metadata), generator=generator) >= self.cfg_dropout_prob
-        return replace(context, mask=context.mask & keep.to(context.mask.device)[:, None])
-
-    @torch.no_grad()
-    def _codes(self, reals: Tensor) -> Tensor:
         if not reals.is_floating_point():
             return reals.long()  # pre-encoded codes: nothing else comes as integers
         pretransform = self.diffusion.pretransform
         return pretransform.latents_to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
+
+    def _prepare(
+        self,
+        batch: tuple[Tensor, list[dict[str, Any]]],
+        generator: torch.Generator | None = None,
+        keep: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Conditions]:
+        """Codes [B, R, T], frame mask [B, T] and conditioning inputs of a batch of audio, latents or codes.
+
+        Without a generator padding is always masked, without `keep` [B] no sample's conditioning is dropped.
+        """
+        reals, metadata = batch
+        try:
+            codes = self.codes(reals)
+        except AudioError as error:
+            raise _naming_files(error, reals, metadata) from error
+        frame_mask = None
+        unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
+        if self.mask_padding and not unmasked:
+            frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
+        conditions = self.diffusion.conditions(metadata, self.device)
+        return codes, frame_mask, conditions if keep is None else conditions.dropped(keep.to(self.device))
+
+    def _before(self, metadata: list[dict[str, Any]], keep: Tensor) -> Context | None:
+        """Context that the metadata names, hidden from the samples that `keep` [B] is False for."""
+        context = self.diffusion.context(metadata)
+        return None if context is None else replace(context, mask=context.mask & keep.to(context.mask.device)[:, None])
 
     def _chunks_in(self, codes: Tensor) -> int:
         return len(chunk_frames(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
-        part = batch_idx % max(self.trainer.accumulate_grad_batches, 1)
-        seed = stage_seed(stage_seed(self.seed, self.global_step, part), self.global_rank, 0)
+        seed = stage_seed(self._batch_seed(batch_idx), self.global_rank, 0)
         random.seed(seed)  # conditioners of stable-audio-tools draw from here
         torch.manual_seed(seed)  # and dropout from here
         return torch.Generator().manual_seed(seed)
 
+    def _batch_seed(self, batch_idx: int) -> int:
+        return stage_seed(self.seed, self.global_step, batch_idx % max(self.trainer.accumulate_grad_batches, 1))
+
+    def _context_chunks(self, phase: Phase, batch_idx: int) -> int:
+        """The same on all ranks: a step takes as long as its slowest rank, and more context takes longer."""
+        return phase.draw_context(torch.Generator().manual_seed(stage_seed(self._batch_seed(batch_idx), 0, 1)))
+
     def _enter_phase(self) -> Phase:
         phase = self.curriculum.at(self.global_step)
-        if phase is not self._phase:
+        if phase is not self._phase and self.global_rank == 0:
             log.info("step %d: phase %s", self.global_step, phase.describe(self.levels.names))
-            self._phase = phase
+        self._phase = phase
         return phase
 
     def _log_step(self, loss: Tensor, per_level: Tensor, context: int, batch_size: int) -> None:
-        shown = {"train/loss": loss.detach()} | dict(zip(self.levels.names, per_level, strict=True))
-        self.log_dict(shown, prog_bar=True, on_step=True, batch_size=batch_size)
-        quiet: Mapping[str, Tensor | float] = {
-            f"train/loss_{name}": value for name, value in zip(self.levels.names, per_level, strict=True)
-        }
+        self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, batch_size=batch_size)
+        shown = dict(zip(self.levels.names, per_level, strict=True))
+        self.log_dict(shown, prog_bar=True, logger=False, on_step=True, batch_size=batch_size)
+        quiet: Mapping[str, Tensor | float] = {f"train/loss_{name}": value for name, value in shown.items()}
         extra = {
             "train/context_chunks": float(context),
             "train/phase": float(self.curriculum.index(self.global_step)),
         }
         self.log_dict({**quiet, **extra}, on_step=True, batch_size=batch_size)
+
+
+def _naming_files(error: AudioError, reals: Tensor, metadata: list[dict[str, Any]]) -> AudioError:
+    """The error with the files of the samples that are not finite in place of "audio"; of all where none of them is to blame."""
+    samples = reals[0] if reals.ndim == 4 and reals.shape[0] == 1 else reals
+    names = [str(entry.get("path", f"sample {index} of the batch")) for index, entry in enumerate(metadata)]
+    bad = [name for name, sample in zip(names, samples, strict=False) if not torch.isfinite(sample).all()]
+    return AudioError(", ".join(bad or names), error.found, error.expected, error.advice)
 
 
 def padding_mask(metadata: list[dict[str, Any]], frames: int, device: torch.device) -> Tensor | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import prepare, run
+from small_runs import prepare, run
 from tiny import CHUNK_FRAMES
 
 import snac_plugin
@@ -117,14 +117,28 @@ def test_unwrapped_it_gives_the_same_audio(
     assert torch.equal(first, second)
 
 
-def test_recover_without_a_run_starts_one_and_old_runs_are_named(
-    flags: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = run(flags, tmp_path, "--max-steps", 1, "--recover", "true")
-    assert first.name == "step=00000001.ckpt"
-    with caplog.at_level("WARNING"):
-        run(flags, tmp_path, "--max-steps", 1)
-    assert "already holds checkpoints of an earlier run; --recover goes on from step=00000001.ckpt" in caplog.text
+def test_one_folder_holds_one_run(flags: list[str], tmp_path: Path) -> None:
+    """Or the checkpoints of the longer one would count as the newest of the other; a finished run is named, not trained."""
+    first = run(flags, tmp_path, "--max-steps", 2, "--checkpoint-every", 1, "--recover", "true")
+    assert first.name == "step=00000002.ckpt"
+    content = first.read_bytes()
+    again = ["--max-steps", 2, "--logger", "none"]
+    for more in ([], ["--recover", "false"], ["--ckpt-path", first.with_name("step=00000001.ckpt")]):
+        with pytest.raises(
+            ConfigError, match=r"--save-dir: .*Name another --save-dir, go on from step=00000002\.ckpt with --recover"
+        ):
+            run(flags, tmp_path, *again, *more)
+    for more in (["--recover", "true"], ["--ckpt-path", first.with_name("last.ckpt")]):
+        assert run(flags, tmp_path, *again, *more).resolve() == first
+    assert first.read_bytes() == content
+
+
+def test_models_of_others_are_left_to_their_own_script(flags: list[str], tmp_path: Path) -> None:
+    """They would be built, and end in an AttributeError."""
+    (tmp_path / "other.json").write_text(json.dumps({"model_type": "diffusion_cond", "model": {}}))
+    with pytest.raises(ConfigError, match=r"model_type: found diffusion_cond, .*python -m snac_plugin \S*train\.py"):
+        run(["--model-config", str(tmp_path / "other.json"), *flags[2:]], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_of_another_run_are_taken_at_step_zero(
@@ -204,6 +218,19 @@ def test_wrong_flags_are_named(arguments: list[str], message: str, capsys: pytes
     with pytest.raises(SystemExit):
         parse(["--config-file", "none.ini", *arguments])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("--accelerator", "gpuu", "'gpuu', expected one of auto, cpu, gpu, mps"),
+        ("--save-top-k", "0", "0, expected -1 or at least 1"),
+        ("--save-top-k", "-2", "-2, expected -1 or at least 1"),
+    ],
+)
+def test_values_that_lightning_would_stumble_over_are_named(flag: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag}: found {expected}"):
+        parse(["--config-file", "none.ini", "--model-config", "m.json", flag, value])
 
 
 def test_wrong_files_end_in_one_line(tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,3 +68,12 @@ def test_memory_is_counted_in_visits_not_in_steps() -> None:
         fine.update(vectors, nearest_direction(vectors, fine.weight), generator())
     torch.testing.assert_close(coarse.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
     torch.testing.assert_close(fine.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
+
+
+def test_a_step_of_more_vectors_than_are_remembered_gives_their_mean() -> None:
+    """Visits would be forgotten more than once, and count as negative."""
+    weight = torch.eye(8)[:2].clone()
+    vectors = torch.eye(8)[:2].repeat(8, 1) * 3 + 0.1 * torch.rand(16, 8, generator=generator())
+    book = RunningCodebook(weight, visits=1.0)
+    book.update(vectors, nearest_direction(vectors, weight), generator())
+    torch.testing.assert_close(weight, torch.stack([vectors[::2].mean(0), vectors[1::2].mean(0)]))

@@ -62,3 +62,23 @@ def test_vectors_go_there_and_back() -> None:
 def test_a_dimension_without_spread_gives_finite_latents() -> None:
     space = LatentSpace(THREE, [torch.ones(16, 8) for _ in range(3)])
     assert torch.isfinite(space.from_codes(torch.zeros(1, 7, 2, dtype=torch.long))).all()
+
+
+def test_a_callers_autocast_does_not_change_codes() -> None:
+    space = space_of(FOUR)
+    space.codebooks[0, :256] = space.codebooks[0, :1] + 0.02 * torch.randn(256, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(space.nearest(0, space.codebooks[0]), torch.arange(4096))
+
+
+def test_products_rounded_as_in_tf32_do_not_change_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU may multiply float32 matrices with ten bits; a set of codes that lie close must still be told apart."""
+    space = space_of(FOUR)
+    space.codebooks[0, :256] = space.codebooks[0, :1] + 0.02 * torch.randn(256, 8)
+    exact = torch.Tensor.__matmul__
+
+    def rounded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return exact(*((x.view(torch.int32) & ~0x1FFF).view(torch.float32) for x in (a.contiguous(), b.contiguous())))
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert torch.equal(space.nearest(0, space.codebooks[0]), torch.arange(4096))

@@ -177,6 +177,20 @@ def test_half_precision_leaves_codebooks_and_latents_in_float32(codec: Codec) ->
     assert torch.isfinite(decoded).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("model_half", [False, True])
+def test_converting_the_model_around_it_leaves_the_codec_alone(codec: Codec, dtype: torch.dtype, model_half: bool) -> None:
+    """As `--precision bf16-true` converts a whole model; SNAC cannot run in bfloat16."""
+    pretransform = SnacPretransform(codec, model_half=model_half)
+    audio = noise_audio(1, 4 * codec.levels.frame_samples)
+    codes = pretransform.tokenize(audio)
+    decoded = pretransform.decode_tokens(codes)
+    converted = torch.nn.Sequential(pretransform).to(dtype)[0]
+    assert torch.equal(converted.tokenize(audio), codes)
+    assert torch.equal(converted.decode_tokens(codes), decoded)
+    assert converted.encode(audio.to(dtype)).dtype == torch.float32
+
+
 def test_a_callers_autocast_does_not_change_codes_or_audio(codec: Codec) -> None:
     pretransform = SnacPretransform(codec)
     audio = noise_audio(1, 4 * codec.levels.frame_samples)

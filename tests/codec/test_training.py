@@ -12,13 +12,13 @@ import torch
 from snac import SNAC
 from tiny import CODEC_24KHZ
 
-from snac_plugin.cli.train_codec import main
+from snac_plugin.cli.train_codec import _changes, _earlier, main, parse
 from snac_plugin.codec.evaluation import evaluate
 from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings
-from snac_plugin.codec.training import CodecTrainer
+from snac_plugin.codec.training import CodecTrainer, read_state
 from snac_plugin.errors import AudioError, CheckpointError, CodecError, ConfigError
 
 SMALL = CODEC_24KHZ | {"codebook_size": 64}
@@ -132,14 +132,33 @@ def test_the_command_trains_resumes_and_writes_a_codec_that_loads(tmp_path: Path
     common += ["--batch", "2", "--crop", "4096", "--every", "2"]
     assert main([*common, "--steps", "4"]) == 0
     first = load_codec(str(out))
-    assert main([*common, "--steps", "6", "--resume"]) == 0
+    # Neither the grid nor the rate of --config's default may be used.
+    given = ["--data", str(tmp_path / "data"), "--out", str(out), "--every", "2", "--steps", "6", "--resume"]
+    assert main(given) == 0
     printed = capsys.readouterr().out
+    kept = read_state(out / "state.pt")
+    assert (kept["plan"].batch, kept["plan"].crop, kept["plan"].steps) == (2, 4096, 6)
+    assert kept["config"]["sampling_rate"] == 24_000
     assert "step 4 " in printed
     assert "step 6 " in printed
     assert printed.count("untrained:") == 1
     assert load_codec(str(out)).fingerprint != first.fingerprint
     assert "log-mel distance" in (out / "README.md").read_text()
     assert (out / "model.safetensors").stat().st_mode & 0o044
+
+
+def test_resuming_says_what_it_ignores_and_keeps_the_rest_of_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state.pt").touch()
+    plain = ["--data", "d", "--out", str(tmp_path)]
+    args = parse([*plain, "--resume", "--config", "c.json", "--seed", "3", "--steps", "9", "--no-compile"])
+    changes = _changes(args)
+    with pytest.raises(CheckpointError):
+        _earlier(args, tmp_path / "state.pt", changes)
+    assert "ignored --config and --seed" in capsys.readouterr().out
+    assert changes == {"steps": 9, "minutes": None, "compiled": False}
+    assert _changes(parse(plain)) == {}
+    assert _earlier(parse([*plain, "--resume"]), tmp_path / "other.pt", {}) is None
+    assert "a new training begins" in capsys.readouterr().out
 
 
 def test_the_command_names_what_it_cannot_use(tmp_path: Path) -> None:

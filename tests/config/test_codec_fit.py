@@ -81,6 +81,14 @@ CASES = [
         "",
     ),
     (
+        "all weights zero",
+        {"training.level_weights": dict.fromkeys("ABCD", 0.0)},
+        "training.level_weights",
+        '{"A": 0.0, "B": 0.0, "C": 0.0, "D": 0.0}',
+        "a weight above 0",
+        "",
+    ),
+    (
         "finer",
         {f"{NET}.visibility.within": {"B": ["C"]}},
         f"{NET}.visibility.within.B",

@@ -132,3 +132,13 @@ def test_logits_mean_the_expected_code_vector() -> None:
     mean = sum(weights[..., k, None] * model.codebook(1)[k] for k in range(64))
     velocity = model.velocity(1, logits, x, t)
     torch.testing.assert_close(x - t[:, None, None] * velocity, mean, rtol=0, atol=1e-10)
+
+
+def test_a_callers_autocast_rounds_neither_the_expected_code_nor_the_nearest() -> None:
+    model = make_model(FOUR_LEVELS, head="logits").float()
+    logits, x = 5 * torch.randn(2, 4, 64), torch.randn(2, 4, 8)
+    t = torch.tensor([0.2, 0.9])
+    expected, nearest = model.velocity(0, logits, x, t), model.nearest(0, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.velocity(0, logits, x, t), expected)
+        assert torch.equal(model.nearest(0, x), nearest)

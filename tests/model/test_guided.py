@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from known import make_model
@@ -58,7 +60,7 @@ def check(found: list[Tensor], expected: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("head", ["velocity", "logits"])
 def test_guided_chunk_is_the_conditioned_away_from_the_unconditioned(levels: Levels, head: str) -> None:
-    """The other branch has zeros for conditioning and no context at all."""
+    """The other branch has zero tokens for conditioning and no context at all."""
     model = make_model(levels, head=head, context_chunks=1, **CONDITIONED)
     context = torch.randn(2, levels.channels, 3, dtype=torch.float64)
     nothing = told(0).dropped(torch.tensor([False, False]))
@@ -90,7 +92,7 @@ def test_scale_one_is_the_conditioned_branch_alone(levels: Levels) -> None:
 
 @pytest.mark.parametrize("masked", [True, False], ids=["with masks", "without masks"])
 def test_guidance_leads_away_from_negative_conditioning(levels: Levels, masked: bool) -> None:
-    """What the negative leaves out is zero, as dropped conditioning is, and a mask that it lacks hides nothing."""
+    """What the negative leaves out is as without conditioning; tokens without a mask of their own are all seen."""
     model = make_model(levels, context_chunks=0, **CONDITIONED)
     negative = told(1, masked=masked)
     conditioned = velocities(model, told(0), Guidance(), None)
@@ -99,8 +101,8 @@ def test_guidance_leads_away_from_negative_conditioning(levels: Levels, masked: 
         by_hand(conditioned, velocities(model, negative, Guidance(), None)),
     )
     only_cross = Conditions(cross=negative.cross, cross_mask=negative.cross_mask)
-    zeros = told(0).dropped(torch.tensor([False, False]))
-    rest = Conditions(negative.cross, negative.cross_mask, zeros.embedding, zeros.prepended, torch.ones(2, 3, dtype=torch.bool))
+    nothing = told(0).dropped(torch.tensor([False, False]))
+    rest = replace(nothing, cross=negative.cross, cross_mask=negative.cross_mask)
     check(
         velocities(model, told(0), GUIDANCE, None, negative=only_cross),
         by_hand(conditioned, velocities(model, rest, Guidance(), None)),

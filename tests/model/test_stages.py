@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import make_network
+from networks import FOUR_LEVELS, make_network
 
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.segments import Role, Segment
 from snac_plugin.model.stages import ChunkInProgress
 from snac_plugin.model.training_pass import all_stages
 
@@ -48,3 +49,14 @@ def test_cached_stages_equal_recomputing(levels: Levels, context: int, condition
         stage(torch.randn_like(x), torch.rand(2, dtype=torch.float64))  # an earlier step must leave nothing behind
         torch.testing.assert_close(stage(x, t[:, -1, level]), reference[level][:, span], rtol=0, atol=1e-10)
         chunk.finish(level, levels.unpack_latents(clean)[level][:, span])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_positions_of_a_converted_network_are_not_rounded(dtype: torch.dtype) -> None:
+    """In bfloat16 token 500 would turn like token 502, and tokens of the finest level would share places."""
+    exact = make_network(FOUR_LEVELS).float()
+    segments = [Segment(Role.NOISED, 200, 3, 3 * FOUR_LEVELS.per_frame[3])]
+    before = exact.tokens(segments, Conditions())
+    after = exact.to(dtype).tokens(segments, Conditions())
+    assert torch.equal(after.cos, before.cos)
+    assert torch.equal(after.sin, before.sin)

@@ -7,13 +7,12 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from runs import logged, prepare, run
+from small_runs import logged, prepare, run
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 from torch import Tensor
 
@@ -117,6 +116,13 @@ def test_resuming_equals_not_stopping(uninterrupted: tuple[list[str], Path], tmp
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
+def test_each_loss_is_logged_once(uninterrupted: tuple[list[str], Path]) -> None:
+    """A to D stand in the bar, and train/loss_A to D in the log: TensorBoard would show each of them twice."""
+    names = logged(uninterrupted[1].parents[1]).keys()
+    assert {f"train/loss_{level}" for level in "ABCD"} <= names
+    assert not set("ABCD") & names
+
+
 def test_phases_change_at_their_steps_and_scale_the_scheduled_rate(uninterrupted: tuple[list[str], Path]) -> None:
     """The scheduler must never see the phase's share, or the shares would multiply up."""
     values = logged(uninterrupted[1].parents[1])
@@ -212,18 +218,6 @@ def test_demos_take_the_averaged_weights_and_give_the_others_back(codec: Path) -
     assert wrapper.diffusion.model is online
     assert online.training
     assert wrapper.training
-
-
-def test_same_step_same_loss_whatever_happened_before(codec: Path) -> None:
-    """The draws of a step depend on seed, step, accumulated part and rank alone."""
-    wrapper = wrapper_for(codec, {"pre_encoded": True})
-    seen = []
-    for step, batch_idx, rank in ((3, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (3, 0, 1)):
-        wrapper._trainer = SimpleNamespace(global_step=step, accumulate_grad_batches=2, global_rank=rank)
-        torch.rand(7)
-        seen.append(torch.rand(1, generator=wrapper._generator(batch_idx)).item())
-    assert seen[0] == seen[1]
-    assert len(set(seen)) == 4
 
 
 def test_padding_mask_counts_frames_with_any_sound() -> None:

@@ -1,0 +1,64 @@
+"""What `make demo` may remove, what it prints, and what it needs installed."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+import snac_plugin
+from snac_plugin.cli.demo import MADE, _losses, main, make_room
+from snac_plugin.errors import ConfigError
+from snac_plugin.tested_set import EXTRAS, REQUIRED
+
+
+@pytest.mark.parametrize("content", ["thesis.txt", "checkpoints/step=00100000.ckpt"])
+def test_folders_of_others_are_refused_and_stay(tmp_path: Path, content: str) -> None:
+    """`--save-dir ~/Documents`, or the run of weeks of training, must survive a demo."""
+    precious = tmp_path / content
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("precious")
+    with pytest.raises(ConfigError, match=r"--save-dir: .*which no demo run has made"):
+        main(["--save-dir", str(tmp_path)])
+    assert precious.read_text() == "precious"
+    with pytest.raises(ConfigError, match="--save-dir"):
+        make_room(precious)
+
+
+def test_an_earlier_demo_goes_and_what_others_put_there_stays(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "demo"
+    make_room(run)
+    for name in (*MADE, "mine"):
+        (run / name).mkdir()
+        (run / name / "file").touch()
+    make_room(run)
+    assert sorted(path.name for path in run.iterdir()) == ["demo_run.txt", "mine"]
+    assert (run / "mine" / "file").is_file()
+
+
+def test_losses_are_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """TensorBoard says "No path found after ..." at the end of every file."""
+    with SummaryWriter(str(tmp_path / "tensorboard")) as writer:
+        for step in range(20):
+            writer.add_scalar("train/loss_A", 20.0 - step, step)
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("tensorboard").setLevel(logging.NOTSET)
+        assert _losses(tmp_path).splitlines()[1].split() == ["A", "19.500", "1.500"]
+    assert caplog.messages == []
+
+
+def test_what_demo_music_imports_is_declared() -> None:
+    """A requirement of a requirement may go without notice."""
+    folder = Path(str(snac_plugin.__file__)).parent / "data" / "demo_music"
+    imported = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [str(node.module)] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported |= {name.split(".")[0] for name in names}
+    assert "scipy" in imported
+    assert imported - set(sys.stdlib_module_names) - {"snac_plugin"} <= set(REQUIRED) | set(EXTRAS["demo"])

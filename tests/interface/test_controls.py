@@ -1,0 +1,70 @@
+"""The page's inputs for whatever conditioners a config names."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from stable_audio_tools.models import conditioners
+from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
+
+from snac_plugin.config import check_model_config
+from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OTHERS, Controls
+from snac_plugin.interface.page import _endpoint
+
+
+def lay_out(folder: Path, conditioning: list[dict[str, Any]], **network: Any) -> Controls:
+    """Controls of a model with those conditioners, all of them global."""
+    config = tiny_model_config(write_tiny_codec(folder), global_cond_dim=8 * len(conditioning), **network)
+    if conditioning:
+        config["model"]["conditioning"] = {"configs": conditioning, "cond_dim": 8}
+        config["model"]["diffusion"]["global_cond_ids"] = [entry["id"] for entry in conditioning]
+        config["training"]["demo"]["demo_cond_from_batch"] = True
+    controls = Controls(check_model_config(config), LEVELS_32KHZ)
+    with gr.Blocks():
+        controls.lay_out()
+    return controls
+
+
+def values(controls: Controls) -> dict[str, Any]:
+    """What the page would send as it stands."""
+    return {name: getattr(component, "value", None) for name, component in controls.components.items()}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("int", "IntConditioner"), ("number", "NumberConditioner")])
+def test_a_number_without_bounds_gets_its_conditioner_s_own(tmp_path: Path, kind: str, name: str) -> None:
+    parameters = inspect.signature(getattr(conditioners, name)).parameters
+    low, high = parameters["min_val"].default, parameters["max_val"].default
+    assert NUMBER_TYPES[kind] == (low, high)
+    slider: Any = lay_out(tmp_path, [{"id": "tempo", "type": kind, "config": {}}]).components["tempo"]
+    assert (slider.minimum, slider.maximum) == (low, high)
+
+
+def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> None:
+    ids = [*OTHERS, *CLIENT, "steps_a", "key no", "key-no", "key_no", "cond_seed", "2nd", "class"]
+    conditioning = [{"id": key, "type": "number", "config": {"min_val": i, "max_val": i + 1}} for i, key in enumerate(ids)]
+    controls = lay_out(tmp_path, conditioning)
+    inspect.signature(_endpoint(lambda values, progress: [], list(controls.components)))
+    assert controls.text["seed"] == "cond_seed"
+    assert controls.text["key no"] == "key_no"
+    assert len(set(controls.text.values())) == len(ids)
+    request = controls.request(values(controls))
+    assert request.conditioning == {key: i + 0.5 for i, key in enumerate(ids)}, "an input reached another's conditioner"
+
+
+def test_a_negative_text_does_not_take_a_conditioner_s_name(tmp_path: Path) -> None:
+    conditioning = [{"id": key, "type": "t5", "config": {}} for key in ("prompt", "negative_prompt")]
+    controls = lay_out(tmp_path, conditioning)
+    assert controls.text == {"prompt": "prompt", "negative_prompt": "negative_prompt"}
+    assert len({*controls.text.values(), *controls.negative.values()}) == 4
+    asked = controls.request(values(controls) | {controls.negative["prompt"]: "noise", "prompt": "flute"})
+    assert asked.negative_conditioning == {"prompt": "noise", "negative_prompt": ""}
+
+
+def test_every_input_of_the_page_itself_is_kept_from_conditioners(tmp_path: Path) -> None:
+    """A new input has to be named in OTHERS."""
+    own = lay_out(tmp_path, [], context_chunks=1).components.keys()
+    assert own - {f"steps_{name}" for name in "abcd"} <= set(OTHERS)

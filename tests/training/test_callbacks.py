@@ -1,0 +1,103 @@
+"""Stopping on all ranks at once, and which checkpoint is the newest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from snac_plugin.training.callbacks import Checkpoints, StopOnSignal, newest_checkpoint
+
+
+class Ranks:
+    """A trainer of one rank among several that says what it is asked to decide together."""
+
+    def __init__(self, others_asked: bool, accumulate: int) -> None:
+        self.others_asked, self.accumulate_grad_batches = others_asked, accumulate
+        self.should_stop, self.limit_val_batches, self.strategy = False, 1, self
+        self.decisions: list[bool] = []
+
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        assert not all
+        self.decisions.append(decision)
+        return decision or self.others_asked
+
+
+def after_batch(callback: StopOnSignal, ranks: Any, batch_idx: int) -> bool:
+    callback.on_train_batch_end(ranks, pl.LightningModule(), None, None, batch_idx)
+    return ranks.should_stop
+
+
+def test_a_rank_stops_when_another_was_told_to() -> None:
+    """One that stopped or went on alone would wait for the others for ever; asked once a step, and by all."""
+    callback, ranks = StopOnSignal(), Ranks(others_asked=True, accumulate=2)
+    assert not after_batch(callback, ranks, 0)
+    assert ranks.decisions == []
+    assert after_batch(callback, ranks, 1)
+    assert ranks.decisions == [False]
+    assert ranks.limit_val_batches == 0
+
+
+def test_a_signal_alone_stops_nothing_before_all_ranks_know() -> None:
+    callback, ranks = StopOnSignal(), Ranks(others_asked=False, accumulate=1)
+    callback.on_train_start(ranks, pl.LightningModule())  # type: ignore[arg-type]
+    assert not after_batch(callback, ranks, 0)
+    signal.raise_signal(signal.SIGTERM)
+    assert not ranks.should_stop
+    assert after_batch(callback, ranks, 1)
+    assert ranks.decisions == [False, True]
+
+
+@pytest.fixture
+def saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that saves a checkpoint of that name as Lightning would; it gives the callback."""
+    monkeypatch.setattr(ModelCheckpoint, "_save_checkpoint", lambda _, __, path: Path(path).touch())
+    callback = Checkpoints(tmp_path, 1, 3)
+
+    def save(name: str) -> Checkpoints:
+        callback._save_checkpoint(SimpleNamespace(is_global_zero=True), str(tmp_path / name))  # type: ignore[arg-type]
+        return callback
+
+    return save
+
+
+def test_newest_is_what_was_saved_last(saving: Any, tmp_path: Path) -> None:
+    """Whatever else lies in the folder; the link follows and nothing is left beside it."""
+    (tmp_path / "step=00000009.ckpt").touch()
+    for name in ("step=00000001.ckpt", "step=00000002.ckpt"):
+        assert saving(name).newest == tmp_path / name
+        assert os.readlink(tmp_path / "last.ckpt") == name
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_where_links_are_not_possible_training_goes_on(
+    saving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with caplog.at_level(logging.WARNING):
+        saving("step=00000001.ckpt")
+        assert saving("step=00000002.ckpt").newest == tmp_path / "step=00000002.ckpt"
+    assert [record.message for record in caplog.records] == [
+        f"No link last.ckpt to the newest checkpoint in {tmp_path}: no links here"
+    ]
+
+
+def test_of_one_step_the_checkpoint_written_last_is_the_newest(tmp_path: Path) -> None:
+    """Lightning names a second one of a step step=N-v1.ckpt."""
+    for name, age in (("step=00000005.ckpt", 20), ("step=00000005-v1.ckpt", 10), ("step=00000003.ckpt", 0)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert newest_checkpoint(tmp_path) == tmp_path / "step=00000005-v1.ckpt"
+    os.utime(tmp_path / "step=00000005.ckpt", (2000, 2000))
+    assert newest_checkpoint(tmp_path) == tmp_path / "step=00000005.ckpt"
+    assert newest_checkpoint(tmp_path / "nothing") is None
