@@ -76,15 +76,15 @@ def test_conditioning_and_given_context_are_dropped_together(codec: Path, monkey
     batch = 32
     codes = torch.randint(4096, (batch, 15, 2 * CHUNK_FRAMES))
     given = Context(codes[..., :CHUNK_FRAMES], torch.ones(batch, CHUNK_FRAMES, dtype=torch.bool), None)
-    told = Conditions(embedding=torch.ones(batch, 5))
+    told = Conditions(cross=torch.ones(batch, 2, 5))
     monkeypatch.setattr(SnacDiffusion, "context", lambda *_: given)
     monkeypatch.setattr(SnacDiffusion, "conditions", lambda *_: told)
     monkeypatch.setattr(wrapper, "_log_step", lambda *_: None)
     seen: list[tuple[Tensor, Tensor]] = []
 
     def spy(model: Any, codes: Tensor, draw: Any, conditions: Conditions, mask: Any, before: Context) -> tuple[Tensor, None]:
-        assert conditions.embedding is not None
-        seen.append((conditions.embedding.any(dim=1), before.mask.any(dim=1)))
+        assert conditions.cross is not None
+        seen.append((conditions.cross.flatten(1).any(dim=1), before.mask.any(dim=1)))
         return torch.ones(4), None
 
     monkeypatch.setattr("snac_plugin.training.wrapper.stage_losses", spy)
