@@ -19,7 +19,7 @@ from statistics import fmean
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import ConfigError
 
-STEPS = 250
+STEPS = 200
 BATCH_SIZE = 2
 FOLDER = Path("demo_music/few")
 SONGS = 25  # one of each style
