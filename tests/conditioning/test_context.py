@@ -48,9 +48,9 @@ def test_the_last_whole_chunks_are_kept(model: SnacDiffusion, frames: int, kept:
 
 def test_the_last_frame_ends_with_the_recording(model: SnacDiffusion) -> None:
     """A grid laid from the recording's start would leave up to a frame of silence between context and chunk."""
-    audio = sound(9 * FRAME + 1234)
+    audio = sound(20 * FRAME + 1234)
     context = context_of([audio], model.pretransform, CHUNK_FRAMES, 2, "cpu")
-    aligned = model.pretransform.tokenize(audio[None, None, 1234:])
+    aligned = model.pretransform.tokenize(audio[None, None, -16 * FRAME :])  # eight frames are heard before those that count
     assert context is not None
     assert torch.equal(context.codes[0], aligned[0, :, -8:])
     assert context.tail is not None
