@@ -36,6 +36,15 @@ def join(audio: Tensor, recorded: Tensor, decoded: Tensor) -> Tensor:
     return torch.cat([audio[..., :size] + difference * fade, audio[..., size:]], dim=-1)
 
 
+def going_on(audio: Tensor, rate: int) -> Tensor:
+    """Audio [N] with a hundredth of a second behind it that goes on as smoothly as it ended: turned around its last sample.
+
+    A resampler that hears silence there instead bends the last samples towards it.
+    """
+    size = min(rate // 100, len(audio) - 1)
+    return torch.cat([audio, 2 * audio[-1] - audio[len(audio) - 1 - size : -1].flip(0)]) if size > 0 else audio
+
+
 def read_recording(path: str | Path) -> tuple[int, Tensor]:
     """Rate and audio [C, N] of a file.
 
@@ -70,8 +79,8 @@ class Continuation:
             # The resampler first hears the recording, so that the new audio has no edge for it to ring at.
             step = rate // math.gcd(rate, model_rate)
             self.skip = min(recording.shape[-1] // step, max(1, rate // 4 // step)) * step
-            heard = recording.mean(dim=0).numpy()[recording.shape[-1] - self.skip :]
-            lead = soxr.resample(heard, rate, model_rate)[: self.skip * model_rate // rate]
+            heard = going_on(recording.mean(dim=0)[recording.shape[-1] - self.skip :], rate)
+            lead = soxr.resample(heard.numpy(), rate, model_rate)[: self.skip * model_rate // rate]
             self.pending = self._after_recording(self.resampler.resample_chunk(lead))
 
     def push(self, audio: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -197,7 +198,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
     def length(self, chunks: int | None = None, seconds: float | None = None, sample_size: int | None = None) -> int:
         """Audio samples that a request asks for: of one chunk if it says nothing."""
         given = [value for value in (chunks, seconds, sample_size) if value is not None]
-        if len(given) > 1 or any(value <= 0 for value in given):
+        if len(given) > 1 or any(not 0 < value < math.inf for value in given):
             raise Mismatch("length", given, "one of chunks, seconds or sample_size, above 0")
         if sample_size is not None:
             return sample_size

@@ -56,3 +56,7 @@ def test_links_lead_somewhere() -> None:
 def test_the_config_reference_is_that_of_the_schema() -> None:
     """A key that was added or renamed must not be missing in the README."""
     assert reference_table() in README
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README

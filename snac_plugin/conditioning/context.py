@@ -16,6 +16,7 @@ from stable_audio_tools.models.conditioners import Conditioner, MultiConditioner
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.continuation import going_on
 from snac_plugin.errors import AudioError, Mismatch
 
 # Audio at the codec's rate, (rate, audio), packed codes, or nothing.
@@ -96,7 +97,10 @@ def mono(audio: Tensor, rate: int, target: int) -> Tensor:
         found = f"shape {tuple(audio.shape)}, {audio.dtype}"
         raise AudioError("context", found, "float audio [samples] or [channels, samples]", "Give one recording a sample.")
     flat = audio if audio.ndim == 1 else audio.mean(dim=0)
-    return flat if rate == target else torchaudio.functional.resample(flat, rate, target)
+    if rate == target:
+        return flat
+    resampled = torchaudio.functional.resample(going_on(flat, rate), rate, target)
+    return resampled[: math.ceil(len(flat) * target / rate)]
 
 
 def _codes(
