@@ -7,8 +7,8 @@ codec and back) beside:
 
 * tempo and key of the continuation against its own context, and against the contexts of the other songs;
 * level, brightness, and the model's own loss, by chunk;
-* the seam: spectral flux at chunk borders over that inside chunks; also for chunks that are decoded one by one and put together,
-  where there is a seam to be found. `seam.png` shows it.
+* the seam: spectral flux at chunk borders over that at the starts of frames inside chunks; also for chunks that are decoded one
+  by one and put together, where there is a seam to be found. `seam.png` shows it.
 
 Needs librosa: pip install -e .[demo,dev]
 """
@@ -60,6 +60,7 @@ def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
         real=Music(codes, model.decode(codes.to(model.device), seeds)[:, 0, past * samples :].numpy()),
         patched=np.concatenate([model.decode(piece, seeds)[:, 0].numpy() for piece in pieces], axis=-1),
         chunk=chunk_frames * samples,
+        frame=samples,
         rate=model.sample_rate,
     )
 

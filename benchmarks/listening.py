@@ -16,7 +16,6 @@ FLUX_WINDOW, FLUX_HOP = 512, 128
 COMPRESSION = 100.0
 AROUND = 0.01  # seconds around a point in time whose flux is averaged
 AWAY = 0.15  # seconds that "inside a chunk" keeps from its borders
-GRID = 0.05  # seconds between the points inside
 
 
 def tempo(audio: np.ndarray, rate: int) -> float:
@@ -72,9 +71,13 @@ def flux_at(values: np.ndarray, samples: np.ndarray, rate: int) -> np.ndarray:
     return np.array([values[max(c - reach, 0) : c + reach + 1].mean() for c in centres])
 
 
-def inside(borders: np.ndarray, samples: int, rate: int) -> np.ndarray:
-    """Points in time, in samples, that lie inside chunks: on a grid, away from borders and ends."""
-    grid = np.arange(AWAY * rate, samples - AWAY * rate, GRID * rate)
+def inside(borders: np.ndarray, samples: int, rate: int, spacing: int) -> np.ndarray:
+    """Points in time, in samples, that lie inside chunks: every `spacing` samples, away from borders and ends.
+
+    A codec's frames leave a pattern of their own in the flux: points must lie in it where borders do, at starts of frames.
+    """
+    grid = np.arange(0, samples, spacing)
+    grid = grid[(grid >= AWAY * rate) & (grid <= samples - AWAY * rate)]
     apart = np.abs(grid[:, None] - borders[None]).min(axis=1) if len(borders) else np.full(len(grid), np.inf)
     return grid[apart >= AWAY * rate]
 

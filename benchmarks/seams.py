@@ -42,6 +42,7 @@ class Material:
         real: how the songs go on, through the codec and back.
         patched: the generated codes decoded chunk by chunk [S, N].
         chunk: samples of a chunk.
+        frame: samples of a frame.
         rate: samples a second.
     """
 
@@ -50,6 +51,7 @@ class Material:
     real: Music
     patched: np.ndarray
     chunk: int
+    frame: int
     rate: int
 
     def chunks(self, audio: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -74,8 +76,8 @@ def seam(material: Material, folder: Path) -> tuple[list[list[str]], dict[str, l
         for one in audio:
             values = listening.flux(one)
             every = np.append(borders, start + inner) if audio is joined else borders
-            within = listening.flux_at(values, listening.inside(every, len(one), material.rate), material.rate).mean()
-            usual = max(float(within), 1e-10)
+            points = listening.inside(every, len(one), material.rate, material.frame)
+            usual = max(float(listening.flux_at(values, points, material.rate).mean()), 1e-10)
             ratios.append(float(listening.flux_at(values, borders, material.rate).mean()) / usual)
             around.append(listening.flux_around(values, borders, material.rate, PLOT_SECONDS) / usual)
         mean, error = songs.mean_and_error(torch.tensor(ratios, dtype=torch.float64))

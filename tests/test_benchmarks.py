@@ -221,7 +221,7 @@ def test_a_seam_is_seen_and_none_is_not() -> None:
     ratios = []
     for audio in (steady, jumping):
         values = listening.flux(audio)
-        within = listening.flux_at(values, listening.inside(borders, len(audio), RATE), RATE).mean()
+        within = listening.flux_at(values, listening.inside(borders, len(audio), RATE, FRAME), RATE).mean()
         ratios.append(listening.flux_at(values, borders, RATE).mean() / within)
     assert ratios[0] == pytest.approx(1, abs=0.05)
     assert ratios[1] > 1.5
