@@ -109,7 +109,7 @@ def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, no
 
 def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor]) -> Tensor:
     """What `stage_losses` averages over a batch, by sample: outputs [B, N, 8 or K] -> [B, L]. For one chunk at one t."""
-    if model.network.config.head == "logits":
+    if model.network.config.head != "velocity":
         pairs = zip(outputs, model.levels.unpack(codes), strict=True)
         return torch.stack([cross_entropy(o.transpose(1, 2).float(), c, reduction="none").mean(dim=1) for o, c in pairs], dim=1)
     target = model.objective.target(model.packed_latents(codes), draw.noise, draw.t[0, 0, 0])

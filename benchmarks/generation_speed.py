@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dim", type=int, default=256, help="width of the network")
     parser.add_argument("--depth", type=int, default=6, help="blocks")
     parser.add_argument("--heads", type=int, default=4, help="attention heads")
-    parser.add_argument("--head", default="logits", choices=("logits", "velocity"), help="what the network predicts")
+    parser.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
     parser.add_argument("--batch-size", type=int, default=1, help="continuations at once")
     parser.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
     parser.add_argument("--steps", type=int, default=48, help="denoising steps of the chunk in all")

@@ -124,7 +124,7 @@ class Sides:
 
     def _loss(self, level: int, output: Tensor, first_chunk: int) -> Tensor:
         here = slice(first_chunk * self.frames, CHUNKS * self.frames)
-        if self.network.config.head == "logits":
+        if self.network.config.head != "velocity":
             return cross_entropy(output.transpose(1, 2).float(), self.levels.unpack(self.codes[..., here])[level])
         return (output.float() - self.levels.unpack_latents(self.clean[..., here])[level]).square().mean()
 
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dim", type=int, default=256, help="width of the network")
     parser.add_argument("--depth", type=int, default=6, help="blocks")
     parser.add_argument("--heads", type=int, default=4, help="attention heads")
-    parser.add_argument("--head", default="logits", choices=("logits", "velocity"), help="what the network predicts")
+    parser.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
     parser.add_argument("--batch-size", type=int, default=2, help="windows in a batch")
     parser.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
     args = parser.parse_args(argv)

@@ -158,7 +158,7 @@ def test_loss_of_a_sample_is_the_trainers(music: SimpleNamespace) -> None:
     """For both heads: the mean over samples is what `stage_losses` gives."""
     from context_losses import sample_losses
 
-    for head in ("logits", "velocity"):
+    for head in ("logits", "velocity", "posterior"):
         config = tiny_model_config(music.folder / "codec", context_chunks=2, head=head)
         model = builders.model(config).model
         for parameter in model.network.parameters():

@@ -87,7 +87,9 @@ class NetworkConfig(Section):
     depth: AtLeastOne = Field(default=6, description="blocks")
     num_heads: AtLeastOne = Field(default=4, description="attention heads; divides dim")
     ff_mult: Positive = Field(default=4.0, description="width of the feed-forward layer over dim")
-    head: Literal["velocity", "logits"] = Field(default="velocity", description="what is predicted: a vector, or the code")
+    head: Literal["velocity", "logits", "posterior"] = Field(
+        default="velocity", description="what is predicted: a vector, the code, or the code before its own noised point is seen"
+    )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")
     long_skips: bool = Field(default=False, description="connect block i to block depth - 1 - i")

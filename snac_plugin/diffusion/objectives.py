@@ -75,3 +75,24 @@ def add_noise(objective: Objective, data: Tensor, noise: Tensor, t: Tensor) -> T
     """x_t for data and noise of one shape; t broadcasts against them."""
     alpha, sigma = objective.alpha_sigma(t)
     return alpha * data + sigma * noise
+
+
+def log_likelihood(objective: Objective, x: Tensor, points: Tensor, t: Tensor) -> Tensor:
+    """log p(x_t | data = point) of each point, up to a constant: -|x_t - alpha point|^2 / (2 sigma^2), float32 at least.
+
+    Args:
+        objective: whose path x_t lies on.
+        x: data under noise [B, N, 8].
+        points: what the data may be [K, 8].
+        t: noise levels [B, N], or [B, 1] for one a sample.
+
+    Returns:
+        [B, N, K].
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    alpha, sigma = objective.alpha_sigma(t.to(wide).clamp(min=SMALLEST_T)[..., None])
+    with torch.autocast(x.device.type, enabled=False):
+        x, points = x.to(wide), points.to(wide)
+        # Multiplied out, less |x|^2, which all points share: a matrix product in place of all pairs of differences.
+        cross = (alpha / sigma.square()) * x @ points.T
+        return cross - (alpha / sigma).square() * (points.square().sum(dim=-1) / 2)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snac_plugin.diffusion.global_time import Window, active, flow_velocity, windows
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.objectives import OBJECTIVES
+from snac_plugin.diffusion.objectives import OBJECTIVES, log_likelihood
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.guided import GuidedChunk
 from snac_plugin.model.network import SnacDiT
@@ -60,8 +60,24 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         """Latents of packed codes: [B, R, T] -> [B, R * 8, T]."""
         return self.levels.pack_latents([self.latents_of(level, c) for level, c in enumerate(self.levels.unpack(codes))])
 
+    def logits(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Logits of a token's code, given everything: [B, N, K].
+
+        With the head "posterior" the output is what all other tokens say of the code, log p(code | others), and Bayes' rule adds
+        what the token's own noised point says, log p(x_t | code), which is known exactly and need not be learnt.
+
+        Args:
+            level: the level.
+            output: the network's output [B, N, K].
+            x: latents under noise [B, N, 8].
+            t: noise levels [B, N], or [B, 1] for one a sample.
+        """
+        if self.network.config.head == "logits":
+            return output
+        return output + log_likelihood(self.objective, x, self.codebook(level), t)
+
     def velocity(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """What the objective calls the output, from either head: [B, N, 8].
+        """What the objective calls the output, from any head: [B, N, 8].
 
         Args:
             level: the level.
@@ -73,7 +89,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             return output
         wide = torch.promote_types(output.dtype, torch.float32)
         with torch.autocast(output.device.type, enabled=False):  # it would round both sides of the product
-            expected = output.to(wide).softmax(dim=-1) @ self.codebook(level).to(wide)
+            expected = self.logits(level, output, x, t[:, None]).to(wide).softmax(dim=-1) @ self.codebook(level).to(wide)
         return self.objective.output_of(x, expected.to(x.dtype), t[:, None, None])
 
     def start_chunk(

@@ -79,7 +79,7 @@ def stage_losses(
     frame_mask: Tensor | None,
     before: Context | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss of each level, and the network's outputs.
+    """Mean loss of each level, and what the network says of each code.
 
     Args:
         model: the model.
@@ -90,7 +90,7 @@ def stage_losses(
         before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
 
     Returns:
-        [L], and a tensor a level [B * C or B, N, 8 or K].
+        [L], and a tensor a level [B * C or B, N, 8 or K]: velocities, or logits.
     """
     conditions = conditions.fitted(codes.shape[-1])
     if draw.context_chunks == 0:
@@ -116,7 +116,9 @@ def stage_losses(
         context_chunks=draw.context_chunks,
         given_chunks=given,
     )
-    if model.network.config.head == "logits":
+    if model.network.config.head != "velocity":
+        points = zip(outputs, levels.unpack_latents(noised), levels.unpack_latents(t), strict=True)
+        outputs = [model.logits(level, o, x, times[..., 0]) for level, (o, x, times) in enumerate(points)]
         targets = levels.unpack(codes)
         losses = [cross_entropy(o.transpose(1, 2).float(), c, reduction="none") for o, c in zip(outputs, targets, strict=True)]
     else:

@@ -22,7 +22,7 @@ BAD_SHAPE = [
     ({f"{NET}.dropout": 1.0}, f"{NET}.dropout", "1.0", "a number less than 1.0"),
     ({f"{NET}.dropout": float("nan")}, f"{NET}.dropout", "NaN", "a finite number"),
     ({f"{NET}.long_skips": 1}, f"{NET}.long_skips", "1", "true or false"),
-    ({f"{NET}.head": "velocty"}, f"{NET}.head", '"velocty"', "'velocity' or 'logits'"),
+    ({f"{NET}.head": "velocty"}, f"{NET}.head", '"velocty"', "'velocity', 'logits' or 'posterior'"),
     ({f"{NET}.sampling": [48]}, f"{NET}.sampling", "[48]", "an object"),
     ({f"{NET}.sampling.steps": "many"}, f"{NET}.sampling.steps", '"many"', "a whole number"),
     ({f"{NET}.sampling.steps": {"A": 8, "B": 0}}, f"{NET}.sampling.steps.B", "0", "a number of at least 1"),

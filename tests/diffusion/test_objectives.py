@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from snac_plugin.diffusion.objectives import OBJECTIVES, Objective, add_noise
+from snac_plugin.diffusion.objectives import OBJECTIVES, Objective, add_noise, log_likelihood
 
 NOISE_LEVELS = torch.tensor([0.01, 0.15, 0.5, 0.85, 0.99], dtype=torch.float64)[:, None, None]
 
@@ -62,3 +62,22 @@ def test_output_is_finite_at_the_end_of_the_path(objective: Objective) -> None:
     """Some samplers ask at t = 0, where the division by sigma would give NaN."""
     estimate, noise = data_and_noise()
     assert objective.output_of(noise, estimate, torch.zeros(5, 1, 1, dtype=torch.float64)).isfinite().all()
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_likelihood_is_that_of_gaussian_noise(objective: Objective, per_token: bool) -> None:
+    """Against torch's own density; a constant of all points may be missing."""
+    generator = torch.Generator().manual_seed(1)
+    x, points = torch.randn(2, 5, 8, generator=generator).double(), torch.randn(7, 8, generator=generator).double()
+    t = torch.rand(2, 5 if per_token else 1, generator=generator, dtype=torch.float64)
+    found = log_likelihood(objective, x, points, t)
+    alpha, sigma = (value[..., None, None].expand(2, 5, 1, 1) for value in objective.alpha_sigma(t.expand(2, 5)))
+    expected = torch.distributions.Normal(alpha * points, sigma).log_prob(x[:, :, None]).sum(-1)
+    torch.testing.assert_close(found.log_softmax(-1), expected.log_softmax(-1), rtol=1e-8, atol=1e-8)
+
+
+def test_likelihood_of_data_without_noise_names_the_point(objective: Objective) -> None:
+    points = torch.randn(50, 8, generator=torch.Generator().manual_seed(2))
+    found = log_likelihood(objective, points[None], points, torch.zeros(1, 1))
+    assert found.isfinite().all()
+    assert torch.equal(found.argmax(-1)[0], torch.arange(50))

@@ -50,7 +50,13 @@ def stage_by_stage(model: SnacDiffusionModel, noise: Tensor, scale: float) -> Te
 
 @pytest.mark.parametrize(
     ("objective", "head", "scale"),
-    [("rectified_flow", "velocity", 3.0), ("rectified_flow", "logits", 1.0), ("v", "velocity", 1.0), ("v", "logits", 3.0)],
+    [
+        ("rectified_flow", "velocity", 3.0),
+        ("rectified_flow", "logits", 1.0),
+        ("v", "velocity", 1.0),
+        ("v", "logits", 3.0),
+        ("rectified_flow", "posterior", 3.0),
+    ],
 )
 def test_euler_on_global_time_is_euler_stage_by_stage(levels: Levels, objective: str, head: str, scale: float) -> None:
     """stable-audio-tools' own sampler on the whole tensor, at steps that meet the windows' edges: the same codes."""
@@ -111,10 +117,11 @@ def test_codes_survive_the_way_through_latents() -> None:
     assert torch.equal(model.nearest(0, model.latents_of(0, codes)), codes)
 
 
+@pytest.mark.parametrize("head", ["logits", "posterior"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_model_runs_in_other_precisions(dtype: torch.dtype) -> None:
+def test_model_runs_in_other_precisions(dtype: torch.dtype, head: str) -> None:
     """stable-audio-tools converts whole models to half precision, codebooks included."""
-    model = make_model(FOUR_LEVELS, head="logits").to(dtype)
+    model = make_model(FOUR_LEVELS, head=head).to(dtype)
     x = torch.randn(2, model.levels.channels, 3, dtype=dtype)
     with torch.no_grad():
         velocity = model(x, torch.full((2,), 0.5, dtype=dtype))
@@ -134,8 +141,21 @@ def test_logits_mean_the_expected_code_vector() -> None:
     torch.testing.assert_close(x - t[:, None, None] * velocity, mean, rtol=0, atol=1e-10)
 
 
-def test_a_callers_autocast_rounds_neither_the_expected_code_nor_the_nearest() -> None:
-    model = make_model(FOUR_LEVELS, head="logits").float()
+@pytest.mark.parametrize("objective", ["rectified_flow", "v"])
+def test_posterior_of_a_network_that_knows_nothing_is_the_best_denoiser(objective: str) -> None:
+    """All codes equally likely beforehand: the estimate is the exact mean of the codes given the noised point."""
+    model = make_model(FOUR_LEVELS, objective, head="posterior")
+    x, t = torch.randn(2, 5, 8, dtype=torch.float64), torch.tensor([0.3, 0.8], dtype=torch.float64)
+    velocity = model.velocity(1, torch.zeros(2, 5, 64, dtype=torch.float64), x, t)
+    alpha, sigma = (value[:, None, None, None] for value in model.objective.alpha_sigma(t))
+    density = (-((x[:, :, None] - alpha * model.codebook(1)) ** 2).sum(-1, keepdim=True) / (2 * sigma**2)).exp()
+    mean = (density * model.codebook(1)).sum(2) / density.sum(2)
+    torch.testing.assert_close(model.objective.denoised(x, velocity, t[:, None, None]), mean, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("head", ["logits", "posterior"])
+def test_a_callers_autocast_rounds_neither_the_expected_code_nor_the_nearest(head: str) -> None:
+    model = make_model(FOUR_LEVELS, head=head).float()
     logits, x = 5 * torch.randn(2, 4, 64), torch.randn(2, 4, 8)
     t = torch.tensor([0.2, 0.9])
     expected, nearest = model.velocity(0, logits, x, t), model.nearest(0, x)

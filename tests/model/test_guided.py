@@ -58,7 +58,7 @@ def check(found: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("head", ["velocity", "logits"])
+@pytest.mark.parametrize("head", ["velocity", "logits", "posterior"])
 def test_guided_chunk_is_the_conditioned_away_from_the_unconditioned(levels: Levels, head: str) -> None:
     """The other branch has zero tokens for conditioning and no context at all."""
     model = make_model(levels, head=head, context_chunks=1, **CONDITIONED)

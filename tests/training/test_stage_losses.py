@@ -33,7 +33,7 @@ def chunk_of(drawn: Draw, chunk: int) -> Draw:
     return Draw(drawn.t[:, chunk : chunk + 1], drawn.noise[..., span], drawn.clean_codes[..., span], 0)
 
 
-@pytest.mark.parametrize("head", ["velocity", "logits"])
+@pytest.mark.parametrize("head", ["velocity", "logits", "posterior"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) -> None:
     """MSE of the objective's target, or the negative log-probability of the true code, level by level."""
@@ -47,9 +47,15 @@ def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) ->
     noised = add_noise(model.objective, data, drawn.noise.double(), at.double())
     expected_outputs = all_stages(model.network, clean, noised, drawn.t.double(), NOTHING, context_chunks=1)
     targets = model.levels.unpack_latents(model.objective.target(data, drawn.noise.double(), at.double()))
+    points = model.levels.unpack_latents(noised)
     for level, output in enumerate(expected_outputs):
-        torch.testing.assert_close(outputs[level], output, rtol=0, atol=1e-10)
-        if head == "logits":
+        if head == "posterior":  # the noised point's own density, by all pairs of differences
+            alpha, sigma = model.objective.alpha_sigma(drawn.t[..., level].double().repeat_interleave(output.shape[1] // 2, 1))
+            apart = points[level][:, :, None] - alpha[..., None, None] * model.codebook(level)
+            output = (output - apart.square().sum(-1) / (2 * sigma.square()[..., None])).log_softmax(-1)
+            outputs[level] = outputs[level].log_softmax(-1)
+        torch.testing.assert_close(outputs[level], output, rtol=0, atol=1e-8)
+        if head != "velocity":
             own = model.levels.unpack(codes)[level]
             likelihood = output.softmax(-1).gather(-1, own[..., None])
             expected = -likelihood.log().mean()
@@ -58,7 +64,7 @@ def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) ->
         torch.testing.assert_close(losses[level].double(), expected.double(), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("head", ["velocity", "logits"])
+@pytest.mark.parametrize("head", ["velocity", "logits", "posterior"])
 def test_without_context_the_chunks_are_samples_of_their_own(levels: Levels, head: str) -> None:
     """Three chunks in one window: the mean over three windows of one chunk, with the same noise."""
     model = make_model(levels, head=head, context_chunks=2, global_cond_dim=5)
