@@ -19,11 +19,11 @@ from snac_plugin.training.curriculum import curriculum_from_config
 
 CONTEXT_CHUNKS = 2
 CHUNKS = CONTEXT_CHUNKS + 1
-PARTS = 4  # of a training: the first two phases take one each
+PARTS = 8  # of a training: the first two phases take one each
 PHASES = {
     "no context": (1, {"context": {"0": 1.0}, "level_weights": {"A": 0.25}}),
     "one chunk": (1, {"context": {"0": 0.2, "1": 0.8}}),
-    "two chunks": (2, {"context": {"0": 0.1, "1": 0.2, "2": 0.7}}),
+    "two chunks": (6, {"context": {"0": 0.1, "1": 0.2, "2": 0.7}}),
 }
 
 
@@ -112,6 +112,9 @@ def run_training(training: Training, args: argparse.Namespace, dataset: Path) ->
     train(parse([word for name, value in flags.items() for word in (f"--{name}", str(value))]))
     minutes = None if begun else (time.perf_counter() - started) / 60
     note.write_text(json.dumps(minutes))
+    for checkpoint in training.folder.glob("checkpoints/step=*.ckpt"):
+        if checkpoint not in map(training.checkpoint, phase_ends(args.steps)):
+            checkpoint.unlink()
     return minutes
 
 

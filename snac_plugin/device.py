@@ -26,10 +26,10 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def pick_precision(device: torch.device) -> str:
-    """Lightning's name of the precision to train in."""
-    if device.type != "cuda":
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    """Lightning's name of the precision to train in: bfloat16 where the device multiplies it faster than float32."""
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "32-true"
 
 
 def _available() -> list[str]:

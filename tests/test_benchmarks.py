@@ -139,13 +139,13 @@ def test_context(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     import context_training
 
     data = ["--model-config", music.config, "--codes", music.codes, "--held-out", music.codes, "--out", tmp_path]
-    flags = [*map(str, data), *NETWORK, *COMMON, "--steps", "4", "--noise-levels", "0.3", "0.8"]
+    flags = [*map(str, data), *NETWORK, *COMMON, "--steps", "8", "--noise-levels", "0.3", "0.8"]
     context.main(flags)
     found = results(tmp_path, "context")
-    assert list(found["supervised_codes"]) == ["1", "2", "4"]
-    assert found["supervised_codes"]["4"] == 4 * 2 * 15 * WINDOW
+    assert list(found["supervised_codes"]) == ["1", "2", "8"]
+    assert found["supervised_codes"]["8"] == 8 * 2 * 15 * WINDOW
     assert len(found["losses"]) == 6
-    values = torch.tensor(found["losses"]["curriculum, 4"]["values"])
+    values = torch.tensor(found["losses"]["curriculum, 8"]["values"])
     assert values.shape == (3, 4, 2, 4)
     assert values.isfinite().all()
     monkeypatch.setattr(context_training, "train", None)

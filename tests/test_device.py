@@ -28,8 +28,16 @@ def test_a_device_that_is_not_here_is_named_with_those_that_are(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("device", "bf16", "precision"), [("cuda", True, "bf16-mixed"), ("cuda", False, "16-mixed"), ("mps", True, "32-true")]
+    ("device", "bf16", "precision"),
+    [
+        ("cuda", True, "bf16-mixed"),
+        ("cuda", False, "16-mixed"),
+        ("mps", True, "32-true"),
+        ("cpu", True, "bf16-mixed"),
+        ("cpu", False, "32-true"),
+    ],
 )
 def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch, device: str, bf16: bool, precision: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     assert pick_precision(torch.device(device)) == precision

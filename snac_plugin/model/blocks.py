@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from x_transformers.x_transformers import FeedForward
 
-from snac_plugin.model.attention import rotate, usable_mask
+from snac_plugin.model.attention import attention, rotate, usable_mask
 from snac_plugin.model.modulation import Modulation, gated_sum, scale_and_shift
 
 # (block index, q, k, v), each [B, H, N, E] -> [B, H, N, E]
@@ -73,7 +72,7 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, cond: Tensor, mask: Tensor | None) -> Tensor:
         q = rearrange(self.to_q(x), "b n (h e) -> b h n e", h=self.num_heads)
         k, v = rearrange(self.to_kv(cond), "b m (two h e) -> two b h m e", two=2, h=self.num_heads)
-        attended = scaled_dot_product_attention(q, k, v, attn_mask=usable_mask(mask))
+        attended = attention(q, k, v, usable_mask(mask))
         return self.to_out(rearrange(attended, "b h n e -> b n (h e)"))
 
 
