@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from snac_plugin.atomic import write_whole
 from snac_plugin.errors import CheckpointError
+from snac_plugin.shipped import model_file
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,13 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     Weights stay on disk until something is done with them: what else a training checkpoint holds is never read.
 
     Args:
-        path: the file.
+        path: the file, or a shipped model's name.
         ema: take the averaged weights where there are any.
 
     Raises:
         CheckpointError: no such file, or not a checkpoint.
     """
-    path = Path(path)
+    path = model_file(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
@@ -168,15 +169,28 @@ def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> No
         )
 
 
-def save_unwrapped(model: nn.Module, path: Path, model_config: dict[str, Any], codec: dict[str, str] | None) -> None:
-    """Write a model's own weights, without the codec's, as .safetensors or .ckpt; both hold the config and the codec's note."""
+def save_unwrapped(
+    model: nn.Module, path: Path, model_config: dict[str, Any], codec: dict[str, str] | None, half: bool = False
+) -> None:
+    """Write a model's own weights, without the codec's, as .safetensors or .ckpt; both hold the config and the codec's note.
+
+    Args:
+        model: the model.
+        path: where to.
+        model_config: its config.
+        codec: {"name", "fingerprint"} of its codec.
+        half: store float16, at half the size.
+    """
     state = {n: v.detach().cpu().contiguous() for n, v in model.state_dict().items() if not is_codec(n)}
+    if half:
+        state = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
         from safetensors.torch import save_file
 
         notes = {"model_config": json.dumps(model_config)} | ({CODEC_NOTE: json.dumps(codec)} if codec else {})
         write_whole(path, lambda part: save_file(state, str(part), metadata=notes))
+        path.chmod(0o644)  # safetensors leaves it to the owner alone
     else:
         content = {"state_dict": state, "model_config": model_config, CODEC_NOTE: codec}
         write_whole(path, lambda part: torch.save(content, part))

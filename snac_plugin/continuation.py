@@ -49,8 +49,10 @@ def read_recording(path: str | Path) -> tuple[int, Tensor]:
     """Rate and audio [C, N] of a file.
 
     Raises:
-        AudioError: it cannot be read or holds no sound.
+        AudioError: it is not there, cannot be read or holds no sound.
     """
+    if not Path(path).is_file():
+        raise AudioError(str(path), "a folder" if Path(path).is_dir() else "no such file", "an audio file: wav, flac, ogg or mp3")
     try:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:

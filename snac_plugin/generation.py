@@ -103,8 +103,8 @@ def _steps(sampling: SamplingConfig, names: str, steps: int | Sequence[int] | Ma
 
 
 def _guidance(scale: float, rescale: float, interval: tuple[float, float]) -> Guidance:
-    if scale < 0:
-        raise Mismatch("cfg_scale", scale, "0 or more")
+    if not 0 <= scale < math.inf:
+        raise Mismatch("cfg_scale", scale, "a number from 0 up")
     if not 0 <= rescale <= 1:
         raise Mismatch("cfg_rescale", rescale, "a share between 0 and 1")
     low, high = interval

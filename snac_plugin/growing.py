@@ -8,6 +8,8 @@ from pathlib import Path
 import soundfile
 from torch import Tensor
 
+from snac_plugin.errors import Mismatch
+
 # A plain wav counts its bytes in 32 bits; past that a reader sees nonsense.
 LARGEST_WAV = 2**32 - 2**20
 HEADER = 128  # bytes of a wav file in which libsndfile puts its chunks
@@ -25,7 +27,10 @@ class GrowingWav:
     """
 
     def __init__(self, folder: Path, name: str, sample_rate: int, channels: int, samples: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Mismatch(str(folder), "a file where a folder must be", "a folder, or a name that is not taken") from error
         self.part = folder / f".{name}.{os.getpid()}.part"
         self.folder, self.sample_rate, self.samples = folder, sample_rate, 0
         kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"

@@ -72,6 +72,20 @@ def test_unwrapped_checkpoint_holds_all_that_a_model_needs_but_the_codec(
     assert loaded.config == model.config
 
 
+def test_half_the_size_costs_rounding_and_nothing_else(model: SnacDiffusion, config: dict[str, Any], tmp_path: Path) -> None:
+    sizes = []
+    for half in (False, True):
+        path = tmp_path / f"{half}.safetensors"
+        save_unwrapped(model, path, config, None, half)
+        sizes.append(path.stat().st_size)
+        assert path.stat().st_mode & 0o044
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = own(snac_plugin.load_model(path))
+    for name, value in own(model).items():
+        assert loaded[name].dtype == value.dtype
+        torch.testing.assert_close(loaded[name], value, rtol=1e-3, atol=1e-5)
+
+
 def test_checkpoint_of_stable_audio_tools_with_the_codec_inside_is_read(model: SnacDiffusion, tmp_path: Path) -> None:
     """Its export_model writes every weight, the frozen codec's too."""
     path = save(tmp_path / "export.ckpt", state_dict=model.state_dict())

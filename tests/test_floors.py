@@ -13,7 +13,7 @@ PACKAGE = ROOT / "snac_plugin"
 
 # Lowest first: folders, and files beside them. A file imports its own folder, files of its own floor, or lower floors.
 FLOORS = (
-    ("errors", "tested_set", "atomic"),
+    ("errors", "tested_set", "atomic", "shipped"),
     ("config",),
     ("levels", "device"),
     ("codec", "diffusion", "pictures", "growing", "output", "continuation"),

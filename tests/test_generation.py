@@ -172,7 +172,7 @@ def test_settings_take_what_is_given_over_the_config() -> None:
         ({"steps": [4, 4, 0, 4]}, r"steps: found \[4, 4, 0, 4\]"),
         ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found {'A': 1, 'B': 1, 'C': 1}"),
         ({"steps": {"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}}, "steps: found"),
-        ({"cfg_scale": -1.0}, "cfg_scale: found -1.0, expected 0 or more"),
+        ({"cfg_scale": -1.0}, "cfg_scale: found -1.0, expected a number from 0 up"),
         ({"cfg_rescale": 1.5}, "cfg_rescale: found 1.5, expected a share"),
         ({"cfg_interval": (0.8, 0.2)}, r"cfg_interval: found \(0.8, 0.2\), expected two noise levels"),
     ],

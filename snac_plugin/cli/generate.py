@@ -1,5 +1,6 @@
 """Generate audio from a checkpoint: for each sample a wav, a picture of it and a JSON file with every setting.
 
+    python generate.py --out output --seed 42
     python generate.py --ckpt runs/snac_dit/checkpoints/last.ckpt --out output --seed 42 --steps 48
 
 The same seed and settings give the same file, bit for bit. A sample whose name is taken by one with other settings gets
@@ -18,13 +19,16 @@ from typing import Any
 
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
+from snac_plugin.shipped import DEFAULT
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser("generate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     model = made.add_argument_group("model")
-    model.add_argument("--ckpt", "--ckpt-path", required=True, metavar="FILE", help="checkpoint, of training or unwrapped")
+    model.add_argument(
+        "--ckpt", "--ckpt-path", default=DEFAULT, metavar="FILE", help=f"checkpoint, of training or unwrapped; {DEFAULT} ships here"
+    )
     model.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
     model.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     what = made.add_argument_group("what is generated")
@@ -120,7 +124,10 @@ def _steps(text: str) -> int | list[int] | dict[str, int]:
     try:
         if "=" in text:
             pairs = [part.split("=") for part in text.split(",")]
-            return {name.strip().upper(): int(count) for name, count in pairs}
+            steps = {name.strip().upper(): int(count) for name, count in pairs}
+            if len(steps) < len(pairs):
+                raise ValueError
+            return steps
         counts = [int(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected 48, or A=6,B=8,C=10,D=24 with one entry a level") from None

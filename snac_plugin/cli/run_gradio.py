@@ -1,5 +1,6 @@
 """Open the page of a model in a browser.
 
+    python run_gradio.py
     python run_gradio.py --ckpt-path runs/snac_dit/checkpoints/last.ckpt
 
 The flags are those of stable-audio-tools' run_gradio.py, and a few more.
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import CheckpointError, ConfigError
+from snac_plugin.shipped import DEFAULT
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("run_gradio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--pretrained-name", metavar="ID", help="model on the hub, in place of --ckpt-path")
     made.add_argument("--model-config", metavar="FILE", help="model config; only for a checkpoint without one inside")
-    made.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
+    made.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help=f"checkpoint, of training or unwrapped; {DEFAULT} ships here")
     made.add_argument("--pretransform-ckpt-path", metavar="FILE", help="not for this model type: the config names the codec")
     made.add_argument("--share", action="store_true", help="make a public link")
     made.add_argument("--username", metavar="NAME", help="ask for this name ...")
@@ -64,7 +66,7 @@ def _page(args: argparse.Namespace) -> Any:
 
     name, path = args.pretrained_name, args.ckpt_path
     if name is None and path is None:
-        raise CheckpointError("--ckpt-path", "nothing", "a checkpoint", "Training writes them under --save-dir.")
+        path = DEFAULT
     if name is not None and path is not None:
         raise ConfigError("--pretrained-name and --ckpt-path", "both", "one of them")
     config = hub_config(name) if args.model_config is None else load_json(args.model_config)

@@ -23,11 +23,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")
     parser.add_argument("--name", default="exported_model", help="path of the result without its ending")
     parser.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
+    parser.add_argument("--half", action="store_true", help="store float16, at half the size")
     args = parser.parse_args(argv)
     checkpoint = read_checkpoint(args.ckpt_path)
     config = checkpoint.model_config if args.model_config is None else load_json(args.model_config)
     model = load_model(checkpoint, config)
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
-    save_unwrapped(model, path, config or {}, checkpoint.codec)
+    save_unwrapped(model, path, config or {}, checkpoint.codec, args.half)
     print(f"model: {path}")
     return 0

@@ -97,6 +97,10 @@ def test_a_checkpoint_without_a_config_takes_one_from_a_file(
         (["--steps", "A=1"], "steps"),
         (["--prompt", "techno"], "the key 'prompt'"),
         (["--seconds", "-1"], "length"),
+        (["--cfg-scale", "nan"], "cfg_scale: found nan, expected a number from 0 up"),
+        (["--continue", "nowhere.wav"], "nowhere.wav: found no such file"),
+        (["--continue", "."], ".: found a folder"),
+        (["--out", __file__], "found a file where a folder must be"),
     ],
 )
 def test_a_mistake_gives_one_line_that_says_what_to_mend(
@@ -114,6 +118,7 @@ def test_a_mistake_gives_one_line_that_says_what_to_mend(
     ("arguments", "message"),
     [
         (["--steps", "many"], "found 'many', expected 48, or A=6"),
+        (["--steps", "A=3,B=2,A=4"], "with one entry a level"),
         (["--conditioning", "{tempo: 3}"], "expected a JSON object"),
         (["--seconds", "3", "--chunks", "2"], "not allowed with argument"),
     ],

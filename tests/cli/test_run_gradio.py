@@ -19,7 +19,6 @@ from snac_plugin.interface import page
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--ckpt-path: found nothing, expected a checkpoint"),
         (["--ckpt-path", "nowhere.ckpt"], "nowhere.ckpt: found no such file"),
         (["--ckpt-path", "BARE"], "no model config inside"),
         (["--username", "me"], "--username and --password: found one of them"),
