@@ -1,4 +1,4 @@
-"""The whole chain in minutes: render music, encode it, train a small model on it, generate. `make demo` runs this.
+"""The whole chain in minutes: render music, encode it, fine-tune the shipped model on it, generate. `make demo` runs this.
 
     python -m snac_plugin demo
 
@@ -18,8 +18,9 @@ from statistics import fmean
 
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import ConfigError
+from snac_plugin.shipped import DEFAULT
 
-STEPS = 200
+STEPS = 60
 BATCH_SIZE = 2
 FOLDER = Path("demo_music/few")
 SONGS = 25  # one of each style
@@ -30,7 +31,8 @@ MADE = ("checkpoints", "demos", "generated", "tensorboard")
 def main(argv: Sequence[str]) -> int:
     """Run the chain and say where wav, picture and checkpoint lie and how the losses fell."""
     parser = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--model-config", default=str(_config_folder() / "snac_dit.json"), help="model config to train")
+    parser.add_argument("--model-config", default=str(_config_folder() / "snac_dit_finetune.json"), help="model config to train")
+    parser.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
     parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
     parser.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
     parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
@@ -42,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
     dataset = _codes(args)
-    print(f"2/4 train for {args.max_steps} steps", flush=True)
+    print(f"2/4 train for {args.max_steps} steps, from {args.pretrained_ckpt_path or 'the beginning'}", flush=True)
     checkpoint = _train(args, dataset)
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))
@@ -95,6 +97,7 @@ def _train(args: argparse.Namespace, dataset: Path) -> Path:
         "model-config": args.model_config,
         "dataset-config": dataset,
         "save-dir": args.save_dir,
+        "pretrained-ckpt-path": args.pretrained_ckpt_path,
         "max-steps": args.max_steps,
         "batch-size": BATCH_SIZE,
         "seed": args.seed,

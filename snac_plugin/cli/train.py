@@ -17,6 +17,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from stable_audio_tools.data.dataset import create_dataloader_from_config
 from stable_audio_tools.models import create_model_from_config
 from stable_audio_tools.training import create_demo_callback_from_config, create_training_wrapper_from_config
@@ -70,6 +71,7 @@ def train(args: argparse.Namespace) -> Path | None:
     loaders = _loaders(args, config, wrapper)
     checkpoints = Checkpoints(run.folder / "checkpoints", args.checkpoint_every, args.save_top_k)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
+    run.folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(args, run, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
     trainer.fit(wrapper, *loaders, ckpt_path=resume)
     if checkpoints.newest is None and resume is not None:
@@ -96,7 +98,8 @@ class Run:
 def _run_folder(args: argparse.Namespace, config: dict[str, Any]) -> Run:
     name = args.name or Path(args.model_config).stem
     folder = Path(args.save_dir) if args.save_dir else Path("runs") / name
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError("--save-dir", f"{folder}, which is a file", "a folder, or a name that is not taken")
     return Run(name, folder)
 
 
@@ -151,27 +154,31 @@ def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], v
     accelerator = {"cuda": "gpu"}.get(device.type, device.type)
     # Lightning counts batches here, and steps everywhere else.
     val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
-    return pl.Trainer(
-        accelerator=accelerator,
-        devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
-        num_nodes=args.num_nodes,
-        strategy=_strategy(args.strategy),
-        precision=pick_precision(device) if args.precision == "auto" else args.precision,
-        accumulate_grad_batches=args.accum_batches,
-        gradient_clip_val=args.gradient_clip_val,
-        callbacks=callbacks,
-        logger=_logger(args, run),
-        log_every_n_steps=1,
-        max_steps=args.max_steps,
-        max_epochs=-1,
-        default_root_dir=str(run.folder),
-        num_sanity_val_steps=0,
-        limit_val_batches=1.0 if val_every else 0,
-        check_val_every_n_epoch=None,
-        val_check_interval=val_every or 1_000_000_000,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-    )
+    precision = pick_precision(device) if args.precision == "auto" else args.precision
+    try:
+        return pl.Trainer(
+            accelerator=accelerator,
+            devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
+            num_nodes=args.num_nodes,
+            strategy=_strategy(args.strategy),
+            precision=precision,
+            accumulate_grad_batches=args.accum_batches,
+            gradient_clip_val=args.gradient_clip_val,
+            callbacks=callbacks,
+            logger=_logger(args, run),
+            log_every_n_steps=1,
+            max_steps=args.max_steps,
+            max_epochs=-1,
+            default_root_dir=str(run.folder),
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if val_every else 0,
+            check_val_every_n_epoch=None,
+            val_check_interval=val_every or 1_000_000_000,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+        )
+    except (ValueError, TypeError, MisconfigurationException) as error:  # it knows best what its arguments may be
+        raise ConfigError("the flags", "values that Lightning does not take", "values that it does", str(error)) from error
 
 
 def _strategy(name: str) -> Any:

@@ -32,7 +32,7 @@ FLAGS: dict[str, tuple[Any, str]] = {
     "val_every": (-1, "steps between validations; -1 never validates"),
     "recover": (False, "go on from the newest checkpoint of the run folder, if there is one"),
     "ckpt_path": ("", "training checkpoint to go on from"),
-    "pretrained_ckpt_path": ("", "checkpoint whose weights a new run starts from"),
+    "pretrained_ckpt_path": ("", "checkpoint whose weights a new run starts from: a file, or snac_dit_tiny"),
     "pretransform_ckpt_path": ("", "not used: the codec is named in the model config"),
     "remove_pretransform_weight_norm": ("", "not used: SNAC's weights stay as they are published"),
     "logger": ("tensorboard", "tensorboard, wandb, comet or none"),

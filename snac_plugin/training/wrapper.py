@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 from snac_plugin.checkpoints import check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.conditioning.context import Context
 from snac_plugin.config import TrainingSection
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import AudioError, ConfigError
 from snac_plugin.generation import stage_seed
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import chunk_frames
@@ -79,6 +79,20 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         loss = (per_level * weights).sum() / weights.sum()
         self._log_step(loss, per_level.detach(), context, len(batch[1]))
         return loss
+
+    def configure_optimizers(self) -> Any:
+        """stable-audio-tools' optimiser and scheduler.
+
+        Raises:
+            ConfigError: torch has no such class, or it does not take these arguments.
+        """
+        try:
+            return super().configure_optimizers()
+        except (AttributeError, TypeError, ValueError) as error:
+            advice = "Their arguments are those of torch.optim and torch.optim.lr_scheduler."
+            raise ConfigError(
+                "training.optimizer_configs", f"what fails with: {error}", "a class and its arguments", advice
+            ) from error
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """A step at the phase's share of the scheduled learning rate; schedulers never see the share."""

@@ -164,6 +164,24 @@ def test_missing_checkpoint_is_named_before_anything_is_built(flags: list[str], 
         run(flags, tmp_path, "--ckpt-path", "nowhere.ckpt")
 
 
+def test_a_failed_start_leaves_no_folder(flags: list[str], tmp_path: Path) -> None:
+    """An empty run folder looks like a run that lost its files."""
+    config = json.loads(Path(flags[1]).read_text())
+    wrong = {"optimizer": {"type": "AdamW", "config": {"lr": 1e-3, "momentun": 0.9}}}
+    config["training"] = {"optimizer_configs": {"diffusion": wrong}, "demo": {}}
+    (tmp_path / "wrong.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"training\.optimizer_configs: found what fails with: .*momentun"):
+        run(["--model-config", str(tmp_path / "wrong.json"), *flags[2:]], tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"nowhere\.json"):
+        run([*flags[:2], "--dataset-config", str(tmp_path / "nowhere.json")], tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+    with pytest.raises(ConfigError, match=r"the flags: .*Precision 'half' is invalid"):
+        run(flags, tmp_path / "c", "--precision", "half")
+    (tmp_path / "d").touch()
+    with pytest.raises(ConfigError, match=r"--save-dir: found .*d, which is a file"):
+        run(flags, tmp_path / "d")
+
+
 def test_newest_checkpoints_are_kept_and_old_ones_go(flags: list[str], tmp_path: Path) -> None:
     run(flags, tmp_path, "--max-steps", 5, "--checkpoint-every", 1, "--save-top-k", 2)
     kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step=*"))
