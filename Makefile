@@ -1,5 +1,6 @@
 # make demo    render music, train a small model on it and generate a wav: runs/demo
 # make test    lint, types and tests
+# make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
 # make clean   remove the environment and everything that was built
 #
 # Both create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
@@ -15,11 +16,18 @@ STAMP := $(VENV)/.installed
 # Threads that wait must not spin: two processes on the same cores would crawl.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test clean
+.PHONY: demo test tiny clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
 	$(BIN)/python -m snac_plugin demo
+
+tiny: $(STAMP)
+	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny.json --songs 128 --output-path demo_music/128_songs/codes
+	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny.json --dataset-config demo_music/128_songs/codes/dataset_config.json \
+		--batch-size 2 --max-steps 2400 --seed 42 --save-dir runs/snac_dit_tiny --recover
+	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
+		--use-safetensors --half
 
 test: $(STAMP)
 	$(BIN)/ruff check .

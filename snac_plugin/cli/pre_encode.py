@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
     made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")
+    made.add_argument("--songs", type=int, metavar="N", help="songs of demo music to render, in place of 240")
     made.add_argument("--output-path", required=True, metavar="FOLDER", help="where to; made if need be")
     made.add_argument("--sample-size", type=int, metavar="N", help="audio samples in a crop; the model config's by default")
     made.add_argument("--model-half", action="store_true", help="run the codec's encoder in half precision")
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> Path:
     """
     from snac_plugin import builders
     from snac_plugin.cli.memory import reuse_freed_memory
-    from snac_plugin.cli.train_data import demo_dataset
+    from snac_plugin.cli.train_data import DEMO_FOLDER, demo_dataset
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
@@ -74,7 +75,8 @@ def run(args: argparse.Namespace) -> Path:
     if args.dataset_config:
         source = check_dataset_config(load_json(args.dataset_config), args.dataset_config)
     else:
-        source = demo_dataset("train", config.sample_rate)
+        folder = DEMO_FOLDER if args.songs is None else DEMO_FOLDER / f"{args.songs}_songs"
+        source = demo_dataset("train", config.sample_rate, folder, args.songs)
     return pre_encode(
         source,
         args.output_path,
