@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     made.add_argument("--data", required=True, metavar="FOLDER", help="held-out audio; a file is a song")
     made.add_argument("--out", default="evaluation", metavar="FOLDER", help="where to; evaluation by default")
-    made.add_argument("--clips", type=int, default=48, metavar="N", help="most clips in all (%(default)s)")
+    made.add_argument("--clips", type=int, default=32, metavar="N", help="most clips in all (%(default)s)")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of clips, noise and bootstrap (%(default)s)")
     made.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (%(default)s)")
     model = made.add_argument_group("of a checkpoint")
@@ -95,7 +95,8 @@ def _evaluate(args: argparse.Namespace) -> Any:
     device = pick_device(args.device)
     if args.ckpt_path:
         return _model(args, device)
-    raise NotImplementedError
+    options = {"clips": args.clips, "seconds": args.seconds, "seed": args.seed, "batch": args.batch_size}
+    return _folder(args, device, options) if args.generated else _codec(args, device, options)
 
 
 def _model(args: argparse.Namespace, device: Any) -> Any:
@@ -115,3 +116,19 @@ def _model(args: argparse.Namespace, device: Any) -> Any:
         free=not args.no_free,
     )
     return evaluate_model(load_model(args.ckpt_path, args.model_config, device), args.data, plan, Path(args.ckpt_path).name)
+
+
+def _folder(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.codec.pretransform import SnacPretransform
+    from snac_plugin.evaluation.folder_report import evaluate_folder
+
+    codec = SnacPretransform(load_codec(args.codec or SHIPPED)).to(device)
+    return evaluate_folder(args.generated, args.data, codec, **options)
+
+
+def _codec(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.evaluation.codec_report import evaluate_codec
+
+    return evaluate_codec(load_codec(args.codec), args.data, device=device, **options)

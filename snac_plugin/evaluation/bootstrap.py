@@ -80,3 +80,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.integer) else value
+
+
+def difference_of(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+    """Mean of the first songs [S] minus that of other songs [S'], each set redrawn on its own."""
+    a, b = (np.asarray(v, dtype=np.float64)[np.isfinite(v)] for v in (first, second))
+    if min(len(a), len(b)) < 1:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    drawn = [v[rng.integers(len(v), size=(RESAMPLES, len(v)))].mean(axis=1) for v in (a, b)]
+    return interval(float(a.mean() - b.mean()), drawn[0] - drawn[1] if min(len(a), len(b)) > 1 else np.zeros(0))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from snac_plugin.evaluation.bootstrap import Estimate
 from snac_plugin.evaluation.clips import Clips
@@ -21,9 +21,9 @@ GREY, ACCENT = "#5c6b7a", "#3667b5"
 
 def model_picture(report: Report, material: Material, clips: Clips, levels: Levels) -> Figure:
     """Losses, distances and agreement above, a recording and its continuation below."""
-    figure, top, bottom = _sheet(report.title, 3)
+    figure, top, bottom = sheet(report.title, 3)
     _draw_losses(top[0], report.table("losses"), levels)
-    _draw_distances(top[1], report.table("frechet"))
+    draw_distances(top[1], report.table("frechet"), (GENERATED, FREE))
     _draw_agreement(top[2], report.table("agreement"))
     made = GENERATED if GENERATED in material.kinds else FREE
     join = material.contexts.shape[-1] / clips.rate
@@ -34,24 +34,26 @@ def model_picture(report: Report, material: Material, clips: Clips, levels: Leve
     return figure
 
 
-def _sheet(title: str, panels: int) -> tuple[Figure, list[Axes], list[Axes]]:
+def sheet(title: str, panels: int) -> tuple[Figure, list[Axes], list[Axes]]:
     """A figure with a row of panels and two spectrograms under it."""
     figure = Figure(figsize=(15.0, 8.6), dpi=100, facecolor=PAPER)
     figure.text(0.015, 0.972, title, fontsize=14, fontweight="bold", color=INK, va="center", parse_math=False)
     upper = figure.add_gridspec(1, panels, left=0.05, right=0.985, top=0.89, bottom=0.52, wspace=0.75)
-    lower = figure.add_gridspec(1, 2, left=0.05, right=0.95, top=0.42, bottom=0.07, wspace=0.2)
+    lower = figure.add_gridspec(1, 2, left=0.05, right=0.95, top=0.42, bottom=0.07, wspace=0.26)
     top = [figure.add_subplot(upper[0, i]) for i in range(panels)]
     return figure, top, [figure.add_subplot(lower[0, i]) for i in range(2)]
 
 
+def heading(axis: Axes, text: str) -> None:
+    """A panel's title, at its left."""
+    axis.set_title(text, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8, parse_math=False)
+
+
 def draw_pair(figure: Figure, axes: Sequence[Axes], audio: Sequence[np.ndarray], rate: int, titles: Sequence[str], join: float = 0) -> None:
     """Two spectrograms side by side; a line where something new begins."""
-    import torch
-
     for axis, one, title in zip(axes, audio, titles, strict=True):
-        sound: Tensor = torch.from_numpy(np.ascontiguousarray(one)).float()
-        draw_spectrogram(figure, axis, sound, rate, len(one) / rate)
-        _heading(axis, title)
+        draw_spectrogram(figure, axis, torch.from_numpy(np.ascontiguousarray(one)).float(), rate, len(one) / rate)
+        heading(axis, title)
         axis.set_xlabel("time (s)", fontsize=10, color=INK)
         axis.tick_params(labelsize=9, labelcolor=INK, color=FAINT)
         for spine in axis.spines.values():
@@ -84,26 +86,20 @@ def tidy(axis: Axes) -> None:
     axis.tick_params(axis="x", labelsize=9, labelcolor=INK, color=FAINT)
 
 
-def _heading(axis: Axes, text: str) -> None:
-    axis.set_title(text, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8, parse_math=False)
-
-
 def _draw_losses(axis: Axes, table: Table | None, levels: Levels) -> None:
     assert table is not None
     names, found = estimates(table, table.columns[1])
     draw_intervals(axis, names, found, [*LEVEL_COLOURS[: len(levels)], GREY])
-    _heading(axis, "Validation loss by level")
+    heading(axis, "Validation loss by level")
 
 
-def _draw_distances(axis: Axes, table: Table | None) -> None:
+def draw_distances(axis: Axes, table: Table | None, made: tuple[str, ...]) -> None:
+    """Frechet distances, those of what was `made` in colour."""
     assert table is not None
     names, found = estimates(table, "distance")
-    colours = [ACCENT if name.startswith((GENERATED, FREE)) else GREY for name in names]
-    draw_intervals(axis, [name.replace(" (", "\n(") for name in names], found, colours, digits=3)
-    low = min(max(e.value, 1e-3) for e in found)
-    axis.set_xscale("log")
-    axis.set_xlim(low / 2, max(e.high if np.isfinite(e.high) else e.value for e in found) * 6)
-    _heading(axis, "Frechet distance to recordings")
+    colours = [ACCENT if name.startswith(made) else GREY for name in names]
+    draw_intervals(axis, [name.replace(" (", "\n(") for name in names], found, colours)
+    heading(axis, "Frechet distance to recordings")
 
 
 def _draw_agreement(axis: Axes, table: Table | None) -> None:
@@ -125,4 +121,4 @@ def _draw_agreement(axis: Axes, table: Table | None) -> None:
     tidy(axis)
     axis.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(-0.02, 1.005), ncols=1, borderpad=0)
     axis.set_ylim(-0.6, len(places) + 0.7)
-    _heading(axis, "Agreement with the context")
+    heading(axis, "Agreement with the context")

@@ -147,6 +147,13 @@ class Distances:
     axes: int
     share: float
 
+    def title(self) -> str:
+        """What the figures are."""
+        return (
+            "**Frechet distance** to recordings, on the codec's encoder before quantisation (squared, in parts of the recordings' "
+            f"variance; {self.axes} axes with {self.share:.0%} of it; {self.songs} songs against {self.songs} others; lower is better)"
+        )
+
 
 def distances(
     real: Sequence[np.ndarray], kinds: Mapping[str, Sequence[np.ndarray]], unpaired: Sequence[str] = (), seed: int = 0

@@ -45,7 +45,7 @@ class Plan:
         progress: show bars.
     """
 
-    clips: int = 48
+    clips: int = 32
     chunks: int = 1
     seed: int = 0
     batch: int = 8
@@ -162,11 +162,7 @@ def _distance_table(model: SnacDiffusion, clips: Clips, material: Material, plan
     found = distances(real, by_kind, unpaired=(FREE, RANDOM), seed=plan.seed)
     words = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceiling)", NOISE: f"{NOISE} (ceiling)"}
     rows: list[tuple[Cell, ...]] = [(words.get(name, name), estimate) for name, estimate in found.by_kind.items()]
-    title = (
-        f"**Frechet distance** to recordings, on the codec's encoder before quantisation (squared, in parts of the recordings' "
-        f"variance; {found.axes} axes with {found.share:.0%} of it; {found.songs} songs against {found.songs} others; lower is better)"
-    )
-    return Table("frechet", title, ("audio", "distance"), rows, digits=3)
+    return Table("frechet", found.title(), ("audio", "distance"), rows, digits=3)
 
 
 def _sound_table(clips: Clips, material: Material, plan: Plan) -> Table:
