@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from snac import SNAC
+from torch import Tensor
 
 from snac_plugin.codec.losses import log_mel_distance
 from snac_plugin.codec.recordings import Recordings

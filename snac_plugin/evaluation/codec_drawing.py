@@ -35,7 +35,7 @@ def codec_picture(
         frequencies: of the lines in Hz [K].
         levels: the codec's geometry.
     """
-    figure, top, bottom = sheet(report.title, 3)
+    figure, top, bottom = sheet(report.title, ((0.12, 0.32), (0.38, 0.59), (0.66, 0.985)))
     distances, usage = report.table("distances"), report.table("usage")
     assert distances is not None
     assert usage is not None
@@ -48,7 +48,7 @@ def codec_picture(
     draw_intervals(top[1], [str(row[1]) for row in rows], spread, LEVEL_COLOURS[: len(levels)], digits=0)
     heading(top[1], "Perplexity of the codes")
     _draw_lines(top[2], excess, frequencies, colours)
-    heading(top[2], f"Lines at multiples of {frequencies[0]:.1f} Hz (dB above the recordings')")
+    heading(top[2], f"Lines at multiples of {frequencies[0]:.1f} Hz, above the recordings' (dB)")
     titles = (f"recording: {clips.files[0].name}", f"through {next(iter(excess))}")
     draw_pair(figure, bottom, (clips.audio[0].numpy(), made[0].numpy()), clips.rate, titles)
     return figure

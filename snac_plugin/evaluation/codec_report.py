@@ -176,7 +176,7 @@ def _distance_table(
         loud = int((apart.mean(axis=0) > BUZZ_DB).sum())
         rows.append((name, one.kbits, *cells, *buzz, f"{frequencies[strongest]:,.0f} Hz", f"{loud} of {len(frequencies)}"))
     unit = f"{rate / hop:.1f} Hz"
-    columns = ("coder", "kbit/s", "log-mel, six scales, dB", "log-mel, 80 bands, dB", "SI-SDR, dB")
+    columns: tuple[str, ...] = ("coder", "kbit/s", "log-mel, six scales, dB", "log-mel, 80 bands, dB", "SI-SDR, dB")
     columns += (f"lines at {unit}, dB", "strongest line, dB", "where", f"lines above {BUZZ_DB:g} dB")
     title = (
         "**Distance** of round trips (log-mel: lower is better; SI-SDR: higher is better) and **buzz**: level of spectral lines at "

@@ -21,7 +21,7 @@ GREY, ACCENT = "#5c6b7a", "#3667b5"
 
 def model_picture(report: Report, material: Material, clips: Clips, levels: Levels) -> Figure:
     """Losses, distances and agreement above, a recording and its continuation below."""
-    figure, top, bottom = sheet(report.title, 3)
+    figure, top, bottom = sheet(report.title, ((0.05, 0.27), (0.41, 0.63), (0.79, 0.985)))
     _draw_losses(top[0], report.table("losses"), levels)
     draw_distances(top[1], report.table("frechet"), (GENERATED, FREE))
     _draw_agreement(top[2], report.table("agreement"))
@@ -30,17 +30,23 @@ def model_picture(report: Report, material: Material, clips: Clips, levels: Leve
     heard = [np.concatenate([material.contexts[0].numpy(), material.kinds[name][0].numpy()]) for name in (REAL, made)]
     if made == FREE:
         heard, join = [material.kinds[name][0].numpy() for name in (REAL, FREE)], 0.0
-    draw_pair(figure, bottom, heard, clips.rate, (f"recording: {clips.files[0].name}", "the same, continued by the model" if join else made), join)
+    draw_pair(
+        figure,
+        bottom,
+        heard,
+        clips.rate,
+        (f"recording: {clips.files[0].name}", "the same, continued by the model" if join else made),
+        join,
+    )
     return figure
 
 
-def sheet(title: str, panels: int) -> tuple[Figure, list[Axes], list[Axes]]:
-    """A figure with a row of panels and two spectrograms under it."""
+def sheet(title: str, panels: Sequence[tuple[float, float]]) -> tuple[Figure, list[Axes], list[Axes]]:
+    """A figure with a row of panels and two spectrograms under it; panels from left to right in parts of the width."""
     figure = Figure(figsize=(15.0, 8.6), dpi=100, facecolor=PAPER)
     figure.text(0.015, 0.972, title, fontsize=14, fontweight="bold", color=INK, va="center", parse_math=False)
-    upper = figure.add_gridspec(1, panels, left=0.05, right=0.985, top=0.89, bottom=0.52, wspace=0.75)
     lower = figure.add_gridspec(1, 2, left=0.05, right=0.95, top=0.42, bottom=0.07, wspace=0.26)
-    top = [figure.add_subplot(upper[0, i]) for i in range(panels)]
+    top = [figure.add_axes((left, 0.52, right - left, 0.37)) for left, right in panels]
     return figure, top, [figure.add_subplot(lower[0, i]) for i in range(2)]
 
 
@@ -49,7 +55,9 @@ def heading(axis: Axes, text: str) -> None:
     axis.set_title(text, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8, parse_math=False)
 
 
-def draw_pair(figure: Figure, axes: Sequence[Axes], audio: Sequence[np.ndarray], rate: int, titles: Sequence[str], join: float = 0) -> None:
+def draw_pair(
+    figure: Figure, axes: Sequence[Axes], audio: Sequence[np.ndarray], rate: int, titles: Sequence[str], join: float = 0
+) -> None:
     """Two spectrograms side by side; a line where something new begins."""
     for axis, one, title in zip(axes, audio, titles, strict=True):
         draw_spectrogram(figure, axis, torch.from_numpy(np.ascontiguousarray(one)).float(), rate, len(one) / rate)
@@ -72,7 +80,15 @@ def draw_intervals(axis: Axes, names: Sequence[str], found: Sequence[Estimate], 
     axis.errorbar(values, places, xerr=apart, fmt="none", ecolor=INK, elinewidth=1.3, capsize=3)
     axis.set_yticks(places, names, fontsize=9, color=INK)
     for place, value, (_, high) in zip(places, values, ends, strict=True):
-        axis.annotate(f"{value:,.{digits}f}", (max(high, value), place), (5, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+        axis.annotate(
+            f"{value:,.{digits}f}",
+            (max(high, value), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+        )
     axis.margins(x=0.16)
     tidy(axis)
 

@@ -17,11 +17,9 @@ from snac_plugin.pictures import FAINT, INK
 SLOWEST, FASTEST = 40, 240
 
 
-def folder_picture(
-    report: Report, generated: Clips, recordings: Clips, heard: Mapping[str, Mapping[str, np.ndarray]]
-) -> Figure:
+def folder_picture(report: Report, generated: Clips, recordings: Clips, heard: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Frechet distance, tempo and key above; a recording and a generated clip below."""
-    figure, top, bottom = sheet(report.title, 3)
+    figure, top, bottom = sheet(report.title, ((0.14, 0.33), (0.4, 0.65), (0.71, 0.985)))
     draw_distances(top[0], report.table("frechet"), ("generated",))
     for axis, title, what in ((top[1], "Tempo", "tempo, beats a minute"), (top[2], "Key", "key")):
         heading(axis, f"{title} (share of clips)")

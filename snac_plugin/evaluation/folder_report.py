@@ -20,7 +20,7 @@ from snac_plugin.evaluation.clips import Clips, read_clips
 from snac_plugin.evaluation.codec_report import clip_samples
 from snac_plugin.evaluation.folder_drawing import folder_picture
 from snac_plugin.evaluation.frechet import distances, patch_features
-from snac_plugin.evaluation.material import NOISE, RANDOM, REAL, decode
+from snac_plugin.evaluation.material import DISTANCE_ROWS, NOISE, RANDOM, REAL, decode
 from snac_plugin.evaluation.report import Cell, Report, Table
 
 GENERATED = "generated"
@@ -71,9 +71,7 @@ def evaluate_folder(
     return report, folder_picture(report, both[GENERATED], both[REAL], heard)
 
 
-def _distance_table(
-    generated: Clips, recordings: Clips, codec: SnacPretransform, seed: int, batch: int, progress: bool
-) -> Table:
+def _distance_table(generated: Clips, recordings: Clips, codec: SnacPretransform, seed: int, batch: int, progress: bool) -> Table:
     generator = torch.Generator().manual_seed(seed)
     frames = recordings.audio.shape[-1] // codec.downsampling_ratio
     drawn = torch.randint(codec.codebook_size, (len(recordings.files), codec.levels.rows, frames), generator=generator)
@@ -89,10 +87,9 @@ def _distance_table(
         found = patch_features(codec, audio[:, None])
         features[name] = [np.concatenate(list(found[songs == song])) for song in np.unique(songs)]
     real = features.pop(REAL)
-    found = distances(real, features, unpaired=(GENERATED, RANDOM), seed=seed)
-    words = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceiling)", NOISE: f"{NOISE} (ceiling)"}
-    rows: list[tuple[Cell, ...]] = [(words.get(name, name), estimate) for name, estimate in found.by_kind.items()]
-    return Table("frechet", found.title(), ("audio", "distance"), rows, digits=3)
+    apart = distances(real, features, unpaired=(GENERATED, RANDOM), seed=seed)
+    rows: list[tuple[Cell, ...]] = [(DISTANCE_ROWS.get(name, name), estimate) for name, estimate in apart.by_kind.items()]
+    return Table("frechet", apart.title(), ("audio", "distance"), rows, digits=3)
 
 
 def _measured(both: dict[str, Clips], progress: bool) -> dict[str, dict[str, np.ndarray]]:

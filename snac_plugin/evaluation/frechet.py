@@ -150,8 +150,9 @@ class Distances:
     def title(self) -> str:
         """What the figures are."""
         return (
-            "**Frechet distance** to recordings, on the codec's encoder before quantisation (squared, in parts of the recordings' "
-            f"variance; {self.axes} axes with {self.share:.0%} of it; {self.songs} songs against {self.songs} others; lower is better)"
+            "**Frechet distance** to recordings, on the codec's encoder before quantisation (squared, in parts of the "
+            f"recordings' variance; {self.axes} axes with {self.share:.0%} of it; {self.songs} songs against as many others; "
+            "lower is better)"
         )
 
 

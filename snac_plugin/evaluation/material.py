@@ -19,6 +19,8 @@ from snac_plugin.snac_diffusion import SnacDiffusion
 
 REAL, CODEC, GENERATED, FREE = "recordings", "recordings through the codec", "continuations", "made without context"
 RANDOM, NOISE = "random codes, decoded", "white noise as loud"
+DISTANCE_ROWS = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceiling)", NOISE: f"{NOISE} (ceiling)"}
+"""What some kinds are called where distances to recordings are listed."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from snac_plugin.evaluation.clips import Clips, read_clips
 from snac_plugin.evaluation.drawing import model_picture
 from snac_plugin.evaluation.frechet import distances, patch_features
 from snac_plugin.evaluation.losses import KINDS, context_losses, validation_losses
-from snac_plugin.evaluation.material import CODEC, FREE, GENERATED, NOISE, RANDOM, REAL, Material, gather
+from snac_plugin.evaluation.material import CODEC, DISTANCE_ROWS, FREE, GENERATED, RANDOM, REAL, Material, gather
 from snac_plugin.evaluation.report import Cell, Report, Table, count
 from snac_plugin.snac_diffusion import SnacDiffusion
 
@@ -155,13 +155,15 @@ def _distance_table(model: SnacDiffusion, clips: Clips, material: Material, plan
         for name, audio in tqdm(material.kinds.items(), desc="features", unit="kind", disable=not plan.progress)
     }
     by_kind = {
-        name: [np.concatenate(list(found[clips.songs == song] if len(found) == len(clips.songs) else found[[song]])) for song in numbers]
+        name: [
+            np.concatenate(list(found[clips.songs == song] if len(found) == len(clips.songs) else found[[song]]))
+            for song in numbers
+        ]
         for name, found in features.items()
     }
     real = by_kind.pop(REAL)
     found = distances(real, by_kind, unpaired=(FREE, RANDOM), seed=plan.seed)
-    words = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceiling)", NOISE: f"{NOISE} (ceiling)"}
-    rows: list[tuple[Cell, ...]] = [(words.get(name, name), estimate) for name, estimate in found.by_kind.items()]
+    rows: list[tuple[Cell, ...]] = [(DISTANCE_ROWS.get(name, name), estimate) for name, estimate in found.by_kind.items()]
     return Table("frechet", found.title(), ("audio", "distance"), rows, digits=3)
 
 
