@@ -58,13 +58,13 @@ def main(argv: Sequence[str]) -> int:
     reuse_freed_memory()
     started = time.perf_counter()
     try:
-        report, picture = _evaluate(args)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written")
-        return 130
-    from snac_plugin.evaluation.report import write_report
+        from snac_plugin.evaluation.report import write_report
 
-    files = write_report(report, picture, args.out)
+        report, picture = _evaluate(args)
+        files = write_report(report, picture, args.out)
+    except KeyboardInterrupt:
+        print("stopped; no file is half written")
+        return 130
     print(report.markdown())
     taken = time.perf_counter() - started
     print("\n".join(["", *(f"{kind:8} {path}" for kind, path in zip(("figures", "tables", "picture"), files, strict=True))]))
@@ -77,6 +77,7 @@ def _check(args: argparse.Namespace) -> None:
     if len(given) == 2 or not (given or args.codec) or (args.ckpt_path and args.codec):
         found = ", ".join([*given, *(["--codec"] if args.codec else [])]) or "none of them"
         raise Mismatch("evaluate", found, "one of --ckpt-path, --generated and --codec", "A checkpoint names its codec itself.")
+    _check_kind(args)
     for flag, value in (("--clips", args.clips), ("--chunks", args.chunks), ("--batch-size", args.batch_size)):
         if value < 1:
             raise Mismatch(flag, value, "1 or more")
@@ -87,6 +88,16 @@ def _check(args: argparse.Namespace) -> None:
     for flag, folder in (("--data", args.data), ("--generated", args.generated)):
         if folder is not None and not Path(folder).is_dir():
             raise Mismatch(flag, f"{folder}, which is no folder", "a folder of audio files")
+
+
+def _check_kind(args: argparse.Namespace) -> None:
+    """A flag that would do nothing is an error: its user expects something of it."""
+    defaults = parser().parse_args(["--data", "."])
+    checkpoint = ("model_config", "chunks", "steps", "prompt", "conditioning", "no_free")
+    for name in ("seconds",) if args.ckpt_path else checkpoint:
+        if getattr(args, name) != getattr(defaults, name):
+            where, goes = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
+            raise Mismatch(where, getattr(args, name), f"it only beside {goes}")
 
 
 def _evaluate(args: argparse.Namespace) -> Any:

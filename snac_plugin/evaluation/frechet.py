@@ -42,13 +42,16 @@ HALVES, HALVES_A_DRAW, DRAWS = 100, 8, 200
 def patch_features(codec: SnacPretransform, audio: Tensor) -> np.ndarray:
     """Features of clips [B, 1, N] at the codec's rate: [B, P, 2 C] float64. What is left of a last patch is dropped.
 
+    A clip shorter than eight frames is one patch.
+
     Raises:
-        AudioError: a clip is shorter than one patch.
+        AudioError: a clip is shorter than one frame.
     """
-    samples = PATCH_FRAMES * codec.downsampling_ratio
+    frame = codec.downsampling_ratio
+    if audio.shape[-1] < frame:
+        raise AudioError("clips", f"{audio.shape[-1]} samples", f"{frame} or more: one frame of the codec")
+    samples = min(PATCH_FRAMES, audio.shape[-1] // frame) * frame
     patches = audio.shape[-1] // samples
-    if not patches:
-        raise AudioError("clips", f"{audio.shape[-1]} samples", f"{samples} or more: one patch of {PATCH_FRAMES} frames")
     first = next(codec.model.parameters())
     padded = codec.model.preprocess(audio[..., : patches * samples]).to(first)
     z = torch.cat([codec.model.encoder(clip) for clip in padded.split(8)]).double()

@@ -15,7 +15,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from snac_plugin.errors import Mismatch
 from snac_plugin.evaluation import music
 from snac_plugin.evaluation.agreement import COMPARISONS, Heard, own_and_others
 from snac_plugin.evaluation.bootstrap import by_song, mean_of
@@ -67,7 +66,6 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
     Raises:
         AudioError: the folder holds fewer than two songs of (context_chunks + chunks) chunks.
     """
-    _check(plan)
     network = model.model.network.config
     window = (network.context_chunks + plan.chunks) * network.chunk_frames * model.levels.frame_samples
     clips = read_clips(folder, model.sample_rate, window, plan.clips, seed=plan.seed, progress=plan.progress)
@@ -99,12 +97,6 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
         {"seed": plan.seed, "steps": plan.steps, "codec": model.pretransform.codec_name, "data": clips.as_dict()},
     )
     return report, model_picture(report, material, clips, model.levels)
-
-
-def _check(plan: Plan) -> None:
-    for flag, value in (("--clips", plan.clips), ("--chunks", plan.chunks), ("--batch-size", plan.batch)):
-        if value < 1:
-            raise Mismatch(flag, value, "1 or more")
 
 
 def _about(model: SnacDiffusion, clips: Clips, plan: Plan) -> str:

@@ -99,6 +99,6 @@ def _librosa() -> Any:
     try:
         import librosa
     except ImportError:
-        advice = 'pip install "librosa==0.11.0", or pip install -e ".[dev]" in a checkout.'
+        advice = 'pip install "librosa==0.11.0", or pip install -e ".[evaluate]" in a checkout.'
         raise InstallationError("librosa", "nothing", "librosa, which finds tempo, beat and key", advice) from None
     return librosa
