@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from snac_plugin.errors import Mismatch
 from snac_plugin.evaluation import music
 from snac_plugin.evaluation.agreement import COMPARISONS, Heard, own_and_others
 from snac_plugin.evaluation.bootstrap import by_song, mean_of
@@ -65,7 +66,13 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
 
     Raises:
         AudioError: the folder holds fewer than two songs of (context_chunks + chunks) chunks.
+        Mismatch: the model's conditioners lack something in the plan's conditioning.
     """
+    try:
+        model.conditions([plan.conditioning])
+    except (ValueError, KeyError) as error:  # what stable-audio-tools raises for metadata that a conditioner lacks
+        given = ", ".join(plan.conditioning) or "nothing"
+        raise Mismatch("--conditioning", given, f"what this model's conditioners read ({error})") from error
     network = model.model.network.config
     window = (network.context_chunks + plan.chunks) * network.chunk_frames * model.levels.frame_samples
     clips = read_clips(folder, model.sample_rate, window, plan.clips, seed=plan.seed, progress=plan.progress)
