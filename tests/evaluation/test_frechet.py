@@ -48,7 +48,7 @@ def test_singular_covariances_give_no_nan_and_nothing_below_zero() -> None:
 def test_moments_are_mean_and_covariance_of_the_songs_chosen() -> None:
     rng = np.random.default_rng(0)
     songs = [rng.normal(size=(n, 4)) + n for n in (5, 7, 3)]
-    mean, found = Moments.of(songs).gaussian(np.array([2, 0]), np.array([1.0, 2.0]))
+    mean, found = Moments.of(songs).gaussian(np.array([2.0, 0.0, 1.0]))
     together = np.concatenate([songs[2], songs[0], songs[0]])
     np.testing.assert_allclose(mean, together.mean(axis=0))
     np.testing.assert_allclose(found, np.cov(together.T), atol=1e-10)
