@@ -1,6 +1,6 @@
 """Loss of a chunk given its true context, another song's, and none.
 
-Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames, L levels, N codes, K codes of a codebook.
+Letters: S songs, W windows of a song, P noise levels, R rows, T frames, L levels.
 """
 
 from __future__ import annotations
@@ -12,16 +12,9 @@ from typing import Any
 import songs
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from snac_plugin.conditioning.context import Context
-from snac_plugin.model.conditions import Conditions
-from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.evaluation.losses import KINDS, chunk_losses, others
 from snac_plugin.snac_diffusion import SnacDiffusion
-from snac_plugin.training.stage_losses import Draw, stage_losses
-
-KINDS = ("true", "another song's", "none")
-BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -65,14 +58,6 @@ def windows_of(held_out: Sequence[songs.Song], count: int, frames: int) -> Tenso
     return torch.stack(cut)
 
 
-def others(count: int, seed: int) -> Tensor:
-    """For each song another one: a cycle through all of them in random order."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    other = torch.empty_like(order)
-    other[order] = order.roll(1)
-    return other
-
-
 @torch.inference_mode()
 def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], seed: int) -> Losses:
     """Losses of the last chunk of windows [S, W, R, T]; all kinds of context see the same noise."""
@@ -87,31 +72,3 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
         [torch.stack([chunk_losses(model, chunk, c, noise[i], t) for i, t in enumerate(noise_levels)], dim=1) for c in contexts]
     )
     return Losses(values.unflatten(1, windows.shape[:2]).mean(dim=2).cpu())
-
-
-@torch.inference_mode()
-def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float) -> Tensor:
-    """Loss at one noise level of each sample and level [B, L]: chunks [B, R, T] given [B, R, 2 T] before them, or nothing."""
-    done = []
-    for start in range(0, len(chunk), BATCH):
-        part = slice(start, start + BATCH)
-        codes, before = chunk[part].to(model.device), None
-        if context is not None:
-            past = context[part].to(model.device)
-            before = Context(past, torch.ones_like(past[:, 0], dtype=torch.bool))
-        levels = torch.full((len(codes), 1, len(model.levels)), t, device=model.device)
-        seen = model.model.network.config.context_chunks if before else 0
-        draw = Draw(levels, noise[part].to(model.device), codes, seen)
-        _, outputs = stage_losses(model.model, codes, draw, Conditions(), None, before)
-        done.append(sample_losses(model.model, codes, draw, outputs))
-    return torch.cat(done)
-
-
-def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor]) -> Tensor:
-    """What `stage_losses` averages over a batch, by sample: outputs [B, N, 8 or K] -> [B, L]. For one chunk at one t."""
-    if model.network.config.head != "velocity":
-        pairs = zip(outputs, model.levels.unpack(codes), strict=True)
-        return torch.stack([cross_entropy(o.transpose(1, 2).float(), c, reduction="none").mean(dim=1) for o, c in pairs], dim=1)
-    target = model.objective.target(model.packed_latents(codes), draw.noise, draw.t[0, 0, 0])
-    velocities = model.levels.unpack_latents(target)
-    return torch.stack([(o - v).square().mean(dim=(1, 2)) for o, v in zip(outputs, velocities, strict=True)], dim=1)

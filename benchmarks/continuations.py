@@ -24,15 +24,16 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin beside other processes
 
-import listening
 import measure
 import numpy as np
 import songs
 import torch
-from context_losses import chunk_losses
 from seams import Material, Music, seam
 from torch import Tensor
 
+from snac_plugin.evaluation.agreement import COMPARISONS, Heard, own_and_others
+from snac_plugin.evaluation.losses import chunk_losses
+from snac_plugin.evaluation.music import brightness, level_db
 from snac_plugin.loading import load_model
 from snac_plugin.snac_diffusion import SnacDiffusion
 
@@ -69,44 +70,26 @@ def agreement(material: Material) -> list[list[str]]:
     """Rows: does a continuation share tempo and key with its own context more than with other songs' contexts?"""
     rate, last = material.rate, material.generated.audio.shape[-1] // material.chunk
     span = max(1, last // 5)
-    contexts = [_tempo_and_key(audio, rate) for audio in material.contexts]
+    contexts = [Heard.in_audio(audio, rate) for audio in material.contexts]
     rows = []
     for name, music in (("generated", material.generated), ("real", material.real)):
         for first in sorted({1, last - span + 1}):
-            own = [_tempo_and_key(audio, rate) for audio in material.chunks(music.audio, first, first + span - 1)]
+            after = [Heard.in_audio(audio, rate) for audio in material.chunks(music.audio, first, first + span - 1)]
             cells = [f"{name}, chunks {first} to {first + span - 1}"]
-            for compare in (_same_tempo, _same_key, _alike):
-                pairs = np.array([[compare(a, b) for b in contexts] for a in own], dtype=float)
-                mine = np.diag(pairs)
-                others = (pairs.sum(axis=1) - mine) / (len(pairs) - 1)
-                mean, error = songs.mean_and_error(torch.from_numpy(mine - others))
-                cells += [f"{mine.mean():.2f}", f"{others.mean():.2f}", f"{mean:+.2f} ± {error:.2f}"]
+            for compare in COMPARISONS.values():
+                own, others = own_and_others(after, contexts, np.arange(len(contexts)), compare)
+                mean, error = songs.mean_and_error(torch.from_numpy(own - others))
+                cells += [f"{own.mean():.2f}", f"{others.mean():.2f}", f"{mean:+.2f} ± {error:.2f}"]
             rows.append(cells)
     return rows
-
-
-def _tempo_and_key(audio: np.ndarray, rate: int) -> tuple[float, np.ndarray]:
-    return listening.tempo(audio, rate), listening.pitch_classes(audio, rate)
-
-
-def _same_tempo(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> float:
-    return listening.same_tempo(a[0], b[0])
-
-
-def _same_key(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> float:
-    return listening.key(a[1]) == listening.key(b[1])
-
-
-def _alike(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> float:
-    return float(np.corrcoef(a[1], b[1])[0, 1])
 
 
 def drift(model: SnacDiffusion, material: Material, seed: int) -> tuple[list[list[str]], dict[str, Any]]:
     """Rows: level, brightness and loss by chunk, generated and real, and their slopes; and all values."""
     count = material.generated.audio.shape[-1] // material.chunk
     kinds: dict[str, Callable[[np.ndarray], float]] = {
-        "level": listening.level_db,
-        "brightness": lambda audio: listening.brightness(audio, material.rate),
+        "level": level_db,
+        "brightness": lambda audio: brightness(audio, material.rate),
     }
     values: dict[str, np.ndarray] = {}  # [S, chunks]
     for name, music in (("generated", material.generated), ("real", material.real)):
@@ -173,7 +156,7 @@ def _report(
 ) -> None:
     agreeing, drifting, seams = tables
     compared = ("own", "others", "own minus others")
-    header = ["", *(f"{what}: {c}" for what in ("tempo within 4 %", "same key", "pitch classes, correlation") for c in compared)]
+    header = ["", *(f"{what}: {c}" for what in COMPARISONS for c in compared)]
     text = "\n\n".join(
         [
             f"Continuations: {len(material.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} chunks of "

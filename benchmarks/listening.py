@@ -1,6 +1,6 @@
-"""What can be heard in audio, as numbers: tempo, key, level, brightness, and how fast the spectrum changes.
+"""How fast the spectrum changes, which tells a seam; what else can be heard is in `snac_plugin.evaluation.music`.
 
-Letters: N audio samples, F frequency bins, M frames of a spectrogram.
+Letters: N audio samples, M frames of a spectrogram.
 """
 
 from __future__ import annotations
@@ -8,50 +8,10 @@ from __future__ import annotations
 import librosa
 import numpy as np
 
-# How well each pitch class fits a major and a minor key, from its tonic up (Krumhansl and Kessler 1982).
-MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-SAME_TEMPO = 0.04
 FLUX_WINDOW, FLUX_HOP = 512, 128
 COMPRESSION = 100.0
 AROUND = 0.01  # seconds around a point in time whose flux is averaged
 AWAY = 0.15  # seconds that "inside a chunk" keeps from its borders
-
-
-def tempo(audio: np.ndarray, rate: int) -> float:
-    """Beats a minute of audio [N]."""
-    found, _ = librosa.beat.beat_track(y=audio, sr=rate)
-    return float(np.atleast_1d(found)[0])
-
-
-def same_tempo(first: float, second: float) -> bool:
-    """Whether two tempos agree to 4 %, up to factors of two, which beat trackers confuse."""
-    if min(first, second) <= 0:
-        return False
-    octaves = np.log2(first / second)
-    return bool(abs(octaves - round(octaves)) <= np.log2(1 + SAME_TEMPO))
-
-
-def pitch_classes(audio: np.ndarray, rate: int) -> np.ndarray:
-    """Mean energy of each pitch class, from C up [12]."""
-    return librosa.feature.chroma_stft(y=audio, sr=rate, n_fft=8192, hop_length=2048).mean(axis=1)
-
-
-def key(classes: np.ndarray) -> int:
-    """The key whose profile correlates best: 0 to 11 major from C up, 12 to 23 minor."""
-    profiles = [np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)]
-    return int(np.argmax([np.corrcoef(classes, profile)[0, 1] for profile in profiles]))
-
-
-def level_db(audio: np.ndarray) -> float:
-    """Root mean square of audio [N] in dB of full scale."""
-    return float(10 * np.log10(np.mean(np.square(audio)) + 1e-10))
-
-
-def brightness(audio: np.ndarray, rate: int) -> float:
-    """Spectral centroid of audio [N] in Hz, each moment weighted by its energy."""
-    spectrum = np.abs(librosa.stft(audio, n_fft=2048)).sum(axis=1)
-    return float((spectrum * librosa.fft_frequencies(sr=rate, n_fft=2048)).sum() / max(spectrum.sum(), 1e-10))
 
 
 def flux(audio: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def sample_picture(
     strips = 0 if codes is None or levels is None else len(levels)
     figure, axes = _layout(strips)
     seconds = max(len(audio), 1) / sample_rate
-    _draw_spectrogram(figure, axes[0], audio, sample_rate, seconds)
+    draw_spectrogram(figure, axes[0], audio, sample_rate, seconds)
     axes[0].set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=9, parse_math=False)
     for axis in axes:
         axis.set_xlim(0, seconds)
@@ -123,7 +123,7 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_axes(box) for box in boxes]
 
 
-def _draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, seconds: float) -> None:
+def draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, seconds: float) -> None:
     decibels = mel_spectrogram(audio, sample_rate)
     top = max(float(decibels.max()), QUIETEST_PEAK_DB)
     image = axis.imshow(

@@ -20,6 +20,7 @@ FLOORS = (
     ("model", "conditioning"),
     ("generation", "decoding", "checkpoints", "snac_diffusion", "takes", "samples", "data"),
     ("training", "interface"),
+    ("evaluation",),
     ("registry", "builders", "loading", "page_loading", "repairs", "autoload"),
     ("cli",),
     ("__main__",),

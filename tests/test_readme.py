@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snac_plugin.cli import COMMANDS, generate, pre_encode, run_gradio, train_flags
+from snac_plugin.cli import COMMANDS, evaluate, generate, pre_encode, run_gradio, train_flags
 from snac_plugin.config.reference import reference_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +19,7 @@ PARSERS = {
     "train.py": lambda argv: train_flags.parse(argv),
     "generate.py": lambda argv: generate.parser().parse_args(argv),
     "run_gradio.py": lambda argv: run_gradio.parser().parse_args(argv),
+    "evaluate.py": lambda argv: evaluate.parser().parse_args(argv),
     "pre_encode.py": lambda argv: pre_encode.parser().parse_args(argv),
 }
 MADE_BY_OTHERS = ("runs/", "encoded/", "recording.wav", "output", "my_", "codec/")

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train from a model config",
     "generate": "generate audio from a checkpoint",
     "pre_encode": "encode folders of audio once, so that training need not run the codec",
+    "evaluate": "measure a model, a codec or a folder of generated audio on held-out songs",
     "run_gradio": "open the page of a checkpoint",
     "unwrap": "turn a training checkpoint into one for inference",
     "config_reference": "print all keys of a model config",

@@ -84,7 +84,8 @@ def check_package(name: str, specifier: str, essential: bool, extra: str = "") -
 def check_packages() -> list[Finding]:
     """The whole tested set; what only `make test` needs is left out."""
     findings = [check_package(name, specifier, name in ESSENTIAL) for name, specifier in REQUIRED.items()]
-    return findings + [check_package(name, specifier, False, "demo") for name, specifier in EXTRAS["demo"].items()]
+    extras = [(name, specifier, extra) for extra in ("demo", "evaluate") for name, specifier in EXTRAS[extra].items()]
+    return findings + [check_package(name, specifier, False, extra) for name, specifier, extra in extras]
 
 
 def probe(seconds: float = 180.0) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,10 @@ TRAINING_FLOOR = 5e-4
 (98 % above 1 kHz at -80 dB) went to faint treble while loud bass was left 10 dB too quiet."""
 
 
+WINDOWS = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10), (64, 5))
+"""Samples and mel bands of each resolution."""
+
+
 def magnitude(audio: Tensor, window: Tensor) -> Tensor:
     """Magnitudes [B, F, T] of audio [B, 1, N], scaled so that a sine of amplitude 1 gives 1; a hop is a quarter window."""
     size = window.shape[0]
@@ -49,7 +53,7 @@ class SpectralLoss(nn.Module):
     def __init__(
         self,
         sample_rate: int,
-        windows: tuple[tuple[int, int], ...] = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10), (64, 5)),
+        windows: tuple[tuple[int, int], ...] = WINDOWS,
     ) -> None:
         super().__init__()
         self.windows = windows
@@ -76,17 +80,23 @@ def _relative(real: Tensor, made: Tensor, least: float) -> Tensor:
     return ((real - made).flatten(1).norm(dim=1) / size).mean()
 
 
-def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80) -> float:
-    """Mean absolute difference of two log-mel spectrograms in decibels; window 1,024, floor -80 dB.
+def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80, size: int = 1024) -> float:
+    """Mean absolute difference of two log-mel spectrograms in decibels, floor -80 dB.
 
     Args:
         real: audio [B, 1, N].
         made: its reconstruction, same shape.
         sample_rate: of both.
         bands: mel bands.
+        size: samples of a window.
     """
-    window = torch.hann_window(1024)
-    bank = torchaudio.functional.melscale_fbanks(513, 0.0, sample_rate / 2, bands, sample_rate)
+    window = torch.hann_window(size)
+    bank = torchaudio.functional.melscale_fbanks(size // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate)
     bank = (bank / bank.sum(0).clamp_min(1e-6)).T
     a, b = (20 * (bank @ magnitude(audio, window)).clamp_min(FLOOR).log10() for audio in (real, made))
     return float((a - b).abs().mean())
+
+
+def multi_scale_log_mel_distance(real: Tensor, made: Tensor, sample_rate: int) -> float:
+    """`log_mel_distance` in decibels, mean over the resolutions of `WINDOWS`."""
+    return sum(log_mel_distance(real, made, sample_rate, bands, size) for size, bands in WINDOWS) / len(WINDOWS)

@@ -1,0 +1,145 @@
+"""Measure a model, a codec or a folder of generated audio on held-out songs: tables, a JSON file and one picture.
+
+    python evaluate.py --ckpt-path runs/snac_dit/checkpoints/last.ckpt --data held_out --out evaluation
+    python evaluate.py --generated my_wavs --data held_out
+    python evaluate.py --codec snac_tiny_32khz --data held_out
+
+Every figure has a 95 % interval, bootstrapped over songs. Files that are no audio or too short are named and passed over.
+results.json, results.md and results.png appear whole at the end, or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.cli.generate import _json, _steps
+from snac_plugin.cli.memory import reuse_freed_memory
+from snac_plugin.errors import Mismatch
+
+SHIPPED = "snac_tiny_32khz"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser("evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = made.add_argument_group("what is measured (one of the three)")
+    what.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
+    what.add_argument("--generated", metavar="FOLDER", help="generated audio, compared with that of --data")
+    words = f"codec, by shipped name, folder or hub id; beside --generated, whose encoder hears it ({SHIPPED} by default)"
+    what.add_argument("--codec", metavar="NAME", help=words)
+    made.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
+    made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
+    made.add_argument("--data", required=True, metavar="FOLDER", help="held-out audio; a file is a song")
+    made.add_argument("--out", default="evaluation", metavar="FOLDER", help="where to; evaluation by default")
+    made.add_argument("--clips", type=int, default=32, metavar="N", help="most clips in all (%(default)s)")
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="of clips, noise and bootstrap (%(default)s)")
+    made.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (%(default)s)")
+    model = made.add_argument_group("of a checkpoint")
+    model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
+    model.add_argument("--steps", type=_steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
+    model.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
+    model.add_argument("--conditioning", type=_json, metavar="JSON", help="what the model's conditioners read, for all clips")
+    model.add_argument("--no-free", action="store_true", help="spare what is generated without context")
+    other = made.add_argument_group("of a folder or a codec")
+    other.add_argument("--seconds", type=float, metavar="S", help="length of a clip; 64 frames, 6.144 s at 32 kHz, by default")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print the tables, and say where the files lie."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _check(args)
+    reuse_freed_memory()
+    started = time.perf_counter()
+    try:
+        from snac_plugin.evaluation.report import write_report
+
+        report, picture = _evaluate(args)
+        files = write_report(report, picture, args.out)
+    except KeyboardInterrupt:
+        print("stopped; no file is half written")
+        return 130
+    print(report.markdown())
+    taken = time.perf_counter() - started
+    print("\n".join(["", *(f"{kind:8} {path}" for kind, path in zip(("figures", "tables", "picture"), files, strict=True))]))
+    print(f"taken    {taken:.0f} s")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    given = [flag for flag, value in (("--ckpt-path", args.ckpt_path), ("--generated", args.generated)) if value]
+    if len(given) == 2 or not (given or args.codec) or (args.ckpt_path and args.codec):
+        found = ", ".join([*given, *(["--codec"] if args.codec else [])]) or "none of them"
+        raise Mismatch("evaluate", found, "one of --ckpt-path, --generated and --codec", "A checkpoint names its codec itself.")
+    _check_kind(args)
+    for flag, value in (("--clips", args.clips), ("--chunks", args.chunks), ("--batch-size", args.batch_size)):
+        if value < 1:
+            raise Mismatch(flag, value, "1 or more")
+    if args.seed < 0:
+        raise Mismatch("--seed", args.seed, "0 or more", "A measurement is to be repeatable.")
+    if args.seconds is not None and args.seconds <= 0:
+        raise Mismatch("--seconds", args.seconds, "a length above 0")
+    for flag, folder in (("--data", args.data), ("--generated", args.generated)):
+        if folder is not None and not Path(folder).is_dir():
+            raise Mismatch(flag, f"{folder}, which is no folder", "a folder of audio files")
+
+
+def _check_kind(args: argparse.Namespace) -> None:
+    """A flag that would do nothing is an error: its user expects something of it."""
+    defaults = parser().parse_args(["--data", "."])
+    checkpoint = ("model_config", "chunks", "steps", "prompt", "conditioning", "no_free")
+    for name in ("seconds",) if args.ckpt_path else checkpoint:
+        if getattr(args, name) != getattr(defaults, name):
+            where, goes = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
+            raise Mismatch(where, getattr(args, name), f"it only beside {goes}")
+
+
+def _evaluate(args: argparse.Namespace) -> Any:
+    from snac_plugin.device import pick_device
+
+    device = pick_device(args.device)
+    if args.ckpt_path:
+        return _model(args, device)
+    options = {"clips": args.clips, "seconds": args.seconds, "seed": args.seed, "batch": args.batch_size}
+    return _folder(args, device, options) if args.generated else _codec(args, device, options)
+
+
+def _model(args: argparse.Namespace, device: Any) -> Any:
+    from snac_plugin.evaluation.model_report import Plan, evaluate_model
+    from snac_plugin.loading import load_model
+
+    conditioning = args.conditioning or {}
+    if args.prompt is not None:
+        conditioning = {**conditioning, "prompt": args.prompt}
+    plan = Plan(
+        clips=args.clips,
+        chunks=args.chunks,
+        seed=args.seed,
+        batch=args.batch_size,
+        steps=args.steps,
+        conditioning=conditioning,
+        free=not args.no_free,
+    )
+    return evaluate_model(load_model(args.ckpt_path, args.model_config, device), args.data, plan, Path(args.ckpt_path).name)
+
+
+def _folder(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.codec.pretransform import SnacPretransform
+    from snac_plugin.evaluation.folder_report import evaluate_folder
+
+    codec = SnacPretransform(load_codec(args.codec or SHIPPED)).to(device)
+    return evaluate_folder(args.generated, args.data, codec, **options)
+
+
+def _codec(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.evaluation.codec_report import evaluate_codec
+
+    return evaluate_codec(load_codec(args.codec), args.data, device=device, **options)

@@ -1,0 +1,40 @@
+"""Buzzing at a codec's rate: spectral lines at multiples of it, on spectra with long windows.
+
+Letters: N audio samples, F frequency bins, K multiples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PERIODS = 128
+"""Periods of the rate in a window: 1.5 s at 83.3 Hz. A multiple falls on every 128th bin, exactly."""
+NEAR, FAR = 4, 24
+"""Neighbours of a line: bins 4 to 24 away, 2.6 to 15.6 Hz at 83.3 Hz. Nearer ones lie in the window's own lobe."""
+
+
+def line_frequencies(rate: int, hop: int) -> np.ndarray:
+    """The multiples of rate / hop below nine tenths of the highest frequency there is, in Hz [K]."""
+    return np.arange(1, int(0.9 * hop / 2) + 1) * rate / hop
+
+
+def line_excess(audio: np.ndarray, rate: int, hop: int) -> np.ndarray:
+    """How far the spectrum stands out at each multiple of rate / hop, in dB [K]: near 0 on average where there are no lines.
+
+    The difference of mean levels in dB: of the three bins that a line fills under a Hann window, and of its neighbours. Power is
+    averaged over windows that overlap by half.
+
+    Args:
+        audio: [N], or several clips [..., N]; each at least one window, 128 hops.
+        rate: samples a second.
+        hop: samples of one period.
+    """
+    window = PERIODS * hop
+    frames = np.lib.stride_tricks.sliding_window_view(audio, window, axis=-1)[..., :: window // 2, :]
+    power = np.zeros(window // 2 + 1)
+    for frame in frames.reshape(-1, window):
+        power += np.abs(np.fft.rfft(frame * np.hanning(window + 1)[:-1])) ** 2
+    level = 10 * np.log10(power / max(power.max(), 1e-20) + 1e-12)
+    lines = np.arange(1, len(line_frequencies(rate, hop)) + 1) * PERIODS
+    apart = np.concatenate([np.arange(-FAR, -NEAR + 1), np.arange(NEAR, FAR + 1)])
+    return level[lines[:, None] + np.arange(-1, 2)].mean(axis=1) - level[lines[:, None] + apart].mean(axis=1)

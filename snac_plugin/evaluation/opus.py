@@ -1,0 +1,84 @@
+"""Opus at 6 kbit/s, its lowest rate, to hold a codec against: by ffmpeg, or by the libopus that soundfile brings.
+
+Letters: N audio samples.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+KBITS = 6
+OPUS_RATE = 48000
+LARGEST_LAG = 64  # samples
+
+
+class RoundTrip(NamedTuple):
+    """Audio [N] that went through Opus, and the kbit/s that its file took."""
+
+    audio: np.ndarray
+    kbits: float
+
+
+def opus_encoder() -> str | None:
+    """What encodes here: "ffmpeg", "libsndfile", or None."""
+    if _ffmpeg_has_opus():
+        return "ffmpeg"
+    known = "OPUS" in soundfile.available_subtypes("OGG") and "compression_level" in inspect.signature(soundfile.write).parameters
+    return "libsndfile" if known else None
+
+
+def round_trip(audio: np.ndarray, rate: int, encoder: str) -> RoundTrip:
+    """Mono audio [N] through Opus and back, as long as it was.
+
+    Args:
+        audio: float, in [-1, 1].
+        rate: samples a second.
+        encoder: as `opus_encoder` says.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "clip.opus"
+        made = _by_ffmpeg(audio, rate, file) if encoder == "ffmpeg" else _by_libsndfile(audio, rate, file)
+        kbits = file.stat().st_size * 8 / 1000 / (len(audio) / rate)
+    return RoundTrip(_shifted(np.pad(made, (0, max(0, len(audio) - len(made))))[: len(audio)], audio), kbits)
+
+
+def _shifted(made: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    """Moved by the few samples that make it fit best: Opus's inner resamplers delay, which is not to count against it."""
+    fits = [float(np.dot(np.roll(made, -lag), audio)) for lag in range(LARGEST_LAG + 1)]
+    lag = int(np.argmax(fits))
+    return np.pad(made[lag:], (0, lag))
+
+
+def _by_ffmpeg(audio: np.ndarray, rate: int, file: Path) -> np.ndarray:
+    raw = ["-f", "f32le", "-ar", str(rate), "-ac", "1"]
+    encode = ["ffmpeg", "-v", "error", *raw, "-i", "-", "-c:a", "libopus", "-b:a", f"{KBITS}k", "-y", str(file)]
+    subprocess.run(encode, input=audio.astype("<f4").tobytes(), check=True, capture_output=True)
+    decoded = subprocess.run(["ffmpeg", "-v", "error", "-i", str(file), *raw, "-"], check=True, capture_output=True)
+    return np.frombuffer(decoded.stdout, dtype="<f4").astype(np.float32)
+
+
+def _by_libsndfile(audio: np.ndarray, rate: int, file: Path) -> np.ndarray:
+    at_48 = soxr.resample(audio.astype(np.float32), rate, OPUS_RATE)
+    # libsndfile spreads 256 to 6 kbit/s a channel over compression levels 0 to 1.
+    soundfile.write(file, at_48, OPUS_RATE, format="OGG", subtype="OPUS", compression_level=1.0)
+    decoded, _ = soundfile.read(file, dtype="float32")
+    return soxr.resample(decoded, OPUS_RATE, rate)
+
+
+def _ffmpeg_has_opus() -> bool:
+    if shutil.which("ffmpeg") is None:
+        return False
+    try:
+        listed = subprocess.run(["ffmpeg", "-v", "error", "-encoders"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return "libopus" in listed.stdout

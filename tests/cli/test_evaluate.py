@@ -1,0 +1,201 @@
+"""`evaluate.py` end to end on tiny parts: table, JSON and picture of all three kinds; and what a user gets wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import CODEC_24KHZ, tiny_model_config, write_tiny_codec
+
+from snac_plugin import builders
+from snac_plugin.checkpoints import save_unwrapped
+from snac_plugin.cli import main
+from snac_plugin.evaluation import codec_report, music
+
+FRAME, RATE = 3072, 32000
+
+
+def write_songs(folder: Path, count: int, seconds: float, pitch: float) -> None:
+    folder.mkdir()
+    time = np.arange(round(seconds * RATE)) / RATE
+    for index in range(count):
+        tone = 0.3 * np.sin(2 * np.pi * pitch * 2 ** (index / 3) * time) * (np.sin(2 * np.pi * (index + 3) * time) > 0)
+        soundfile.write(folder / f"song_{index}.wav", tone + 0.01 * np.random.default_rng(index).standard_normal(len(time)), RATE)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A tiny model with two chunks of context, its codec, held-out songs and other ones."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    codec = write_tiny_codec(folder / "codec")
+    config = tiny_model_config(codec, context_chunks=2, head="logits")
+    torch.manual_seed(0)
+    save_unwrapped(builders.model(config), folder / "model.safetensors", config, None)
+    write_songs(folder / "held_out", 4, 4.0, 110)
+    write_songs(folder / "made", 3, 2.0, 300)
+    return SimpleNamespace(folder=folder, codec=str(codec), ckpt=str(folder / "model.safetensors"))
+
+
+def evaluate(parts: SimpleNamespace, out: Path, *flags: Any) -> dict[str, Any]:
+    """Run the command; what results.json holds, after a look at the other files."""
+    data = ["--data", str(parts.folder / "held_out"), "--out", str(out), "--device", "cpu", "--clips", "5"]
+    assert main(["evaluate", *data, *map(str, flags)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md", "results.png"]
+    assert (out / "results.png").read_bytes().startswith(b"\x89PNG")
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads((out / "results.json").read_text(), parse_constant=refuse)
+
+
+def cells(found: dict[str, Any], table: str, column: str) -> dict[str, Any]:
+    """A column of a table by the first cell of its rows."""
+    rows = found["tables"][table]["rows"]
+    return {next(iter(row.values())): row[column] for row in rows}
+
+
+def test_a_checkpoint(parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("librosa")
+    found = evaluate(parts, tmp_path, "--ckpt-path", parts.ckpt, "--steps", "4")
+    assert found["settings"]["data"]["songs"] == 4
+    assert found["settings"]["data"]["clips"] == 5
+    assert found["settings"]["seed"] == 0
+    losses = cells(found, "losses", "validation loss")
+    assert list(losses) == ["A", "B", "C", "D", "mean"]
+    assert all(cell["low"] <= cell["value"] <= cell["high"] for cell in losses.values())
+    assert losses["mean"]["value"] == pytest.approx(np.mean([losses[name]["value"] for name in "ABCD"]))
+    assert len(found["tables"]["frechet"]["rows"]) == 6
+    assert cells(found, "frechet", "distance")["recordings of other songs (floor)"]["value"] > 0
+    assert len(found["tables"]["agreement"]["rows"]) == 9
+    printed = capsys.readouterr().out
+    assert "5 clips of 1.15 s from 4 songs" in printed
+    assert "| mean |" in printed
+    assert (tmp_path / "results.md").read_text().strip() in printed
+
+
+def test_the_same_seed_gives_the_same_file(parts: SimpleNamespace, tmp_path: Path) -> None:
+    flags = ["--ckpt-path", parts.ckpt, "--steps", "4", "--no-free"]
+    first, second = (evaluate(parts, tmp_path / name, *flags, "--batch-size", size) for name, size in (("a", 2), ("b", 2)))
+    assert first == second
+    assert "made without context" not in cells(first, "frechet", "distance")
+
+
+def test_without_librosa_the_rest_is_measured_and_the_lack_is_named(
+    parts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(music, "have_librosa", lambda: False)
+    found = evaluate(parts, tmp_path / "a", "--ckpt-path", parts.ckpt, "--steps", "4")
+    assert "agreement" not in found["tables"]
+    assert "pip install" in capsys.readouterr().out
+    found = evaluate(parts, tmp_path / "b", "--generated", parts.folder / "made", "--codec", parts.codec, "--seconds", "1")
+    assert list(cells(found, "sound", "difference")) == ["loudness, dB", "brightness, Hz"]
+    assert "pip install" in capsys.readouterr().out
+
+
+def test_a_model_without_context_is_measured_without_continuations(parts: SimpleNamespace, tmp_path: Path) -> None:
+    config = tiny_model_config(Path(parts.codec), context_chunks=0)
+    save_unwrapped(builders.model(config), tmp_path / "model.safetensors", config, None)
+    found = evaluate(parts, tmp_path / "out", "--ckpt-path", tmp_path / "model.safetensors", "--steps", "4")
+    assert list(found["tables"]["losses"]["rows"][0]) == ["level", "validation loss"]
+    assert "continuations" not in cells(found, "frechet", "distance")
+    assert "made without context" in cells(found, "frechet", "distance")
+    assert "no context" in found["notes"][0]
+
+
+def test_a_folder_of_generated_audio(parts: SimpleNamespace, tmp_path: Path) -> None:
+    """Sine tones nearly three times as high are heard as brighter."""
+    pytest.importorskip("librosa")
+    found = evaluate(parts, tmp_path, "--generated", parts.folder / "made", "--codec", parts.codec, "--seconds", "1.5")
+    assert set(cells(found, "frechet", "distance")) >= {"recordings of other songs (floor)", "generated"}
+    difference = cells(found, "sound", "difference")["brightness, Hz"]
+    assert difference["value"] > 0
+    assert len(found["tables"]["sound"]["rows"]) == 5
+    assert found["settings"]["generated"]["songs"] == 3
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_a_codec_with_opus_and_without(
+    parts: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    encoder: bool,
+) -> None:
+    if not encoder:
+        monkeypatch.setattr(codec_report, "opus_encoder", lambda: None)
+    elif codec_report.opus_encoder() is None:
+        pytest.skip("no Opus here")
+    found = evaluate(parts, tmp_path, "--codec", parts.codec, "--seconds", "2")
+    rows = cells(found, "distances", "log-mel, six scales, dB")
+    assert list(rows)[:2] == [parts.codec, codec_report.UNTRAINED]
+    assert len(rows) == 2 + encoder
+    assert ("Opus is missing" in capsys.readouterr().out) is not encoder
+    usage = found["tables"]["usage"]["rows"]
+    assert [row["codes counted"] for row in usage[:4]] == [5 * 20 * n for n in (1, 2, 4, 8)]
+    assert all(1 <= row["perplexity"]["value"] <= row["codes used"] + 0.01 for row in usage)
+
+
+def test_another_geometry(parts: SimpleNamespace, tmp_path: Path) -> None:
+    """Three levels at 24 kHz: songs are resampled, and nothing counts on four levels."""
+    codec = write_tiny_codec(tmp_path / "codec", CODEC_24KHZ)
+    found = evaluate(parts, tmp_path / "out", "--codec", codec, "--seconds", "3.5")
+    assert [row["level"] for row in found["tables"]["usage"]["rows"]] == list("ABCABC")
+    assert "lines at 46.9 Hz, dB" in found["tables"]["distances"]["rows"][0]
+
+
+def test_what_is_stopped_leaves_no_file(parts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snac_plugin.evaluation.codec_report.read_clips", stop)
+    data = ["--data", str(parts.folder / "held_out"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["evaluate", "--codec", parts.codec, *data]) == 130
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "none of them, expected one of --ckpt-path, --generated and --codec"),
+        (["--ckpt-path", "CKPT", "--codec", "CODEC"], "--ckpt-path, --codec"),
+        (["--codec", "CODEC", "--steps", "9"], "it only beside --ckpt-path"),
+        (["--ckpt-path", "CKPT", "--seconds", "3"], "it only beside --generated or --codec"),
+        (["--codec", "CODEC", "--clips", "0"], "--clips: found 0"),
+        (["--codec", "CODEC", "--seed", "-1"], "--seed: found -1"),
+        (["--codec", "CODEC", "--seconds", "0.5"], "at least 1.54, one long window"),
+        (["--codec", "CODEC", "--seconds", "60"], "0 songs of"),
+        (["--codec", "CODEC", "--data", "EMPTY"], "no audio files"),
+        (["--codec", "CODEC", "--data", "nowhere"], "no folder"),
+        (["--codec", "nowhere"], "a shipped codec"),
+        (["--generated", "EMPTY", "--codec", "CODEC"], "no audio files"),
+        (["--ckpt-path", "nowhere.ckpt"], "nowhere.ckpt"),
+        (["--ckpt-path", "CKPT", "--chunks", "30"], "Give longer songs"),
+    ],
+)
+def test_errors_say_what_to_do(
+    parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    words = {"CKPT": parts.ckpt, "CODEC": parts.codec, "EMPTY": str(tmp_path)}
+    data = ["--data", str(parts.folder / "held_out"), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *data, *(words.get(flag, flag) for flag in flags)]) == 1
+    assert message in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_of_another_codec_is_refused(
+    parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_model_config(Path(parts.codec), context_chunks=2, head="logits")
+    other = {"name": "other", "fingerprint": "0" * 12}
+    save_unwrapped(builders.model(config), tmp_path / "model.safetensors", config, other)
+    flags = ["--ckpt-path", str(tmp_path / "model.safetensors"), "--data", str(parts.folder / "held_out"), "--device", "cpu"]
+    assert main(["evaluate", *flags, "--out", str(tmp_path / "out")]) == 1
+    assert "codec 'other'" in capsys.readouterr().err

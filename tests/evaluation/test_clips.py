@@ -1,0 +1,74 @@
+"""Clips: of equal length, without overlap, spread over songs; and what is said where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from snac_plugin.errors import AudioError
+from snac_plugin.evaluation.clips import read_clips
+
+RATE = 8000
+
+
+def write(folder: Path, name: str, seconds: float, rate: int = RATE) -> None:
+    folder.mkdir(exist_ok=True)
+    ramp = np.linspace(0, 0.9, round(seconds * rate))
+    soundfile.write(folder / name, ramp, rate, subtype="FLOAT")
+
+
+def test_clips_are_spread_without_overlap(tmp_path: Path) -> None:
+    write(tmp_path, "a.wav", 4)
+    write(tmp_path, "b.wav", 10)
+    clips = read_clips(tmp_path, RATE, RATE * 2, most=100, progress=False)
+    assert clips.songs.tolist() == [0, 0, 1, 1, 1, 1, 1]
+    starts = clips.audio[clips.songs == 1, 0] * 10 / 0.9
+    np.testing.assert_allclose(starts, [0, 2, 4, 6, 8], atol=0.01)
+    assert "7 clips of 2.00 s from 2 songs" in clips.about()
+
+
+def test_few_clips_are_shared_out_over_songs(tmp_path: Path) -> None:
+    for index in range(6):
+        write(tmp_path, f"{index}.wav", 9)
+    assert np.bincount(read_clips(tmp_path, RATE, RATE, most=8, progress=False).songs).tolist() == [2, 2, 1, 1, 1, 1]
+    few = read_clips(tmp_path, RATE, RATE, most=3, progress=False)
+    assert few.songs.tolist() == [0, 1, 2]
+    again, other = (read_clips(tmp_path, RATE, RATE, most=3, seed=seed, progress=False) for seed in (0, 1))
+    assert again.files == few.files != other.files
+
+
+def test_other_rates_are_resampled(tmp_path: Path) -> None:
+    write(tmp_path, "a.wav", 2, rate=16000)
+    write(tmp_path, "b.wav", 2)
+    clips = read_clips(tmp_path, RATE, 2 * RATE, most=4, progress=False)
+    np.testing.assert_allclose(clips.audio[0, 100:-100], clips.audio[1, 100:-100], atol=0.01)
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path, name, 2)
+    write(tmp_path, "short.wav", 0.5)
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "nan.wav", np.full(2 * RATE, np.nan, np.float32), RATE, subtype="FLOAT")
+    clips = read_clips(tmp_path, RATE, RATE, most=9, progress=False)
+    reasons = {path.name: reason for path, reason in clips.passed_over}
+    assert set(reasons) == {"short.wav", "broken.wav", "nan.wav"}
+    assert "shorter than a clip" in reasons["short.wav"]
+    assert "not finite" in reasons["nan.wav"]
+    assert "3 files passed over" in clips.about()
+
+
+def test_a_folder_without_what_is_needed_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="no such folder"):
+        read_clips(tmp_path / "nowhere", RATE, RATE, most=4, progress=False)
+    with pytest.raises(AudioError, match="no audio files"):
+        read_clips(tmp_path, RATE, RATE, most=4, progress=False)
+    write(tmp_path, "a.wav", 2)
+    with pytest.raises(AudioError, match=r"1 songs of 1\.00 s"):
+        read_clips(tmp_path, RATE, RATE, most=4, progress=False)
+    write(tmp_path, "b.wav", 0.5)
+    with pytest.raises(AudioError, match=r"b\.wav: 0\.50 s, shorter than a clip"):
+        read_clips(tmp_path, RATE, RATE, most=4, progress=False)

@@ -1,0 +1,117 @@
+"""The Frechet distance against its closed formula and SciPy, and as a measure: floor below ceiling, few clips, no leak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import write_tiny_codec
+
+from snac_plugin.codec.load import load_codec
+from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.errors import AudioError
+from snac_plugin.evaluation.frechet import Axes, Moments, distances, frechet_distance, patch_features
+
+
+def covariance(rng: np.random.Generator, size: int, rank: int) -> np.ndarray:
+    factor = rng.normal(size=(size, rank))
+    return factor @ factor.T
+
+
+def test_distance_of_gaussians_whose_axes_agree() -> None:
+    """The closed formula: |m1 - m2|^2 + sum (s1 - s2)^2."""
+    mean1, mean2, s1, s2 = np.zeros(3), np.array([1.0, -2.0, 0.5]), np.array([1.0, 2.0, 0.0]), np.array([3.0, 0.5, 1.0])
+    found = frechet_distance((mean1, np.diag(s1**2)), (mean2, np.diag(s2**2)))
+    assert found == pytest.approx(np.square(mean1 - mean2).sum() + np.square(s1 - s2).sum())
+
+
+@pytest.mark.parametrize("rank", [6, 3])
+def test_distance_is_that_of_scipys_matrix_root(rank: int) -> None:
+    linalg = pytest.importorskip("scipy.linalg")
+    rng = np.random.default_rng(0)
+    a, b = covariance(rng, 6, 6), covariance(rng, 6, rank)
+    mean1, mean2 = rng.normal(size=(2, 6))
+    expected = np.square(mean1 - mean2).sum() + np.trace(a + b - 2 * np.real(linalg.sqrtm(a @ b)))
+    assert frechet_distance((mean1, a), (mean2, b)) == pytest.approx(expected, rel=1e-5)
+    assert frechet_distance((mean2, b), (mean1, a)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_singular_covariances_give_no_nan_and_nothing_below_zero() -> None:
+    rng = np.random.default_rng(0)
+    flat = covariance(rng, 16, 2)
+    assert frechet_distance((np.zeros(16), flat), (np.zeros(16), flat)) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance((np.zeros(2), np.zeros((2, 2))), (np.ones(2), np.zeros((2, 2)))) == pytest.approx(2)
+
+
+def test_moments_are_mean_and_covariance_of_the_songs_chosen() -> None:
+    rng = np.random.default_rng(0)
+    songs = [rng.normal(size=(n, 4)) + n for n in (5, 7, 3)]
+    mean, found = Moments.of(songs).gaussian(np.array([2.0, 0.0, 1.0]))
+    together = np.concatenate([songs[2], songs[0], songs[0]])
+    np.testing.assert_allclose(mean, together.mean(axis=0))
+    np.testing.assert_allclose(found, np.cov(together.T), atol=1e-10)
+
+
+def test_axes_scale_the_reference_to_total_variance_one() -> None:
+    """So that one and the same average patch, forever, scores 1."""
+    features = np.random.default_rng(0).normal(size=(400, 30)) * np.linspace(0.1, 5, 30)
+    axes = Axes.of(features)
+    assert axes.project.shape == (30, 16)
+    projected = (features - axes.mean) @ axes.project
+    assert projected.var(axis=0, ddof=1).sum() == pytest.approx(1)
+    middle = (np.zeros(16), np.zeros((16, 16)))
+    assert frechet_distance(middle, (projected.mean(axis=0), np.cov(projected.T))) == pytest.approx(1, rel=1e-6)
+
+
+def songs_of(rng: np.random.Generator, count: int, shift: float = 0.0, patches: int = 16) -> list[np.ndarray]:
+    """Songs that differ from each other, and patches that differ within a song."""
+    return [rng.normal(size=(1, 8)) + rng.normal(size=(patches, 8)) + shift for _ in range(count)]
+
+
+def test_equal_music_is_at_the_floor_and_other_music_is_not() -> None:
+    rng = np.random.default_rng(0)
+    real = songs_of(rng, 12)
+    found = distances(real, {"alike": songs_of(rng, 12), "other": songs_of(rng, 12, shift=3.0)}, unpaired=("alike", "other"))
+    floor, alike, other = (found.by_kind[name] for name in ("recordings", "alike", "other"))
+    assert found.songs == 6
+    assert floor.low < alike.value < floor.high
+    assert other.low > 2 * floor.high
+    assert all(0 <= e.low <= e.value <= e.high for e in found.by_kind.values())
+
+
+def test_what_was_made_of_a_song_is_never_held_against_that_song() -> None:
+    """A perfect copy of each song must stand at the floor, not at 0."""
+    real = songs_of(np.random.default_rng(0), 8)
+    found = distances(real, {"copy": real}).by_kind
+    assert found["copy"] == found["recordings"]
+    assert found["copy"].value > 0.1
+
+
+def test_a_small_folder_sets_the_size_of_all_sets() -> None:
+    """Small sets seem further apart than they are, so the floor has to be as small."""
+    rng = np.random.default_rng(0)
+    found = distances(songs_of(rng, 12), {"few": songs_of(rng, 2)}, unpaired=("few",))
+    assert found.songs == 2
+    assert found.by_kind["recordings"].value == pytest.approx(found.by_kind["few"].value, rel=1.0)
+
+
+def test_one_song_is_too_few() -> None:
+    with pytest.raises(AudioError, match="two or more"):
+        distances(songs_of(np.random.default_rng(0), 1), {})
+
+
+def test_features_hear_patches_apart(tmp_path: Path) -> None:
+    """A patch's features depend on its own time: half a clip changed, the other half keeps its numbers but at the border."""
+    codec = SnacPretransform(load_codec(str(write_tiny_codec(tmp_path / "codec"))))
+    patch = 8 * codec.downsampling_ratio
+    audio = torch.randn(1, 1, 4 * patch + 100, generator=torch.Generator().manual_seed(0))
+    changed = audio.clone()
+    changed[..., 3 * patch :] *= 0.1
+    first, second = patch_features(codec, audio), patch_features(codec, changed)
+    assert first.shape == (1, 4, 2 * 64)
+    np.testing.assert_allclose(first[0, :2], second[0, :2], rtol=1e-4, atol=1e-6)
+    assert np.abs(first[0, 3] - second[0, 3]).max() > 1e-3
+    with pytest.raises(AudioError, match="one frame"):
+        patch_features(codec, audio[..., : codec.downsampling_ratio - 1])

@@ -1,0 +1,88 @@
+"""Losses of an evaluation are the trainer's, and each window is given the context it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
+
+from snac_plugin import builders
+from snac_plugin.evaluation.losses import KINDS, context_losses, other_songs, others, sample_losses, validation_losses
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.training.stage_losses import Draw, stage_losses
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_codec(tmp_path_factory.mktemp("codec"))
+
+
+def make(codec: Path, head: str = "logits") -> SnacDiffusion:
+    """A tiny model whose every weight matters."""
+    torch.manual_seed(0)
+    model = builders.model(tiny_model_config(codec, context_chunks=2, head=head))
+    for parameter in model.model.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+@pytest.mark.parametrize("head", ["logits", "velocity", "posterior"])
+def test_loss_of_a_sample_is_the_trainers(codec: Path, head: str) -> None:
+    """For both heads: the mean over samples is what `stage_losses` gives."""
+    model = make(codec, head).model
+    codes, t = torch.randint(4096, (3, 15, CHUNK_FRAMES)), torch.full((3, 1, 4), 0.4)
+    draw = Draw(t, torch.randn(3, 120, CHUNK_FRAMES), codes, 0)
+    per_level, outputs = stage_losses(model, codes, draw, Conditions(), None)
+    torch.testing.assert_close(sample_losses(model, codes, draw, outputs).mean(dim=0), per_level)
+
+
+def test_validation_loss_is_that_of_the_training(codec: Path) -> None:
+    """A window alone in a batch, at fixed noise levels: the trainer's validation step gives the same on average."""
+    from snac_plugin.training.factory import create_training_wrapper
+
+    model = make(codec)
+    config = tiny_model_config(codec, context_chunks=2, head="logits")
+    config["training"]["validation_timesteps"] = [0.3, 0.7]
+    wrapper = create_training_wrapper(config, model)
+    windows = torch.randint(4096, (40, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
+    mine = validation_losses(model, windows, (0.3, 0.7), 0, {})
+    for index, window in enumerate(windows):
+        wrapper.validation_step((window[None].int(), [{}]), index)
+    steps = [torch.stack(found).squeeze(1) for found in wrapper.validation_losses.values()]
+    theirs = torch.stack(steps).mean(dim=0).numpy()
+    error = np.sqrt(((mine - theirs) ** 2).mean(axis=0) / len(windows))
+    assert (np.abs(mine.mean(axis=0) - theirs.mean(axis=0)) < 4 * error + 1e-6).all()
+
+
+def test_noise_of_a_window_does_not_depend_on_the_windows_after_it(codec: Path) -> None:
+    """The same songs must not get other losses when more clips are asked for."""
+    model = make(codec)
+    windows = torch.randint(4096, (3, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
+    few, more = (validation_losses(model, windows[:n], (0.5,), 0, {}) for n in (1, 3))
+    np.testing.assert_allclose(few[0], more[0], rtol=1e-6)
+
+
+def test_contexts_are_ones_own_another_songs_and_none(codec: Path) -> None:
+    """Where the songs' pasts are equal, another song's is as good as the own one; none differs."""
+    model = make(codec)
+    windows = torch.randint(4096, (4, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
+    windows[..., : 2 * CHUNK_FRAMES] = windows[:1, :, : 2 * CHUNK_FRAMES]
+    songs = np.array([0, 0, 1, 1])
+    found = context_losses(model, windows, songs, (0.3, 0.8), 0, {}, batch=3)
+    assert {value.shape for value in found.values()} == {(4, 4)}
+    own, other, none = (found[kind] for kind in KINDS)
+    np.testing.assert_allclose(own, other, rtol=1e-5)
+    assert np.abs(own - none).max() > 1e-4
+
+
+def test_every_song_gets_another_songs_context() -> None:
+    for count in (2, 3, 16):
+        other = others(count, seed=1)
+        assert sorted(other.tolist()) == list(range(count))
+        assert all(a != b for a, b in enumerate(other.tolist()))
+    songs = np.array([0, 0, 0, 1, 2, 2])
+    assert (songs[other_songs(songs, 0)] != songs).all()
