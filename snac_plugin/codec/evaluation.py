@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from snac import SNAC
 
+from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.losses import log_mel_distance
 from snac_plugin.codec.recordings import Recordings
 
@@ -58,11 +59,9 @@ def evaluate(model: SNAC, recordings: Recordings, seconds: float = 60.0, seed: i
             for level, level_codes in enumerate(codes):
                 counts[level] += torch.bincount(level_codes.flatten(), minlength=model.codebook_size)
     model.train(was_training)
-    share = counts / counts.sum(1, keepdim=True)
-    entropy = -(share * share.clamp_min(1e-12).log()).sum(1)
     return CodecReport(
         log_mel_db=distance / len(chosen),
         codes=tuple(int(n) for n in (counts > 0).sum(1)),
-        perplexity=tuple(float(p) for p in entropy.exp()),
+        perplexity=tuple(float(p) for p in perplexity(counts)),
         counted=tuple(int(n) for n in counts.sum(1)),
     )
