@@ -1,4 +1,4 @@
-"""Writing a codec as a folder in the hub's format: config.json, model.safetensors, README.md."""
+"""Writing a codec as a folder in the hub's format: config.json, weights, README.md."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ import torch
 from safetensors.torch import save_file
 from snac import SNAC
 
+from snac_plugin.atomic import write_whole
 
-def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dtype: torch.dtype = torch.float16) -> Path:
+
+def save_codec(
+    folder: Path,
+    model: SNAC,
+    config: dict[str, Any],
+    card: str,
+    dtype: torch.dtype = torch.float16,
+    weights: str = "model.safetensors",
+) -> Path:
     """Write a codec into a folder, which is made if need be.
 
     Args:
@@ -20,6 +29,7 @@ def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dty
         config: the contents of config.json, SNAC's constructor arguments.
         card: the text of README.md.
         dtype: how floating-point weights are stored; half precision halves the file and costs nothing that can be heard.
+        weights: the file of the weights: "model.safetensors", or "pytorch_model.bin", the one that SNAC itself reads.
 
     Returns:
         The folder.
@@ -31,8 +41,12 @@ def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dty
         for name, tensor in model.state_dict().items()
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = folder / "model.safetensors"
-    save_file(tensors, weights, metadata={"format": "pt"})
-    weights.chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package belongs to somebody else
+    if weights.endswith(".safetensors"):
+        write_whole(folder / weights, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
+        (folder / "pytorch_model.bin").unlink(missing_ok=True)  # of two files, one program would read this, another that
+    else:
+        (folder / "model.safetensors").unlink(missing_ok=True)
+        write_whole(folder / weights, lambda part: torch.save(tensors, part))
+    (folder / weights).chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package is somebody else's
     (folder / "README.md").write_text(card)
     return folder
