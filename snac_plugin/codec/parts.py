@@ -7,7 +7,8 @@ Letters: B batch, N audio samples, C latent channels, T finest codes, R packed r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -47,10 +48,12 @@ class SnacEncoder(Encoder):
         super().__init__(encoder_dim, list(encoder_rates), depthwise=depthwise, attn_window_size=attn_window_size)
         hop = int(torch.tensor(list(encoder_rates)).prod())
         self.pad_to = pad_to or hop * (attn_window_size or 1)
+        self.fast: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         padding = -x.shape[-1] % self.pad_to
-        return _run(self, self.block, functional.pad(x, (0, padding)) if padding else x)
+        x = functional.pad(x, (0, padding)) if padding else x
+        return self.fast(x) if self.fast is not None and torch.is_grad_enabled() else self.block(x)
 
 
 class SnacDecoder(Decoder):
@@ -75,15 +78,17 @@ class SnacDecoder(Decoder):
         depthwise: bool = True,
     ) -> None:
         super().__init__(latent_dim, decoder_dim, list(decoder_rates), noise, depthwise, attn_window_size)
+        self.fast: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        return _run(self, self.model, x)
+        return self.fast(x) if self.fast is not None and torch.is_grad_enabled() else self.model(x)
 
 
-def _run(part: nn.Module, layers: nn.Module, x: Tensor) -> Tensor:
-    """SNAC's layers; in training on a CPU by the way that has the faster gradient."""
-    fast = part.training and torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
-    return run_module(layers, x) if fast else layers(x)
+def compile_parts(autoencoder: Any) -> None:
+    """Let torch.compile fuse what encoder and decoder do in training; it needs a C++ compiler on a CPU."""
+    encoder, decoder = autoencoder.encoder, autoencoder.decoder
+    encoder.fast = torch.compile(functools.partial(run_module, encoder.block))
+    decoder.fast = torch.compile(functools.partial(run_module, decoder.model))
 
 
 class SnacBottleneck(DiscreteBottleneck):
@@ -133,6 +138,7 @@ class SnacBottleneck(DiscreteBottleneck):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("starts", torch.zeros((), dtype=torch.long))
         self.revived: list[Tensor] = []
+        self.codebook_loss: Tensor | None = None
         for level in self.quantizer.quantizers:
             level.codebook.weight.requires_grad_(False)
 
@@ -153,8 +159,8 @@ class SnacBottleneck(DiscreteBottleneck):
         else:
             z_q, codes = self.quantizer(x)
             nothing = x.new_zeros(())
-            info = {"codes": self.levels.pack(codes), **dict.fromkeys(LOSSES, nothing)}
-            self.revived = []
+            info = {"codes": self.levels.pack(codes), "vq/commitment_loss": nothing, "vq/centring_loss": nothing}
+            self.revived, self.codebook_loss = [], None
         return (z_q, info) if return_info else z_q
 
     def decode(self, x: Tensor) -> Tensor:
@@ -205,7 +211,7 @@ class SnacBottleneck(DiscreteBottleneck):
         with torch.autocast(x.device.type, enabled=False):  # the nearest of 4,096 codes takes all of a float's digits
             found = quantise(self, x.float(), noise, self._kept(x), self.keep_lengths)
             info: dict[str, Any] = {"vq/commitment_loss": commitment(found), "vq/centring_loss": centring(found)}
-        info["vq/codebook_loss"] = _codebook_loss(found)
+        info["vq/codebook_loss"] = self.codebook_loss = _codebook_loss(found)
         if noise is None:
             info["codes"] = self.levels.pack(found.codes)
             if not self.frozen:
@@ -234,9 +240,6 @@ class SnacBottleneck(DiscreteBottleneck):
             )
             for level, book, vectors, codes in rows
         ]
-
-
-LOSSES = ("vq/commitment_loss", "vq/codebook_loss", "vq/centring_loss")
 
 
 def _codebook_loss(found: Quantised) -> Tensor:

@@ -169,6 +169,7 @@ class CodecTraining(Section):
     encoder_freeze_on_warmup: bool = Field(default=False, description="after warmup_steps the decoder alone learns")
     clip_grad_norm: Weight = Field(default=0.0, description="largest norm of the gradient; 0: --gradient-clip-val")
     start_from_data: bool = Field(default=True, description="scale new weights by data before the first step")
+    compiled: bool = Field(default=False, description="fuse encoder and decoder with torch.compile; needs a C++ compiler on a CPU")
     demo: CodecDemo = Field(default=CodecDemo(), description="round trips made in training")
 
 

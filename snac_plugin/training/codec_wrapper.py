@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.losses import log_mel_distance
-from snac_plugin.codec.parts import SnacBottleneck, snac_of
+from snac_plugin.codec.parts import SnacBottleneck, compile_parts, snac_of
 from snac_plugin.config import CodecTraining, check_codec_config
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation import stage_seed
@@ -80,6 +80,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         self.losses_gen.losses.extend(
             ValueLoss(key=f"vq/{name}_loss", weight=weight, name=f"{name}_loss") for name, weight in weights.items()
         )
+        if training.compiled:
+            compile_parts(autoencoder)
         self._counts: Tensor | None = None
         self._mel: list[float] = []
 
@@ -161,6 +163,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             weight.copy_(torch.where(dead[:, None], mine.codebook.weight, weight))
 
     def _log_usage(self) -> None:
+        if self.bottleneck.codebook_loss is not None:
+            super().log_dict({"train/codebook_loss": self.bottleneck.codebook_loss}, on_step=True)
         if not self.bottleneck.revived:
             return
         shown, quiet = {}, {}
