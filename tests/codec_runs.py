@@ -73,7 +73,7 @@ def codec_config(**training: Any) -> dict[str, Any]:
 def without_discriminator(config: dict[str, Any]) -> dict[str, Any]:
     """The same config with spectral and waveform losses alone."""
     del config["training"]["loss_configs"]["discriminator"]
-    del config["training"]["optimizer_configs"]["discriminator"]
+    config["training"].get("optimizer_configs", {}).pop("discriminator", None)
     return config
 
 

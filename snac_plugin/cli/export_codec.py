@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from snac_plugin.checkpoints import read_checkpoint
 from snac_plugin.codec.load import load_codec, locate, read_config
-from snac_plugin.codec.store import save_codec
-from snac_plugin.codec.trained import read_codec_checkpoint, snac_from_state
+from snac_plugin.codec.store import save_codec, snac_from_autoencoder
 from snac_plugin.config import check_codec_config, load_json, snac_config
 from snac_plugin.errors import CheckpointError
 
@@ -30,13 +30,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
     parser.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
     args = parser.parse_args(argv)
-    checkpoint = read_codec_checkpoint(args.ckpt_path)
-    config = load_json(args.model_config) if args.model_config else checkpoint.get("model_config")
+    checkpoint = read_checkpoint(args.ckpt_path, ema=not args.no_ema)
+    config = load_json(args.model_config) if args.model_config else checkpoint.model_config
     if config is None:
         raise CheckpointError(args.ckpt_path, "no model config inside", "a training checkpoint", "Give --model-config.")
     made = codec_config(config)
-    model = snac_from_state(checkpoint["state_dict"], made, args.ckpt_path, ema=not args.no_ema)
-    card = _card(args.out.name, model, config, checkpoint)
+    model = snac_from_autoencoder(checkpoint.state, made, args.ckpt_path)
+    card = _card(args.out.name, model, config, checkpoint.steps)
     dtype = torch.float16 if args.half else torch.float32
     save_codec(args.out, model, made, card, dtype, weights="pytorch_model.bin")
     print(f"codec: {args.out} (fingerprint {load_codec(str(args.out.resolve())).fingerprint})")
@@ -51,7 +51,7 @@ def codec_config(config: dict[str, Any]) -> dict[str, Any]:
     return snac_config(checked.model, checked.sample_rate, pretrained)
 
 
-def _card(name: str, model: torch.nn.Module, config: dict[str, Any], checkpoint: dict[str, Any]) -> str:
+def _card(name: str, model: torch.nn.Module, config: dict[str, Any], steps: int) -> str:
     """The README.md that lies beside the weights."""
     weights = sum(p.numel() for p in model.parameters())
     started = config["model"].get("pretrained")
@@ -60,5 +60,5 @@ def _card(name: str, model: torch.nn.Module, config: dict[str, Any], checkpoint:
 A SNAC codec ([hubertsiuzdak/snac](https://github.com/hubertsiuzdak/snac), its own class and format) with {weights:,} weights,
 for mono audio at {config["sample_rate"]:,} Hz{f"; training began from {started}" if started else ""}.
 
-Trained with stable-audio-tools and snac_plugin for {checkpoint.get("global_step", 0):,} steps.
+Trained with stable-audio-tools and snac_plugin for {steps:,} steps.
 """

@@ -1,16 +1,19 @@
-"""Writing a codec as a folder in the hub's format: config.json, weights, README.md."""
+"""Writing a codec as a folder in the hub's format: config.json, weights, README.md; and finding one among trained weights."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from snac import SNAC
+from torch import Tensor
 
 from snac_plugin.atomic import write_whole
+from snac_plugin.errors import CheckpointError
 
 
 def save_codec(
@@ -50,3 +53,35 @@ def save_codec(
     (folder / weights).chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package is somebody else's
     (folder / "README.md").write_text(card)
     return folder
+
+
+PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer.": "quantizer."}
+"""How the names of the parts' weights begin in an autoencoder of `snac` parts, and in SNAC."""
+
+
+def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], where: str) -> SNAC:
+    """The SNAC model, in evaluation mode, whose weights an autoencoder's state dict holds.
+
+    Args:
+        state: weights by the autoencoder's own names.
+        config: the contents of SNAC's config.json.
+        where: what they were read from, for messages.
+
+    Raises:
+        CheckpointError: weights are missing, or of another shape.
+    """
+    given = {
+        own + name.removeprefix(part): value
+        for part, own in PARTS.items()
+        for name, value in state.items()
+        if name.startswith(part)
+    }
+    model = SNAC(**config)
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - given.keys())
+    reshaped = sorted(name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape)
+    if missing or reshaped:
+        found = f"{len(missing)} weights missing and {len(reshaped)} of another shape, first {(missing or reshaped)[0]}"
+        raise CheckpointError(where, found, "a codec of this model config", "Use the config that it was trained with.")
+    model.load_state_dict({name: given[name] for name in wanted})
+    return model.eval().requires_grad_(False)

@@ -18,6 +18,7 @@ from stable_audio_tools.training.losses import ValueLoss
 from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
 from torch import Tensor, nn
 
+from snac_plugin.checkpoints import check_weights
 from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.losses import log_mel_distance
@@ -218,3 +219,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the config in."""
         checkpoint["model_config"] = self.model_config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """An error if the checkpoint was made for another codec, or by another trainer."""
+        check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
