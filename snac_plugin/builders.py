@@ -149,7 +149,7 @@ def decoder(config: Mapping[str, Any]) -> Any:
 
 def bottleneck(config: Mapping[str, Any]) -> Any:
     """A `snac_rvq` bottleneck from `model.bottleneck`."""
-    from snac_plugin.codec.parts import SnacBottleneck
+    from snac_plugin.codec.bottleneck import SnacBottleneck
 
     return _part(SnacBottleneck, config, "bottleneck")
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 CODEC = "pretransform."
 WRAPPERS = (("diffusion.", "diffusion_ema.ema_model.", "model."), ("autoencoder.", "autoencoder_ema.ema_model.", ""))
-"""Prefixes that stable-audio-tools' training wrappers put before weights and averaged weights, and what the latter are averages of."""
+"""Prefixes that stable-audio-tools' training wrappers put before weights and averaged ones, and what those are averages of."""
 
 CODEC_NOTE = "snac_codec"
 

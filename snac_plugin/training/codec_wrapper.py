@@ -19,10 +19,11 @@ from stable_audio_tools.training.utils import create_optimizer_from_config, crea
 from torch import Tensor, nn
 
 from snac_plugin.checkpoints import check_weights
+from snac_plugin.codec.bottleneck import SnacBottleneck
 from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.losses import log_mel_distance
-from snac_plugin.codec.parts import SnacBottleneck, compile_parts, snac_of
+from snac_plugin.codec.parts import compile_parts, snac_of
 from snac_plugin.config import CodecTraining, check_codec_config
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation import stage_seed
@@ -117,7 +118,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     def training_step(self, batch: tuple[Tensor, Any], batch_idx: int) -> Tensor:
         """stable-audio-tools' step on a batch of audio; first what is due before it."""
-        if self.fresh and self.global_step == 0:
+        if self.fresh and int(self.bottleneck.steps) == 0:
             self._scale_weights()
         if self.bottleneck.start_is_due:
             self._start_codebooks()
@@ -155,10 +156,14 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _average_what_jumped(self) -> None:
-        """A code that starts again elsewhere: the average of its two places is no place at all."""
+        """A code that starts again elsewhere: the average of its two places is no place at all. Nor are counts averaged."""
         if self.autoencoder_ema is None:
             return
-        averaged = self.autoencoder_ema.ema_model.bottleneck.quantizer.quantizers
+        bottleneck = self.autoencoder_ema.ema_model.bottleneck
+        for name, counted in self.bottleneck.named_buffers():
+            if not counted.is_floating_point():
+                bottleneck.get_buffer(name).copy_(counted)
+        averaged = bottleneck.quantizer.quantizers
         for dead, mine, average in zip(self.bottleneck.revived, self.bottleneck.quantizer.quantizers, averaged, strict=False):
             weight = average.codebook.weight
             weight.copy_(torch.where(dead[:, None], mine.codebook.weight, weight))

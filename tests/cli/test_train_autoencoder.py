@@ -164,7 +164,7 @@ def test_what_this_trainer_cannot_do_is_named(tmp_path: Path) -> None:
 
 def test_averaged_weights_of_another_run_are_taken_at_step_zero(trained: Path, tmp_path: Path) -> None:
     """--pretrained-ckpt-path; the start from data must not write over them."""
-    config = without_discriminator(codec_config(start_from_data=False, learning_rate=1e-12, optimizer_configs=None))
+    config = without_discriminator(codec_config(learning_rate=1e-12, optimizer_configs=None))
     afresh = run(prepare(tmp_path, config), tmp_path / "run", "--max-steps", 1, "--pretrained-ckpt-path", trained)
     assert afresh.name == "step=00000001.ckpt"
     before, after = state(trained), state(afresh)
