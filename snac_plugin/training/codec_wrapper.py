@@ -122,6 +122,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             self._scale_weights()
         if self.bottleneck.start_is_due:
             self._start_codebooks()
+        if self.encoder_freeze_on_warmup and self.global_step == self.warmup_steps:
+            self._average_rests_too()
         # What the step draws depends on seed and step alone, so that a resumed run draws the same.
         torch.manual_seed(stage_seed(self.seed, self.global_step, self.global_rank))
         loss = super().training_step(batch, batch_idx)
@@ -167,6 +169,15 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         for dead, mine, average in zip(self.bottleneck.revived, self.bottleneck.quantizer.quantizers, averaged, strict=False):
             weight = average.codebook.weight
             weight.copy_(torch.where(dead[:, None], mine.codebook.weight, weight))
+
+    @torch.no_grad()
+    def _average_rests_too(self) -> None:
+        """From here on the decoder learns one set of codes: the averaged one has to hear the same."""
+        if self.autoencoder_ema is None:
+            return
+        averaged = self.autoencoder_ema.ema_model
+        averaged.encoder.load_state_dict(self.autoencoder.encoder.state_dict())
+        averaged.bottleneck.load_state_dict(self.bottleneck.state_dict())
 
     def _log_usage(self) -> None:
         if self.bottleneck.codebook_loss is not None:

@@ -156,6 +156,19 @@ def test_with_encoder_and_bottleneck_at_rest_codes_stay_valid(tmp_path: Path) ->
     assert moved == {"decoder"}
 
 
+def test_after_the_warm_up_codes_rest_also_those_of_the_average(tmp_path: Path) -> None:
+    """Or the averaged decoder would go on hearing codes that no decoder was trained on."""
+    config = codec_config(warmup_steps=2, warmup_mode="full", encoder_freeze_on_warmup=True)
+    checkpoint = run(prepare(tmp_path, config), tmp_path / "run", "--max-steps", 4, "--checkpoint-every", 2)
+    before, after = state(checkpoint.with_name("step=00000002.ckpt")), state(checkpoint)
+    resting = [name for name in after if name.startswith(("autoencoder.encoder.", "autoencoder.bottleneck.quantizer."))]
+    assert resting
+    for name in resting:
+        assert torch.equal(after[name], before[name]), name
+        assert torch.equal(after[name], after[name.replace("autoencoder.", "autoencoder_ema.ema_model.", 1)]), name
+    assert any(not torch.equal(after[n], before[n]) for n in after if n.startswith("autoencoder.decoder."))
+
+
 def test_what_this_trainer_cannot_do_is_named(tmp_path: Path) -> None:
     """Lightning's own message speaks of manual optimization."""
     with pytest.raises(ConfigError, match=r"--accum-batches: found 2, expected 1 for an autoencoder"):
