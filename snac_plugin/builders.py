@@ -5,7 +5,7 @@ Each imports what it needs when it is called: registering must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from snac_plugin.errors import ConfigError
@@ -80,6 +80,103 @@ def pretransform(config: Mapping[str, Any], sample_rate: int) -> Any:
     built = SnacPretransform(codec, **options, iterate_batch=checked.iterate_batch)
     built.enable_grad = checked.enable_grad
     return built.eval().requires_grad_(built.enable_grad)
+
+
+def autoencoder(config: Mapping[str, Any], build: Callable[[dict[str, Any]], Any]) -> Any:
+    """An autoencoder of `snac` encoder, `snac_rvq` bottleneck and `snac` decoder, whose weights are one SNAC model's.
+
+    Args:
+        config: a whole model config, or the part of it that a pretransform of stable-audio-tools has.
+        build: stable-audio-tools' builder, which calls the builders of the three parts.
+
+    Raises:
+        ConfigError: the config does not fit.
+        CodecError: `model.pretrained` cannot be loaded.
+    """
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.codec.parts import snac_of
+    from snac_plugin.config import check_codec_config, check_codec_section, padded_to, snac_config
+
+    section = check_codec_config(config).model if "model_type" in config else check_codec_section(config["model"])
+    codec = None if section.pretrained is None else load_codec(section.pretrained)
+    geometry = snac_config(section, config["sample_rate"], None if codec is None else codec.config, config.get("sample_size"))
+    built = build({**config, "model": _parts(config["model"], section, geometry)})
+    built.snac_config, built.min_length = geometry, padded_to(geometry)
+    if codec is not None:
+        snac_of(built).load_state_dict(codec.model.state_dict())
+        built.bottleneck.restart()
+    return built
+
+
+def _parts(given: Mapping[str, Any], section: Any, geometry: dict[str, Any]) -> dict[str, Any]:
+    """`model` with everything said that the three parts need, each for itself."""
+    import math
+
+    from snac_plugin.config import padded_to
+
+    own = section.bottleneck.config
+    known, new = (
+        {**geometry, "latent_dim": geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])},
+        section.pretrained is None,
+    )
+    training = own.model_dump(include={"start_vectors", "warmup_noise", "level_dropout", "visits"})
+    training["codebook_starts"] = own.codebook_starts if own.codebook_starts is not None else (0,) if new else ()
+    training["keep_lengths"] = own.keep_lengths if own.keep_lengths is not None else not new
+    keys = {
+        "encoder": ("encoder_dim", "encoder_rates", "attn_window_size", "depthwise"),
+        "decoder": ("latent_dim", "decoder_dim", "decoder_rates", "attn_window_size", "noise", "depthwise"),
+        "bottleneck": ("latent_dim", "codebook_size", "codebook_dim", "vq_strides"),
+    }
+    more = {"encoder": {"pad_to": section.encoder.config.pad_to or padded_to(geometry)}, "decoder": {}, "bottleneck": training}
+    parts = {part: {**given[part], "config": {key: known[key] for key in keys[part]} | more[part]} for part in keys}
+    sizes = {"latent_dim": known["latent_dim"], "downsampling_ratio": math.prod(geometry["encoder_rates"]), "io_channels": 1}
+    return {**given, **sizes, **parts}
+
+
+def encoder(config: Mapping[str, Any]) -> Any:
+    """A `snac` encoder from `model.encoder`."""
+    from snac_plugin.codec.parts import SnacEncoder
+
+    return _part(SnacEncoder, config, "encoder")
+
+
+def decoder(config: Mapping[str, Any]) -> Any:
+    """A `snac` decoder from `model.decoder`."""
+    from snac_plugin.codec.parts import SnacDecoder
+
+    return _part(SnacDecoder, config, "decoder")
+
+
+def bottleneck(config: Mapping[str, Any]) -> Any:
+    """A `snac_rvq` bottleneck from `model.bottleneck`."""
+    from snac_plugin.codec.bottleneck import SnacBottleneck
+
+    return _part(SnacBottleneck, config, "bottleneck")
+
+
+def _part(kind: type, config: Mapping[str, Any], name: str) -> Any:
+    """One part, with what stable-audio-tools makes of its `requires_grad`."""
+    try:
+        built = kind(**config.get("config", {}))
+    except TypeError as error:  # one part alone, beside parts of other types: its constructor says what it lacks
+        raise ConfigError(f"model.{name}.config", str(error).split("() ")[-1], f"the arguments of {kind.__name__}") from error
+    if not config.get("requires_grad", True):
+        built.freeze() if name == "bottleneck" else built.requires_grad_(False)
+    return built
+
+
+def codec_training_wrapper(config: Mapping[str, Any], model: Any) -> Any:
+    """The Lightning module that trains a SNAC codec, stable-audio-tools' own with the quantiser's losses and measures."""
+    from snac_plugin.training.codec_wrapper import create_codec_training_wrapper
+
+    return create_codec_training_wrapper(dict(config), model)
+
+
+def codec_demo_callback(config: Mapping[str, Any], **kwargs: Any) -> Any:
+    """The callback that makes round trips while a SNAC codec trains."""
+    from snac_plugin.training.codec_demo import create_codec_demo_callback
+
+    return create_codec_demo_callback(dict(config), **kwargs)
 
 
 def training_wrapper(config: Mapping[str, Any], model: Any) -> Any:

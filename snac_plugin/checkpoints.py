@@ -25,8 +25,9 @@ from snac_plugin.shipped import model_file
 log = logging.getLogger(__name__)
 
 CODEC = "pretransform."
-WRAPPED = "diffusion."
-EMA = "diffusion_ema.ema_model."
+WRAPPERS = (("diffusion.", "diffusion_ema.ema_model.", "model."), ("autoencoder.", "autoencoder_ema.ema_model.", ""))
+"""Prefixes that stable-audio-tools' training wrappers put before weights and averaged ones, and what those are averages of."""
+
 CODEC_NOTE = "snac_codec"
 
 
@@ -47,12 +48,14 @@ class Checkpoint:
         model_config: the model config it was trained with, or None.
         codec: {"name", "fingerprint"} of its codec, or None.
         path: the file.
+        steps: training steps behind it, 0 if it does not say.
     """
 
     state: dict[str, Tensor]
     model_config: dict[str, Any] | None
     codec: dict[str, str] | None
     path: Path
+    steps: int = 0
 
 
 def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
@@ -77,6 +80,7 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
         model_config=content.get("model_config"),
         codec=content.get(CODEC_NOTE),
         path=path,
+        steps=content.get("global_step", 0),
     )
 
 
@@ -120,10 +124,12 @@ def own_state(state: Mapping[str, Tensor], ema: bool = True) -> dict[str, Tensor
         state: weights by name: the model's own ones, or those of its training wrapper.
         ema: take the averaged weights where there are any.
     """
-    wrapped = any(name.startswith(WRAPPED) for name in state)
-    own = {n.removeprefix(WRAPPED): v for n, v in state.items() if not wrapped or n.startswith(WRAPPED)}
-    if ema and wrapped:
-        own |= {"model." + n.removeprefix(EMA): v for n, v in state.items() if n.startswith(EMA)}
+    own = dict(state)
+    for prefix, averaged, part in WRAPPERS:
+        if any(name.startswith(prefix) for name in state):
+            own = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+            if ema:
+                own |= {part + n.removeprefix(averaged): v for n, v in state.items() if n.startswith(averaged)}
     return {name: value for name, value in own.items() if not is_codec(name)}
 
 

@@ -5,6 +5,7 @@ the table {kind: {type: builder}}; `register()` wraps each factory once, so that
 other is handed on unchanged, and an unknown one is an error that lists the known ones.
 
 To add a type, add one line to `BUILDERS`. A builder takes what the factory takes and imports what it needs when called.
+An autoencoder is known by the type of its bottleneck.
 """
 
 from __future__ import annotations
@@ -34,12 +35,19 @@ Builder = Callable[..., Any]
 BUILDERS: dict[str, dict[str, Builder]] = {
     "model": {"diffusion_snac_dit": builders.model},
     "pretransform": {"snac_hierarchical": builders.pretransform},
-    "bottleneck": {},
-    "encoder": {},
-    "decoder": {},
+    "autoencoder": {"snac_rvq": builders.autoencoder},
+    "bottleneck": {"snac_rvq": builders.bottleneck},
+    "encoder": {"snac": builders.encoder},
+    "decoder": {"snac": builders.decoder},
     "conditioner": {"snac_context": builders.context_conditioner},
-    "training_wrapper": {"diffusion_snac_dit": builders.training_wrapper},
-    "demo_callback": {"diffusion_snac_dit": builders.demo_callback},
+    "training_wrapper": {
+        "diffusion_snac_dit": builders.training_wrapper,
+        "autoencoder with snac_rvq": builders.codec_training_wrapper,
+    },
+    "demo_callback": {
+        "diffusion_snac_dit": builders.demo_callback,
+        "autoencoder with snac_rvq": builders.codec_demo_callback,
+    },
     "ui": {"diffusion_snac_dit": builders.page},
 }
 
@@ -70,6 +78,7 @@ FACTORIES = (
     Factory("training_wrapper", "stable_audio_tools.training.factory", "create_training_wrapper_from_config", "model_type"),
     Factory("demo_callback", "stable_audio_tools.training.factory", "create_demo_callback_from_config", "model_type"),
 )
+AUTOENCODERS = ("stable_audio_tools.models.autoencoders", "create_autoencoder_from_config")
 CONDITIONERS = ("stable_audio_tools.models.conditioners", "create_multi_conditioner_from_conditioning_config")
 PAGE = "stable_audio_tools.interface.gradio"
 COPY = ("stable_audio_tools.models.utils", "copy_state_dict")
@@ -91,6 +100,7 @@ def register() -> None:
     _check_version()
     for factory in FACTORIES:
         after_import(factory.module, functools.partial(_replace, name=factory.name, wrap=functools.partial(_wrap, factory)))
+    after_import(AUTOENCODERS[0], functools.partial(_replace, name=AUTOENCODERS[1], wrap=_wrap_autoencoders))
     after_import(CONDITIONERS[0], functools.partial(_replace, name=CONDITIONERS[1], wrap=_wrap_conditioners))
     for name, wrap in page_loading.WRAPPERS.items():
         after_import(PAGE, functools.partial(_replace, name=name, wrap=functools.partial(wrap, BUILDERS["ui"])))
@@ -135,6 +145,8 @@ def _wrap(factory: Factory, original: Builder) -> Builder:
         if not args and first in kwargs:
             args = (kwargs.pop(first),)
         found = args[0].get(key) if args and isinstance(args[0], Mapping) else None
+        if found == "autoencoder" and f"{found} with {_bottleneck(args[0])}" in BUILDERS[factory.kind]:
+            found = f"{found} with {_bottleneck(args[0])}"
         if found in BUILDERS[factory.kind]:
             return BUILDERS[factory.kind][found](*args, **kwargs)
         try:
@@ -143,6 +155,24 @@ def _wrap(factory: Factory, original: Builder) -> Builder:
             if _says_unknown(error, found):
                 raise _unknown_type(factory.kind, factory.where, found, original) from None
             raise
+
+    return build
+
+
+def _bottleneck(config: Mapping[str, Any]) -> str | None:
+    """The type of an autoencoder's bottleneck."""
+    model = config.get("model")
+    section = model.get("bottleneck") if isinstance(model, Mapping) else None
+    return section.get("type") if isinstance(section, Mapping) else None
+
+
+def _wrap_autoencoders(original: Builder) -> Builder:
+    """The parts of a SNAC codec have to fit each other: a builder that sees all of them goes before stable-audio-tools' own."""
+
+    @functools.wraps(original)
+    def build(config: Mapping[str, Any]) -> Any:
+        ours = BUILDERS["autoencoder"].get(str(_bottleneck(config)))
+        return original(config) if ours is None else ours(config, original)
 
     return build
 
@@ -180,7 +210,7 @@ def _says_unknown(error: Exception, found: Any) -> bool:
 
 
 def _unknown_type(kind: str, where: str, found: Any, original: Builder) -> ConfigError:
-    known = sorted({*_types_in(original), *BUILDERS[kind]})
+    known = sorted({*_types_in(original), *(name for name in BUILDERS[kind] if " " not in name)})
     nearest = difflib.get_close_matches(str(found), known, 1)
     shown = "no type" if found is None else f"{found!r}"
     return ConfigError(where, shown, f"one of {', '.join(known)}", f"Did you mean {nearest[0]!r}?" if nearest else "")

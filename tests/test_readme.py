@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from snac_plugin.cli import COMMANDS, evaluate, generate, pre_encode, run_gradio, train_flags
+from snac_plugin.config import CodecModelConfig
 from snac_plugin.config.reference import reference_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +58,7 @@ def test_links_lead_somewhere() -> None:
 def test_the_config_reference_is_that_of_the_schema() -> None:
     """A key that was added or renamed must not be missing in the README."""
     assert reference_table() in README
+    assert reference_table(CodecModelConfig) in README
 
 
 def test_nothing_is_left_to_fill_in() -> None:

@@ -1,4 +1,4 @@
-"""Print the table of all keys of a model config, their defaults and what they are.
+"""Print the tables of all keys of a model config, their defaults and what they are: of a model, and of a codec.
 
 python -m snac_plugin config_reference
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from snac_plugin.config import CodecModelConfig
 from snac_plugin.config.reference import reference_table
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print a Markdown table, the one in the README."""
-    print(reference_table())
+    """Print two Markdown tables, those in the README."""
+    print(f"{reference_table()}\n\n{reference_table(CodecModelConfig)}")
     return 0

@@ -34,7 +34,7 @@ from snac_plugin.errors import CheckpointError, ConfigError
 from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal, newest_checkpoint
 
 log = logging.getLogger(__name__)
-MODEL_TYPE = "diffusion_snac_dit"
+MODEL_TYPES = ("diffusion_snac_dit", "autoencoder")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,6 +68,8 @@ def train(args: argparse.Namespace) -> Path | None:
     if args.pretrained_ckpt_path:
         load_weights(model, args.pretrained_ckpt_path)
     wrapper = create_training_wrapper_from_config(config, model)
+    if not wrapper.automatic_optimization:
+        _optimises_by_itself(args, wrapper)
     loaders = _loaders(args, config, wrapper)
     checkpoints = Checkpoints(run.folder / "checkpoints", args.checkpoint_every, args.save_top_k)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
@@ -81,10 +83,18 @@ def train(args: argparse.Namespace) -> Path | None:
 
 def _model_config(path: str) -> dict[str, Any]:
     config = load_json(path)
-    if config.get("model_type") != MODEL_TYPE:
+    if config.get("model_type") not in MODEL_TYPES:
         advice = "stable-audio-tools' own train.py trains the others: python -m snac_plugin FOLDER_OF_STABLE_AUDIO_TOOLS/train.py"
-        raise ConfigError(f"{path}: model_type", config.get("model_type", "nothing"), MODEL_TYPE, f"{advice} ...")
+        raise ConfigError(f"{path}: model_type", config.get("model_type", "nothing"), " or ".join(MODEL_TYPES), f"{advice} ...")
     return config
+
+
+def _optimises_by_itself(args: argparse.Namespace, wrapper: Any) -> None:
+    """stable-audio-tools' autoencoder trainer steps its two optimisers itself, and Lightning then refuses to do its part."""
+    if args.accum_batches != 1:
+        raise ConfigError("--accum-batches", args.accum_batches, "1 for an autoencoder", "Raise --batch-size instead.")
+    wrapper.clip_grad_norm = wrapper.clip_grad_norm or args.gradient_clip_val
+    args.gradient_clip_val = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,7 @@ def _checkpoint_to_resume(args: argparse.Namespace, run: Run) -> str | None:
 
 def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> tuple[Any, Any]:
     """Data loaders for training and validation, from stable-audio-tools' dataset configs."""
-    train_config, val_config = dataset_configs(args, config, wrapper.diffusion.levels)
+    train_config, val_config = dataset_configs(args, config)
     common = {
         "batch_size": args.batch_size,
         "num_workers": max(args.num_workers, 1),  # stable-audio-tools keeps its workers alive, so there must be one
@@ -129,10 +139,11 @@ def _loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> 
     }
 
     def batches_so_far() -> int:
-        return wrapper.trainer.global_step * wrapper.trainer.accumulate_grad_batches
+        trainer = wrapper._trainer  # none yet when stable-audio-tools' autoencoder demo reads ahead
+        return trainer.global_step * trainer.accumulate_grad_batches if trainer is not None else 0
 
     def rank() -> tuple[int, int]:
-        return wrapper.trainer.global_rank, wrapper.trainer.world_size
+        return (wrapper.trainer.global_rank, wrapper.trainer.world_size) if wrapper._trainer is not None else (0, 1)
 
     loader = resumable(create_dataloader_from_config(train_config, **common), args.seed, batches_so_far, rank)
     validation = None
@@ -205,6 +216,7 @@ def _quieten() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="In 2.9, this function's implementation will be changed.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*persistent_workers.*")
     warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`.*")

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.codec.load import load_codec
+from snac_plugin.codec.load import Codec, load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.codec_fit import check_dataset_against_model
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
@@ -19,31 +19,28 @@ from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.data.scan import scan_audio
 from snac_plugin.errors import ConfigError
-from snac_plugin.levels import Levels
 
 log = logging.getLogger(__name__)
 DEMO_FOLDER = Path("demo_music")
 DEMO_SONGS = {"train": 240, "held_out": 16}
 
 
-def dataset_configs(
-    args: argparse.Namespace, config: dict[str, Any], levels: Levels
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Checked dataset configs for training and validation, in stable-audio-tools' form.
 
-    Without --dataset-config, demo music is rendered into `demo_music/` at the codec's sample rate, and songs held out
+    Without --dataset-config, demo music is rendered into `demo_music/` at the model's sample rate, and songs held out
     of it are validated on.
     """
     given, validation = args.dataset_config, args.val_dataset_config
-    train = checked(given, config, levels) if given else demo_dataset("train", levels.sample_rate)
+    train = checked(given, config) if given else demo_dataset("train", config["sample_rate"])
     if validation:
-        return train, checked(validation, config, levels)
+        return train, checked(validation, config)
     if given or args.val_every <= 0:
         return train, None
-    return train, demo_dataset("held_out", levels.sample_rate)
+    return train, demo_dataset("held_out", config["sample_rate"])
 
 
-def checked(path: str, config: dict[str, Any], levels: Levels) -> dict[str, Any]:
+def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
     """A dataset config file that fits the model. Audio files that cannot be read are logged, each with its reason.
 
     Raises:
@@ -51,14 +48,23 @@ def checked(path: str, config: dict[str, Any], levels: Levels) -> dict[str, Any]
         CodecError: its codes are those of another codec than the model's.
     """
     dataset = check_dataset_config(load_json(path), path)
-    details = _details_of_codes(dataset, path)
-    if details:
-        _check_codes(dataset, details, config, levels, path)
+    if config["model_type"] == "autoencoder":
+        if dataset["dataset_type"] == "pre_encoded" or dataset.get("pre_encoded"):
+            raise ConfigError(f"{path}: dataset_type", "what a codec made", "audio, to train a codec on")
     else:
-        check_dataset_against_model(dataset, check_model_config(config), levels, path)
+        _check_for_diffusion(dataset, config, path)
     if dataset["dataset_type"] == "audio_dir":
         _scan(dataset, path)
     return dataset
+
+
+def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: str) -> None:
+    codec = load_codec(config["model"]["pretransform"]["config"]["codec"])
+    details = _details_of_codes(dataset, path)
+    if details:
+        _check_codes(dataset, details, config["sample_size"], codec, path)
+    else:
+        check_dataset_against_model(dataset, check_model_config(config), codec.levels, path)
 
 
 def _details_of_codes(dataset: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
@@ -75,14 +81,11 @@ def _details_of_codes(dataset: dict[str, Any], path: str) -> dict[str, dict[str,
     return details
 
 
-def _check_codes(
-    dataset: dict[str, Any], details: dict[str, dict[str, Any]], config: dict[str, Any], levels: Levels, path: str
-) -> None:
+def _check_codes(dataset: dict[str, Any], details: dict[str, dict[str, Any]], sample_size: int, codec: Codec, path: str) -> None:
     """Codes have to be the model's codec's, and every crop has to be as long as its window."""
-    codec = load_codec(config["model"]["pretransform"]["config"]["codec"])
     for folder, found in details.items():
         check_fingerprint(found, codec.name, codec.fingerprint, folder)
-    frames = config["sample_size"] // levels.frame_samples
+    frames = sample_size // codec.levels.frame_samples
     if dataset.get("latent_crop_length") != frames:
         crop = dataset.get("latent_crop_length", "nothing")
         raise ConfigError(f"{path}: latent_crop_length", crop, f"{frames}, the frames in the model's sample_size")

@@ -8,8 +8,10 @@ Letters: K codes, D codebook dimensions, V vectors.
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -19,63 +21,100 @@ def nearest_direction(vectors: Tensor, codebook: Tensor) -> Tensor:
     return torch.cat([(functional.normalize(part) @ directions).argmax(1) for part in vectors.split(16384)])
 
 
+def perplexity(counts: Tensor) -> Tensor:
+    """exp of the entropy of codes counted [..., K]: how many codes, equally used, would be as varied; 0 where none was counted."""
+    share = counts / counts.sum(-1, keepdim=True).clamp_min(1e-12)
+    entropy = -(share * share.clamp_min(1e-12).log()).sum(-1)
+    return entropy.exp() * (counts.sum(-1) > 0)
+
+
 def k_means(vectors: Tensor, codes: int, steps: int, generator: torch.Generator) -> Tensor:
     """Code vectors [K, D] by Lloyd's algorithm on directions; a code that nobody chose starts again at a random vector."""
     drawn = torch.randint(len(vectors), (codes,), generator=generator) if len(vectors) < codes else None
     codebook = vectors[drawn if drawn is not None else torch.randperm(len(vectors), generator=generator)[:codes]].clone()
     for _ in range(steps):
         chosen = nearest_direction(vectors, codebook)
-        counts = torch.zeros(codes).index_add_(0, chosen, torch.ones(len(vectors)))
+        counts = vectors.new_zeros(codes).index_add_(0, chosen, vectors.new_ones(len(vectors)))
         sums = torch.zeros_like(codebook).index_add_(0, chosen, vectors)
         fresh = vectors[torch.randint(len(vectors), (codes,), generator=generator)]
         codebook = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], fresh)
     return codebook
 
 
-class RunningCodebook:
-    """One level's code vectors as running means of the vectors that choose them.
+class RunningCodebook(nn.Module):
+    """One level's code vectors as running means of the vectors that choose them. All it remembers is in its buffers.
 
     A code remembers about its last `visits` visits if all codes are visited alike: the decay follows from how many vectors a
     step brings, so that a coarse level (few vectors a step) remembers more steps than a fine one. A code that falls below a
     tenth of the average number of visits is dead and starts again at a vector seen lately.
 
     Args:
-        weight: SNAC's codebook [K, D]; written in place.
+        weight: SNAC's codebook [K, D], which the methods write in place.
         visits: average visits remembered.
         recent: vectors kept for revival.
+        keep_lengths: running means give a code its direction alone; its length stays what it was.
     """
 
-    def __init__(self, weight: Tensor, visits: float = 4.0, recent: int = 4096) -> None:
-        self.weight, self.visits, self.recent = weight, visits, recent
-        self.counts = torch.ones(len(weight))
-        self.sums = weight.clone()
-        self.pool = weight.clone()
+    counts: Tensor
+    sums: Tensor
+    pool: Tensor
+    hits: Tensor
+    filled: Tensor
+
+    def __init__(self, weight: Tensor, visits: float = 4.0, recent: int = 4096, keep_lengths: bool = False) -> None:
+        super().__init__()
+        self.visits, self.recent, self.keep_lengths = visits, recent, keep_lengths
+        for name in ("counts", "sums", "pool", "hits", "filled"):
+            self.register_buffer(name, torch.empty(0))
+        self.begin(weight)
 
     @torch.no_grad()
-    def start(self, vectors: Tensor, steps: int, generator: torch.Generator) -> None:
+    def begin(self, weight: Tensor) -> None:
+        """Remember nothing but the codebook itself."""
+        self.counts = weight.new_ones(len(weight))
+        self.sums = weight.detach().clone()
+        self.pool = self.sums[torch.arange(self.recent, device=weight.device) % len(weight)]
+        self.hits = torch.zeros_like(self.counts)
+        self.filled = torch.zeros((), dtype=torch.bool, device=weight.device)
+
+    @torch.no_grad()
+    def start(self, weight: Tensor, vectors: Tensor, steps: int, generator: torch.Generator) -> None:
         """Begin from data: k-means over vectors [V, D]."""
-        self.weight.copy_(k_means(vectors, len(self.weight), steps, generator))
-        self.counts = torch.ones(len(self.weight))
-        self.sums = self.weight.clone()
-        self.pool = vectors[torch.randperm(len(vectors), generator=generator)[: self.recent]].clone()
+        weight.copy_(k_means(vectors, len(weight), steps, generator))
+        self.begin(weight)
+        self.pool = vectors[torch.randint(len(vectors), (self.recent,), generator=generator)]
+        self.filled = torch.ones_like(self.filled)
 
     @torch.no_grad()
-    def update(self, vectors: Tensor, chosen: Tensor, generator: torch.Generator) -> int:
-        """Move the codes towards the vectors [V, D] that chose them, codes [V]; returns how many were revived."""
-        decay = max(0.0, 1 - len(vectors) / (self.visits * len(self.weight)))  # a step may bring more than is remembered
-        self.counts.mul_(decay).index_add_(0, chosen, torch.ones(len(vectors)))
+    def update(self, weight: Tensor, vectors: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        """Move the codes towards the vectors [V, D] that chose them, codes [V]; returns which were dead and revived [K]."""
+        decay = max(0.0, 1 - len(vectors) / (self.visits * len(weight)))  # a step may bring more than is remembered
+        once = vectors.new_ones(len(vectors))
+        self.counts.mul_(decay).index_add_(0, chosen, once)
+        self.hits.mul_(decay).index_add_(0, chosen, once)
         self.sums.mul_(decay).index_add_(0, chosen, vectors)
-        self.pool = torch.cat([self.pool, vectors])[-self.recent :]
-        dead = (self.counts < 0.1 * self.visits).nonzero().squeeze(1)
-        if len(dead):
-            self.sums[dead] = self.pool[torch.randint(len(self.pool), (len(dead),), generator=generator)]
-            self.counts[dead] = 1.0
-        self.weight.copy_(self.sums / self.counts[:, None])
-        return len(dead)
+        repeated = vectors[torch.arange(self.recent, device=vectors.device) % len(vectors)]
+        self.pool = torch.where(self.filled, torch.cat([self.pool, vectors])[-self.recent :], repeated)
+        self.filled = torch.ones_like(self.filled)
+        dead = self.counts < 0.1 * self.visits
+        fresh = self.pool[torch.randint(len(self.pool), (len(weight),), generator=generator)]
+        self.sums = torch.where(dead[:, None], fresh, self.sums)
+        self.counts = torch.where(dead, 1.0, self.counts)
+        means = self.sums / self.counts[:, None]
+        if self.keep_lengths:
+            lengths = weight.norm(dim=1, keepdim=True)
+            means = functional.normalize(means) * torch.where(dead[:, None], lengths.mean(), lengths)
+        weight.copy_(means)
+        return dead
+
+    def usage(self) -> tuple[Tensor, Tensor]:
+        """(share of the codes chosen within about what is remembered, perplexity of those choices), two scalars."""
+        return (self.hits > math.exp(-1)).float().mean(), perplexity(self.hits)
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed training needs beside SNAC's own weights."""
-        return {"counts": self.counts, "sums": self.sums, "pool": self.pool}
+        return dict(self.state_dict())
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        self.counts, self.sums, self.pool = state["counts"], state["sums"], state["pool"]
+        for name, value in state.items():
+            setattr(self, name, value)

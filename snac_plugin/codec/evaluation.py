@@ -11,6 +11,7 @@ import torch
 from snac import SNAC
 from torch import Tensor
 
+from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.losses import log_mel_distance
 from snac_plugin.codec.recordings import Recordings
 

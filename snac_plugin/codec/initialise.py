@@ -8,13 +8,20 @@ Letters: B batch, C channels, N audio samples, D codebook dimensions, V vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 
 import torch
+from einops import rearrange
 from snac import SNAC
 from snac.layers import NoiseBlock, ResidualUnit
-from snac.vq import VectorQuantize
+from snac.vq import ResidualVectorQuantize, VectorQuantize
 from torch import Tensor, nn
+
+from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction
+from snac_plugin.codec.snac_forward import on_sphere
+
+logger = logging.getLogger(__name__)
 
 BRANCH, NOISE, AUDIO = 0.5, 0.1, 0.1
 """Standard deviations at the end of a residual branch, of a noise block's gain, and of the audio made."""
@@ -75,3 +82,29 @@ def principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
     level.in_proj.weight, level.out_proj.weight = down[..., None], up[..., None]
     level.in_proj.bias.copy_(-down @ mean)
     level.out_proj.bias.copy_(mean)
+
+
+@torch.no_grad()
+def start_codebooks(
+    quantizer: ResidualVectorQuantize, books: Sequence[RunningCodebook], z: Tensor, generator: torch.Generator, steps: int = 8
+) -> None:
+    """Begin each codebook by k-means, coarsest first, on the residual that the levels before it leave.
+
+    Args:
+        quantizer: SNAC's, whose codebooks are written.
+        books: what follows them, one a level.
+        z: the encoder's output [B, C, T] for audio to start from; a few vectors a code make a good start.
+        generator: on the CPU; where the first code vectors come from.
+        steps: of k-means.
+    """
+    residual = z
+    for level, book in zip(quantizer.quantizers, books, strict=True):
+        pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
+        vectors = rearrange(on_sphere(level.in_proj(pooled)), "b d t -> (b t) d")
+        weight = level.codebook.weight.data
+        book.start(weight, vectors, steps, generator)
+        codes = nearest_direction(vectors, weight)
+        z_q = level.out_proj(rearrange(weight[codes], "(b t) d -> b d t", b=len(z)))
+        residual = residual - z_q.repeat_interleave(level.stride, dim=-1)
+        error = float((vectors - weight[codes]).square().mean() / vectors.square().mean())
+        logger.info("codebook, stride %d: starts with %d codes, error %.3f", level.stride, len(codes.unique()), error)

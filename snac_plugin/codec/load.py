@@ -67,7 +67,7 @@ def load_codec(name: str) -> Codec:
     Raises:
         CodecError: there is no such codec, it cannot be fetched, or its files do not fit together.
     """
-    config_file, weights_file = _locate(name)
+    config_file, weights_file = locate(name)
     config = read_config(config_file)
     try:
         model = SNAC(**config)
@@ -161,8 +161,12 @@ def _fill(model: SNAC, state: dict[str, Tensor], weights_file: Path, config_file
     model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in wanted.items()})
 
 
-def _locate(name: str) -> tuple[Path, Path]:
-    """The config file and the weights file of a codec."""
+def locate(name: str) -> tuple[Path, Path]:
+    """The config file and the weights file of a codec, by the name that `load_codec` takes.
+
+    Raises:
+        CodecError: there is no such codec, or it cannot be fetched.
+    """
     if name in shipped_codecs():
         return _in_folder(SHIPPED / name)
     if Path(name).expanduser().is_dir():

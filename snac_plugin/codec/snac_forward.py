@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from snac import SNAC
 from snac.layers import Decoder, DecoderBlock, Encoder, EncoderBlock, NoiseBlock, ResidualUnit, Snake1d
 from snac.vq import VectorQuantize
 from torch import Tensor, nn
@@ -68,7 +68,15 @@ class Quantised:
     codes: list[Tensor]
 
 
-def quantise(model: SNAC, z: Tensor, noise: float | None = None, kept: Tensor | None = None) -> Quantised:
+class HasQuantizer(Protocol):
+    """A SNAC model, or whatever else holds its `quantizer`."""
+
+    quantizer: Any
+
+
+def quantise(
+    model: HasQuantizer, z: Tensor, noise: float | None = None, kept: Tensor | None = None, keep_lengths: bool = False
+) -> Quantised:
     """SNAC's residual quantiser over z [B, C, T].
 
     Args:
@@ -76,6 +84,7 @@ def quantise(model: SNAC, z: Tensor, noise: float | None = None, kept: Tensor | 
         z: the encoder's output.
         noise: None quantises; a number goes round the codebooks and adds noise of this standard deviation (vectors have 1) instead.
         kept: [B] how many levels, coarsest first, the decoder hears of each example; all by default.
+        keep_lengths: give each vector the length of the code it chose, not all the same: for codebooks with lengths of their own.
     """
     out = Quantised(torch.zeros_like(z), [], [], [])
     residual = z
@@ -84,6 +93,8 @@ def quantise(model: SNAC, z: Tensor, noise: float | None = None, kept: Tensor | 
         vectors = on_sphere(level.in_proj(pooled))
         if noise is None:
             chosen, codes = level.decode_latents(vectors)
+            if keep_lengths:
+                vectors = functional.normalize(vectors, dim=1) * chosen.detach().norm(dim=1, keepdim=True)
             passed = vectors + (chosen - vectors).detach()
             out.codes.append(codes)
         else:

@@ -1,17 +1,29 @@
-"""Writing a codec as a folder in the hub's format: config.json, model.safetensors, README.md."""
+"""Writing a codec as a folder in the hub's format: config.json, weights, README.md; and finding one among trained weights."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from snac import SNAC
+from torch import Tensor
+
+from snac_plugin.atomic import write_whole
+from snac_plugin.errors import CheckpointError
 
 
-def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dtype: torch.dtype = torch.float16) -> Path:
+def save_codec(
+    folder: Path,
+    model: SNAC,
+    config: dict[str, Any],
+    card: str,
+    dtype: torch.dtype = torch.float16,
+    weights: str = "model.safetensors",
+) -> Path:
     """Write a codec into a folder, which is made if need be.
 
     Args:
@@ -20,6 +32,7 @@ def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dty
         config: the contents of config.json, SNAC's constructor arguments.
         card: the text of README.md.
         dtype: how floating-point weights are stored; half precision halves the file and costs nothing that can be heard.
+        weights: the file of the weights: "model.safetensors", or "pytorch_model.bin", the one that SNAC itself reads.
 
     Returns:
         The folder.
@@ -31,8 +44,44 @@ def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dty
         for name, tensor in model.state_dict().items()
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = folder / "model.safetensors"
-    save_file(tensors, weights, metadata={"format": "pt"})
-    weights.chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package belongs to somebody else
+    if weights.endswith(".safetensors"):
+        write_whole(folder / weights, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
+        (folder / "pytorch_model.bin").unlink(missing_ok=True)  # of two files, one program would read this, another that
+    else:
+        (folder / "model.safetensors").unlink(missing_ok=True)
+        write_whole(folder / weights, lambda part: torch.save(tensors, part))
+    (folder / weights).chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package is somebody else's
     (folder / "README.md").write_text(card)
     return folder
+
+
+PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer.": "quantizer."}
+"""How the names of the parts' weights begin in an autoencoder of `snac` parts, and in SNAC."""
+
+
+def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], where: str) -> SNAC:
+    """The SNAC model, in evaluation mode, whose weights an autoencoder's state dict holds.
+
+    Args:
+        state: weights by the autoencoder's own names.
+        config: the contents of SNAC's config.json.
+        where: what they were read from, for messages.
+
+    Raises:
+        CheckpointError: weights are missing, or of another shape.
+    """
+    given = {
+        own + name.removeprefix(part): value
+        for part, own in PARTS.items()
+        for name, value in state.items()
+        if name.startswith(part)
+    }
+    model = SNAC(**config)
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - given.keys())
+    reshaped = sorted(name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape)
+    if missing or reshaped:
+        found = f"{len(missing)} weights missing and {len(reshaped)} of another shape, first {(missing or reshaped)[0]}"
+        raise CheckpointError(where, found, "a codec of this model config", "Use the config that it was trained with.")
+    model.load_state_dict({name: given[name] for name in wanted})
+    return model.eval().requires_grad_(False)

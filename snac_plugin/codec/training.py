@@ -28,12 +28,12 @@ from einops import rearrange
 from snac import SNAC
 from torch import Tensor
 
-from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction
-from snac_plugin.codec.initialise import initialise_from_data
+from snac_plugin.codec.codebooks import RunningCodebook
+from snac_plugin.codec.initialise import initialise_from_data, start_codebooks
 from snac_plugin.codec.losses import SpectralLoss
 from snac_plugin.codec.plan import TrainingPlan
 from snac_plugin.codec.recordings import Recordings
-from snac_plugin.codec.snac_forward import Quantised, centring, commitment, on_sphere, quantise, run_module
+from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise, run_module
 from snac_plugin.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -157,25 +157,26 @@ class CodecTrainer:
         first, last = self.plan.visits
         for book in self.codebooks:
             book.visits = first + (last - first) * self.progress
+        rows = zip(self.model.quantizer.quantizers, self.codebooks, quantised.vectors, quantised.codes, strict=True)
         return sum(
-            book.update(rearrange(vectors.detach(), "b d t -> (b t) d"), codes.flatten(), self.generator)
-            for book, vectors, codes in zip(self.codebooks, quantised.vectors, quantised.codes, strict=True)
+            int(
+                book.update(
+                    level.codebook.weight.data, rearrange(vectors.detach(), "b d t -> (b t) d"), codes.flatten(), self.generator
+                ).sum()
+            )
+            for level, book, vectors, codes in rows
         )
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
-        """Begin each codebook by k-means, coarsest first, on the residual that the levels before it leave."""
+        """Begin each codebook by k-means over audio of its own."""
         rounds = (self._crops() for _ in range(max(1, self.plan.start_crops // self.plan.batch)))
-        residual = torch.cat([run_module(self.model.encoder, crop) for crop in rounds])
-        for level, book in zip(self.model.quantizer.quantizers, self.codebooks, strict=True):
-            pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
-            vectors = rearrange(on_sphere(level.in_proj(pooled)), "b d t -> (b t) d")
-            book.start(vectors, 8, self.generator)
-            codes = nearest_direction(vectors, book.weight)
-            z_q = level.out_proj(rearrange(book.weight[codes], "(b t) d -> b d t", b=len(residual)))
-            residual = residual - z_q.repeat_interleave(level.stride, dim=-1)
-            error = float((vectors - book.weight[codes]).square().mean() / vectors.square().mean())
-            logger.info("codebook, stride %d: starts with %d codes, error %.3f", level.stride, len(codes.unique()), error)
+        start_codebooks(
+            self.model.quantizer,
+            self.codebooks,
+            torch.cat([run_module(self.model.encoder, crop) for crop in rounds]),
+            self.generator,
+        )
 
     def _crops(self) -> Tensor:
         """The audio [B, 1, N] of one step."""

@@ -3,6 +3,8 @@
 from snac_plugin.config.base import spread
 from snac_plugin.config.check import check_model_config, check_pretransform_config
 from snac_plugin.config.codec_fit import check_against_codec, check_dataset_against_model
+from snac_plugin.config.codec_model import CodecModelConfig, CodecTraining
+from snac_plugin.config.codec_rules import check_codec_config, check_codec_section, padded_to, snac_config
 from snac_plugin.config.dataset import check_dataset_config
 from snac_plugin.config.files import load_json
 from snac_plugin.config.model import ConditioningSection, ModelSection, PretransformConfig, PretransformSection, SnacModelConfig
@@ -11,6 +13,8 @@ from snac_plugin.config.training import CurriculumPhase, DemoSection, OptimizerC
 from snac_plugin.config.visibility import Visibility
 
 __all__ = [
+    "CodecModelConfig",
+    "CodecTraining",
     "ConditioningSection",
     "CurriculumPhase",
     "DemoSection",
@@ -25,11 +29,15 @@ __all__ = [
     "TrainingSection",
     "Visibility",
     "check_against_codec",
+    "check_codec_config",
+    "check_codec_section",
     "check_dataset_against_model",
     "check_dataset_config",
     "check_model_config",
     "check_pretransform_config",
     "load_json",
+    "padded_to",
+    "snac_config",
     "split_steps",
     "spread",
 ]

@@ -13,9 +13,9 @@ from pydantic_core import PydanticUndefined
 from snac_plugin.config.model import SnacModelConfig
 
 
-def reference_table() -> str:
-    """A Markdown table: JSON path, default, what it is."""
-    rows = [f"| `{path}` | {default} | {text} |" for path, default, text in _rows(SnacModelConfig, "")]
+def reference_table(config: type[BaseModel] = SnacModelConfig) -> str:
+    """A Markdown table of a model config: JSON path, default, what it is."""
+    rows = [f"| `{path}` | {default} | {text} |" for path, default, text in _rows(config, "")]
     return "\n".join(["| key | default | what it is |", "|---|---|---|", *rows])
 
 
@@ -43,4 +43,4 @@ def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "needed"
-    return f"`{json.dumps(field.default)}`"
+    return "its own" if isinstance(field.default, BaseModel) else f"`{json.dumps(field.default)}`"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from snac_plugin.config.messages import Problem, did_you_mean, show
 from snac_plugin.config.model import ConditioningSection, SnacModelConfig
 from snac_plugin.config.network import SAMPLERS, DiffusionSection, NetworkConfig, SamplingConfig
-from snac_plugin.config.training import TIMESTEP_OPTIONS, DemoSection, TrainingSection
+from snac_plugin.config.training import TIMESTEP_OPTIONS, DemoSection, OptimizerEntry, TrainingSection
 
 # fmt: off
 OPTIMIZERS = (
@@ -108,7 +108,11 @@ def _optimizer_problems(training: TrainingSection) -> Iterator[Problem]:
         yield Problem(
             "training.learning_rate", show(training.learning_rate), "no such key beside optimizer_configs", "Set lr there."
         )
-    where, entry = "training.optimizer_configs.diffusion", training.optimizer_configs.diffusion
+    yield from optimizer_problems("training.optimizer_configs.diffusion", training.optimizer_configs.diffusion)
+
+
+def optimizer_problems(where: str, entry: OptimizerEntry) -> Iterator[Problem]:
+    """Names of an optimizer and its scheduler that stable-audio-tools would not find."""
     if entry.optimizer.type not in OPTIMIZERS:
         name = entry.optimizer.type
         yield Problem(f"{where}.optimizer.type", show(name), "an optimizer of torch.optim", did_you_mean(name, OPTIMIZERS))

@@ -84,7 +84,7 @@ def test_codes_of_another_codec_are_refused_and_both_are_named(tiny, tmp_path):
     other = load_codec(str(write_tiny_codec(tmp_path / "other", seed=1)))
     model["model"]["pretransform"]["config"]["codec"] = other.name
     with pytest.raises(CodecError) as caught:
-        checked(str(tiny.codes), model, tiny.levels)
+        checked(str(tiny.codes), model)
     mine = load_codec(str(tiny.folder / "codec"))
     for part in (mine.name, mine.fingerprint, other.name, other.fingerprint):
         assert part in str(caught.value)
@@ -95,18 +95,18 @@ def test_folder_below_the_codes_is_checked_too(tiny, tmp_path):
     path = changed(tiny, tmp_path, datasets=[entry | {"path": f"{entry['path']}/music"}])
     model = json.loads(json.dumps(tiny.model))
     model["model"]["pretransform"]["config"]["codec"] = str(write_tiny_codec(tmp_path / "other", seed=1))
-    assert checked(path, tiny.model, tiny.levels)
+    assert checked(path, tiny.model)
     with pytest.raises(CodecError):
-        checked(path, model, tiny.levels)
+        checked(path, model)
 
 
 def test_crops_have_to_be_as_long_as_the_window(tiny, tmp_path):
     with pytest.raises(ConfigError, match=f"found 3, expected {CHUNK_FRAMES}"):
-        checked(changed(tiny, tmp_path, latent_crop_length=3), tiny.model, tiny.levels)
+        checked(changed(tiny, tmp_path, latent_crop_length=3), tiny.model)
     whole = {key: value for key, value in json.loads(tiny.codes.read_text()).items() if key != "latent_crop_length"}
     (tmp_path / "whole.json").write_text(json.dumps(whole))
     with pytest.raises(ConfigError, match="found nothing"):
-        checked(str(tmp_path / "whole.json"), tiny.model, tiny.levels)
+        checked(str(tmp_path / "whole.json"), tiny.model)
 
 
 def test_codes_for_a_shorter_window_are_refused(tiny, tmp_path):
@@ -114,7 +114,7 @@ def test_codes_for_a_shorter_window_are_refused(tiny, tmp_path):
     longer = tiny_model_config(tiny.folder / "codec", context_chunks=1)
     path = changed(tiny, tmp_path, latent_crop_length=2 * CHUNK_FRAMES)
     with pytest.raises(ConfigError, match=r"tracks of 4 frames or more.*Run pre_encode\.py again"):
-        checked(path, longer, tiny.levels)
+        checked(path, longer)
 
 
 def test_codes_and_latents_do_not_mix(tiny, tmp_path):
@@ -122,14 +122,14 @@ def test_codes_and_latents_do_not_mix(tiny, tmp_path):
     np.save(tmp_path / "latents" / "0.npy", np.zeros((120, 4)))
     entries = [*json.loads(tiny.codes.read_text())["datasets"], {"id": "latents", "path": str(tmp_path / "latents")}]
     with pytest.raises(ConfigError, match="codes in all folders"):
-        checked(changed(tiny, tmp_path, datasets=entries), tiny.model, tiny.levels)
+        checked(changed(tiny, tmp_path, datasets=entries), tiny.model)
 
 
 def test_audio_that_cannot_be_read_is_logged_with_its_reason(tiny, caplog):
     """stable-audio-tools prints it when it comes to it, and trains on another file in its place."""
     args = SimpleNamespace(dataset_config=str(tiny.folder / "audio.json"), val_dataset_config="", val_every=-1)
     with caplog.at_level(logging.INFO):
-        train_config, validation = dataset_configs(args, tiny.model, tiny.levels)
+        train_config, validation = dataset_configs(args, tiny.model)
     assert (train_config["dataset_type"], validation) == ("audio_dir", None)
     assert [message for message in caplog.messages if "broken.wav" in message and "Format not recognised" in message]
     assert any("3 audio files" in message and "1 cannot be read" in message for message in caplog.messages)
@@ -140,7 +140,7 @@ def test_no_audio_that_can_be_read_is_an_error(tiny, tmp_path):
     config = {"dataset_type": "audio_dir", "datasets": [{"id": "a", "path": str(tmp_path)}]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="none of which can be read"):
-        checked(str(tmp_path / "config.json"), tiny.model, tiny.levels)
+        checked(str(tmp_path / "config.json"), tiny.model)
 
 
 def test_command_says_how_to_train_and_refuses_half_frames(tiny, capsys):

@@ -39,7 +39,7 @@ def test_a_running_codebook_moves_to_the_mean_of_what_chooses_it() -> None:
     book = RunningCodebook(weight, visits=2.0)
     targets = torch.stack([torch.eye(8)[0] * 5, torch.eye(8)[1] * 3])
     for _ in range(100):
-        assert book.update(targets, nearest_direction(targets, weight), generator()) == 0
+        assert book.update(weight, targets, nearest_direction(targets, weight), generator()).sum() == 0
     torch.testing.assert_close(weight, targets, atol=1e-3, rtol=0)
 
 
@@ -52,7 +52,7 @@ def test_dead_codes_start_again_where_vectors_are() -> None:
     revived = 0
     for _ in range(40):
         vectors = torch.rand(32, 8) + 0.1
-        revived += book.update(vectors, nearest_direction(vectors, weight), generator(1))
+        revived += int(book.update(weight, vectors, nearest_direction(vectors, weight), generator(1)).sum())
     assert revived > 30
     vectors = torch.rand(1000, 8) + 0.1
     assert len(nearest_direction(vectors, weight).unique()) > 40
@@ -60,12 +60,13 @@ def test_dead_codes_start_again_where_vectors_are() -> None:
 
 def test_memory_is_counted_in_visits_not_in_steps() -> None:
     """A level with few vectors a step must remember more steps, or its codes would be means of one vector."""
-    coarse, fine = (RunningCodebook(torch.eye(8).clone(), visits=4.0) for _ in range(2))
+    weights = [torch.eye(8), torch.eye(8)]
+    coarse, fine = (RunningCodebook(weight, visits=4.0) for weight in weights)
     vectors = torch.eye(8).repeat(2, 1)
     for _ in range(30):
         for part in vectors.split(2):
-            coarse.update(part, nearest_direction(part, coarse.weight), generator())
-        fine.update(vectors, nearest_direction(vectors, fine.weight), generator())
+            coarse.update(weights[0], part, nearest_direction(part, weights[0]), generator())
+        fine.update(weights[1], vectors, nearest_direction(vectors, weights[1]), generator())
     torch.testing.assert_close(coarse.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
     torch.testing.assert_close(fine.counts.mean(), torch.tensor(4.0), atol=0.3, rtol=0)
 
@@ -75,5 +76,5 @@ def test_a_step_of_more_vectors_than_are_remembered_gives_their_mean() -> None:
     weight = torch.eye(8)[:2].clone()
     vectors = torch.eye(8)[:2].repeat(8, 1) * 3 + 0.1 * torch.rand(16, 8, generator=generator())
     book = RunningCodebook(weight, visits=1.0)
-    book.update(vectors, nearest_direction(vectors, weight), generator())
+    book.update(weight, vectors, nearest_direction(vectors, weight), generator())
     torch.testing.assert_close(weight, torch.stack([vectors[::2].mean(0), vectors[1::2].mean(0)]))

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from config_examples import LEVELS_24, LEVELS_32
 
-from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
+from snac_plugin.config import (
+    check_against_codec,
+    check_codec_config,
+    check_dataset_config,
+    check_model_config,
+    load_json,
+    snac_config,
+)
 
 ROOT = Path(__file__).parents[2]
 CODECS = {"snac_tiny_32khz": LEVELS_32, "hubertsiuzdak/snac_32khz": LEVELS_32, "hubertsiuzdak/snac_24khz": LEVELS_24}
@@ -18,6 +25,10 @@ CODECS = {"snac_tiny_32khz": LEVELS_32, "hubertsiuzdak/snac_32khz": LEVELS_32, "
 @pytest.mark.parametrize("path", sorted((ROOT / "model_configs").glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_model_config_fits(path):
     raw = load_json(path)
+    if raw["model_type"] == "autoencoder":
+        codec = check_codec_config(raw, str(path))
+        assert snac_config(codec.model, codec.sample_rate, sample_size=codec.sample_size)["vq_strides"] == [8, 4, 2, 1]
+        return
     config = check_model_config(raw, str(path))
     codec = config.model.pretransform.config.codec
     check_against_codec(config, CODECS[codec], codec, str(path))

@@ -1,0 +1,64 @@
+"""Write a trained codec as a folder in the format of the hub: config.json, pytorch_model.bin, README.md.
+
+    python -m snac_plugin export_codec --ckpt-path runs/snac_codec_tiny/checkpoints/last.ckpt --out codec/mine
+
+`SNAC.from_pretrained("codec/mine")` loads it, and a model config names it as its "codec".
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snac_plugin.checkpoints import read_checkpoint
+from snac_plugin.codec.load import load_codec, locate, read_config
+from snac_plugin.codec.store import save_codec, snac_from_autoencoder
+from snac_plugin.config import check_codec_config, load_json, snac_config
+from snac_plugin.errors import CheckpointError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the folder and say where it lies."""
+    parser = argparse.ArgumentParser("export_codec", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--ckpt-path", required=True, help="training checkpoint")
+    parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
+    parser.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
+    args = parser.parse_args(argv)
+    checkpoint = read_checkpoint(args.ckpt_path, ema=not args.no_ema)
+    config = load_json(args.model_config) if args.model_config else checkpoint.model_config
+    if config is None:
+        raise CheckpointError(args.ckpt_path, "no model config inside", "a training checkpoint", "Give --model-config.")
+    made = codec_config(config)
+    model = snac_from_autoencoder(checkpoint.state, made, args.ckpt_path)
+    card = _card(args.out.name, model, config, checkpoint.steps)
+    dtype = torch.float16 if args.half else torch.float32
+    save_codec(args.out, model, made, card, dtype, weights="pytorch_model.bin")
+    print(f"codec: {args.out} (fingerprint {load_codec(str(args.out.resolve())).fingerprint})")
+    return 0
+
+
+def codec_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The contents of SNAC's config.json for the model config of a codec."""
+    checked = check_codec_config(config)
+    name = checked.model.pretrained
+    pretrained = None if name is None else read_config(locate(name)[0])
+    return snac_config(checked.model, checked.sample_rate, pretrained)
+
+
+def _card(name: str, model: torch.nn.Module, config: dict[str, Any], steps: int) -> str:
+    """The README.md that lies beside the weights."""
+    weights = sum(p.numel() for p in model.parameters())
+    started = config["model"].get("pretrained")
+    return f"""# {name}
+
+A SNAC codec ([hubertsiuzdak/snac](https://github.com/hubertsiuzdak/snac), its own class and format) with {weights:,} weights,
+for mono audio at {config["sample_rate"]:,} Hz{f"; training began from {started}" if started else ""}.
+
+Trained with stable-audio-tools and snac_plugin for {steps:,} steps.
+"""
