@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from snac import SNAC
-from torch import Tensor
 
 from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.losses import log_mel_distance
@@ -66,9 +65,3 @@ def evaluate(model: SNAC, recordings: Recordings, seconds: float = 60.0, seed: i
         perplexity=tuple(float(p) for p in perplexity(counts)),
         counted=tuple(int(n) for n in counts.sum(1)),
     )
-
-
-def perplexity(counts: Tensor) -> Tensor:
-    """exp of the entropy of codes counted [..., K] -> [...]: how many codes, used alike, would be as varied."""
-    share = counts / counts.sum(-1, keepdim=True).clamp_min(1)
-    return (-(share * share.clamp_min(1e-12).log()).sum(-1)).exp()

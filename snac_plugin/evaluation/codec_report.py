@@ -17,7 +17,7 @@ from torch import Tensor
 from torchmetrics.functional import scale_invariant_signal_distortion_ratio
 from tqdm import tqdm
 
-from snac_plugin.codec.evaluation import perplexity
+from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.load import Codec, fingerprint
 from snac_plugin.codec.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.codec.pretransform import SnacPretransform

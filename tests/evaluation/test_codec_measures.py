@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from snac_plugin.codec.evaluation import perplexity
+from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.losses import WINDOWS, log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.evaluation import opus
 from snac_plugin.evaluation.lines import line_excess, line_frequencies
