@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from snac_plugin.atomic import write_whole
+from snac_plugin.codec.load import same_codes
 from snac_plugin.errors import CheckpointError
 from snac_plugin.shipped import model_file
 
@@ -166,7 +167,7 @@ def with_codec(checkpoint: dict[str, Any], model: HasCodec, prefix: str) -> None
 def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> None:
     """Raise a CheckpointError unless the noted codec is the model's; names may differ, weights may not."""
     own = model.pretransform
-    if noted is not None and noted["fingerprint"] != own.fingerprint:
+    if noted is not None and not same_codes(noted["fingerprint"], own.fingerprint):
         raise CheckpointError(
             where,
             f"codec {noted['name']!r} (fingerprint {noted['fingerprint']})",

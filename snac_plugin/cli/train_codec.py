@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from snac_plugin.codec.evaluation import CodecReport, evaluate
-from snac_plugin.codec.load import read_config
+from snac_plugin.codec.load import load_codec, read_config
 from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings, audio_files
 from snac_plugin.codec.store import save_codec
@@ -32,6 +32,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, help="folder of audio files to measure on; by default every 20th of --data")
     parser.add_argument("--out", type=Path, required=True, help="folder for the codec and the training's state")
     parser.add_argument("--config", type=Path, help="a SNAC config.json; by default that of snac_tiny_32khz")
+    parser.add_argument("--decoder-of", metavar="CODEC", help="train the decoder of this codec alone: its codes stay as they are")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out, by its plan but for what is given")
     parser.add_argument("--every", type=int, default=100, help="steps between rows of measurements (%(default)s)")
     parser.add_argument("--save-minutes", type=float, default=5.0, help="minutes between saves of state and codec (%(default)s)")
@@ -44,6 +45,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     plan.add_argument("--peak", type=float, help=f"highest learning rate ({TrainingPlan.peak})")
     words = "torch.compile: 1.7 times as fast, needs a C++ compiler (not by default)"
     plan.add_argument("--compile", action=argparse.BooleanOptionalAction, dest="compiled", help=words)
+    plan.add_argument("--lines", type=float, help=f"weight against buzzing at the code rate ({TrainingPlan.lines})")
     plan.add_argument("--seed", type=int, help=f"of weights, crops and noise ({TrainingPlan.seed})")
     return parser.parse_args(argv)
 
@@ -57,6 +59,9 @@ def main(argv: list[str]) -> int:
     earlier = _earlier(args, state, changes)
     if earlier:
         config, plan = earlier["config"], replace(earlier["plan"], **changes)
+    elif args.decoder_of:
+        codec = load_codec(args.decoder_of)
+        config, plan = codec.config, TrainingPlan(**{"settle": 0.0, "starts": (), **changes})
     else:
         config, plan = read_config(args.config) if args.config else TINY_32KHZ, TrainingPlan(**changes)
     whole = Levels.from_snac_config(config).padded_samples(1)
@@ -68,7 +73,9 @@ def main(argv: list[str]) -> int:
         trainer = CodecTrainer.resume(state, train, **changes)
     else:
         trainer = CodecTrainer(config, plan, train)
-        print(f"untrained: {_words(evaluate(trainer.model, held_out))}", flush=True)
+        if args.decoder_of:
+            trainer.model.load_state_dict(codec.model.state_dict())
+        print(f"at the start: {_words(evaluate(trainer.model, held_out))}", flush=True)
     saved = trainer.seconds
     try:
         for row in trainer.rows(args.every):

@@ -32,6 +32,9 @@ CONFIG_KEYS: dict[str, Any] = {
 }
 """SNAC's constructor arguments with their defaults: what a config.json may hold."""
 
+FORMER_FINGERPRINTS = {"e165673f92bf": "079a80aaeeff"}
+"""Of shipped codecs, when the decoder counted as well: checkpoints and encoded folders may hold them."""
+
 
 @dataclass(frozen=True)
 class Codec:
@@ -42,7 +45,8 @@ class Codec:
         model: in evaluation mode, without gradients.
         levels: its grid.
         config: the contents of its config.json, defaults filled in.
-        fingerprint: of its weights, whatever file and precision they were read from.
+        fingerprint: of the weights that decide what its codes mean (`codes_fingerprint`), whatever file and precision they were
+            read from.
     """
 
     name: str
@@ -76,7 +80,7 @@ def load_codec(name: str) -> Codec:
     _fill(model, read_weights(weights_file), weights_file, config_file)
     model.eval().requires_grad_(False)
     levels = Levels.from_snac_config(config)
-    return Codec(name, model, levels, config, fingerprint(model.state_dict()))
+    return Codec(name, model, levels, config, codes_fingerprint(model.state_dict()))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -141,6 +145,16 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update((tensor.float() if tensor.is_floating_point() else tensor.long()).contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def codes_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """The fingerprint of a codec's encoder and quantisers: with another decoder its codes mean what they did."""
+    return fingerprint({name: tensor for name, tensor in state.items() if not name.startswith("decoder.")})
+
+
+def same_codes(noted: str, own: str) -> bool:
+    """Whether codes of a codec with the noted fingerprint mean the same to the one with this fingerprint."""
+    return FORMER_FINGERPRINTS.get(noted, noted) == own
 
 
 def _fill(model: SNAC, state: dict[str, Tensor], weights_file: Path, config_file: Path) -> None:

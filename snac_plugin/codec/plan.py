@@ -38,12 +38,12 @@ class TrainingPlan:
         last: learning rate at the end as a part of the highest.
         starts: fractions of the training at which codebooks start from data; none before the first, afresh at each later one,
             because the encoder moves fast once codebooks are there.
-        settle: fraction from which the decoder alone is trained.
+        settle: fraction from which the decoder alone is trained; 0 from the start, on a finished codec.
         noise: noise on the code vectors during warm-up, as a part of their length.
         drop: probability that an example is decoded from its first one, two, … levels only, so that coarse levels carry much.
         start_crops: crops that codebooks start from.
         visits: average visits that a code remembers (see `RunningCodebook`), at the beginning and at the end.
-        mel, convergence, waveform, commit, centre: weights of the losses.
+        mel, convergence, waveform, lines, commit, centre: weights of the losses.
         quietest_db: crops are scaled by a random gain between this and 0 decibels.
         clip: largest norm of the gradient.
         compiled: fuse encoder and decoder with torch.compile (needs a C++ compiler; 1.7 times as fast on a CPU).
@@ -68,6 +68,7 @@ class TrainingPlan:
     mel: float = 1.0
     convergence: float = 2.0
     waveform: float = 2.0
+    lines: float = 0.0
     commit: float = 1.0
     centre: float = 0.1
     quietest_db: float = -9.0

@@ -15,6 +15,7 @@ Letters: B batch, N audio samples.
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from snac_plugin.codec.codebooks import RunningCodebook
 from snac_plugin.codec.initialise import initialise_from_data, start_codebooks
-from snac_plugin.codec.losses import SpectralLoss
+from snac_plugin.codec.losses import SpectralLoss, line_excess
 from snac_plugin.codec.plan import TrainingPlan
 from snac_plugin.codec.recordings import Recordings
 from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise, run_module
@@ -52,7 +53,7 @@ class CodecTrainer:
         torch.manual_seed(plan.seed)
         self.config, self.plan, self.recordings = config, plan, recordings
         self.model = SNAC(**config)
-        self.loss = SpectralLoss(config["sampling_rate"])
+        self.loss, self.period = SpectralLoss(config["sampling_rate"]), math.prod(config["decoder_rates"])
         self.rng = np.random.default_rng(plan.seed)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.optimiser = torch.optim.AdamW(self._groups(), lr=plan.peak, betas=(0.8, 0.99), weight_decay=0.0)
@@ -105,7 +106,7 @@ class CodecTrainer:
         plan, progress = self.plan, self.progress
         begun = time.monotonic()
         due = sum(progress >= start for start in plan.starts)
-        if self.step == 0:
+        if self.step == 0 and plan.settle > 0:
             initialise_from_data(self.model, torch.cat([self._crops() for _ in range(8)]))
         if due > self.starts:
             self._start_codebooks()
@@ -116,14 +117,15 @@ class CodecTrainer:
         made = self._decode(quantised.z_q)
         terms = self.loss(audio, made)
         commit = commitment(quantised)
-        total = plan.mel * terms.mel + plan.convergence * terms.convergence + plan.waveform * terms.waveform
+        lines = line_excess(made, self.period) if plan.lines else made.new_zeros(())
+        total = plan.mel * terms.mel + plan.convergence * terms.convergence + plan.waveform * terms.waveform + plan.lines * lines
         if not settling:
             total = total + plan.centre * centring(quantised) + (plan.commit * commit if self.starts else 0.0)
         norm = self._update(total, plan.learning_rate(self.step - self.last_start, progress))
         revived = 0 if settling or not self.starts else self._follow(quantised)
         for codes, found in zip(quantised.codes, seen, strict=False):
             found.update(codes.unique().tolist())
-        measured = {"mel": terms.mel, "convergence": terms.convergence, "waveform": terms.waveform, "commit": commit}
+        measured = terms._asdict() | {"lines": lines, "commit": commit}
         row = {key: float(value.detach()) for key, value in measured.items()}
         return row | {"gradient": norm, "revived": float(revived), "step_seconds": time.monotonic() - begun}
 

@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from snac_plugin.atomic import write_whole
+from snac_plugin.codec.load import same_codes
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.scan import AudioFile, Rejected
@@ -184,9 +185,9 @@ def check_fingerprint(details: dict[str, Any], codec: str, fingerprint: str, whe
     Raises:
         CodecError: naming both.
     """
-    if details["fingerprint"] != fingerprint:
-        found = f"codes of {details['codec']} (weights {details['fingerprint']})"
-        expected = f"codes of {codec} (weights {fingerprint})"
+    if not same_codes(details["fingerprint"], fingerprint):
+        found = f"codes of {details['codec']} (fingerprint {details['fingerprint']})"
+        expected = f"codes of {codec} (fingerprint {fingerprint})"
         raise CodecError(
             where, found, expected, "Codes mean nothing to another codec: encode the audio again, into another folder."
         )

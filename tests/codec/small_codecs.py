@@ -11,7 +11,7 @@ from snac import SNAC
 from tiny import CODEC_24KHZ, CODEC_32KHZ
 
 from snac_plugin.codec.initialise import initialise_from_data
-from snac_plugin.codec.load import CONFIG_KEYS, Codec, fingerprint
+from snac_plugin.codec.load import CONFIG_KEYS, Codec, codes_fingerprint
 from snac_plugin.levels import Levels
 
 SMALL: dict[str, dict[str, Any]] = {"32 kHz": CODEC_32KHZ, "24 kHz": CODEC_24KHZ}
@@ -24,7 +24,7 @@ def small_codec(name: str, seed: int = 0) -> Codec:
     model = SNAC(**config)
     initialise_from_data(model, 0.1 * torch.randn(2, 1, 2 * 12288))
     model.eval().requires_grad_(False)
-    return Codec(name, model, Levels.from_snac_config(config), config, fingerprint(model.state_dict()))
+    return Codec(name, model, Levels.from_snac_config(config), config, codes_fingerprint(model.state_dict()))
 
 
 def write_hub_folder(folder: Path, config: dict[str, Any], seed: int = 0) -> SNAC:

@@ -14,7 +14,7 @@ from small_codecs import write_hub_folder
 from tiny import CODEC_24KHZ, CODEC_32KHZ
 
 from snac_plugin.codec import load
-from snac_plugin.codec.load import fingerprint, load_codec, shipped_codecs
+from snac_plugin.codec.load import codes_fingerprint, load_codec, same_codes, shipped_codecs
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec.store import save_codec
 from snac_plugin.errors import CodecError
@@ -70,16 +70,28 @@ def test_the_shipped_codec_loads_by_name_and_has_the_grid_of_snac_32khz() -> Non
     assert sum(file.stat().st_size for file in (load.SHIPPED / codec.name).iterdir()) < 16 * 2**20
 
 
-def test_the_fingerprint_follows_the_weights_and_nothing_else(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_what_codes_mean_and_nothing_else(tmp_path: Path) -> None:
     model = write_hub_folder(tmp_path / "a", CODEC_24KHZ).half().float()
     save_codec(tmp_path / "full", model, CODEC_24KHZ, "card", torch.float32)
     save_codec(tmp_path / "half", model, CODEC_24KHZ, "card", torch.float16)
     prints = [load_codec(str(tmp_path / name)).fingerprint for name in ("full", "half")]
     assert prints[0] == prints[1]
     state = model.state_dict()
-    assert fingerprint(dict(reversed(state.items()))) == prints[0]
+    assert codes_fingerprint(dict(reversed(state.items()))) == prints[0]
     state["decoder.model.0.bias"][0] += 1e-3
-    assert fingerprint(state) != prints[0]
+    assert codes_fingerprint(state) == prints[0]
+    state["encoder.block.0.bias"][0] += 1e-3
+    assert codes_fingerprint(state) != prints[0]
+
+
+def test_former_fingerprints_of_shipped_codecs_are_known() -> None:
+    """Checkpoints and encoded folders from when the decoder counted too stay of use."""
+    own = {load_codec(name).fingerprint for name in shipped_codecs()}
+    assert set(load.FORMER_FINGERPRINTS.values()) <= own
+    for former, now in load.FORMER_FINGERPRINTS.items():
+        assert same_codes(former, now)
+        assert same_codes(now, now)
+        assert not same_codes(now, former)
 
 
 def test_weight_names_from_before_torch_2_load(tmp_path: Path) -> None:
@@ -89,7 +101,7 @@ def test_weight_names_from_before_torch_2_load(tmp_path: Path) -> None:
     for new, old in names.items():
         state = {name.replace(new, old): tensor for name, tensor in state.items()}
     torch.save(state, tmp_path / "pytorch_model.bin")
-    assert load_codec(str(tmp_path)).fingerprint == fingerprint(model.state_dict())
+    assert load_codec(str(tmp_path)).fingerprint == codes_fingerprint(model.state_dict())
 
 
 def test_an_unknown_name_lists_what_ships() -> None:
@@ -156,7 +168,7 @@ def test_a_hub_id_is_fetched_with_its_two_files(tmp_path: Path, monkeypatch: pyt
         return str(tmp_path / filename)
 
     monkeypatch.setattr(load, "hf_hub_download", download)
-    assert load_codec("somebody/some_codec").fingerprint == fingerprint(model.state_dict())
+    assert load_codec("somebody/some_codec").fingerprint == codes_fingerprint(model.state_dict())
     assert asked == [("somebody/some_codec", "config.json"), ("somebody/some_codec", "pytorch_model.bin")]
 
 

@@ -18,6 +18,7 @@ from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
 from snac_plugin.codec.recordings import Recordings
+from snac_plugin.codec.store import save_codec
 from snac_plugin.codec.training import CodecTrainer, read_state
 from snac_plugin.errors import AudioError, CheckpointError, CodecError, ConfigError
 
@@ -141,10 +142,26 @@ def test_the_command_trains_resumes_and_writes_a_codec_that_loads(tmp_path: Path
     assert kept["config"]["sampling_rate"] == 24_000
     assert "step 4 " in printed
     assert "step 6 " in printed
-    assert printed.count("untrained:") == 1
+    assert printed.count("at the start:") == 1
     assert load_codec(str(out)).fingerprint != first.fingerprint
     assert "log-mel distance" in (out / "README.md").read_text()
     assert (out / "model.safetensors").stat().st_mode & 0o044
+
+
+def test_training_the_decoder_alone_leaves_the_codes_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    soundfile.write(tmp_path / "data" / "a.wav", melody(seed=0), 24_000)
+    torch.manual_seed(0)
+    save_codec(tmp_path / "codec", SNAC(**SMALL), SMALL, "card", torch.float32)
+    given = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--decoder-of", str(tmp_path / "codec")]
+    assert main([*given, "--steps", "3", "--batch", "2", "--crop", "4096", "--lines", "0.2"]) == 0
+    before, after = (load_codec(str(tmp_path / name)) for name in ("codec", "out"))
+    changed = {
+        name.split(".")[0]
+        for name, t in after.model.state_dict().items()
+        if (t - before.model.state_dict()[name]).abs().max() > 1e-3
+    }
+    assert changed == {"decoder"}
 
 
 def test_resuming_says_what_it_ignores_and_keeps_the_rest_of_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
