@@ -181,7 +181,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """The precision that training and benchmarks use on a device: bfloat16 on a GPU that has it, else float32."""
+    """The precision that benchmarks use on a device: that of training on a GPU, else float32."""
     kind = torch.bfloat16 if pick_precision(device) == "bf16-mixed" else torch.float16
     return torch.autocast("cuda", kind) if device.type == "cuda" else contextlib.nullcontext()
 

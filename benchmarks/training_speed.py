@@ -7,7 +7,8 @@ Supervised codes (codes whose loss is counted) per second of forward and backwar
 * a pass a stage: the clean tokens of two chunks of context, the finished levels, and the noised tokens of one stage, for the
   stages of the last chunk in turn;
 * one pass, last chunk: one forward for all stages of the last chunk;
-* one pass, all chunks: one forward for all stages of all three chunks, as the trainer does.
+* one pass, all chunks: one forward for all stages of all three chunks, as the trainer does;
+* the same in bfloat16 on a CPU, where the trainer picks it. (On a GPU all sides run in bfloat16.)
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile
 
 from snac_plugin.config import NetworkConfig
+from snac_plugin.device import pick_precision
 from snac_plugin.levels import Levels
 from snac_plugin.model.attention import SequenceAttention
 from snac_plugin.model.conditions import Conditions
@@ -36,6 +38,7 @@ from snac_plugin.model.training_pass import all_stages
 SNAC_32KHZ = Levels(strides=(8, 4, 2, 1), hop=384, attn_window=32, sample_rate=32000)
 CHUNKS, LAST = 3, 2
 SIDES = ("a pass a stage", "one pass, last chunk", "one pass, all chunks")
+ROUNDED = f"{SIDES[2]}, bfloat16"
 # Kinds of operators by the beginnings of their names; the first that fits counts.
 KINDS = {
     "attention": ("_scaled_dot_product", "_flash_attention", "_efficient_attention", "_cudnn_attention"),
@@ -68,11 +71,14 @@ class Sides:
 
     @property
     def functions(self) -> dict[str, Callable[[], object]]:
-        return dict(zip(SIDES, (self.pass_a_stage, self.last_chunk, self.all_chunks), strict=True))
+        functions = dict(zip(SIDES, (self.pass_a_stage, self.last_chunk, self.all_chunks), strict=True))
+        if self.device.type == "cpu" and pick_precision(self.device) != "32-true":
+            functions[ROUNDED] = self.all_chunks_rounded
+        return functions
 
     def supervised(self, side: str) -> int:
         """Codes whose loss is counted."""
-        return len(self.codes) * self.levels.rows * self.frames * (CHUNKS if side == SIDES[-1] else 1)
+        return len(self.codes) * self.levels.rows * self.frames * (CHUNKS if SIDES[2] in side else 1)
 
     def pass_a_stage(self) -> list[Tensor]:
         """Forward and backward of each stage of the last chunk by itself; returns the outputs."""
@@ -92,6 +98,11 @@ class Sides:
     def all_chunks(self) -> list[Tensor]:
         """Forward and backward of all stages of all chunks; returns the outputs."""
         return self._one_pass(0)
+
+    def all_chunks_rounded(self) -> list[Tensor]:
+        """The same on a CPU in bfloat16; returns the outputs."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self._one_pass(0)
 
     def _one_pass(self, given: int) -> list[Tensor]:
         noised, t = self.noised[..., given * self.frames :], self.t[:, given:]
