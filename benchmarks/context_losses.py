@@ -5,7 +5,7 @@ Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,22 +77,42 @@ def others(count: int, seed: int) -> Tensor:
 def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], seed: int) -> Losses:
     """Losses of the last chunk of windows [S, W, R, T]; all kinds of context see the same noise."""
     model.eval()
-    network = model.model.network.config
-    chunk = windows[..., -network.chunk_frames :].flatten(0, 1)
-    past = windows[..., : -network.chunk_frames]
+    chunk, past, noise = parts(model, windows, len(noise_levels), seed)
     contexts = (past.flatten(0, 1), past[others(len(windows), seed)].flatten(0, 1), None)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(noise_levels), len(chunk), model.levels.channels, network.chunk_frames, generator=generator)
     values = torch.stack(
         [torch.stack([chunk_losses(model, chunk, c, noise[i], t) for i, t in enumerate(noise_levels)], dim=1) for c in contexts]
     )
     return Losses(values.unflatten(1, windows.shape[:2]).mean(dim=2).cpu())
 
 
+def parts(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Last chunks [S * W, R, T], what is before them [S, W, R, 2 T], and noise of their latents [P, S * W, R * 8, T]."""
+    frames = model.model.network.config.chunk_frames
+    chunk = windows[..., -frames:].flatten(0, 1)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(noise_levels, len(chunk), model.levels.channels, frames, generator=generator)
+    return chunk, windows[..., :-frames], noise
+
+
 @torch.inference_mode()
 def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float) -> Tensor:
-    """Loss at one noise level of each sample and level [B, L]: chunks [B, R, T] given [B, R, 2 T] before them, or nothing."""
-    done = []
+    """Loss at one noise level of each sample and level [B, L]; arguments as of `chunk_outputs`."""
+    found = chunk_outputs(model, chunk, context, noise, t)
+    return torch.cat([sample_losses(model.model, codes, draw, outputs) for codes, draw, outputs in found])
+
+
+def chunk_outputs(
+    model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float
+) -> Iterator[tuple[Tensor, Draw, list[Tensor]]]:
+    """What the network says at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
+
+    Args:
+        model: the model.
+        chunk: codes [B, R, T].
+        context: codes before them [B, R, 2 T], or nothing.
+        noise: of their latents [B, R * 8, T].
+        t: noise level, as the model's objective counts it.
+    """
     for start in range(0, len(chunk), BATCH):
         part = slice(start, start + BATCH)
         codes, before = chunk[part].to(model.device), None
@@ -103,8 +123,7 @@ def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, no
         seen = model.model.network.config.context_chunks if before else 0
         draw = Draw(levels, noise[part].to(model.device), codes, seen)
         _, outputs = stage_losses(model.model, codes, draw, Conditions(), None, before)
-        done.append(sample_losses(model.model, codes, draw, outputs))
-    return torch.cat(done)
+        yield codes, draw, outputs
 
 
 def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor]) -> Tensor:
