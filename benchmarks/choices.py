@@ -147,19 +147,20 @@ def _step(config: dict[str, Any], args: argparse.Namespace, device: torch.device
 
 
 def tested(run: Training, args: argparse.Namespace, windows: Tensor, device: torch.device) -> dict[str, Any]:
-    """Scores of the estimates [2, S, P, L], those of a noised point alone, and continuations; kept beside the checkpoint."""
+    """Scores of the estimates [2, S, P, L], with the base those of a noised point alone, and continuations; kept."""
     checkpoint = run.checkpoint(run.steps)
     about = {"seed": args.seed, "t": args.noise_levels, "steps": args.steps, "windows": digest(windows)}
 
     def test() -> dict[str, Any]:
         model = load_model(checkpoint, device=device)
-        scores, alone = (estimates.evaluate(model, windows, args.noise_levels, args.seed, network) for network in (True, False))
+        whose = {"scores": True} | ({"alone": False} if run.name == "base" else {})
+        scores = {k: estimates.evaluate(model, windows, args.noise_levels, args.seed, net).tolist() for k, net in whose.items()}
         made = [
             {"sampler": sampler, "steps": steps, **continued(model, windows, steps, sampler, args.seed, args.generate_batch)}
             for sampler in SAMPLERS[model.model.objective.name]
             for steps in args.steps
         ]
-        return {"scores": scores.tolist(), "alone": alone.tolist(), "made": made}
+        return {**scores, "made": made}
 
     return kept(checkpoint.with_suffix(".choices.json"), about, test)
 

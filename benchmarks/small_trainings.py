@@ -109,6 +109,8 @@ def run_training(
     }
     started = clock()
     train(parse([word for name, value in flags.items() for word in (f"--{name}", str(value))]))
+    if not training.checkpoint(training.steps).is_file():
+        raise SystemExit(f"{training.name}: stopped before step {training.steps}; the same command goes on from there.")
     minutes = None if begun else (clock() - started) / 60
     note.write_text(json.dumps(minutes))
     return minutes
