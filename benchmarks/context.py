@@ -15,8 +15,6 @@ tests a checkpoint instead.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,13 +26,12 @@ import measure
 import songs
 import torch
 from context_losses import KINDS, Losses, evaluate, windows_of
-from context_training import CHUNKS, PARTS, PHASES, Training, phase_ends, run_training, supervised_codes, trainings
+from context_training import PHASES, phase_ends, supervised_codes, trainings
+from small_trainings import CHUNKS, PARTS, Training, add_arguments, digest, kept, run_training
 
 from snac_plugin.config import load_json
 from snac_plugin.levels import Levels
 from snac_plugin.loading import load_model
-
-CONFIG = Path(__file__).resolve().parents[1] / "model_configs" / "snac_dit.json"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,33 +76,22 @@ def _test_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = measure.parser(__doc__)
     parser.add_argument("--ckpt", type=Path, metavar="FILE", help="test this checkpoint and train nothing")
-    parser.add_argument("--model-config", type=Path, default=CONFIG, help="what codec and network are taken from")
-    parser.add_argument("--codes", type=Path, metavar="FOLDER", help="codes to train on, in place of demo music")
-    parser.add_argument("--songs", type=int, default=64, help="songs of demo music to train on")
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of each")
+    add_arguments(parser, batch_size=4, heads=2, chunk_frames=16)
     songs.add_arguments(parser, held_out=16, seconds=60.0)
     parser.add_argument("--windows", type=int, default=4, help="windows of each held-out song")
     parser.add_argument("--noise-levels", type=float, nargs="+", default=[0.3, 0.6, 0.9], help="t to test at")
     parser.add_argument("--steps", type=int, default=1200, help="training steps of each training")
-    parser.add_argument("--batch-size", type=int, default=4, help="windows in a batch")
-    parser.add_argument("--dim", type=int, default=128, help="width of the network")
-    parser.add_argument("--depth", type=int, default=4, help="blocks")
-    parser.add_argument("--heads", type=int, default=2, help="attention heads")
-    parser.add_argument("--chunk-frames", type=int, default=16, help="frames of a chunk; 16 are 1.536 s")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="constant learning rate")
     return parser
 
 
 def tested(checkpoint: Path, args: argparse.Namespace, windows: torch.Tensor, device: torch.device) -> Losses:
     """Losses of a checkpoint, kept beside it."""
-    key = {"seed": args.seed, "t": args.noise_levels, "windows": hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()}
-    kept = checkpoint.with_suffix(".losses.json")
-    if kept.is_file() and (found := json.loads(kept.read_text()))["of"] == key:
-        return Losses.from_dict(found["losses"])
-    model = load_model(checkpoint, device=device)
-    losses = evaluate(model, windows, args.noise_levels, args.seed)
-    kept.write_text(json.dumps({"of": key, "losses": losses.as_dict()}))
-    return losses
+    about = {"seed": args.seed, "t": args.noise_levels, "windows": digest(windows)}
+
+    def test() -> dict[str, Any]:
+        return evaluate(load_model(checkpoint, device=device), windows, args.noise_levels, args.seed).as_dict()
+
+    return Losses.from_dict(kept(checkpoint.with_suffix(".losses.json"), about, test))
 
 
 def context_rows(title: str, losses: Losses, names: str) -> list[list[str]]:

@@ -62,13 +62,18 @@ def windows_of(held_out: Sequence[songs.Song], count: int, frames: int) -> Tenso
 def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], seed: int) -> Losses:
     """Losses of the last chunk of windows [S, W, R, T]; all kinds of context see the same noise."""
     model.eval()
-    network = model.model.network.config
-    chunk = windows[..., -network.chunk_frames :].flatten(0, 1)
-    past = windows[..., : -network.chunk_frames]
+    chunk, past, noise = parts(model, windows, len(noise_levels), seed)
     contexts = (past.flatten(0, 1), past[others(len(windows), seed)].flatten(0, 1), None)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(noise_levels), len(chunk), model.levels.channels, network.chunk_frames, generator=generator)
     values = torch.stack(
         [torch.stack([chunk_losses(model, chunk, c, noise[i], t) for i, t in enumerate(noise_levels)], dim=1) for c in contexts]
     )
     return Losses(values.unflatten(1, windows.shape[:2]).mean(dim=2).cpu())
+
+
+def parts(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Last chunks [S * W, R, T], what is before them [S, W, R, 2 T], and noise of their latents [P, S * W, R * 8, T]."""
+    frames = model.model.network.config.chunk_frames
+    chunk = windows[..., -frames:].flatten(0, 1)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(noise_levels, len(chunk), model.levels.channels, frames, generator=generator)
+    return chunk, windows[..., :-frames], noise

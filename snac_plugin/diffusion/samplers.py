@@ -76,6 +76,8 @@ def solve(
             times = flow_times(steps, shift).to(noise)
             return FLOW[sampler](velocity, noise, steps=steps, sigmas=times, callback=callback)
         options = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
+        if steps == 1 and sampler.endswith("m-sde"):  # k-diffusion's fail there, and one step ends at the same estimate
+            sampler = "dpmpp-2m"
         return sampling.sample_k(
             with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
         )

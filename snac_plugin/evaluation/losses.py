@@ -5,7 +5,7 @@ Letters: P windows, L levels, B batch, R rows, T frames, N codes, K codes of a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,18 +104,31 @@ def chunk_losses(
     conditioning: Mapping[str, Any] | None = None,
     batch: int = 8,
 ) -> Tensor:
-    """Loss at one noise level of each sample and level [B, L].
+    """Loss at one noise level of each sample and level [B, L]; arguments as of `chunk_outputs`."""
+    found = chunk_outputs(model, chunk, context, noise, t, conditioning, batch)
+    return torch.cat([sample_losses(model.model, codes, draw, outputs) for codes, draw, outputs in found])
+
+
+def chunk_outputs(
+    model: SnacDiffusion,
+    chunk: Tensor,
+    context: Tensor | None,
+    noise: Tensor,
+    t: float,
+    conditioning: Mapping[str, Any] | None = None,
+    batch: int = 8,
+) -> Iterator[tuple[Tensor, Draw, list[Tensor]]]:
+    """What the network says at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
 
     Args:
         model: the model.
         chunk: packed codes [B, R, T].
         context: packed codes of the whole chunks before, or None.
         noise: packed [B, R * 8, T].
-        t: noise level.
+        t: noise level, as the model's objective counts it.
         conditioning: metadata of all samples.
         batch: samples in one pass.
     """
-    done = []
     for start in range(0, len(chunk), batch):
         part = slice(start, start + batch)
         codes, before = chunk[part].to(model.device), None
@@ -127,8 +140,7 @@ def chunk_losses(
         draw = Draw(levels, noise[part].to(model.device), codes, seen)
         conditions = model.conditions([conditioning] * len(codes)) if conditioning else Conditions()
         _, outputs = stage_losses(model.model, codes, draw, conditions, None, before)
-        done.append(sample_losses(model.model, codes, draw, outputs))
-    return torch.cat(done)
+        yield codes, draw, outputs
 
 
 def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from stable_audio_tools.inference.sampling import sample_rf
 from torch import Tensor
 
+from snac_plugin.config.network import SAMPLERS
+from snac_plugin.diffusion.objectives import OBJECTIVES
 from snac_plugin.diffusion.samplers import flow_times, solve
 from snac_plugin.errors import ConfigError
 
@@ -39,6 +41,20 @@ def test_sampler_of_another_objective_is_an_error(objective: str, sampler: str) 
     """stable-audio-tools returns None for a name it does not know, which fails far from here."""
     with pytest.raises(ConfigError, match=f"sampler: found '{sampler}', expected one of"):
         solve(objective, lambda x, t: x, torch.zeros(1, 8, 4), steps=2, sampler=sampler)
+
+
+@pytest.mark.parametrize(
+    ("objective", "sampler"), [(o, s) for o, samplers in SAMPLERS.items() for s in samplers if s not in ("rk4", "k-lms")]
+)
+def test_one_step_ends_at_the_denoised_estimate(objective: str, sampler: str) -> None:
+    """A level may get a single step; k-diffusion's multistep SDE solvers stumbled over it."""
+    data = torch.linspace(-1, 1, 32).view(1, 8, 4)
+    noise = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(0))
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        return OBJECTIVES[objective].output_of(x, data, t[:, None, None])
+
+    torch.testing.assert_close(solve(objective, velocity, noise, steps=1, sampler=sampler), data, rtol=0, atol=0.12)
 
 
 def test_inner_bars_stay_hidden_and_steps_are_told(capfd: pytest.CaptureFixture[str]) -> None:

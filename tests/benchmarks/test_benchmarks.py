@@ -6,58 +6,16 @@ What they measure is checked where it can be known: both sides agree, a seam is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import soundfile
 import torch
-from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
+from benchmark_runs import COMMON, FRAME, NETWORK, RATE, WINDOW, results
 
 from snac_plugin import builders
 from snac_plugin.checkpoints import save_unwrapped
-from snac_plugin.data.pre_encode import pre_encode
-
-FRAME, RATE = 3072, 32000
-WINDOW = 3 * CHUNK_FRAMES
-NETWORK = ["--dim", "32", "--depth", "2", "--heads", "2", "--chunk-frames", str(CHUNK_FRAMES)]
-COMMON = ["--threads", "1", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def benchmarks_on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As when they are run as scripts; threads and denormals are put back."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def music(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A tiny model's config and a folder of codes of four songs."""
-    folder = tmp_path_factory.mktemp("music")
-    config = tiny_model_config(write_tiny_codec(folder / "codec"), context_chunks=2, head="logits")
-    (folder / "model.json").write_text(json.dumps(config))
-    (folder / "audio").mkdir()
-    rng = np.random.default_rng(0)
-    time = np.arange(40 * FRAME) / RATE
-    for index in range(4):
-        tone = 0.3 * np.sin(2 * np.pi * 110 * 2 ** (index / 3) * time) * (np.sin(2 * np.pi * (index + 3) * time) > 0)
-        soundfile.write(folder / "audio" / f"{index}.wav", tone + 0.01 * rng.standard_normal(len(time)), RATE)
-    codec = builders.pretransform(config["model"]["pretransform"], RATE)
-    source = {"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(folder / "audio")}]}
-    codes = pre_encode(source, folder / "codes", codec, min_frames=WINDOW, progress=False).parent
-    return SimpleNamespace(folder=folder, config=folder / "model.json", codec=codec, codes=codes)
-
-
-def results(folder: Path, name: str) -> dict:
-    """What a benchmark wrote, after a look at its table."""
-    assert "| --- |" in (folder / f"{name}.md").read_text()
-    return json.loads((folder / f"{name}.json").read_text())
 
 
 def test_training_speed(tmp_path: Path) -> None:
@@ -134,7 +92,7 @@ def test_a_run_that_others_kept_from_the_cores_is_disturbed(monkeypatch: pytest.
 def test_context(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both trainings run through the trainer and are tested at the ends of their phases; a second call only reads."""
     import context
-    import context_training
+    import small_trainings
 
     data = ["--model-config", music.config, "--codes", music.codes, "--held-out", music.codes, "--out", tmp_path]
     flags = [*map(str, data), *NETWORK, *COMMON, "--steps", "8", "--noise-levels", "0.3", "0.8"]
@@ -146,7 +104,7 @@ def test_context(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     values = torch.tensor(found["losses"]["curriculum, 8"]["values"])
     assert values.shape == (3, 4, 2, 4)
     assert values.isfinite().all()
-    monkeypatch.setattr(context_training, "train", None)
+    monkeypatch.setattr(small_trainings, "train", None)
     monkeypatch.setattr(context, "evaluate", None)
     context.main(flags)
     monkeypatch.undo()

@@ -1,0 +1,64 @@
+"""How far a model's estimate of the data is from the data: one measure for all heads and objectives.
+
+Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames, L levels, N codes, D codebook dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from context_losses import parts
+from torch import Tensor
+
+from snac_plugin.diffusion.objectives import add_noise, log_likelihood
+from snac_plugin.evaluation.losses import chunk_outputs
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.training.stage_losses import Draw
+
+
+@torch.inference_mode()
+def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], seed: int, network: bool = True) -> Tensor:
+    """Error and hits of the last chunk of windows [S, W, R, 3 T] given the chunks before it: [2, S, P, L].
+
+    Error is the mean square of estimate minus data a dimension (latents have variance 1 over the codebook), hits the share of
+    codes that the estimate's nearest code gets right.
+
+    Args:
+        model: the model.
+        windows: packed codes.
+        noise_levels: t of the rectified flow; other objectives see the same ratio of data to noise.
+        seed: of the noise.
+        network: ask the network; else the estimate is what a noised point alone says of its code, all codes being as likely.
+    """
+    model.eval()
+    chunk, past, noise = parts(model, windows, len(noise_levels), seed)
+    found = []
+    for index, t in enumerate(noise_levels):
+        own = float(model.model.objective.from_flow(torch.tensor(t, dtype=torch.float64))[1])
+        outputs = chunk_outputs(model, chunk, past.flatten(0, 1), noise[index], own)
+        found.append(torch.cat([_scores(model.model, c, d, o if network else None) for c, d, o in outputs], dim=1))
+    return torch.stack(found, dim=2).unflatten(1, windows.shape[:2]).mean(dim=2).cpu()
+
+
+def _scores(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor] | None) -> Tensor:
+    """Error and hits of each sample and level [2, B, L]."""
+    levels, t = model.levels, draw.t[:, :, 0]
+    data = model.packed_latents(codes)
+    noised = levels.unpack_latents(add_noise(model.objective, data, draw.noise, t[..., None]))
+    scores = []
+    for level, (x, z, true) in enumerate(zip(noised, levels.unpack_latents(data), levels.unpack(codes), strict=True)):
+        estimate = _estimate(model, level, x, t, None if outputs is None else outputs[level].float())
+        error = (estimate - z).square().mean(dim=(1, 2))
+        scores.append(torch.stack([error, (model.nearest(level, estimate) == true).float().mean(dim=1)]))
+    return torch.stack(scores, dim=-1)
+
+
+def _estimate(model: SnacDiffusionModel, level: int, x: Tensor, t: Tensor, output: Tensor | None) -> Tensor:
+    """The data that x [B, N, D] at noise levels t [B, 1] is thought to be, from what `stage_losses` gives of a level."""
+    if output is not None and model.network.config.head == "velocity":
+        return model.objective.denoised(x, output, t[..., None])
+    book = model.codebook(level)
+    logits = log_likelihood(model.objective, x, book, t) if output is None else output
+    return logits.softmax(dim=-1) @ book

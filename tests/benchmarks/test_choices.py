@@ -1,0 +1,104 @@
+"""The comparison of heads and objectives runs, and measures all of them alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from benchmark_runs import COMMON, NETWORK, WINDOW, results
+from tiny import tiny_model_config
+
+from snac_plugin import builders
+
+
+def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variants are trained, tested and generated from, with every sampler; a second call only reads."""
+    import choices
+    import small_trainings
+
+    data = ["--model-config", music.config, "--codes", music.codes, "--held-out", music.codes, "--out", tmp_path]
+    size = ["--batch-size", "2", "--minutes", "0.0001", "--repeats", "1", "--retries", "0", "--windows", "2", "--steps", "12", "16"]
+    flags = [*map(str, data), *NETWORK, *COMMON, *size, "--variants", "v", "velocity"]
+    choices.main(flags)
+    found = results(tmp_path, "choices")
+    assert list(found["variants"]) == ["base", "velocity", "v"]
+    assert [(made["sampler"], made["steps"]) for made in found["made"]["v"]] == [
+        ("v-ddim", 12),
+        ("v-ddim", 16),
+        ("dpmpp-3m-sde", 12),
+        ("dpmpp-3m-sde", 16),
+    ]
+    for run in found["variants"].values():
+        scores = torch.tensor(run["scores"])
+        assert scores.shape == (2, 4, 3, 4)
+        assert scores.isfinite().all()
+    assert found["distances"]["random codes"]["distance"] > found["distances"]["real, the same places"]["distance"]
+    monkeypatch.setattr(small_trainings, "train", None)
+    monkeypatch.setattr(choices, "load_model", None)
+    monkeypatch.setattr(choices.measure, "interleaved", lambda sides, *_, **__: dict.fromkeys(sides))
+    choices.main(flags)
+    assert results(tmp_path, "choices") == found
+
+
+def test_every_variant_of_the_choices_is_a_config(music: SimpleNamespace) -> None:
+    import choices
+
+    args = choices._parser().parse_args(["--model-config", str(music.config), *NETWORK])
+    changed = []
+    for name in choices.VARIANTS:
+        config = builders.model(choices.config_of(name, args, music.codec)).config
+        changed.append((config.model.diffusion, config.training))
+    assert all(other != changed[0] for other in changed[1:])
+
+
+def test_estimates_are_measured_alike_for_heads_and_objectives(music: SimpleNamespace) -> None:
+    """What a noised point alone says is the same under both objectives; a network that adds nothing says the same."""
+    import estimates
+    from context_losses import windows_of
+    from songs import read_songs
+
+    windows = windows_of(read_songs(music.codes, music.codec, WINDOW, 4), 2, WINDOW)
+    found = []
+    for objective in ("rectified_flow", "v"):
+        config = tiny_model_config(music.folder / "codec", context_chunks=2, head="posterior")
+        config["model"]["diffusion"]["diffusion_objective"] = objective
+        config["model"]["diffusion"]["config"]["sampling"] = {}
+        model = builders.model(config)  # its outputs start at zero
+        found += [estimates.evaluate(model, windows, [0.05, 0.6], 0, network) for network in (True, False)]
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=2e-4, rtol=1e-3)
+    (low, high), (few, many) = found[0][0].mean(dim=(0, 2)), 1 - found[0][1].mean(dim=(0, 2))
+    assert low < 0.05 < 0.5 < high
+    assert few < 0.05 < 0.5 < many
+
+
+def test_velocity_is_turned_into_the_data() -> None:
+    """Of a perfect velocity network the estimate is the data, whatever the objective."""
+    import estimates
+
+    from snac_plugin.diffusion.objectives import OBJECTIVES, add_noise
+
+    data, noise, t = torch.randn(2, 5, 8), torch.randn(2, 5, 8), torch.full((2, 1), 0.4)
+    for objective in OBJECTIVES.values():
+        model = SimpleNamespace(objective=objective, network=SimpleNamespace(config=SimpleNamespace(head="velocity")))
+        x = add_noise(objective, data, noise, t[..., None])
+        estimate = estimates._estimate(model, 0, x, t, objective.target(data, noise, t[..., None]))
+        torch.testing.assert_close(estimate, data, atol=1e-5, rtol=1e-5)
+
+
+def test_frechet_distance_of_gaussians() -> None:
+    """A shift counts by its square, a scale by the square of its difference; equal sets are at distance zero."""
+    from chunk_features import frechet, jackknife_error, without_each_song
+
+    rows = np.random.default_rng(0).standard_normal((500, 3))
+    assert frechet(rows, rows) == pytest.approx(0, abs=1e-6)
+    assert frechet(rows, rows + 2) == pytest.approx(12)
+    scaled = 3 * (rows - rows.mean(axis=0)) + rows.mean(axis=0)
+    assert frechet(rows, scaled) == pytest.approx(4 * np.trace(np.cov(rows, rowvar=False)))
+    values = rows[:20, 0]
+    value, left_out = without_each_song(lambda which: values[which].mean(), 20)
+    assert value == pytest.approx(values.mean())
+    assert jackknife_error(left_out) == pytest.approx(values.std(ddof=1) / 20**0.5)
