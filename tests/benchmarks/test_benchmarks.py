@@ -24,7 +24,7 @@ def test_training_speed(tmp_path: Path) -> None:
 
     training_speed.main([*NETWORK, *COMMON, "--repeats", "2", "--retries", "0", "--out", str(tmp_path)])
     found = results(tmp_path, "training_speed")
-    assert set(found["sides"]) == set(training_speed.SIDES)
+    assert {*training_speed.SIDES} <= set(found["sides"]) <= {*training_speed.SIDES, training_speed.ROUNDED}
     assert found["difference"] < 1e-4
     assert sum(found["shares"].values()) == pytest.approx(1)
     assert found["shares"]["matrix products"] > 0
