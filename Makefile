@@ -1,9 +1,9 @@
-# make demo    render music, train a small model on it and generate a wav: runs/demo
+# make demo    render music, fine-tune the shipped model on it and generate a wav: runs/demo
 # make test    lint, types and tests
 # make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
 # make clean   remove the environment and everything that was built
 #
-# Both create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
+# All create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
 # Another interpreter: make PYTHON=/path/to/python3.10 demo
 
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))

@@ -86,7 +86,7 @@ def read_songs(codes: Path, codec: SnacPretransform, min_frames: int, most: int)
     details = read_details(codes)
     if details is None:
         raise AudioError(str(codes), "no codes", "a folder that pre_encode.py made")
-    check_fingerprint(details, codec.codec_name, codec.fingerprint, str(codes))
+    check_fingerprint(details, codec.codec_name, codec.known_as, str(codes))
     found = []
     for name in (codes / FILELIST).read_text(encoding="utf-8").splitlines():
         packed = torch.from_numpy(np.load(codes / name).astype(np.int64))

@@ -19,7 +19,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from snac_plugin.atomic import write_whole
-from snac_plugin.codec.load import same_codes
 from snac_plugin.errors import CheckpointError
 from snac_plugin.shipped import model_file
 
@@ -167,7 +166,11 @@ def with_codec(checkpoint: dict[str, Any], model: HasCodec, prefix: str) -> None
 def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> None:
     """Raise a CheckpointError unless the noted codec is the model's; names may differ, weights may not."""
     own = model.pretransform
-    if noted is not None and not same_codes(noted["fingerprint"], own.fingerprint):
+    if noted is not None and not hasattr(own, "known_as"):
+        raise CheckpointError(
+            where, f"a diffusion model over codec {noted['name']!r}", "a checkpoint of the kind that the config builds"
+        )
+    if noted is not None and noted["fingerprint"] not in own.known_as:
         raise CheckpointError(
             where,
             f"codec {noted['name']!r} (fingerprint {noted['fingerprint']})",

@@ -16,8 +16,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.config import SamplingConfig
+from snac_plugin.config.network import CODE_SAMPLER
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.samplers import solve
+from snac_plugin.diffusion.samplers import solve, solve_by_codes
 from snac_plugin.errors import Mismatch
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
@@ -212,7 +213,6 @@ def _solve_stage(
     callback: StepCallback | None,
 ) -> Tensor:
     """One level of one chunk: noise [B, 8, N] -> latents [B, 8, N]."""
-    velocity = chunk.velocity(level)
     steps = iter(range(settings.steps[level]))
 
     def step_done(_: dict[str, Any]) -> None:
@@ -222,6 +222,11 @@ def _solve_stage(
             if callback is not None:
                 callback(index, level, step)
 
+    if settings.samplers[level] == CODE_SAMPLER:
+        return _solve_by_codes(
+            model, chunk, level, noise, settings, [stage_seed(seed, index, len(model.levels) + level) for seed in seeds], step_done
+        )
+    velocity = chunk.velocity(level)
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(stage_seed(seeds[0], index, level))  # samplers that renoise draw from the global generator
@@ -238,6 +243,31 @@ def _solve_stage(
     for _ in steps:
         bar.update(1)
     return solved
+
+
+def _solve_by_codes(
+    model: SnacDiffusionModel,
+    chunk: GuidedChunk,
+    level: int,
+    noise: Tensor,
+    settings: Settings,
+    seeds: Sequence[int],
+    step_done: Callable[[dict[str, Any]], None],
+) -> Tensor:
+    """The same by drawn codes. What is random in it comes from each sample's own seed, drawn on the CPU."""
+    if model.network.config.head == "velocity":
+        raise Mismatch("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    probabilities = chunk.guided(level, model.log_probabilities)
+
+    def draw(x: Tensor, t: Tensor) -> Tensor:
+        quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
+        return model.drawn(level, probabilities(x.transpose(1, 2), t), quantiles).transpose(1, 2)
+
+    def renoise() -> Tensor:
+        return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
+
+    return solve_by_codes(draw, noise, renoise, steps=settings.steps[level], shift=settings.shifts[level], callback=step_done)
 
 
 def chunks_for(levels: Levels, chunk_frames: int, samples: int) -> int:

@@ -17,4 +17,4 @@ def shipped_models() -> list[str]:
 def model_file(path: str | Path) -> Path:
     """The file of a shipped model, or the path itself; a file of that name in the current folder comes first."""
     path = Path(path)
-    return MODELS / path / WEIGHTS if str(path) in shipped_models() and not path.exists() else path
+    return MODELS / path / WEIGHTS if str(path) in shipped_models() and not path.is_file() else path

@@ -12,7 +12,7 @@ from networks import FOUR_LEVELS
 from torch import Tensor
 
 from snac_plugin.config import SamplingConfig
-from snac_plugin.config.network import FLOW_SAMPLERS, V_SAMPLERS
+from snac_plugin.config.network import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.samplers import flow_times
 from snac_plugin.errors import ConfigError, Mismatch
@@ -36,7 +36,8 @@ def generated(model: SnacDiffusionModel, seeds: list[int], how: Settings, chunks
 
 
 @pytest.mark.parametrize(
-    ("objective", "sampler"), [("rectified_flow", name) for name in FLOW_SAMPLERS] + [("v", name) for name in V_SAMPLERS]
+    ("objective", "sampler"),
+    [("rectified_flow", name) for name in FLOW_SAMPLERS if name != CODE_SAMPLER] + [("v", name) for name in V_SAMPLERS],
 )
 def test_a_known_denoiser_gives_its_codes(objective: str, sampler: str) -> None:
     """Every sampler of stable-audio-tools, stage by stage, over two chunks and with guidance."""
@@ -103,10 +104,11 @@ def test_hidden_frames_of_a_context_are_never_seen() -> None:
     assert not torch.equal(first, generated(model, [1, 2], how, 3, context=context))
 
 
-def test_a_sample_of_a_batch_is_that_of_its_own_seed() -> None:
+@pytest.mark.parametrize("sampler", ["euler", "pingpong-codes"])
+def test_a_sample_of_a_batch_is_that_of_its_own_seed(sampler: str) -> None:
     """Batch size and length must not change what a seed gives."""
-    model = make_model(FOUR_LEVELS, context_chunks=1, head="logits")
-    how = settings(model.levels)
+    model = make_model(FOUR_LEVELS, context_chunks=1, head="posterior")
+    how = settings(model.levels, sampler)
     batch = generated(model, [7, 8, 9], how, 2)
     for row, seed in enumerate((7, 8, 9)):
         assert torch.equal(generated(model, [seed], how, 1)[0], batch[row, :, :SIZE])
@@ -114,7 +116,9 @@ def test_a_sample_of_a_batch_is_that_of_its_own_seed() -> None:
     assert not torch.equal(batch[0], batch[1])
 
 
-@pytest.mark.parametrize(("objective", "sampler"), [("rectified_flow", "pingpong"), ("v", "dpmpp-3m-sde")])
+@pytest.mark.parametrize(
+    ("objective", "sampler"), [("rectified_flow", "pingpong"), ("rectified_flow", "pingpong-codes"), ("v", "dpmpp-3m-sde")]
+)
 def test_stochastic_samplers_follow_the_seed_and_leave_the_global_generator_alone(objective: str, sampler: str) -> None:
     model = make_model(FOUR_LEVELS, objective, context_chunks=0, head="logits")
     how, found = settings(model.levels, sampler, steps=3), []
@@ -127,6 +131,22 @@ def test_stochastic_samplers_follow_the_seed_and_leave_the_global_generator_alon
     assert not torch.equal(found[0], generated(model, [5], how, 1))
 
 
+def test_drawn_codes_are_drawn_as_often_as_they_are_likely() -> None:
+    """Without context and with one step, the codes are draws of what the network says of pure noise."""
+    model = make_model(FOUR_LEVELS, head="logits")
+    shares = torch.tensor([0.5, 0.0, 0.3, 0.2] + [0.0] * 60, dtype=torch.float64)
+    quantiles = torch.rand(1, 20_000, generator=torch.Generator().manual_seed(0))
+    latents = model.drawn(2, shares.log().expand(1, 20_000, 64), quantiles)
+    counts = torch.bincount(model.nearest(2, latents)[0], minlength=64) / 20_000
+    torch.testing.assert_close(counts.double(), shares, rtol=0, atol=0.02)
+
+
+def test_codes_are_not_drawn_from_velocities() -> None:
+    model = make_model(FOUR_LEVELS, head="velocity")
+    with pytest.raises(Mismatch, match="sampler: found pingpong-codes, expected another one: this model predicts velocities"):
+        generated(model, [1], settings(model.levels, "pingpong-codes"), 1)
+
+
 def test_every_stage_has_noise_of_its_own() -> None:
     """Equal noise in two stages would tie them together."""
     seeds = {stage_seed(seed, chunk, level) for seed in (0, 1, 2**40) for chunk in range(5) for level in range(4)}
@@ -137,10 +157,10 @@ def test_every_stage_has_noise_of_its_own() -> None:
     assert abs(float(noise.std()) - 1) < 0.02
 
 
-@pytest.mark.parametrize("sampler", ["euler", "rk4", "pingpong"])
+@pytest.mark.parametrize("sampler", ["euler", "rk4", "pingpong", "pingpong-codes"])
 def test_each_step_is_told_once_and_in_order(sampler: str) -> None:
     """A progress bar that ran ahead or stood still would be worse than none."""
-    model, told = make_model(FOUR_LEVELS, context_chunks=1), []
+    model, told = make_model(FOUR_LEVELS, context_chunks=1, head="logits"), []
     how = Settings((1, 2, 1, 3), (sampler,) * 4, (1.0,) * 4, Guidance())
     generated(model, [1], how, 2, callback=lambda *step: told.append(step))
     assert told == [(c, level, step) for c in range(2) for level, steps in enumerate(how.steps) for step in range(steps)]

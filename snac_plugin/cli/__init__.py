@@ -14,7 +14,7 @@ from snac_plugin.errors import SnacPluginError
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "demo": "render music, train a small model on it and generate: the whole chain in minutes",
+    "demo": "render music, fine-tune the shipped model on it and generate: the whole chain in minutes",
     "train": "train from a model config",
     "generate": "generate audio from a checkpoint",
     "pre_encode": "encode folders of audio once, so that training need not run the codec",

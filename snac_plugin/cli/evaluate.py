@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.generate import _json, _steps
+from snac_plugin.cli.arguments import json_object, steps
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
 
@@ -41,9 +41,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (%(default)s)")
     model = made.add_argument_group("of a checkpoint")
     model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
-    model.add_argument("--steps", type=_steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
+    model.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler, or pingpong-codes")
+    model.add_argument("--steps", type=steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
     model.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
-    model.add_argument("--conditioning", type=_json, metavar="JSON", help="what the model's conditioners read, for all clips")
+    model.add_argument("--conditioning", type=json_object, metavar="JSON", help="what the model's conditioners read, for all clips")
     model.add_argument("--no-free", action="store_true", help="spare what is generated without context")
     other = made.add_argument_group("of a folder or a codec")
     other.add_argument("--seconds", type=float, metavar="S", help="length of a clip; 64 frames, 6.144 s at 32 kHz, by default")
@@ -85,6 +86,8 @@ def _check(args: argparse.Namespace) -> None:
         raise Mismatch("--seed", args.seed, "0 or more", "A measurement is to be repeatable.")
     if args.seconds is not None and args.seconds <= 0:
         raise Mismatch("--seconds", args.seconds, "a length above 0")
+    if Path(args.out).exists() and not Path(args.out).is_dir():
+        raise Mismatch("--out", f"{args.out}, which is a file", "a folder, or a name that is not taken")
     for flag, folder in (("--data", args.data), ("--generated", args.generated)):
         if folder is not None and not Path(folder).is_dir():
             raise Mismatch(flag, f"{folder}, which is no folder", "a folder of audio files")
@@ -93,7 +96,7 @@ def _check(args: argparse.Namespace) -> None:
 def _check_kind(args: argparse.Namespace) -> None:
     """A flag that would do nothing is an error: its user expects something of it."""
     defaults = parser().parse_args(["--data", "."])
-    checkpoint = ("model_config", "chunks", "steps", "prompt", "conditioning", "no_free")
+    checkpoint = ("model_config", "chunks", "steps", "sampler", "prompt", "conditioning", "no_free")
     for name in ("seconds",) if args.ckpt_path else checkpoint:
         if getattr(args, name) != getattr(defaults, name):
             where, goes = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
@@ -113,6 +116,7 @@ def _evaluate(args: argparse.Namespace) -> Any:
 def _model(args: argparse.Namespace, device: Any) -> Any:
     from snac_plugin.evaluation.model_report import Plan, evaluate_model
     from snac_plugin.loading import load_model
+    from snac_plugin.samples import Request
 
     conditioning = args.conditioning or {}
     if args.prompt is not None:
@@ -123,10 +127,13 @@ def _model(args: argparse.Namespace, device: Any) -> Any:
         seed=args.seed,
         batch=args.batch_size,
         steps=args.steps,
+        sampler=args.sampler,
         conditioning=conditioning,
         free=not args.no_free,
     )
-    return evaluate_model(load_model(args.ckpt_path, args.model_config, device), args.data, plan, Path(args.ckpt_path).name)
+    model = load_model(args.ckpt_path, args.model_config, device)
+    Request(steps=args.steps, sampler=args.sampler).settings(model)  # mistakes are told before minutes of reading and encoding
+    return evaluate_model(model, args.data, plan, Path(args.ckpt_path).name)
 
 
 def _folder(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:

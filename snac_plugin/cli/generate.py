@@ -10,13 +10,13 @@ a number behind it; nothing is overwritten but by itself.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.cli.arguments import json_object, steps
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
 from snac_plugin.shipped import DEFAULT
@@ -41,11 +41,11 @@ def parser() -> argparse.ArgumentParser:
     length.add_argument("--seconds", type=float, metavar="S", help="length of the new audio; one chunk by default")
     length.add_argument("--chunks", type=int, metavar="N", help="length in chunks of the model")
     what.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
-    what.add_argument("--conditioning", type=_json, metavar="JSON", help="what the model's conditioners read")
-    what.add_argument("--negative-conditioning", type=_json, metavar="JSON", help="what guidance leads away from")
+    what.add_argument("--conditioning", type=json_object, metavar="JSON", help="what the model's conditioners read")
+    what.add_argument("--negative-conditioning", type=json_object, metavar="JSON", help="what guidance leads away from")
     how = made.add_argument_group("how (the model config's values by default)")
-    how.add_argument("--steps", type=_steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
-    how.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler")
+    how.add_argument("--steps", type=steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
+    how.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler, or pingpong-codes")
     how.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
     how.add_argument("--cfg-rescale", type=float, metavar="X", help="0 to 1: keeps guidance from raising the variance")
     how.add_argument("--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="noise levels between which it acts")
@@ -117,28 +117,3 @@ def _request(args: argparse.Namespace) -> Any:
         conditioning=conditioning,
         negative_conditioning=args.negative_conditioning,
     )
-
-
-def _steps(text: str) -> int | list[int] | dict[str, int]:
-    """ "48", "6,8,10,24" or "A=6,B=8,C=10,D=24"."""
-    try:
-        if "=" in text:
-            pairs = [part.split("=") for part in text.split(",")]
-            steps = {name.strip().upper(): int(count) for name, count in pairs}
-            if len(steps) < len(pairs):
-                raise ValueError
-            return steps
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected 48, or A=6,B=8,C=10,D=24 with one entry a level") from None
-    return counts[0] if len(counts) == 1 else counts
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a JSON object ({error})") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a JSON object")
-    return value

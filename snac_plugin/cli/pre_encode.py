@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> Path:
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
 
+    if args.songs is not None and (args.dataset_config or args.songs < 1):
+        raise ConfigError("--songs", args.songs, "a number of songs from 1 up, and no --dataset-config beside it")
     reuse_freed_memory()
     raw = load_json(args.model_config)
     config = check_model_config(raw, args.model_config)

@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
     earlier = _earlier(args, state, changes)
     if earlier:
         config, plan = earlier["config"], replace(earlier["plan"], **changes)
+    elif args.decoder_of and args.config:
+        raise ConfigError("--config", args.config, "nothing beside --decoder-of, which names a codec with its config")
     elif args.decoder_of:
         codec = load_codec(args.decoder_of)
         config, plan = codec.config, TrainingPlan(**{"settle": 0.0, "starts": (), **changes})
@@ -105,10 +107,11 @@ def _earlier(args: argparse.Namespace, state: Path, changes: dict[str, Any]) -> 
         print(f"--resume: there is no {state}; a new training begins", flush=True)
         return None
     ignored = ["--config"] if args.config else []
+    ignored += ["--decoder-of"] if args.decoder_of else []
     if changes.pop("seed", None) is not None:
         ignored.append("--seed")
     if ignored:
-        print(f"--resume: ignored {' and '.join(ignored)}; {state} has its own", flush=True)
+        print(f"--resume: ignored {', '.join(ignored)}; {state} has its own", flush=True)
     return read_state(state)
 
 

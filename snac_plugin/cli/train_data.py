@@ -84,7 +84,7 @@ def _details_of_codes(dataset: dict[str, Any], path: str) -> dict[str, dict[str,
 def _check_codes(dataset: dict[str, Any], details: dict[str, dict[str, Any]], sample_size: int, codec: Codec, path: str) -> None:
     """Codes have to be the model's codec's, and every crop has to be as long as its window."""
     for folder, found in details.items():
-        check_fingerprint(found, codec.name, codec.fingerprint, folder)
+        check_fingerprint(found, codec.name, codec.known_as, folder)
     frames = sample_size // codec.levels.frame_samples
     if dataset.get("latent_crop_length") != frames:
         crop = dataset.get("latent_crop_length", "nothing")

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ CONFIG_KEYS: dict[str, Any] = {
 """SNAC's constructor arguments with their defaults: what a config.json may hold."""
 
 FORMER_FINGERPRINTS = {"e165673f92bf": "079a80aaeeff"}
-"""Of shipped codecs, when the decoder counted as well: checkpoints and encoded folders may hold them."""
+"""Of shipped codecs with another decoder, when that counted as well: checkpoints and encoded folders may hold them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class Codec:
     levels: Levels
     config: dict[str, Any]
     fingerprint: str
+
+    @cached_property
+    def known_as(self) -> tuple[str, ...]:
+        """The fingerprint, and those that earlier versions noted for the same codes, when the decoder counted as well."""
+        former = [old for old, new in FORMER_FINGERPRINTS.items() if new == self.fingerprint]
+        return (self.fingerprint, fingerprint(self.model.state_dict()), *former)
 
 
 def shipped_codecs() -> list[str]:
@@ -150,11 +157,6 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 def codes_fingerprint(state: Mapping[str, Tensor]) -> str:
     """The fingerprint of a codec's encoder and quantisers: with another decoder its codes mean what they did."""
     return fingerprint({name: tensor for name, tensor in state.items() if not name.startswith("decoder.")})
-
-
-def same_codes(noted: str, own: str) -> bool:
-    """Whether codes of a codec with the noted fingerprint mean the same to the one with this fingerprint."""
-    return FORMER_FINGERPRINTS.get(noted, noted) == own
 
 
 def _fill(model: SNAC, state: dict[str, Tensor], weights_file: Path, config_file: Path) -> None:

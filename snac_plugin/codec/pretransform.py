@@ -50,7 +50,8 @@ class SnacPretransform(Pretransform):
         seed: int = 0,
     ) -> None:
         super().__init__(enable_grad=False, io_channels=1, is_discrete=True)
-        self.levels, self.codec_name, self.fingerprint = codec.levels, codec.name, codec.fingerprint
+        self.levels, self.codec_name = codec.levels, codec.name
+        self.fingerprint, self.known_as = codec.fingerprint, codec.known_as
         self.model = codec.model.eval().requires_grad_(False)
         self.space = LatentSpace(codec.levels, [q.codebook.weight for q in codec.model.quantizer.quantizers])
         self.sample_rate = codec.levels.sample_rate

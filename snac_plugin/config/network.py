@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 from snac_plugin.config.base import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
 from snac_plugin.config.visibility import Visibility
 
-FLOW_SAMPLERS = ("euler", "rk4", "dpmpp", "pingpong")
+CODE_SAMPLER = "pingpong-codes"
+"""Of this package: each step draws codes from the logits and adds noise to them anew."""
+FLOW_SAMPLERS = ("euler", "rk4", "dpmpp", "pingpong", CODE_SAMPLER)
 V_SAMPLERS = (
     "dpmpp-3m-sde",
     "dpmpp-2m-sde",
@@ -24,7 +26,7 @@ V_SAMPLERS = (
     "k-dpm-adaptive",
 )
 SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS}
-"""stable-audio-tools' samplers by diffusion objective, its default for the objective first."""
+"""stable-audio-tools' samplers by diffusion objective, its default for the objective first, and this package's own."""
 
 
 class SamplingConfig(Section):
@@ -34,7 +36,9 @@ class SamplingConfig(Section):
     step_weights: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         default=None, description="share of the steps that each level takes, coarsest first"
     )
-    sampler: PerLevel[str] = Field(default="euler", description="stable-audio-tools' name of the sampler")
+    sampler: PerLevel[str] = Field(
+        default="euler", description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes"
+    )
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
     cfg_scale: float = Field(default=1.0, ge=0, description="scale of classifier-free guidance; 1 is none")
     cfg_rescale: Share = Field(default=0.0, description="share of the rescaling that keeps guidance from raising the variance")
@@ -43,9 +47,9 @@ class SamplingConfig(Section):
     )
 
     def weights(self, names: str) -> tuple[float, ...]:
-        """Share of the steps of each level, coarsest first; sums to 1. The default grows threefold from coarsest to finest."""
+        """Share of the steps of each level, coarsest first; sums to 1. The default grows by half from coarsest to finest."""
         last = max(len(names) - 1, 1)
-        raw = self.step_weights or tuple(3.0 ** (level / last) for level in range(len(names)))
+        raw = self.step_weights or tuple(1.5 ** (level / last) for level in range(len(names)))
         return tuple(weight / sum(raw) for weight in raw)
 
     def steps_per_level(self, names: str, total: int | None = None) -> tuple[int, ...]:

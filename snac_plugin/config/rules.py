@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from snac_plugin.config.messages import Problem, did_you_mean, show
 from snac_plugin.config.model import ConditioningSection, SnacModelConfig
-from snac_plugin.config.network import SAMPLERS, DiffusionSection, NetworkConfig, SamplingConfig
+from snac_plugin.config.network import CODE_SAMPLER, SAMPLERS, DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.training import TIMESTEP_OPTIONS, DemoSection, OptimizerEntry, TrainingSection
 
 # fmt: off
@@ -38,7 +38,8 @@ OWN_WIDTH = ("snac_context",)  # conditioners whose output goes through the netw
 def model_problems(config: SnacModelConfig) -> Iterator[Problem]:
     """Everything in a well-formed model config that does not fit together."""
     yield from _network_problems(config.model.diffusion.config)
-    yield from _sampling_problems(config.model.diffusion.config.sampling, config.model.diffusion.diffusion_objective)
+    diffusion = config.model.diffusion
+    yield from _sampling_problems(diffusion.config.sampling, diffusion.diffusion_objective, diffusion.config.head)
     yield from _conditioning_problems(config.model.diffusion, config.model.conditioning)
     if config.training is not None:
         yield from _optimizer_problems(config.training)
@@ -57,7 +58,7 @@ def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
         yield Problem(f"{NETWORK}.num_heads", show(heads), expected, advice)
 
 
-def _sampling_problems(sampling: SamplingConfig, objective: str) -> Iterator[Problem]:
+def _sampling_problems(sampling: SamplingConfig, objective: str, head: str) -> Iterator[Problem]:
     allowed, where = SAMPLERS[objective], f"{NETWORK}.sampling.sampler"
     sampler = sampling.sampler
     named = [(where, sampler)] if isinstance(sampler, str) else [(f"{where}.{level}", name) for level, name in sampler.items()]
@@ -66,6 +67,10 @@ def _sampling_problems(sampling: SamplingConfig, objective: str) -> Iterator[Pro
             other = next((key for key, names in SAMPLERS.items() if name in names), None)
             advice = f"{show(name)} is for objective {show(other)}." if other else did_you_mean(name, allowed)
             yield Problem(path, show(name), f"a sampler of objective {objective}: {', '.join(allowed)}", advice)
+        elif name == CODE_SAMPLER and head == "velocity":
+            yield Problem(
+                path, show(name), "another sampler for head velocity", "It draws codes, which logits and posterior predict."
+            )
     low, high = sampling.cfg_interval
     if low >= high:
         yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")

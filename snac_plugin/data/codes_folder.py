@@ -12,6 +12,7 @@ Letters: R rows (codes per frame, all levels), T frames.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ import numpy as np
 from torch import Tensor
 
 from snac_plugin.atomic import write_whole
-from snac_plugin.codec.load import same_codes
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.scan import AudioFile, Rejected
@@ -77,7 +77,7 @@ class CodesFolder:
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
             raise AudioError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         if details is not None:
-            check_fingerprint(details, self.pretransform.codec_name, self.pretransform.fingerprint, str(self.path))
+            check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
         if details is None:
             self.write_details([])
@@ -174,20 +174,21 @@ def read_details(folder: str | Path) -> dict[str, Any] | None:
     return next((found for place in (folder, *folder.parents) if (found := _details_in(place)) is not None), None)
 
 
-def check_fingerprint(details: dict[str, Any], codec: str, fingerprint: str, where: str) -> None:
+def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[str], where: str) -> None:
     """Raise unless codes were made by a codec.
 
     Args:
         details: of the codes.
-        codec, fingerprint: of the codec that is to read them.
+        codec: name of the codec that is to read them.
+        known_as: its fingerprint, and former ones.
         where: the folder, for the message.
 
     Raises:
         CodecError: naming both.
     """
-    if not same_codes(details["fingerprint"], fingerprint):
+    if details["fingerprint"] not in known_as:
         found = f"codes of {details['codec']} (fingerprint {details['fingerprint']})"
-        expected = f"codes of {codec} (fingerprint {fingerprint})"
+        expected = f"codes of {codec} (fingerprint {known_as[0]})"
         raise CodecError(
             where, found, expected, "Codes mean nothing to another codec: encode the audio again, into another folder."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,6 +82,37 @@ def solve(
         return sampling.sample_k(
             with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
         )
+
+
+def solve_by_codes(
+    draw: Velocity,
+    noise: Tensor,
+    renoise: Callable[[], Tensor],
+    *,
+    steps: int,
+    shift: float = 1.0,
+    callback: StepDone | None = None,
+) -> Tensor:
+    """Denoise one stage of a rectified flow by drawn codes: noise [B, C, N] -> data [B, C, N].
+
+    Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of a drawn code, not the mean of all:
+    the mean of many codes is none of them, and following it loses variety.
+
+    Args:
+        draw: (x, t) -> vectors of codes drawn given x.
+        noise: unit Gaussian noise.
+        renoise: new unit Gaussian noise of the same shape.
+        steps: denoising steps.
+        shift: above 1 spends more steps near noise.
+        callback: called after each step with {"i", "t", "denoised"}.
+    """
+    times, x = flow_times(steps, shift).to(noise), noise
+    for i, (t, after) in enumerate(itertools.pairwise(times)):
+        denoised = draw(x, t.expand(len(x)))
+        x = denoised if after == 0 else (1 - after) * denoised + after * renoise()
+        if callback is not None:
+            callback({"i": i, "t": t, "denoised": denoised})
+    return x
 
 
 @contextlib.contextmanager

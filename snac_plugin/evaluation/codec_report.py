@@ -18,7 +18,7 @@ from torchmetrics.functional import scale_invariant_signal_distortion_ratio
 from tqdm import tqdm
 
 from snac_plugin.codec.codebooks import perplexity
-from snac_plugin.codec.load import Codec, fingerprint
+from snac_plugin.codec.load import Codec, codes_fingerprint
 from snac_plugin.codec.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.errors import AudioError
@@ -121,7 +121,7 @@ def untrained(codec: Codec, seed: int) -> Codec:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SNAC(**codec.config).eval().requires_grad_(False)
-    return Codec(UNTRAINED, model, codec.levels, codec.config, fingerprint(model.state_dict()))
+    return Codec(UNTRAINED, model, codec.levels, codec.config, codes_fingerprint(model.state_dict()))
 
 
 def _by_snac(codec: Codec, clips: Clips, batch: int, seed: int, device: torch.device | str) -> Coded:

@@ -63,6 +63,7 @@ def gather(
     seed: int,
     batch: int,
     steps: int | Sequence[int] | Mapping[str, int] | None,
+    sampler: str | None,
     conditioning: Mapping[str, Any],
     free: bool,
     progress: bool = True,
@@ -75,7 +76,7 @@ def gather(
         context_chunks: how many of them are context.
         seed: of the first clip; then counting up.
         batch: clips generated at once.
-        steps: see `SnacDiffusion.stream`.
+        steps, sampler: see `SnacDiffusion.stream`.
         conditioning: metadata of all clips.
         free: also make one clip a song without context.
         progress: show bars.
@@ -84,7 +85,7 @@ def gather(
     past = context_chunks * chunk
     codes = encode(codec, clips.audio, batch, progress)
     new = codes.shape[-1] - past
-    options = {"chunks": new // chunk, "steps": steps, "conditioning": conditioning, "progress": False}
+    options = {"chunks": new // chunk, "steps": steps, "sampler": sampler, "conditioning": conditioning, "progress": False}
     kinds = {REAL: clips.audio[:, past * codec.downsampling_ratio :]}
     kinds[CODEC] = decode(codec, codes, batch, seed)[:, past * codec.downsampling_ratio :]
     if past:

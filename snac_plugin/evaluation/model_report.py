@@ -39,7 +39,7 @@ class Plan:
         chunks: new chunks that a continuation has.
         seed: of clips, noise, generation and bootstrap.
         batch: clips at once.
-        steps: denoising steps; the model config's by default.
+        steps, sampler: denoising steps and stable-audio-tools' name of the sampler; the model config's by default.
         conditioning: metadata of all clips.
         free: generate without context too.
         progress: show bars.
@@ -50,6 +50,7 @@ class Plan:
     seed: int = 0
     batch: int = 8
     steps: int | Sequence[int] | Mapping[str, int] | None = None
+    sampler: str | None = None
     conditioning: Mapping[str, Any] = field(default_factory=dict)
     free: bool = True
     progress: bool = True
@@ -83,6 +84,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
         seed=plan.seed,
         batch=plan.batch,
         steps=plan.steps,
+        sampler=plan.sampler,
         conditioning=plan.conditioning,
         free=plan.free,
         progress=plan.progress,
@@ -101,7 +103,13 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
         _about(model, clips, plan),
         tuple(tables),
         tuple(notes),
-        {"seed": plan.seed, "steps": plan.steps, "codec": model.pretransform.codec_name, "data": clips.as_dict()},
+        {
+            "seed": plan.seed,
+            "steps": plan.steps,
+            "sampler": plan.sampler,
+            "codec": model.pretransform.codec_name,
+            "data": clips.as_dict(),
+        },
     )
     return report, model_picture(report, material, clips, model.levels)
 

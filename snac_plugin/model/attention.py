@@ -20,12 +20,18 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
+LARGEST_SCORES = 2**25
+"""Scores of one plain product; training keeps them all, 64 MiB in bfloat16."""
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of queries [B, H, N, E] to M keys and values [B, H, M, E] where a mask [B, 1, 1, M] is true: [B, H, N, E].
 
-    PyTorch's own, except for bfloat16 on a CPU: there two plain products are three times as fast as its fused kernel.
+    PyTorch's own, except for bfloat16 on a CPU: there two plain products are three times as fast as its fused kernel, as long as the
+    scores are not too many to be kept.
     """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+    scores_count = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2]
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or scores_count > LARGEST_SCORES:
         return fused_attention(q, k, v, attn_mask=mask)
     with torch.autocast("cpu", enabled=False):
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)

@@ -76,6 +76,17 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             return output
         return output + log_likelihood(self.objective, x, self.codebook(level), t)
 
+    def log_probabilities(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Log-probability of each code, float32 at least: [B, N, K]; arguments as of `velocity`."""
+        wide = torch.promote_types(output.dtype, torch.float32)
+        return self.logits(level, output, x, t[:, None]).to(wide).log_softmax(dim=-1)
+
+    def drawn(self, level: int, logits: Tensor, quantiles: Tensor) -> Tensor:
+        """Latents of the codes at quantiles [B, N] in [0, 1) of the distributions that logits [B, N, K] stand for: [B, N, 8]."""
+        shares = logits.softmax(dim=-1).cumsum(dim=-1)
+        codes = torch.searchsorted(shares, quantiles[..., None].to(shares) * shares[..., -1:], right=True)
+        return self.latents_of(level, codes[..., 0].clamp(max=logits.shape[-1] - 1))
+
     def velocity(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """What the objective calls the output, from any head: [B, N, 8].
 

@@ -71,11 +71,15 @@ class GuidedChunk:
 
     def velocity(self, level: int) -> LevelVelocity:
         """The guided denoiser of a level."""
+        return self.guided(level, self.to_velocity)
+
+    def guided(self, level: int, read: ToVelocity) -> LevelVelocity:
+        """The guided denoiser of a level; `read` turns outputs into what guidance combines: velocities, or log-probabilities."""
         stage = self.chunk.stage(level)
 
         def guided(x: Tensor, t: Tensor) -> Tensor:
             both_x, both_t = x.repeat(self.copies, 1, 1), t.repeat(self.copies)
-            velocity = self.to_velocity(level, stage(both_x, both_t), both_x, both_t)
+            velocity = read(level, stage(both_x, both_t), both_x, both_t)
             if self.copies == 1:
                 return velocity
             conditioned, self.unconditioned = velocity.chunk(2)

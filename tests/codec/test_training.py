@@ -171,7 +171,7 @@ def test_resuming_says_what_it_ignores_and_keeps_the_rest_of_the_plan(tmp_path: 
     changes = _changes(args)
     with pytest.raises(CheckpointError):
         _earlier(args, tmp_path / "state.pt", changes)
-    assert "ignored --config and --seed" in capsys.readouterr().out
+    assert "ignored --config, --seed" in capsys.readouterr().out
     assert changes == {"steps": 9, "minutes": None, "compiled": False}
     assert _changes(parse(plain)) == {}
     assert _earlier(parse([*plain, "--resume"]), tmp_path / "other.pt", {}) is None

@@ -33,6 +33,12 @@ BAD_SHAPE = [
     ({"model_type": "diffusion_cond"}, "model_type", '"diffusion_cond"', "'diffusion_snac_dit'"),
     ({"model.pretransform.config.codec": ""}, "model.pretransform.config.codec", '""', "some text"),
     ({"training.corruption": {"A": 1.5}}, "training.corruption.A", "1.5", "a number of at most 1.0"),
+    (
+        {f"{NET}.sampling.sampler": "pingpong-codes", f"{NET}.head": "velocity"},
+        f"{NET}.sampling.sampler",
+        '"pingpong-codes"',
+        "It draws codes",
+    ),
     ({"training.timestep_sampler": {"D": "unifrm"}}, "training.timestep_sampler.D", '"unifrm"', "'uniform', 'logit_normal'"),
     ({"training.curriculum": [phase(context={"0": "all"})]}, "training.curriculum[0].context.0", '"all"', "a number"),
     ({"training.curriculum": [phase(levels=["A", 3])]}, "training.curriculum[0].levels", '["A", 3]', "a string"),

@@ -8,9 +8,11 @@ import torch
 from snac_plugin.model.attention import attention, fused_attention
 
 
+@pytest.mark.parametrize("largest", [2**25, 100], ids=["plain", "fused"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_attention_in_bfloat16_is_attention(masked: bool) -> None:
+def test_attention_in_bfloat16_is_attention(masked: bool, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradients, within what eight bits can say; a caller's autocast must change nothing."""
+    monkeypatch.setattr("snac_plugin.model.attention.LARGEST_SCORES", largest)
     torch.manual_seed(0)
     q, k, v = (torch.randn(2, 3, n, 16).bfloat16().requires_grad_() for n in (7, 11, 11))
     mask = (torch.rand(2, 1, 1, 11) > 0.4) | (torch.arange(11) == 0) if masked else None
