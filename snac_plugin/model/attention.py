@@ -27,8 +27,8 @@ LARGEST_SCORES = 2**25
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of queries [B, H, N, E] to M keys and values [B, H, M, E] where a mask [B, 1, 1, M] is true: [B, H, N, E].
 
-    PyTorch's own, except for bfloat16 on a CPU: there two plain products are three times as fast as its fused kernel, as long as the
-    scores are not too many to be kept.
+    PyTorch's own, except for bfloat16 on a CPU: there two plain products are three times as fast as its fused kernel, as long as
+    the scores are not too many to be kept.
     """
     scores_count = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2]
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or scores_count > LARGEST_SCORES:
