@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from snac_plugin.checkpoints import read_checkpoint
+from snac_plugin.checkpoints import Checkpoint, read_checkpoint
 from snac_plugin.codec.load import load_codec, locate, read_config
 from snac_plugin.codec.store import save_codec, snac_from_autoencoder
 from snac_plugin.config import check_codec_config, load_json, snac_config
@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     if config is None:
         raise CheckpointError(args.ckpt_path, "no model config inside", "a training checkpoint", "Give --model-config.")
     made = codec_config(config)
+    _check_codebooks(checkpoint, config)
     model = snac_from_autoencoder(checkpoint.state, made, args.ckpt_path)
     card = _card(args.out.name, model, config, checkpoint.steps)
     dtype = torch.float16 if args.half else torch.float32
@@ -49,6 +50,16 @@ def codec_config(config: dict[str, Any]) -> dict[str, Any]:
     name = checked.model.pretrained
     pretrained = None if name is None else read_config(locate(name)[0])
     return snac_config(checked.model, checked.sample_rate, pretrained)
+
+
+def _check_codebooks(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
+    """An error if codebooks are still random: training ended in the warm-up, where noise stands in for them."""
+    section, starts = check_codec_config(config).model, checkpoint.state.get("bottleneck.starts")
+    waits = section.bottleneck.config.codebook_starts
+    if section.pretrained is None and starts is not None and int(starts) == 0 and waits != ():
+        found = f"codebooks that have not started from data after {checkpoint.steps} steps"
+        expected = f"steps past {min(waits or (0,))}, the first of model.bottleneck.config.codebook_starts"
+        raise CheckpointError(str(checkpoint.path), found, expected, "Train on from it with --recover.")
 
 
 def _card(name: str, model: torch.nn.Module, config: dict[str, Any], steps: int) -> str:

@@ -74,7 +74,9 @@ def train(args: argparse.Namespace) -> Path | None:
     checkpoints = Checkpoints(run.folder / "checkpoints", args.checkpoint_every, args.save_top_k)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     run.folder.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(args, run, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
+    trainer = _trainer(
+        args, run, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None, wrapper.automatic_optimization
+    )
     trainer.fit(wrapper, *loaders, ckpt_path=resume)
     if checkpoints.newest is None and resume is not None:
         return Path(resume)  # that run had finished already
@@ -160,18 +162,19 @@ def _leave_interrupts_to_the_trainer(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool) -> pl.Trainer:
+def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool, automatic: bool) -> pl.Trainer:
     device = pick_device({"auto": None, "gpu": "cuda"}.get(args.accelerator, args.accelerator))
     accelerator = {"cuda": "gpu"}.get(device.type, device.type)
     # Lightning counts batches here, and steps everywhere else.
     val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
     precision = pick_precision(device) if args.precision == "auto" else args.precision
+    devices = (torch.cuda.device_count() if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1
     try:
         return pl.Trainer(
             accelerator=accelerator,
             devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
             num_nodes=args.num_nodes,
-            strategy=_strategy(args.strategy),
+            strategy=_strategy(args.strategy, automatic, devices * args.num_nodes),
             precision=precision,
             accumulate_grad_batches=args.accum_batches,
             gradient_clip_val=args.gradient_clip_val,
@@ -192,7 +195,17 @@ def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], v
         raise ConfigError("the flags", "values that Lightning does not take", "values that it does", str(error)) from error
 
 
-def _strategy(name: str) -> Any:
+def _strategy(name: str, automatic: bool, devices: int) -> Any:
+    """What Lightning takes as its strategy.
+
+    Args:
+        name: as --strategy gives it.
+        automatic: Lightning steps the optimiser; False for the autoencoder trainer, where a discriminator in warm-up or an
+            encoder at rest has no gradients, for which plain DDP would wait.
+        devices: on all nodes.
+    """
+    if name == "auto" and not automatic and devices > 1:
+        return "ddp_find_unused_parameters_true"
     if name != "deepspeed":
         return name
     from pytorch_lightning.strategies import DeepSpeedStrategy

@@ -5,6 +5,7 @@ Letters: B batch, C latent channels, T finest codes, R packed rows, F frames.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,7 +87,8 @@ class SnacBottleneck(DiscreteBottleneck):
         if self.training and torch.is_grad_enabled():
             z_q, info = self._train(x)
         else:
-            z_q, codes = self.quantizer(x)
+            with torch.autocast(x.device.type, enabled=False):  # as in training: codes do not depend on the precision around
+                z_q, codes = self.quantizer(x.to(self.quantizer.quantizers[0].codebook.weight.dtype))
             nothing = x.new_zeros(())
             info = {"codes": self.levels.pack(codes), "vq/commitment_loss": nothing, "vq/centring_loss": nothing}
             self.revived, self.codebook_loss = [], None
@@ -132,7 +134,8 @@ class SnacBottleneck(DiscreteBottleneck):
 
     def start(self, z: Tensor, generator: torch.Generator) -> None:
         """Begin all codebooks from the encoder's output [B, C, T] for much audio."""
-        start_codebooks(self.quantizer, self._books(), z, generator)
+        with torch.autocast(z.device.type, enabled=False):
+            start_codebooks(self.quantizer, self._books(), z.float(), generator)
         self.starts.fill_(self._starts_until_now())
 
     def _train(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
@@ -177,9 +180,24 @@ def _codebook_loss(found: Quantised) -> Tensor:
     return torch.stack(terms).mean()
 
 
+def _many_devices() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+@torch.no_grad()
+def same_everywhere(module: nn.Module) -> None:
+    """Give a module on all devices that train together the parameters and buffers it has on the first."""
+    if not _many_devices():
+        return
+    for mine in itertools.chain(module.parameters(), module.buffers()):
+        first = mine.detach().clone(memory_format=torch.contiguous_format)
+        torch.distributed.broadcast(first, 0)
+        mine.copy_(first)
+
+
 def _everywhere(values: Tensor) -> Tensor:
     """Rows of all devices that train together, in the same order on each."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _many_devices():
         return values
     gathered = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(gathered, values.contiguous())

@@ -24,7 +24,7 @@ def save_codec(
     dtype: torch.dtype = torch.float16,
     weights: str = "model.safetensors",
 ) -> Path:
-    """Write a codec into a folder, which is made if need be.
+    """Write a codec into a folder, which is made if need be. Each file appears whole, the weights first.
 
     Args:
         folder: where to.
@@ -43,16 +43,21 @@ def save_codec(
         name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    if weights.endswith(".safetensors"):
-        write_whole(folder / weights, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
-        (folder / "pytorch_model.bin").unlink(missing_ok=True)  # of two files, one program would read this, another that
-    else:
-        (folder / "model.safetensors").unlink(missing_ok=True)
-        write_whole(folder / weights, lambda part: torch.save(tensors, part))
-    (folder / weights).chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package is somebody else's
+    safe = weights.endswith(".safetensors")
+    write_whole(folder / weights, lambda part: _write_tensors(tensors, part, safe))
+    write_whole(folder / "config.json", lambda part: part.write_text(json.dumps(config, indent=2) + "\n"))
+    other = "pytorch_model.bin" if safe else "model.safetensors"
+    (folder / other).unlink(missing_ok=True)  # of two files, one program would read this, another that
     (folder / "README.md").write_text(card)
     return folder
+
+
+def _write_tensors(tensors: dict[str, Tensor], path: Path, safe: bool) -> None:
+    if safe:
+        save_file(tensors, path, metadata={"format": "pt"})
+    else:
+        torch.save(tensors, path)
+    path.chmod(0o644)  # safetensors leaves it to the owner alone, and an installed package is somebody else's
 
 
 PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer.": "quantizer."}

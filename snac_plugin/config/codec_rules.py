@@ -49,7 +49,7 @@ def check_codec_config(config: Mapping[str, Any], source: str = "model config") 
         checked = CodecModelConfig.model_validate(data)
     except ValidationError as error:
         raise config_error(problems_of(error, CodecModelConfig, data), source) from None
-    if problems := list(_training_problems(checked.training)):
+    if problems := [*_training_problems(checked.training), *_rest_problems(checked.model, checked.training)]:
         raise config_error(problems, source)
     return checked
 
@@ -207,3 +207,24 @@ def _training_problems(training: CodecTraining | None) -> Iterator[Problem]:
         yield Problem(f"{where}.discriminator", "nothing", "an optimizer for training.loss_configs.discriminator")
     elif (optimizers.discriminator.scheduler is None) != (optimizers.autoencoder.scheduler is None):
         yield Problem(where, "one scheduler", "a scheduler for both, or for none", "stable-audio-tools would use neither.")
+
+
+def _rest_problems(section: CodecSection, training: CodecTraining | None) -> Iterator[Problem]:
+    """What would rest untrained: parts with random weights, codebooks whose start never comes."""
+    if training is None:
+        return
+    own = section.bottleneck.config.codebook_starts
+    starts = own if own is not None else (0,) if section.pretrained is None else ()
+    if training.encoder_freeze_on_warmup and starts and max(starts) >= training.warmup_steps:
+        yield Problem(
+            "model.bottleneck.config.codebook_starts",
+            show(starts) if own is not None else f"null, which is {show(starts)}",
+            f"steps before training.warmup_steps, {training.warmup_steps}",
+            "From there on training.encoder_freeze_on_warmup leaves encoder and codebooks as they are.",
+        )
+    if section.pretrained is not None:
+        return
+    advice = "Name a codec as model.pretrained: a folder that export_codec wrote, a hub id or a shipped one."
+    for name in ("encoder", "bottleneck", "decoder"):
+        if not getattr(section, name).requires_grad:
+            yield Problem(f"model.{name}.requires_grad", "false", "true: without model.pretrained its weights are random", advice)

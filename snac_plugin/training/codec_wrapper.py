@@ -19,7 +19,7 @@ from stable_audio_tools.training.utils import create_optimizer_from_config, crea
 from torch import Tensor, nn
 
 from snac_plugin.checkpoints import check_weights
-from snac_plugin.codec.bottleneck import SnacBottleneck
+from snac_plugin.codec.bottleneck import SnacBottleneck, same_everywhere
 from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.initialise import initialise_from_data
 from snac_plugin.codec.losses import log_mel_distance
@@ -84,15 +84,28 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         )
         if training.compiled:
             compile_parts(autoencoder)
+        self._average_rests = False
         self._counts: Tensor | None = None
-        self._mel: list[float] = []
 
     @property
     def bottleneck(self) -> SnacBottleneck:
         return self.autoencoder.bottleneck
 
     def configure_optimizers(self) -> Any:
-        """stable-audio-tools' optimisers, the codec's with a learning rate for each of its parts."""
+        """stable-audio-tools' optimisers, the codec's with a learning rate for each of its parts.
+
+        Raises:
+            ConfigError: torch has no such class, or it does not take these arguments.
+        """
+        try:
+            return self._optimisers()
+        except (AttributeError, TypeError, ValueError) as error:
+            advice = "Their arguments are those of torch.optim and torch.optim.lr_scheduler."
+            raise ConfigError(
+                "training.optimizer_configs", f"what fails with: {error}", "a class and its arguments", advice
+            ) from error
+
+    def _optimisers(self) -> Any:
         section = self.optimizer_configs["autoencoder"]
         base = section["optimizer"]["config"].get("lr", self.lr)
         groups = [{"params": params, "lr": scale * base} for params, scale in self._groups()]
@@ -122,7 +135,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             self._scale_weights()
         if self.bottleneck.start_is_due:
             self._start_codebooks()
-        if self.encoder_freeze_on_warmup and self.global_step == self.warmup_steps:
+        if self.encoder_freeze_on_warmup and self.global_step >= self.warmup_steps and not self._average_rests:
             self._average_rests_too()
         # What the step draws depends on seed and step alone, so that a resumed run draws the same.
         torch.manual_seed(stage_seed(self.seed, self.global_step, self.global_rank))
@@ -133,10 +146,11 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _scale_weights(self) -> None:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.autocast(self.device.type, enabled=False):
             torch.manual_seed(stage_seed(self.seed, 0, 0))
-            initialise_from_data(snac_of(self.autoencoder), torch.cat(list(self._examples(SCALING_EXAMPLES))))
+            initialise_from_data(snac_of(self.autoencoder), torch.cat(list(self._examples(SCALING_EXAMPLES))).float())
         self.bottleneck.restart()
+        same_everywhere(self.autoencoder)
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
@@ -144,9 +158,11 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         frame = self.autoencoder.downsampling_ratio * self.bottleneck.levels.strides[0]
         examples = -(-self.bottleneck.start_vectors * frame // self.model_config["sample_size"])
         log.info("step %d: codebooks start from %d training examples", self.global_step, examples)
-        z = torch.cat([self.autoencoder.encoder(audio) for audio in self._examples(examples)])
+        with torch.autocast(self.device.type, enabled=False):
+            z = torch.cat([self.autoencoder.encoder(audio.float()) for audio in self._examples(examples)])
         generator = torch.Generator().manual_seed(stage_seed(self.seed, self.global_step, 1))
-        self.bottleneck.start(z.float(), generator)
+        self.bottleneck.start(z, generator)
+        same_everywhere(self.autoencoder)
         if self.autoencoder_ema is not None:
             averaged = self.autoencoder_ema.ema_model.bottleneck.quantizer.quantizers
             for mine, average in zip(self.bottleneck.quantizer.quantizers, averaged, strict=True):
@@ -158,13 +174,13 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _average_what_jumped(self) -> None:
-        """A code that starts again elsewhere: the average of its two places is no place at all. Nor are counts averaged."""
+        """A code that starts again elsewhere: the average of its two places is no place at all. Nor are running means and counts
+        averaged: of them the average has the model's own, after each step, and not only after those that it averages."""
         if self.autoencoder_ema is None:
             return
         bottleneck = self.autoencoder_ema.ema_model.bottleneck
-        for name, counted in self.bottleneck.named_buffers():
-            if not counted.is_floating_point():
-                bottleneck.get_buffer(name).copy_(counted)
+        for name, followed in self.bottleneck.named_buffers():
+            bottleneck.get_buffer(name).copy_(followed)
         averaged = bottleneck.quantizer.quantizers
         for dead, mine, average in zip(self.bottleneck.revived, self.bottleneck.quantizer.quantizers, averaged, strict=False):
             weight = average.codebook.weight
@@ -172,7 +188,11 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _average_rests_too(self) -> None:
-        """From here on the decoder learns one set of codes: the averaged one has to hear the same."""
+        """From here on the decoder learns one set of codes: the averaged one has to hear the same.
+
+        A resumed run does it again, which changes nothing: neither encoder nor bottleneck has moved.
+        """
+        self._average_rests = True
         if self.autoencoder_ema is None:
             return
         averaged = self.autoencoder_ema.ema_model
@@ -209,7 +229,9 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         """Round trips with the averaged weights: stable-audio-tools' measures, log-mel distance, codes counted."""
         reals, codec = batch[0], self.best_codec.eval()
         reals = reals[0] if reals.ndim == 4 else reals
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        cuda = [self.device] if self.device.type == "cuda" else []
+        # At full precision: these are the codes and the audio that the exported codec gives.
+        with torch.random.fork_rng(devices=cuda), torch.autocast(self.device.type, enabled=False):
             torch.manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
             latents, info = codec.encode(reals, return_info=True)
             made = codec.decode(latents)[..., : reals.shape[-1]].float()

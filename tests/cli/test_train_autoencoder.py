@@ -16,6 +16,7 @@ from tiny import write_tiny_codec
 
 from snac_plugin import register
 from snac_plugin.cli import export_codec, main
+from snac_plugin.cli.train import _strategy
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.parts import snac_of
 from snac_plugin.errors import CheckpointError, ConfigError
@@ -63,6 +64,15 @@ def test_codec_discriminator_and_average_learn(trained: Path, folder: Path) -> N
     assert any(not torch.equal(before[n], after[n]) for n in before if n.startswith("discriminator."))
     averaged = [n for n in after if n.startswith("autoencoder_ema.ema_model.decoder")]
     assert any(not torch.equal(before[n], after[n]) for n in averaged)
+
+
+def test_the_average_has_the_running_means_of_the_model(trained: Path) -> None:
+    """An average of two pools, or of counts from before and after a revival, describes no codebook."""
+    values = state(trained)
+    names = [name for name in values if name.startswith("autoencoder.bottleneck.books.")]
+    assert names
+    for name in names:
+        assert torch.equal(values[name.replace("autoencoder.", "autoencoder_ema.ema_model.", 1)], values[name]), name
 
 
 def test_a_resumed_training_equals_one_that_never_stopped(trained: Path, folder: Path, tmp_path: Path) -> None:
@@ -167,6 +177,40 @@ def test_after_the_warm_up_codes_rest_also_those_of_the_average(tmp_path: Path) 
         assert torch.equal(after[name], before[name]), name
         assert torch.equal(after[name], after[name.replace("autoencoder.", "autoencoder_ema.ema_model.", 1)]), name
     assert any(not torch.equal(after[n], before[n]) for n in after if n.startswith("autoencoder.decoder."))
+
+
+def test_the_average_rests_too_when_a_resumed_run_is_past_the_warm_up(tmp_path: Path) -> None:
+    """Going on with fewer warmup_steps than were already taken: their very step never comes."""
+    for steps, warmup in ((6, 20), (7, 3)):
+        flags = prepare(tmp_path, without_discriminator(codec_config(warmup_steps=warmup, encoder_freeze_on_warmup=True)))
+        checkpoint = run(flags, tmp_path / "run", "--max-steps", steps, "--recover")
+    after = state(checkpoint)
+    for name in [name for name in after if name.startswith("autoencoder.encoder.")]:
+        assert torch.equal(after[name], after[name.replace("autoencoder.", "autoencoder_ema.ema_model.", 1)]), name
+
+
+def test_codebooks_that_have_not_started_are_not_exported(tmp_path: Path) -> None:
+    """In the warm-up noise stands in for them, and they are random still."""
+    config = without_discriminator(codec_config())
+    config["model"]["bottleneck"]["config"]["codebook_starts"] = [3]
+    checkpoint = run(prepare(tmp_path, config), tmp_path / "run", "--max-steps", 1)
+    with pytest.raises(CheckpointError, match=r"codebooks that have not started from data after 1 steps, expected steps past 3"):
+        export_codec.main(["--ckpt-path", str(checkpoint), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "automatic", "devices", "expected"),
+    [
+        ("auto", False, 2, "ddp_find_unused_parameters_true"),
+        ("auto", False, 1, "auto"),
+        ("auto", True, 2, "auto"),
+        ("ddp", False, 2, "ddp"),
+    ],
+)
+def test_several_devices_do_not_wait_for_gradients_that_never_come(name: str, automatic: bool, devices: int, expected: str) -> None:
+    """Of the discriminator in warm-up, and of an encoder at rest."""
+    assert _strategy(name, automatic, devices) == expected
 
 
 def test_what_this_trainer_cannot_do_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from snac_plugin.codec.bottleneck import SnacBottleneck
+from snac_plugin.codec.bottleneck import SnacBottleneck, same_everywhere
 from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.errors import Mismatch
 
@@ -55,6 +55,40 @@ def test_frozen_codebooks_rest_while_the_encoder_learns() -> None:
     assert torch.equal(part.quantizer.quantizers[0].codebook.weight, before)
     assert z.grad is not None
     assert float(z.grad.abs().sum()) > 0
+
+
+def test_codes_do_not_depend_on_the_precision_around() -> None:
+    """Of 32 codes half precision confuses some; mixed-precision training would choose, and start, others than it exports."""
+    plain, mixed = bottleneck(), bottleneck()
+    plain.start(latents(), torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed.start(latents(), torch.Generator().manual_seed(0))
+    assert all(book.pool.dtype == torch.float32 for book in mixed.books)
+    assert all(torch.equal(value, mixed.state_dict()[name]) for name, value in plain.state_dict().items())
+    with torch.no_grad():
+        z_q, info = plain.encode(latents(256), return_info=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            found, its_info = plain.encode(latents(256), return_info=True)
+    assert torch.equal(its_info["codes"], info["codes"])
+    assert torch.equal(found, z_q)
+
+
+def test_a_start_gives_all_devices_what_the_first_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, other = bottleneck(), bottleneck()
+    first.start(latents(), torch.Generator().manual_seed(0))
+    sent = iter([*first.parameters(), *first.buffers()])
+
+    def broadcast(tensor: torch.Tensor, source: int) -> None:
+        assert source == 0
+        assert tensor.is_contiguous()
+        tensor.copy_(next(sent).detach())
+
+    monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
+    same_everywhere(other)
+    assert not torch.equal(other.books[0].pool, first.books[0].pool)  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    same_everywhere(other)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in first.state_dict().items())
 
 
 def test_perplexity_of_known_codes() -> None:

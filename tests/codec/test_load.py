@@ -84,6 +84,25 @@ def test_the_fingerprint_follows_what_codes_mean_and_nothing_else(tmp_path: Path
     assert codes_fingerprint(state) != prints[0]
 
 
+def test_a_codec_written_over_another_leaves_that_or_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, or Ctrl-C: weights of one codec beside none, or beside the config of another, would be neither."""
+    model = write_hub_folder(tmp_path / "hub", CODEC_24KHZ)
+    folder = save_codec(tmp_path / "out", model, CODEC_24KHZ, "card", torch.float32)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(_: Any, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", full)
+        with pytest.raises(OSError, match="no space left"):
+            save_codec(folder, model, CODEC_24KHZ | {"noise": False}, "other", torch.float32, "pytorch_model.bin")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    save_codec(folder, model, CODEC_24KHZ, "other", torch.float32, "pytorch_model.bin")
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "pytorch_model.bin"]
+
+
 def test_former_fingerprints_of_shipped_codecs_are_known() -> None:
     """Checkpoints and encoded folders from when the decoder counted too stay of use."""
     own = {load_codec(name).fingerprint for name in shipped_codecs()}

@@ -82,12 +82,28 @@ RATES = "model.decoder.config.decoder_rates"
         ("training.loss_configs.spectral.weights", {}, r"spectral\.weights\.mrstft: found nothing"),
         ("training.loss_configs.discriminator.weights", {"adversarial": 1.0}, r"feature_matching: found nothing"),
         ("training.loss_configs.spectral", "GONE", r"training\.loss_configs\.spectral: found nothing"),
+        ("model.encoder.requires_grad", False, r"model\.encoder\.requires_grad: found false, expected true: without model\.pretr"),
         ("training.warmup_step", 1, r"training\.warmup_step: found an unknown key .*Did you mean \"warmup_steps\""),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named_by_its_path(path: str, value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check(changed(path, value))
+
+
+@pytest.mark.parametrize(("starts", "warmup", "found"), [(None, 0, r"null, which is \[0\]"), ([0, 5], 5, r"\[0, 5\]")])
+def test_codebooks_start_before_the_encoder_rests(starts: list[int] | None, warmup: int, found: str) -> None:
+    """From there on steps stand still, and a start that is still due never comes: the codes would stay random."""
+    config = changed("model.bottleneck.config.codebook_starts", starts)
+    config["training"] |= {"encoder_freeze_on_warmup": True, "warmup_steps": warmup}
+    message = rf"codebook_starts: found {found}, expected steps before training\.warmup_steps, {warmup}.*encoder_freeze_on_warmup"
+    with pytest.raises(ConfigError, match=message):
+        check(config)
+    config["training"]["warmup_steps"] = 6
+    check(config)
+    config["training"]["warmup_steps"] = 0
+    config["model"] = {"pretrained": "x/y", **PARTS}
+    check_codec_config(config)
 
 
 def test_attention_wants_heads_of_64() -> None:
