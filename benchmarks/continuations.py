@@ -50,7 +50,13 @@ def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
     samples = model.pretransform.downsampling_ratio
     recorded = torch.stack([song.audio(model.pretransform)[: past * samples] for song in found])
     made = model.generate(
-        context=list(recorded), chunks=args.chunks, steps=args.steps, batch_size=len(found), seed=args.seed, return_codes=True
+        context=list(recorded),
+        chunks=args.chunks,
+        steps=args.steps,
+        sampler=args.sampler,
+        batch_size=len(found),
+        seed=args.seed,
+        return_codes=True,
     )
     assert isinstance(made, tuple)
     seeds = list(range(len(found)))
@@ -133,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint, of training or unwrapped")
     parser.add_argument("--chunks", type=int, default=20, help="chunks to continue by")
     parser.add_argument("--steps", type=int, help="denoising steps of a chunk in all; the model config's by default")
+    parser.add_argument("--sampler", help="for all levels; the model config's by default")
     songs.add_arguments(parser, held_out=10, seconds=None)
     args = parser.parse_args(argv)
     device = measure.start(args)

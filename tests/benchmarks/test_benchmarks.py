@@ -99,7 +99,7 @@ def test_context(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     context.main(flags)
     found = results(tmp_path, "context")
     assert list(found["supervised_codes"]) == ["1", "2", "8"]
-    assert found["supervised_codes"]["8"] == 8 * 2 * 15 * WINDOW
+    assert found["supervised_codes"]["8"] == 8 * 4 * 15 * WINDOW
     assert len(found["losses"]) == 6
     values = torch.tensor(found["losses"]["curriculum, 8"]["values"])
     assert values.shape == (3, 4, 2, 4)
