@@ -37,7 +37,7 @@ BAD_SHAPE = [
         {f"{NET}.sampling.sampler": "pingpong-codes", f"{NET}.head": "velocity"},
         f"{NET}.sampling.sampler",
         '"pingpong-codes"',
-        "It draws codes",
+        "another sampler",
     ),
     ({"training.timestep_sampler": {"D": "unifrm"}}, "training.timestep_sampler.D", '"unifrm"', "'uniform', 'logit_normal'"),
     ({"training.curriculum": [phase(context={"0": "all"})]}, "training.curriculum[0].context.0", '"all"', "a number"),
