@@ -22,7 +22,8 @@ from snac_plugin.shipped import DEFAULT
 
 STEPS = 60
 BATCH_SIZE = 2
-FOLDER = Path("demo_music/few")
+FOLDER = Path("demo_music/unseen")
+MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
 SONGS = 25  # one of each style
 MARK = "demo_run.txt"
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
@@ -84,7 +85,7 @@ def _codes(args: argparse.Namespace) -> Path:
     config = load_json(args.model_config)
     checked = check_model_config(config, args.model_config)
     codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
-    music = demo_dataset("train", checked.sample_rate, FOLDER, args.songs)
+    music = demo_dataset("train", checked.sample_rate, FOLDER, args.songs, MUSIC_SEED)
     output = FOLDER / f"codes_{codec.fingerprint}"
     return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
 

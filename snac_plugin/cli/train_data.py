@@ -104,9 +104,11 @@ def _scan(dataset: dict[str, Any], path: str) -> None:
     log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
 
 
-def demo_dataset(split: str, sample_rate: int, folder: Path = DEMO_FOLDER, songs: int | None = None) -> dict[str, Any]:
+def demo_dataset(
+    split: str, sample_rate: int, folder: Path = DEMO_FOLDER, songs: int | None = None, seed: int = 0
+) -> dict[str, Any]:
     """The dataset config of rendered demo music."""
-    where = render_demo_music(folder / split, split=split, songs=songs or DEMO_SONGS[split], sample_rate=sample_rate)
+    where = render_demo_music(folder / split, split=split, songs=songs or DEMO_SONGS[split], sample_rate=sample_rate, seed=seed)
     module = str(Path(str(demo_metadata.__file__)).resolve())
     datasets = [{"id": f"demo_music_{split}", "path": str(where), "custom_metadata_module": module}]
     return {"dataset_type": "audio_dir", "datasets": datasets, "random_crop": split == "train"}
