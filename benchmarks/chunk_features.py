@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.evaluation.frechet import frechet_distance
 
 COMPONENTS = 16
 PATCH = 8  # frames
@@ -59,9 +60,8 @@ def frechet(one: np.ndarray, other: np.ndarray) -> float:
 
     Source: Heusel et al. 2017, eq. 6.
     """
-    (m, s), (m2, s2) = ((rows.mean(axis=0), np.cov(rows, rowvar=False)) for rows in (one, other))
-    root = np.sqrt(np.maximum(np.linalg.eigvals(s @ s2).real, 0)).sum()
-    return float(np.square(m - m2).sum() + np.trace(s) + np.trace(s2) - 2 * root)
+    first, second = ((rows.mean(axis=0), np.cov(rows, rowvar=False)) for rows in (one, other))
+    return float(frechet_distance(first, second))
 
 
 def without_each_song(distance: Callable[[list[int]], float], songs: int) -> tuple[float, np.ndarray]:

@@ -115,10 +115,8 @@ def _parts(given: Mapping[str, Any], section: Any, geometry: dict[str, Any]) -> 
     from snac_plugin.config import padded_to
 
     own = section.bottleneck.config
-    known, new = (
-        {**geometry, "latent_dim": geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])},
-        section.pretrained is None,
-    )
+    new = section.pretrained is None
+    known = {**geometry, "latent_dim": geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])}
     training = own.model_dump(include={"start_vectors", "warmup_noise", "level_dropout", "visits"})
     training["codebook_starts"] = own.codebook_starts if own.codebook_starts is not None else (0,) if new else ()
     training["keep_lengths"] = own.keep_lengths if own.keep_lengths is not None else not new

@@ -22,6 +22,11 @@ def steps(text: str) -> int | list[int] | dict[str, int]:
     return counts[0] if len(counts) == 1 else counts
 
 
+def with_prompt(conditioning: dict[str, Any] | None, prompt: str | None) -> dict[str, Any] | None:
+    """Conditioning with what --prompt says in it."""
+    return conditioning if prompt is None else {**(conditioning or {}), "prompt": prompt}
+
+
 def json_object(text: str) -> dict[str, Any]:
     """A JSON object, '{"prompt": "techno"}'."""
     try:

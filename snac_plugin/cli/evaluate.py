@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import json_object, steps
+from snac_plugin.cli.arguments import json_object, steps, with_prompt
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
 
@@ -118,9 +118,6 @@ def _model(args: argparse.Namespace, device: Any) -> Any:
     from snac_plugin.loading import load_model
     from snac_plugin.samples import Request
 
-    conditioning = args.conditioning or {}
-    if args.prompt is not None:
-        conditioning = {**conditioning, "prompt": args.prompt}
     plan = Plan(
         clips=args.clips,
         chunks=args.chunks,
@@ -128,7 +125,7 @@ def _model(args: argparse.Namespace, device: Any) -> Any:
         batch=args.batch_size,
         steps=args.steps,
         sampler=args.sampler,
-        conditioning=conditioning,
+        conditioning=with_prompt(args.conditioning, args.prompt) or {},
         free=not args.no_free,
     )
     model = load_model(args.ckpt_path, args.model_config, device)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import json_object, steps
+from snac_plugin.cli.arguments import json_object, steps, with_prompt
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
 from snac_plugin.shipped import DEFAULT
@@ -103,9 +103,6 @@ def _load(args: argparse.Namespace) -> Any:
 def _request(args: argparse.Namespace) -> Any:
     from snac_plugin.samples import Request
 
-    conditioning = args.conditioning
-    if args.prompt is not None:
-        conditioning = {**(conditioning or {}), "prompt": args.prompt}
     return Request(
         seconds=args.seconds,
         chunks=args.chunks,
@@ -114,6 +111,6 @@ def _request(args: argparse.Namespace) -> Any:
         cfg_scale=args.cfg_scale,
         cfg_rescale=args.cfg_rescale,
         cfg_interval=None if args.cfg_interval is None else tuple(args.cfg_interval),
-        conditioning=conditioning,
+        conditioning=with_prompt(args.conditioning, args.prompt),
         negative_conditioning=args.negative_conditioning,
     )

@@ -84,7 +84,7 @@ LINE, NEAR, FAR = 1, 4, 12
 """Bins of a spectral line under a Hann window to each side of its own, and the neighbours it is compared with."""
 
 
-def line_excess(made: Tensor, period: int) -> Tensor:
+def line_loss(made: Tensor, period: int) -> Tensor:
     """How far spectral lines at multiples of 1 / period stand out, mean over them of what is positive, in nepers of power.
 
     A decoder that upsamples by strides leaves its own rhythm in the audio, a buzzing at its code rate. Windows of a few hundred

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from snac_plugin.codec.codebooks import RunningCodebook
 from snac_plugin.codec.initialise import initialise_from_data, start_codebooks
-from snac_plugin.codec.losses import SpectralLoss, line_excess
+from snac_plugin.codec.losses import SpectralLoss, line_loss
 from snac_plugin.codec.plan import TrainingPlan
 from snac_plugin.codec.recordings import Recordings
 from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise, run_module
@@ -117,7 +117,7 @@ class CodecTrainer:
         made = self._decode(quantised.z_q)
         terms = self.loss(audio, made)
         commit = commitment(quantised)
-        lines = line_excess(made, self.period) if plan.lines else made.new_zeros(())
+        lines = line_loss(made, self.period) if plan.lines else made.new_zeros(())
         total = plan.mel * terms.mel + plan.convergence * terms.convergence + plan.waveform * terms.waveform + plan.lines * lines
         if not settling:
             total = total + plan.centre * centring(quantised) + (plan.commit * commit if self.starts else 0.0)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from snac_plugin.codec.losses import SpectralLoss, line_excess, log_mel_distance, magnitude
+from snac_plugin.codec.losses import SpectralLoss, line_loss, log_mel_distance, magnitude
 
 
 def tone(frequency: float = 1000.0, amplitude: float = 0.5, samples: int = 16_384, phase: float = 0.0) -> torch.Tensor:
@@ -59,12 +59,12 @@ def test_buzzing_at_the_code_rate_is_heard_and_nothing_else() -> None:
     comb = torch.zeros_like(noise)
     comb[..., ::period] = 0.03 * period**0.5
     buzzing = noise + comb
-    assert line_excess(buzzing, period) > 0.5
-    quiet = float(line_excess(noise, period))
+    assert line_loss(buzzing, period) > 0.5
+    quiet = float(line_loss(noise, period))
     assert quiet < 0.3
     beside = noise + tone(83.333 * 12.5, 0.2, noise.shape[-1])
-    assert abs(float(line_excess(beside, period)) - quiet) < 0.1
+    assert abs(float(line_loss(beside, period)) - quiet) < 0.1
     buzzing.requires_grad_()
-    line_excess(buzzing, period).backward()
+    line_loss(buzzing, period).backward()
     slope = (buzzing.grad * comb).sum() / comb.norm()
     assert slope > 0  # less of the comb is better
