@@ -36,6 +36,7 @@ from torch import Tensor
 from snac_plugin import builders
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import load_json
+from snac_plugin.config.network import CODE_SAMPLER
 from snac_plugin.generation import generate_chunks, settings_from
 from snac_plugin.loading import load_model
 from snac_plugin.model.conditions import Conditions
@@ -59,7 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "long_skips": {f"{NETWORK}.long_skips": True},
     "shift": {"training.timestep_sampler_options": {"shift": 2.0}},
 }
-# Both objectives' deterministic first-order sampler; and the default of v.
+# Both objectives' deterministic first-order sampler; and the default of v. Heads that predict codes draw them, too.
 SAMPLERS = {"rectified_flow": ("euler",), "v": ("v-ddim", "dpmpp-3m-sde")}
 
 
@@ -137,7 +138,7 @@ def _step(config: dict[str, Any], args: argparse.Namespace, device: torch.device
     def step() -> None:
         timesteps, corruption = training.timesteps(names), training.corruptions(names)
         draw = draw_step(codes, model.levels, CHUNKS, CONTEXT_CHUNKS, timesteps, corruption, generator)
-        with measure.precision(device):
+        with measure.training_precision(device):
             losses, _ = stage_losses(model.model, codes, draw, Conditions(), None)
         losses.mean().backward()
         optimizer.step()
@@ -157,12 +158,17 @@ def tested(run: Training, args: argparse.Namespace, windows: Tensor, device: tor
         scores = {k: estimates.evaluate(model, windows, args.noise_levels, args.seed, net).tolist() for k, net in whose.items()}
         made = [
             {"sampler": sampler, "steps": steps, **continued(model, windows, steps, sampler, args.seed, args.generate_batch)}
-            for sampler in SAMPLERS[model.model.objective.name]
+            for sampler in _samplers(model)
             for steps in args.steps
         ]
         return {**scores, "made": made}
 
     return kept(checkpoint.with_suffix(".choices.json"), about, test)
+
+
+def _samplers(model: SnacDiffusion) -> tuple[str, ...]:
+    draws = model.model.objective.name == "rectified_flow" and model.model.network.config.head != "velocity"
+    return (*SAMPLERS[model.model.objective.name], *([CODE_SAMPLER] if draws else []))
 
 
 @torch.inference_mode()

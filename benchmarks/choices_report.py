@@ -123,7 +123,8 @@ def made_rows(
 ) -> tuple[list[list[str]], dict[str, Any]]:
     """Rows: continuations, real chunks and random codes; and all distances."""
     steps = sorted({made["steps"] for run in found.values() for made in run["made"]})
-    first = {made["steps"]: reference.distance(torch.tensor(made["codes"])) for made in found["base"]["made"]}
+    own = found["base"]["made"][-1]["sampler"]  # the one that shipped configs name
+    base = {m["steps"]: reference.distance(torch.tensor(m["codes"])) for m in found["base"]["made"] if m["sampler"] == own}
     rows, data = [], {}
     samplers = [(name, sampler) for name, run in found.items() for sampler in dict.fromkeys(m["sampler"] for m in run["made"])]
     for name, sampler in samplers:
@@ -133,7 +134,7 @@ def made_rows(
             codes = torch.tensor(made["codes"])
             there = reference.distance(codes)
             data[f"{name}, {sampler}, {count}"] = {"distance": there.value, "left_out": there.left_out.tolist()}
-            cells += [there.cell(), "" if name == "base" else there.minus(first[count])]
+            cells += [there.cell(), "" if (name, sampler) == ("base", own) else there.minus(base[count])]
             cost.append(f"{made['seconds']:.3g}")
             used = distinct(levels, codes)
         rows.append([*cells, used, *cost])
@@ -183,7 +184,8 @@ def report(
             measure.table(["", *cost], cost_rows(found)),
             f"Error of the estimate, mean over t = {', '.join(f'{t:g}' for t in args.noise_levels)} above:",
             measure.table(["t", "", *scored], score_rows(found, args.noise_levels)),
-            f"Continuations by a chunk; mean and log variance of {COMPONENTS} principal components over patches:",
+            f"Continuations by a chunk; mean and log variance of {COMPONENTS} principal components over patches; the base is that "
+            f"with the sampler {found['base']['made'][-1]['sampler']}:",
             measure.table(
                 [
                     "",

@@ -181,9 +181,16 @@ def synchronise(device: torch.device) -> None:
 
 
 def precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """The precision that benchmarks use on a device: that of training on a GPU, else float32."""
-    kind = torch.bfloat16 if pick_precision(device) == "bf16-mixed" else torch.float16
-    return torch.autocast("cuda", kind) if device.type == "cuda" else contextlib.nullcontext()
+    """The precision in which benchmarks generate and compare on a device: that of training on a GPU, else float32."""
+    return training_precision(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+def training_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The precision that train.py picks for a device."""
+    picked = pick_precision(device)
+    if picked == "32-true":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if picked == "bf16-mixed" else torch.float16)
 
 
 def parser(doc: str | None, repeats: int | None = None) -> argparse.ArgumentParser:

@@ -103,7 +103,6 @@ def run_training(
         "max-steps": training.steps,
         "checkpoint-every": max(1, training.steps // PARTS),
         "save-top-k": -1,
-        "precision": "32-true" if args.device == "cpu" else "auto",  # as `measure.precision` has it
         "accelerator": "cpu" if args.device == "cpu" else "auto",
         "seed": args.seed,
         "recover": "true",

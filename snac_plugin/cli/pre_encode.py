@@ -17,6 +17,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from snac_plugin.data.demo_music import SPLITS
 from snac_plugin.errors import ConfigError
 
 
@@ -26,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
     made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")
     made.add_argument("--songs", type=int, metavar="N", help="songs of demo music to render, in place of 240")
+    made.add_argument("--styles", nargs="+", metavar="NAME", help="styles of demo music, as house techno; all by default")
+    made.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="songs of demo music for training, or held out of it")
     made.add_argument("--output-path", required=True, metavar="FOLDER", help="where to; made if need be")
     made.add_argument("--sample-size", type=int, metavar="N", help="audio samples in a crop; the model config's by default")
     made.add_argument("--model-half", action="store_true", help="run the codec's encoder in half precision")
@@ -62,8 +65,10 @@ def run(args: argparse.Namespace) -> Path:
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
 
-    if args.songs is not None and (args.dataset_config or args.songs < 1):
-        raise ConfigError("--songs", args.songs, "a number of songs from 1 up, and no --dataset-config beside it")
+    if args.songs is not None and args.songs < 1:
+        raise ConfigError("--songs", args.songs, "a number of songs from 1 up")
+    if args.dataset_config and (args.songs or args.styles or args.split != SPLITS[0]):
+        raise ConfigError("--dataset-config", "--songs, --styles or --split beside it", "none of them: they choose demo music")
     reuse_freed_memory()
     raw = load_json(args.model_config)
     config = check_model_config(raw, args.model_config)
@@ -77,8 +82,9 @@ def run(args: argparse.Namespace) -> Path:
     if args.dataset_config:
         source = check_dataset_config(load_json(args.dataset_config), args.dataset_config)
     else:
-        folder = DEMO_FOLDER if args.songs is None else DEMO_FOLDER / f"{args.songs}_songs"
-        source = demo_dataset("train", config.sample_rate, folder, args.songs)
+        named = [*([f"{args.songs}_songs"] if args.songs else []), *(args.styles or [])]
+        folder = DEMO_FOLDER / "_".join(name.replace(" ", "_") for name in named) if named else DEMO_FOLDER
+        source = demo_dataset(args.split, config.sample_rate, folder, args.songs, styles=args.styles)
     return pre_encode(
         source,
         args.output_path,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,16 @@ def _scan(dataset: dict[str, Any], path: str) -> None:
 
 
 def demo_dataset(
-    split: str, sample_rate: int, folder: Path = DEMO_FOLDER, songs: int | None = None, seed: int = 0
+    split: str,
+    sample_rate: int,
+    folder: Path = DEMO_FOLDER,
+    songs: int | None = None,
+    seed: int = 0,
+    styles: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The dataset config of rendered demo music."""
-    where = render_demo_music(folder / split, split=split, songs=songs or DEMO_SONGS[split], sample_rate=sample_rate, seed=seed)
+    count = songs or DEMO_SONGS[split]
+    where = render_demo_music(folder / split, split=split, songs=count, sample_rate=sample_rate, seed=seed, styles=styles)
     module = str(Path(str(demo_metadata.__file__)).resolve())
     datasets = [{"id": f"demo_music_{split}", "path": str(where), "custom_metadata_module": module}]
     return {"dataset_type": "audio_dir", "datasets": datasets, "random_crop": split == "train"}

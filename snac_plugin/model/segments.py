@@ -95,6 +95,7 @@ def training_layout(
     visibility: Visibility,
     prepended: int = 0,
     context: int = 0,
+    stages: tuple[int, ...] | None = None,
 ) -> Layout:
     """One sequence that trains every stage: clean segments of all chunks, then a noised segment a stage.
 
@@ -105,9 +106,14 @@ def training_layout(
         visibility: who sees whom.
         prepended: number of prepended tokens.
         context: how many of the first chunks are context only, and not to be denoised.
+        stages: levels to denoise; all by default.
     """
     clean = [Segment(Role.CLEAN, c, level, n) for c, row in enumerate(chunk_lengths) for level, n in enumerate(row)]
-    noised = [Segment(Role.NOISED, s.chunk, s.level, s.length) for s in clean if s.chunk >= context]
+    noised = [
+        Segment(Role.NOISED, s.chunk, s.level, s.length)
+        for s in clean
+        if s.chunk >= context and (stages is None or s.level in stages)
+    ]
     front = [Segment(Role.PREPENDED, -1, -1, prepended)] if prepended else []
     needed, frontier = set(), list(noised)
     while frontier:

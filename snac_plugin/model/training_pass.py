@@ -5,6 +5,7 @@ Letters: B batch, T frames, N tokens, C chunks, L levels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -31,6 +32,7 @@ def all_stages(
     frame_mask: Tensor | None = None,
     context_chunks: int | None = None,
     given_chunks: int = 0,
+    stages: Sequence[int] | None = None,
 ) -> list[Tensor]:
     """The network's output for every stage, each exactly as a pass of its own would give it.
 
@@ -43,6 +45,7 @@ def all_stages(
         frame_mask: [B, T] bool, False where a frame is padding.
         context_chunks: how many earlier chunks are visible; the config's by default.
         given_chunks: first chunks of `clean` that are context and not trained.
+        stages: levels whose outputs are wanted, all by default; the others, and what they alone see, cost nothing.
 
     Returns:
         A tensor a level [B, N of the noised chunks, 8 or codebook size].
@@ -52,7 +55,8 @@ def all_stages(
     visibility = network.visibility if context_chunks is None else replace(network.visibility, context_chunks=context_chunks)
     lengths = tuple(tuple(frames * count for count in levels.per_frame) for frames in sizes)
     prepended = 0 if conditions.prepended is None or network.embed_prepended is None else conditions.prepended.shape[1]
-    layout = training_layout(lengths, visibility, prepended, given_chunks)
+    wanted = tuple(range(len(levels)) if stages is None else stages)
+    layout = training_layout(lengths, visibility, prepended, given_chunks, wanted)
 
     x = _sequence(network, layout, clean, noised, conditions, given_chunks)
     noise_levels = _segment_noise_levels(layout, t, given_chunks)
@@ -62,7 +66,7 @@ def all_stages(
 
     pieces = hidden.split(layout.lengths, dim=1)
     outputs = []
-    for level in range(len(levels)):
+    for level in wanted:
         mine = [i for i in layout.indices(Role.NOISED) if layout.segments[i].level == level]
         joined = torch.cat([pieces[i] for i in mine], dim=1)
         outputs.append(network.read_out(level, joined, [layout.segments[i].length for i in mine], embedding[:, mine]))
@@ -75,10 +79,12 @@ def _sequence(network: SnacDiT, layout: Layout, clean: Tensor, noised: Tensor, c
     late = concat = conditions.concat
     if concat is not None and given:  # channels are given for the noised chunks alone
         concat = torch.cat([concat.new_zeros(*concat.shape[:2], clean.shape[-1] - concat.shape[-1]), concat], dim=-1)
-    tokens = {}
+    tokens, present = {}, {(s.role, s.level) for s in layout.segments}
     sources = ((Role.CLEAN, clean, concat, 0), (Role.NOISED, noised, late, given))
     for role, packed, channels, first in sources:
         for level, latents in enumerate(levels.unpack_latents(packed)):
+            if (role, level) not in present:
+                continue
             embedded = network.embed_codes(level, latents, role, channels)
             for c, piece in enumerate(embedded.split(chunk * levels.per_frame[level], dim=1)):
                 tokens[role, c + first, level] = piece

@@ -28,6 +28,11 @@ class Phase:
     level_weights: tuple[float, ...]
     learning_rate_scale: float = 1.0
 
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """The levels that have a weight."""
+        return tuple(level for level, weight in enumerate(self.level_weights) if weight)
+
     def draw_context(self, generator: torch.Generator) -> int:
         """Number of context chunks of one training step."""
         return int(torch.multinomial(torch.tensor(self.context, dtype=torch.float64), 1, generator=generator))

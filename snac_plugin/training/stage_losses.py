@@ -78,6 +78,7 @@ def stage_losses(
     conditions: Conditions,
     frame_mask: Tensor | None,
     before: Context | None = None,
+    stages: Sequence[int] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Mean loss of each level, and what the network says of each code.
 
@@ -88,9 +89,10 @@ def stage_losses(
         conditions: conditioning inputs.
         frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
         before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
+        stages: levels that are trained, all by default; the others cost nothing.
 
     Returns:
-        [L], and a tensor a level [B * C or B, N, 8 or K]: velocities, or logits.
+        [L] of the levels trained, and a tensor for each of them [B * C or B, N, 8 or K]: velocities, or logits.
     """
     conditions = conditions.fitted(codes.shape[-1])
     if draw.context_chunks == 0:
@@ -100,12 +102,8 @@ def stage_losses(
     t = _per_entry(draw.t, levels, codes.shape[-1], model.network.config.chunk_frames).to(data)
     noise = draw.noise.to(data)
     noised = add_noise(model.objective, data, noise, t)
-    seen, given, seen_mask = clean, 0, frame_mask
-    if before is not None and draw.context_chunks:
-        seen = torch.cat([model.packed_latents(before.codes), clean], dim=-1)
-        given = before.codes.shape[-1] // model.network.config.chunk_frames
-        own = torch.ones_like(codes[:, 0], dtype=torch.bool) if frame_mask is None else frame_mask
-        seen_mask = torch.cat([before.mask, own], dim=-1)
+    seen, given, seen_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
+    trained = tuple(range(len(levels)) if stages is None else stages)
     outputs = all_stages(
         model.network,
         seen,
@@ -115,16 +113,30 @@ def stage_losses(
         frame_mask=seen_mask,
         context_chunks=draw.context_chunks,
         given_chunks=given,
+        stages=trained,
     )
     if model.network.config.head != "velocity":
-        points = zip(outputs, levels.unpack_latents(noised), levels.unpack_latents(t), strict=True)
-        outputs = [model.logits(level, o, x, times[..., 0]) for level, (o, x, times) in enumerate(points)]
-        targets = levels.unpack(codes)
-        losses = [cross_entropy(o.transpose(1, 2).float(), c, reduction="none") for o, c in zip(outputs, targets, strict=True)]
+        points, times, targets = levels.unpack_latents(noised), levels.unpack_latents(t), levels.unpack(codes)
+        outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
+        losses = [
+            cross_entropy(o.transpose(1, 2).float(), targets[i], reduction="none") for i, o in zip(trained, outputs, strict=True)
+        ]
     else:
         velocities = levels.unpack_latents(model.objective.target(data, noise, t))
-        losses = [(o.float() - v.float()).square().mean(dim=-1) for o, v in zip(outputs, velocities, strict=True)]
-    return torch.stack([_masked_mean(loss, frame_mask, k) for loss, k in zip(losses, levels.per_frame, strict=True)]), outputs
+        losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
+    means = [_masked_mean(loss, frame_mask, levels.per_frame[i]) for i, loss in zip(trained, losses, strict=True)]
+    return torch.stack(means), outputs
+
+
+def _after_context(
+    model: SnacDiffusionModel, clean: Tensor, frame_mask: Tensor | None, before: Context | None
+) -> tuple[Tensor, int, Tensor | None]:
+    """Clean latents with those of the chunks before the window in front, how many chunks these are, and the frame mask of all."""
+    if before is None:
+        return clean, 0, frame_mask
+    seen = torch.cat([model.packed_latents(before.codes), clean], dim=-1)
+    own = torch.ones_like(clean[:, 0], dtype=torch.bool) if frame_mask is None else frame_mask
+    return seen, before.codes.shape[-1] // model.network.config.chunk_frames, torch.cat([before.mask, own], dim=-1)
 
 
 def _masked_mean(loss: Tensor, frame_mask: Tensor | None, per_frame: int) -> Tensor:

@@ -74,10 +74,13 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         codes, frame_mask, conditions = self._prepare(batch, generator, keep)
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
         before = self._before(batch[1], keep)
-        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before)
-        weights = per_level.new_tensor(phase.level_weights)
+        trained = phase.trained
+        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, trained)
+        weights = per_level.new_tensor([phase.level_weights[level] for level in trained])
         loss = (per_level * weights).sum() / weights.sum()
-        self._log_step(loss, per_level.detach(), context, len(batch[1]))
+        self._log_step(
+            loss, {self.levels.names[i]: v for i, v in zip(trained, per_level.detach(), strict=True)}, context, len(batch[1])
+        )
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -213,9 +216,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self._phase = phase
         return phase
 
-    def _log_step(self, loss: Tensor, per_level: Tensor, context: int, batch_size: int) -> None:
+    def _log_step(self, loss: Tensor, shown: dict[str, Tensor], context: int, batch_size: int) -> None:
         self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, batch_size=batch_size)
-        shown = dict(zip(self.levels.names, per_level, strict=True))
         self.log_dict(shown, prog_bar=True, logger=False, on_step=True, batch_size=batch_size)
         quiet: Mapping[str, Tensor | float] = {f"train/loss_{name}": value for name, value in shown.items()}
         extra = {

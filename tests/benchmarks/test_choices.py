@@ -31,6 +31,8 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
         ("dpmpp-3m-sde", 12),
         ("dpmpp-3m-sde", 16),
     ]
+    assert [made["sampler"] for made in found["made"]["base"]] == ["euler", "euler", "pingpong-codes", "pingpong-codes"]
+    assert {made["sampler"] for made in found["made"]["velocity"]} == {"euler"}
     for run in found["variants"].values():
         scores = torch.tensor(run["scores"])
         assert scores.shape == (2, 4, 3, 4)

@@ -104,6 +104,17 @@ def test_other_settings_are_refused_with_what_differs_and_what_to_do(folder):
         render(folder, seed=7)
 
 
+def test_styles_take_turns_and_are_part_of_the_settings(folder, tmp_path):
+    dance = render(tmp_path / "dance", songs=3, styles=["house", "jazz waltz"])
+    facts = [json.loads((dance / f"train_{index:05d}.json").read_text()) for index in range(3)]
+    assert [one["style"] for one in facts] == ["house", "jazz waltz", "house"]
+    assert render(dance, songs=3, styles=["house", "jazz waltz"]) == dance
+    with pytest.raises(AudioError, match=r"styles \['house', 'jazz waltz'\] instead of None"):
+        render(dance, songs=3)
+    with pytest.raises(AudioError, match=r"styles None instead of \['rock'\]"):
+        render(folder, styles=["rock"])
+
+
 @pytest.mark.parametrize("record", [None, "[]", "{"])
 def test_a_folder_with_other_files_is_refused(tmp_path, record):
     (tmp_path / "mine.wav").write_bytes(b"precious")
@@ -114,7 +125,9 @@ def test_a_folder_with_other_files_is_refused(tmp_path, record):
     assert (tmp_path / "mine.wav").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("change", [{"songs": 0}, {"seconds": 0.2}, {"split": "test"}, {"sample_rate": 800}])
+@pytest.mark.parametrize(
+    "change", [{"songs": 0}, {"seconds": 0.2}, {"split": "test"}, {"sample_rate": 800}, {"styles": ["polka"]}, {"styles": []}]
+)
 def test_bad_arguments_are_named(tmp_path, change):
     with pytest.raises(ConfigError, match=next(iter(change))):
         render(tmp_path / "bad", **change)

@@ -155,6 +155,33 @@ def test_one_pass_equals_a_pass_per_stage(levels: Levels) -> None:
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("context", [0, 1])
+def test_stages_that_are_not_trained_change_nothing_and_cost_nothing(levels: Levels, context: int) -> None:
+    """Outputs and gradients of some stages are those of all; nothing is computed that none of them sees."""
+    network = make_network(levels)
+    clean, noised, t = window(levels, frames=6, chunks=2)
+
+    def gradients(stages: tuple[int, ...] | None) -> list[Tensor | None]:
+        network.zero_grad()
+        outputs = all_stages(network, clean, noised, t, Conditions(), context_chunks=context, stages=stages)
+        chosen = outputs if stages else [outputs[0], outputs[2]]
+        sum(output.square().sum() for output in chosen).backward()
+        return [*chosen, *(p.grad for p in network.parameters())]
+
+    for a, b in zip(gradients((0, 2)), gradients(None), strict=True):
+        if a is None:
+            assert b is None or not b.any()
+        else:
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    sizes = tuple(tuple(3 * count for count in levels.per_frame) for _ in range(2))
+    visibility = replace(network.visibility, context_chunks=context)
+    coarsest, whole = (training_layout(sizes, visibility, stages=stages).segments for stages in ((0,), None))
+    seen = {s.level for s in coarsest if s.role is Role.CLEAN}
+    assert {s.level for s in coarsest if s.role is Role.NOISED} == {0}
+    assert seen == (set(range(len(levels))) if context else set())  # the context's levels
+    assert len(coarsest) < len(whole)
+
+
 def test_padding_is_seen_by_nobody(levels: Levels) -> None:
     """What stands in padded frames must not change any output outside them."""
     network = make_network(levels)

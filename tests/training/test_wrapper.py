@@ -140,6 +140,7 @@ def test_only_levels_of_the_phase_count(uninterrupted: tuple[list[str], Path]) -
     for step in range(4):
         mean = sum(values[f"train/loss_{level}"][step] for level in "BCD") / 3
         assert values["train/loss"][step] == pytest.approx(mean, rel=1e-5)
+    assert list(values["train/loss_A"]) == [4, 5]
 
 
 def test_checkpoint_holds_config_and_averages_but_no_codec(uninterrupted: tuple[list[str], Path]) -> None:

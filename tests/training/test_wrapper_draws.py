@@ -82,7 +82,9 @@ def test_conditioning_and_given_context_are_dropped_together(codec: Path, monkey
     monkeypatch.setattr(wrapper, "_log_step", lambda *_: None)
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def spy(model: Any, codes: Tensor, draw: Any, conditions: Conditions, mask: Any, before: Context) -> tuple[Tensor, None]:
+    def spy(
+        model: Any, codes: Tensor, draw: Any, conditions: Conditions, mask: Any, before: Context, stages: Any
+    ) -> tuple[Tensor, None]:
         assert conditions.cross is not None
         seen.append((conditions.cross.flatten(1).any(dim=1), before.mask.any(dim=1)))
         return torch.ones(4), None

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .compose import compose
 from .mix import render_song
 from .sampler import Sampler
 from .soundfont import SoundFont
+from .style import Style
 from .styles import STYLES
 
 VERSION = 1  # of the composer and the sound: other versions sound different
@@ -36,6 +38,7 @@ def render_demo_music(
     seed: int = 0,
     sample_rate: int = 32000,
     split: str = "train",
+    styles: Sequence[str] | None = None,
     progress: bool = True,
 ) -> Path:
     """Render songs into `folder` and return it. The same arguments give the same files, byte for byte.
@@ -48,6 +51,7 @@ def render_demo_music(
         seed: other seeds give other songs.
         sample_rate: in Hz, 16,000 or more.
         split: "train" or "held_out"; their songs never share a seed.
+        styles: names of the styles that take turns; all by default.
         progress: show a progress bar.
 
     Raises:
@@ -59,7 +63,9 @@ def render_demo_music(
     settings = {
         "version": VERSION, "songs": songs, "seconds": float(seconds), "seed": seed, "sample_rate": sample_rate, "split": split,
     }  # fmt: skip
-    _check(settings)
+    if styles is not None:
+        settings["styles"] = list(styles)
+    chosen = _check(settings)
     missing = _missing_songs(folder, settings)
     if not missing:
         logger.info("Using the %d songs in %s", songs, folder)
@@ -68,7 +74,7 @@ def render_demo_music(
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / RECORD, json.dumps(settings, indent=1).encode())
     for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
-        song = compose(f"{seed}/{split}/{index}", seconds, STYLES[index % len(STYLES)])
+        song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)])
         audio = io.BytesIO()
         soundfile.write(audio, render_song(song, sampler), sample_rate, format="FLAC", subtype="PCM_16")
         metadata = {**song.describe(), "seconds": float(seconds), "sample_rate": sample_rate}
@@ -91,12 +97,19 @@ def find_soundfont() -> Path:
     return Path(package.origin).with_name("TimGM6mb.sf2")
 
 
-def _check(settings: dict[str, Any]) -> None:
+def _check(settings: dict[str, Any]) -> list[Style]:
+    """Raises a ConfigError unless the settings can be rendered; returns the styles that take turns."""
     for name, least in (("songs", 1), ("seconds", 1), ("sample_rate", 16000)):
         if settings[name] < least:
             raise ConfigError(name, settings[name], f"{least} or more")
     if settings["split"] not in SPLITS:
         raise ConfigError("split", repr(settings["split"]), " or ".join(SPLITS))
+    known = {style.name: style for style in STYLES}
+    names = settings.get("styles", list(known))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ConfigError("styles", ", ".join(unknown) or "none", f"one or more of {', '.join(known)}")
+    return [known[name] for name in names]
 
 
 def _name(split: str, index: int) -> str:
@@ -119,7 +132,9 @@ def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
             raise AudioError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
         if found != settings:
             changes = [
-                f"{name} {found.get(name)!r} instead of {value!r}" for name, value in settings.items() if found.get(name) != value
+                f"{name} {found.get(name)!r} instead of {settings.get(name)!r}"
+                for name in dict.fromkeys([*settings, *found])
+                if found.get(name) != settings.get(name)
             ]
             raise AudioError(str(folder), f"demo music with {', '.join(changes)}", "demo music with the settings asked for", advice)
     wanted = [(index, _name(settings["split"], index)) for index in range(settings["songs"])]
