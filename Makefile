@@ -1,6 +1,6 @@
 # make demo    render music, fine-tune the shipped model on it and generate a wav: runs/demo
 # make test    lint, types and tests
-# make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
+# make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny, then runs/snac_dit_tiny_dance
 # make clean   remove the environment and everything that was built
 #
 # All create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
@@ -27,6 +27,13 @@ tiny: $(STAMP)
 	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny.json --dataset-config demo_music/128_songs/codes/dataset_config.json \
 		--batch-size 2 --max-steps 2400 --seed 42 --save-dir runs/snac_dit_tiny --recover
 	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
+		--use-safetensors --half
+	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny_dance.json --songs 192 --styles house techno \
+		--output-path demo_music/192_songs_house_techno/codes
+	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny_dance.json --pretrained-ckpt-path runs/snac_dit_tiny/model.safetensors \
+		--dataset-config demo_music/192_songs_house_techno/codes/dataset_config.json \
+		--batch-size 2 --max-steps 7300 --seed 42 --save-dir runs/snac_dit_tiny_dance --recover
+	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny_dance/checkpoints/last.ckpt --name runs/snac_dit_tiny_dance/model \
 		--use-safetensors --half
 
 test: $(STAMP)

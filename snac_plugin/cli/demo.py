@@ -22,9 +22,10 @@ from snac_plugin.shipped import DEFAULT
 
 STEPS = 60
 BATCH_SIZE = 2
-FOLDER = Path("demo_music/unseen")
+CHUNKS = 2  # to generate: 12.3 s
 MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
-SONGS = 25  # one of each style
+SONGS = 16
+STYLES = ("house", "techno")  # what the shipped model knows best
 MARK = "demo_run.txt"
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
     parser.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
     parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
+    parser.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
     parser.add_argument("--seed", type=int, default=42, help="of training and of the generated sample")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -49,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     checkpoint = _train(args, dataset)
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))
-    print("4/4 generate", flush=True)
+    print("4/4 generate, and listen", flush=True)
     _generate(args, checkpoint)
     print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
     return 0
@@ -78,15 +80,16 @@ def _config_folder() -> Path:
 def _codes(args: argparse.Namespace) -> Path:
     """Codes of the demo music, encoded once; returns the dataset config to train with."""
     from snac_plugin import builders
-    from snac_plugin.cli.train_data import demo_dataset
+    from snac_plugin.cli.train_data import demo_dataset, demo_folder
     from snac_plugin.config import check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
 
     config = load_json(args.model_config)
     checked = check_model_config(config, args.model_config)
     codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
-    music = demo_dataset("train", checked.sample_rate, FOLDER, args.songs, MUSIC_SEED)
-    output = FOLDER / f"codes_{codec.fingerprint}"
+    folder = demo_folder(args.songs, args.styles, MUSIC_SEED)
+    music = demo_dataset("train", checked.sample_rate, folder, args.songs, MUSIC_SEED, args.styles)
+    output = folder / f"codes_{codec.fingerprint}"
     return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
 
 
@@ -128,4 +131,20 @@ def _losses(run: Path) -> str:
 def _generate(args: argparse.Namespace, checkpoint: Path) -> None:
     from snac_plugin.cli import generate
 
-    generate.main(["--ckpt", str(checkpoint), "--out", str(args.save_dir / "generated"), "--seed", str(args.seed)])
+    out = args.save_dir / "generated"
+    generate.main(["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)])
+    print(_heard(out / f"seed_{args.seed}.wav"))
+
+
+def _heard(wav: Path) -> str:
+    """Tempo and key of a file, as librosa finds them."""
+    import soundfile
+
+    from snac_plugin.evaluation import music
+
+    if not music.have_librosa():
+        return music.WITHOUT_LIBROSA
+    audio, rate = soundfile.read(wav, dtype="float32")
+    fits = music.key_fits(music.pitch_classes(audio, rate))
+    beat, key = music.beat_strength(audio, rate), music.key_name(int(fits.argmax()))
+    return f"librosa hears {music.tempo(audio, rate):.0f} beats a minute (strength {beat:.2f}) and {key} (fit {fits.max():.2f})"

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> Path:
     """
     from snac_plugin import builders
     from snac_plugin.cli.memory import reuse_freed_memory
-    from snac_plugin.cli.train_data import DEMO_FOLDER, demo_dataset
+    from snac_plugin.cli.train_data import demo_dataset, demo_folder
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
@@ -82,8 +82,7 @@ def run(args: argparse.Namespace) -> Path:
     if args.dataset_config:
         source = check_dataset_config(load_json(args.dataset_config), args.dataset_config)
     else:
-        named = [*([f"{args.songs}_songs"] if args.songs else []), *(args.styles or [])]
-        folder = DEMO_FOLDER / "_".join(name.replace(" ", "_") for name in named) if named else DEMO_FOLDER
+        folder = demo_folder(args.songs, args.styles)
         source = demo_dataset(args.split, config.sample_rate, folder, args.songs, styles=args.styles)
     return pre_encode(
         source,

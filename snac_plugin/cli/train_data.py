@@ -105,6 +105,12 @@ def _scan(dataset: dict[str, Any], path: str) -> None:
     log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
 
 
+def demo_folder(songs: int | None = None, styles: Sequence[str] | None = None, seed: int = 0) -> Path:
+    """Where demo music that was asked for with these settings lies: `demo_music/16_songs_house_techno_seed_1`."""
+    named = [*([f"{songs}_songs"] if songs else []), *(styles or []), *([f"seed_{seed}"] if seed else [])]
+    return DEMO_FOLDER / "_".join(named).replace(" ", "_")
+
+
 def demo_dataset(
     split: str,
     sample_rate: int,

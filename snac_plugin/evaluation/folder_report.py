@@ -5,7 +5,6 @@ Letters: P clips, N audio samples, S songs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +94,10 @@ def _distance_table(generated: Clips, recordings: Clips, codec: SnacPretransform
 def _measured(both: dict[str, Clips], progress: bool) -> dict[str, dict[str, np.ndarray]]:
     """By measure and folder, the values of all clips [P]; tempo, beat and key only where librosa is."""
     rate = both[REAL].rate
-    measures: dict[str, Callable[[np.ndarray], float]] = {
-        "loudness, dB": music.level_db,
-        "brightness, Hz": lambda audio: music.brightness(audio, rate),
-    }
+    measures = music.measures(rate)
     if music.have_librosa():
-        measures |= {
-            "beat strength, 0 to 1": lambda audio: music.beat_strength(audio, rate),
-            "tempo, beats a minute": lambda audio: music.tempo(audio, rate),
-        }
+        measures["tempo, beats a minute"] = lambda audio: music.tempo(audio, rate)
+        measures["key"] = lambda audio: music.key(music.pitch_classes(audio, rate))
     found: dict[str, dict[str, np.ndarray]] = {}
     bar = tqdm(total=sum(len(c.songs) for c in both.values()) * len(measures), desc="sound", unit="clip", disable=not progress)
     for what, measure in measures.items():
@@ -111,10 +105,6 @@ def _measured(both: dict[str, Clips], progress: bool) -> dict[str, dict[str, np.
         for name, clips in both.items():
             found[what][name] = np.array([measure(one) for one in clips.audio.numpy() if bar.update() or True])
     bar.close()
-    if music.have_librosa():
-        fits = {n: np.array([music.key_fits(music.pitch_classes(one, rate)) for one in c.audio.numpy()]) for n, c in both.items()}
-        found["clearness of the key, -1 to 1"] = {name: fit.max(axis=1) for name, fit in fits.items()}
-        found["key"] = {name: fit.argmax(axis=1) for name, fit in fits.items()}
     return found
 
 

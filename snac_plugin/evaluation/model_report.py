@@ -175,15 +175,15 @@ def _distance_table(model: SnacDiffusion, clips: Clips, material: Material, plan
 
 
 def _sound_table(clips: Clips, material: Material, plan: Plan) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for name in (REAL, CODEC, GENERATED, FREE):
-        if name in material.kinds:
-            audio = material.kinds[name].numpy()
-            songs = clips.songs if len(audio) == len(clips.songs) else np.arange(len(audio))
-            level = np.array([music.level_db(one) for one in audio])
-            bright = np.array([music.brightness(one, clips.rate) for one in audio])
-            rows.append((name, mean_of(by_song(level, songs), plan.seed), mean_of(by_song(bright, songs), plan.seed)))
-    return Table("sound", "**Sound**, mean over songs", ("audio", "loudness, dB", "brightness, Hz"), rows, digits=1)
+    """Rows by kind of audio, columns by measure."""
+    measures, rows = music.measures(clips.rate), []
+    kinds = [name for name in (REAL, CODEC, GENERATED, FREE, RANDOM) if name in material.kinds]
+    for name in tqdm(kinds, desc="sound", unit="kind", disable=not plan.progress):
+        audio = material.kinds[name].numpy()
+        songs = clips.songs if len(audio) == len(clips.songs) else np.arange(len(audio))
+        values = [by_song(np.array([measure(one) for one in audio]), songs) for measure in measures.values()]
+        rows.append((name, *(mean_of(v, plan.seed) for v in values)))
+    return Table("sound", "**Sound**, mean over songs", ("audio", *measures), rows)
 
 
 def _agreement_table(clips: Clips, material: Material, plan: Plan) -> Table:

@@ -6,6 +6,7 @@ Tempo, beat and key are librosa's, an optional package. Letters: N audio samples
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,23 @@ def key(classes: np.ndarray) -> int:
 def key_fits(classes: np.ndarray) -> np.ndarray:
     """Correlation of pitch classes [12] with each key's profile [24]; their maximum says how clear the key is."""
     return np.array([_correlation(classes, np.roll(p, tonic)) for p in (MAJOR, MINOR) for tonic in range(12)])
+
+
+def measures(rate: int) -> dict[str, Callable[[np.ndarray], float]]:
+    """What is measured of audio [N] at `rate` in Hz, by name with its unit; beat and key only where librosa is."""
+    found: dict[str, Callable[[np.ndarray], float]] = {
+        "loudness, dB": level_db,
+        "brightness, Hz": lambda audio: brightness(audio, rate),
+    }
+    if have_librosa():
+        found["beat strength, 0 to 1"] = lambda audio: beat_strength(audio, rate)
+        found["clearness of the key, -1 to 1"] = lambda audio: float(key_fits(pitch_classes(audio, rate)).max())
+    return found
+
+
+def key_name(key: int) -> str:
+    """The name of a key: 0 is "C major", 21 is "A minor"."""
+    return f"{NAMES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
 def level_db(audio: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from benchmark_runs import COMMON, NETWORK, WINDOW, results
 from tiny import tiny_model_config
 
 from snac_plugin import builders
+from snac_plugin.config import load_json
 
 
 def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,13 +46,16 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     assert results(tmp_path, "choices") == found
 
 
-def test_every_variant_of_the_choices_is_a_config(music: SimpleNamespace) -> None:
+def test_every_variant_of_the_choices_is_a_config() -> None:
+    """Of the config that is taken when none is named."""
     import choices
+    import songs
 
-    args = choices._parser().parse_args(["--model-config", str(music.config), *NETWORK])
+    args = choices._parser().parse_args(NETWORK)
+    codec = songs.codec_of(load_json(args.model_config))
     changed = []
     for name in choices.VARIANTS:
-        config = builders.model(choices.config_of(name, args, music.codec)).config
+        config = builders.model(choices.config_of(name, args, codec)).config
         changed.append((config.model.diffusion, config.training))
     assert all(other != changed[0] for other in changed[1:])
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import logging
+import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from torch.utils.tensorboard import SummaryWriter
 
 import snac_plugin
-from snac_plugin.cli.demo import MADE, _losses, main, make_room
+from snac_plugin.cli.demo import MADE, _heard, _losses, main, make_room
+from snac_plugin.cli.train_data import demo_folder
 from snac_plugin.errors import ConfigError
 from snac_plugin.tested_set import EXTRAS, REQUIRED
 
@@ -49,6 +53,26 @@ def test_losses_are_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptur
         logging.getLogger("tensorboard").setLevel(logging.NOTSET)
         assert _losses(tmp_path).splitlines()[1].split() == ["A", "19.500", "1.500"]
     assert caplog.messages == []
+
+
+def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
+    """An A minor chord struck 120 times a minute."""
+    rate = 22050
+    times = np.arange(8 * rate) / rate
+    chord = sum(np.sin(2 * np.pi * frequency * times) for frequency in (220.0, 261.63, 329.63))
+    soundfile.write(tmp_path / "a.wav", 0.2 * chord * np.exp(-8 * (times % 0.5)), rate)
+    heard = re.fullmatch(
+        r"librosa hears (\d+) beats a minute \(strength ([\d.]+)\) and (.*) \(fit ([\d.]+)\)", _heard(tmp_path / "a.wav")
+    )
+    assert heard is not None
+    assert int(heard[1]) == pytest.approx(120, rel=0.04)
+    assert float(heard[2]) > 0.8
+    assert heard[3] == "A minor"
+
+
+def test_demo_music_of_other_settings_lies_elsewhere() -> None:
+    assert demo_folder() == Path("demo_music")
+    assert demo_folder(4, ["house", "jazz waltz"], 1) == Path("demo_music/4_songs_house_jazz_waltz_seed_1")
 
 
 def test_what_demo_music_imports_is_declared() -> None:

@@ -75,6 +75,14 @@ def test_a_checkpoint(parts: SimpleNamespace, tmp_path: Path, capsys: pytest.Cap
     assert len(found["tables"]["frechet"]["rows"]) == 6
     assert cells(found, "frechet", "distance")["recordings of other songs (floor)"]["value"] > 0
     assert len(found["tables"]["agreement"]["rows"]) == 9
+    beats = cells(found, "sound", "beat strength, 0 to 1")
+    assert list(beats) == [
+        "recordings",
+        "recordings through the codec",
+        "continuations",
+        "made without context",
+        "random codes, decoded",
+    ]
     printed = capsys.readouterr().out
     assert "5 clips of 1.15 s from 4 songs" in printed
     assert "| mean |" in printed
