@@ -17,7 +17,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.data.demo_music import SPLITS
+from snac_plugin.cli import demo_songs
 from snac_plugin.errors import ConfigError
 
 
@@ -26,15 +26,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
     made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")
-    made.add_argument("--songs", type=int, metavar="N", help="songs of demo music to render, in place of 240")
-    made.add_argument("--styles", nargs="+", metavar="NAME", help="styles of demo music, as house techno; all by default")
-    made.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="songs of demo music for training, or held out of it")
     made.add_argument("--output-path", required=True, metavar="FOLDER", help="where to; made if need be")
     made.add_argument("--sample-size", type=int, metavar="N", help="audio samples in a crop; the model config's by default")
     made.add_argument("--model-half", action="store_true", help="run the codec's encoder in half precision")
     made.add_argument("--num-workers", type=int, metavar="N", help="threads that read ahead; by default 4 on a GPU, 0 on the CPU")
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     made.add_argument("--overwrite", action="store_true", help="encode everything again, to take over changed metadata")
+    demo_songs.add_arguments(made)
     return made
 
 
@@ -60,15 +58,13 @@ def run(args: argparse.Namespace) -> Path:
     """
     from snac_plugin import builders
     from snac_plugin.cli.memory import reuse_freed_memory
-    from snac_plugin.cli.train_data import demo_dataset, demo_folder
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
 
-    if args.songs is not None and args.songs < 1:
-        raise ConfigError("--songs", args.songs, "a number of songs from 1 up")
-    if args.dataset_config and (args.songs or args.styles or args.split != SPLITS[0]):
-        raise ConfigError("--dataset-config", "--songs, --styles or --split beside it", "none of them: they choose demo music")
+    if args.dataset_config and demo_songs.given(args):
+        raise ConfigError("--dataset-config", "flags that choose demo music beside it", "the one or the others")
+    songs = demo_songs.from_arguments(args)
     reuse_freed_memory()
     raw = load_json(args.model_config)
     config = check_model_config(raw, args.model_config)
@@ -82,8 +78,7 @@ def run(args: argparse.Namespace) -> Path:
     if args.dataset_config:
         source = check_dataset_config(load_json(args.dataset_config), args.dataset_config)
     else:
-        folder = demo_folder(args.songs, args.styles)
-        source = demo_dataset(args.split, config.sample_rate, folder, args.songs, styles=args.styles)
+        source = songs.dataset(args.split, config.sample_rate)
     return pre_encode(
         source,
         args.output_path,

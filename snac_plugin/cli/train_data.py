@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import Codec, load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.codec_fit import check_dataset_against_model
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
-from snac_plugin.data.demo_music import metadata as demo_metadata
-from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.data.scan import scan_audio
 from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)
-DEMO_FOLDER = Path("demo_music")
-DEMO_SONGS = {"train": 240, "held_out": 16}
 
 
 def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -33,12 +28,12 @@ def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[d
     of it are validated on.
     """
     given, validation = args.dataset_config, args.val_dataset_config
-    train = checked(given, config) if given else demo_dataset("train", config["sample_rate"])
+    train = checked(given, config) if given else DemoSongs().dataset("train", config["sample_rate"])
     if validation:
         return train, checked(validation, config)
     if given or args.val_every <= 0:
         return train, None
-    return train, demo_dataset("held_out", config["sample_rate"])
+    return train, DemoSongs().dataset("held_out", config["sample_rate"])
 
 
 def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -103,25 +98,3 @@ def _scan(dataset: dict[str, Any], path: str) -> None:
     if not files:
         raise ConfigError(f"{path}: datasets", f"{len(rejected)} audio files, none of which can be read", "audio to train on")
     log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
-
-
-def demo_folder(songs: int | None = None, styles: Sequence[str] | None = None, seed: int = 0) -> Path:
-    """Where demo music that was asked for with these settings lies: `demo_music/16_songs_house_techno_seed_1`."""
-    named = [*([f"{songs}_songs"] if songs else []), *(styles or []), *([f"seed_{seed}"] if seed else [])]
-    return DEMO_FOLDER / "_".join(named).replace(" ", "_")
-
-
-def demo_dataset(
-    split: str,
-    sample_rate: int,
-    folder: Path = DEMO_FOLDER,
-    songs: int | None = None,
-    seed: int = 0,
-    styles: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """The dataset config of rendered demo music."""
-    count = songs or DEMO_SONGS[split]
-    where = render_demo_music(folder / split, split=split, songs=count, sample_rate=sample_rate, seed=seed, styles=styles)
-    module = str(Path(str(demo_metadata.__file__)).resolve())
-    datasets = [{"id": f"demo_music_{split}", "path": str(where), "custom_metadata_module": module}]
-    return {"dataset_type": "audio_dir", "datasets": datasets, "random_crop": split == "train"}

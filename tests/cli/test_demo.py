@@ -15,7 +15,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 import snac_plugin
 from snac_plugin.cli.demo import MADE, _heard, _losses, main, make_room
-from snac_plugin.cli.train_data import demo_folder
 from snac_plugin.errors import ConfigError
 from snac_plugin.tested_set import EXTRAS, REQUIRED
 
@@ -68,11 +67,6 @@ def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
     assert int(heard[1]) == pytest.approx(120, rel=0.04)
     assert float(heard[2]) > 0.8
     assert heard[3] == "A minor"
-
-
-def test_demo_music_of_other_settings_lies_elsewhere() -> None:
-    assert demo_folder() == Path("demo_music")
-    assert demo_folder(4, ["house", "jazz waltz"], 1) == Path("demo_music/4_songs_house_jazz_waltz_seed_1")
 
 
 def test_what_demo_music_imports_is_declared() -> None:

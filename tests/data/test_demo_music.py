@@ -104,6 +104,15 @@ def test_other_settings_are_refused_with_what_differs_and_what_to_do(folder):
         render(folder, seed=7)
 
 
+def test_a_tempo_is_that_of_every_song_and_changes_nothing_else(folder, tmp_path):
+    slow = render(tmp_path / "slow", tempo=77)
+    for index in range(2):
+        own, other = (json.loads((where / f"train_{index:05d}.json").read_text()) for where in (folder, slow))
+        assert other["tempo"] == 77
+        assert other["key"] == own["key"]
+        assert other["style"] == own["style"]
+
+
 def test_styles_take_turns_and_are_part_of_the_settings(folder, tmp_path):
     dance = render(tmp_path / "dance", songs=3, styles=["house", "jazz waltz"])
     facts = [json.loads((dance / f"train_{index:05d}.json").read_text()) for index in range(3)]

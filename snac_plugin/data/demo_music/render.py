@@ -39,6 +39,7 @@ def render_demo_music(
     sample_rate: int = 32000,
     split: str = "train",
     styles: Sequence[str] | None = None,
+    tempo: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Render songs into `folder` and return it. The same arguments give the same files, byte for byte.
@@ -52,6 +53,7 @@ def render_demo_music(
         sample_rate: in Hz, 16,000 or more.
         split: "train" or "held_out"; their songs never share a seed.
         styles: names of the styles that take turns; all by default.
+        tempo: beats a minute of every song, 40 to 240; drawn from the style's range by default.
         progress: show a progress bar.
 
     Raises:
@@ -63,8 +65,8 @@ def render_demo_music(
     settings = {
         "version": VERSION, "songs": songs, "seconds": float(seconds), "seed": seed, "sample_rate": sample_rate, "split": split,
     }  # fmt: skip
-    if styles is not None:
-        settings["styles"] = list(styles)
+    settings |= {"styles": list(styles)} if styles is not None else {}
+    settings |= {"tempo": tempo} if tempo is not None else {}
     chosen = _check(settings)
     missing = _missing_songs(folder, settings)
     if not missing:
@@ -74,7 +76,7 @@ def render_demo_music(
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / RECORD, json.dumps(settings, indent=1).encode())
     for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
-        song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)])
+        song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)], tempo)
         audio = io.BytesIO()
         soundfile.write(audio, render_song(song, sampler), sample_rate, format="FLAC", subtype="PCM_16")
         metadata = {**song.describe(), "seconds": float(seconds), "sample_rate": sample_rate}
@@ -104,6 +106,8 @@ def _check(settings: dict[str, Any]) -> list[Style]:
             raise ConfigError(name, settings[name], f"{least} or more")
     if settings["split"] not in SPLITS:
         raise ConfigError("split", repr(settings["split"]), " or ".join(SPLITS))
+    if not 40 <= settings.get("tempo", 120) <= 240:
+        raise ConfigError("tempo", settings["tempo"], "40 to 240 beats a minute")
     known = {style.name: style for style in STYLES}
     names = settings.get("styles", list(known))
     unknown = [name for name in names if name not in known]

@@ -1,0 +1,52 @@
+"""Demo music that is chosen by flags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import tiny_model_config, write_tiny_codec
+
+from snac_plugin.cli import main, pre_encode
+from snac_plugin.cli.demo_songs import DemoSongs, from_arguments, given
+from snac_plugin.errors import ConfigError
+
+NEEDED = ["--model-config", "model.json", "--output-path", "out"]
+
+
+def chosen(*flags: str) -> DemoSongs:
+    return from_arguments(pre_encode.parser().parse_args([*NEEDED, *flags]))
+
+
+def test_flags_say_which_songs() -> None:
+    assert chosen() == DemoSongs()
+    asked = chosen("--songs", "4", "--song-seconds", "20", "--styles", "house", "jazz waltz", "--tempo", "125")
+    assert asked == DemoSongs(4, 20.0, ("house", "jazz waltz"), 125)
+    assert asked.folder == Path("demo_music/4_songs_20_seconds_house_jazz_waltz_125_bpm")
+    assert DemoSongs(seed=1).folder == Path("demo_music/seed_1")
+
+
+@pytest.mark.parametrize("flags", [["--songs", "0"], ["--song-seconds", "-1"], ["--tempo", "0"]])
+def test_numbers_of_nothing_are_refused(flags: list[str]) -> None:
+    with pytest.raises(ConfigError, match=rf"{flags[0]}: found {flags[1]}"):
+        chosen(*flags)
+
+
+def test_songs_of_one_kind_are_rendered_and_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(tiny_model_config(write_tiny_codec(tmp_path / "codec"))))
+    flags = ["--songs", "2", "--song-seconds", "2", "--styles", "house", "--tempo", "125", "--split", "held_out"]
+    assert main(["pre_encode", *NEEDED, *flags, "--device", "cpu"]) == 0
+    songs = sorted((tmp_path / "demo_music" / "2_songs_2_seconds_house_125_bpm" / "held_out").glob("*.json"))
+    facts = [json.loads(path.read_text()) for path in songs if path.name != "demo_music.json"]
+    assert [(one["style"], one["tempo"], one["seconds"]) for one in facts] == [("house", 125, 2.0)] * 2
+    assert (tmp_path / "out" / "dataset_config.json").is_file()
+
+
+@pytest.mark.parametrize("flags", [["--songs", "2"], ["--split", "held_out"], ["--styles", "house"]])
+def test_a_dataset_config_leaves_nothing_to_choose(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert given(pre_encode.parser().parse_args([*NEEDED, *flags]))
+    assert not given(pre_encode.parser().parse_args(NEEDED))
+    assert main(["pre_encode", *NEEDED, "--dataset-config", "audio.json", *flags]) == 1
+    assert "--dataset-config: found flags that choose demo music beside it" in capsys.readouterr().err
