@@ -28,11 +28,11 @@ tiny: $(STAMP)
 		--batch-size 2 --max-steps 2400 --seed 42 --save-dir runs/snac_dit_tiny --recover
 	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
 		--use-safetensors --half
-	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny_dance.json --songs 192 --styles house techno \
-		--output-path demo_music/192_songs_house_techno/codes
+	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny_dance.json --songs 240 --song-seconds 40 \
+		--styles house techno --tempo 125 --output-path demo_music/dance_codes
 	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny_dance.json --pretrained-ckpt-path runs/snac_dit_tiny/model.safetensors \
-		--dataset-config demo_music/192_songs_house_techno/codes/dataset_config.json \
-		--batch-size 2 --max-steps 7300 --seed 42 --save-dir runs/snac_dit_tiny_dance --recover
+		--dataset-config demo_music/dance_codes/dataset_config.json \
+		--batch-size 2 --max-steps 3750 --seed 42 --save-dir runs/snac_dit_tiny_dance --recover
 	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny_dance/checkpoints/last.ckpt --name runs/snac_dit_tiny_dance/model \
 		--use-safetensors --half
 
