@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     codec, window = songs.codec_of(load_json(args.model_config)), CHUNKS * args.chunk_frames
     whole = songs.held_out(args, codec, window)
     windows = windows_of(whole, args.windows, window)
-    codes = args.codes or songs.demo_codes(codec, "train", args, args.songs, args.seconds, min_frames=window)
+    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, args.styles, args.tempo)
     names = ["base", *(name for name in VARIANTS if name in args.variants and name != "base")]
     configs = {name: config_of(name, args, codec) for name in names}
     seconds = step_seconds(configs, args, device)

@@ -18,6 +18,7 @@ from chunk_features import COMPONENTS, ChunkFeatures, frechet, jackknife_error, 
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.config.network import CODE_SAMPLER
 from snac_plugin.levels import Levels
 
 SPLITS = 16
@@ -123,8 +124,7 @@ def made_rows(
 ) -> tuple[list[list[str]], dict[str, Any]]:
     """Rows: continuations, real chunks and random codes; and all distances."""
     steps = sorted({made["steps"] for run in found.values() for made in run["made"]})
-    own = found["base"]["made"][-1]["sampler"]  # the one that shipped configs name
-    base = {m["steps"]: reference.distance(torch.tensor(m["codes"])) for m in found["base"]["made"] if m["sampler"] == own}
+    base = {(m["sampler"], m["steps"]): reference.distance(torch.tensor(m["codes"])) for m in found["base"]["made"]}
     rows, data = [], {}
     samplers = [(name, sampler) for name, run in found.items() for sampler in dict.fromkeys(m["sampler"] for m in run["made"])]
     for name, sampler in samplers:
@@ -134,7 +134,7 @@ def made_rows(
             codes = torch.tensor(made["codes"])
             there = reference.distance(codes)
             data[f"{name}, {sampler}, {count}"] = {"distance": there.value, "left_out": there.left_out.tolist()}
-            cells += [there.cell(), "" if (name, sampler) == ("base", own) else there.minus(base[count])]
+            cells += [there.cell(), _apart(there, base.get((sampler, count), base[CODE_SAMPLER, count]))]
             cost.append(f"{made['seconds']:.3g}")
             used = distinct(levels, codes)
         rows.append([*cells, used, *cost])
@@ -155,6 +155,10 @@ def made_rows(
         ]
     )
     return rows, data
+
+
+def _apart(there: Distance, base: Distance) -> str:
+    return "" if there.value == base.value else there.minus(base)
 
 
 def _random(levels: Levels, like: Tensor, seed: int) -> Tensor:
@@ -184,8 +188,8 @@ def report(
             measure.table(["", *cost], cost_rows(found)),
             f"Error of the estimate, mean over t = {', '.join(f'{t:g}' for t in args.noise_levels)} above:",
             measure.table(["t", "", *scored], score_rows(found, args.noise_levels)),
-            f"Continuations by a chunk; mean and log variance of {COMPONENTS} principal components over patches; the base is that "
-            f"with the sampler {found['base']['made'][-1]['sampler']}:",
+            f"Continuations by a chunk; mean and log variance of {COMPONENTS} principal components over patches, minus the "
+            f"base with the same sampler, or with {CODE_SAMPLER} where it has no such row:",
             measure.table(
                 [
                     "",

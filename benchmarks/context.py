@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"--steps: found {args.steps}, expected a multiple of {PARTS}")
     codec, window = songs.codec_of(load_json(args.model_config)), CHUNKS * args.chunk_frames
     held_out = windows_of(songs.held_out(args, codec, window), args.windows, window)
-    codes = args.codes or songs.demo_codes(codec, "train", args, args.songs, args.seconds, min_frames=window)
+    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, args.styles, args.tempo)
     both = trainings(args, codec.levels, codes)
     minutes, losses = {}, {}
     for training in both:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, held_out: int, seconds: fl
     """Arguments on held-out songs, with defaults."""
     parser.add_argument("--music", type=Path, default=Path("demo_music/benchmarks"), help="where demo music is rendered to")
     parser.add_argument("--styles", nargs="+", metavar="NAME", help="styles of demo music, as house techno; all by default")
+    parser.add_argument("--tempo", type=int, metavar="N", help="beats a minute of all its songs")
     parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="codes of held-out songs, in place of demo music")
     parser.add_argument("--held-out-songs", type=int, default=held_out, help="songs of demo music to hold out")
     parser.add_argument("--held-out-seconds", type=float, default=seconds, help="length of each; what is needed by default")
@@ -62,11 +64,22 @@ def codec_of(config: dict[str, Any]) -> SnacPretransform:
     return builders.pretransform(config["model"]["pretransform"], check_model_config(config).sample_rate)
 
 
-def demo_codes(codec: SnacPretransform, split: str, args: argparse.Namespace, songs: int, seconds: float, min_frames: int) -> Path:
+def demo_codes(
+    codec: SnacPretransform,
+    split: str,
+    music: Path,
+    songs: int,
+    seconds: float,
+    min_frames: int,
+    styles: Sequence[str] | None = None,
+    tempo: int | None = None,
+) -> Path:
     """Codes of rendered songs; what is there already is used. Returns the folder of the codes."""
-    music, rate = args.music, codec.sample_rate
-    name = "_".join([f"{split}_{songs}x{seconds:g}s", *(args.styles or [])]).replace(" ", "_")
-    audio = render_demo_music(music / name, split=split, songs=songs, seconds=seconds, sample_rate=rate, styles=args.styles)
+    kind = [*(styles or []), *([] if tempo is None else [f"{tempo}_bpm"])]
+    name = "_".join([f"{split}_{songs}x{seconds:g}s", *kind]).replace(" ", "_")
+    audio = render_demo_music(
+        music / name, split=split, songs=songs, seconds=seconds, sample_rate=codec.sample_rate, styles=styles, tempo=tempo
+    )
     entry = {"id": name, "path": str(audio), "custom_metadata_module": str(Path(str(demo_metadata.__file__)).resolve())}
     source = {"dataset_type": "audio_dir", "datasets": [entry]}
     return pre_encode(source, music / f"{name}_codes_{codec.fingerprint}", codec, min_frames=min_frames).parent
@@ -105,7 +118,8 @@ def held_out(args: argparse.Namespace, codec: SnacPretransform, min_frames: int)
     folder = args.held_out
     if folder is None:
         seconds = args.held_out_seconds or math.ceil(min_frames / codec.levels.frames_per_second)
-        folder = demo_codes(codec, "held_out", args, args.held_out_songs, seconds, min_frames)
+        kind = {"styles": args.styles, "tempo": args.tempo}
+        folder = demo_codes(codec, "held_out", args.music, args.held_out_songs, seconds, min_frames, **kind)
     return read_songs(folder, codec, min_frames, args.held_out_songs)
 
 

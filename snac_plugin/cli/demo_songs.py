@@ -9,7 +9,6 @@ from typing import Any
 
 from snac_plugin.data.demo_music import SPLITS, render_demo_music
 from snac_plugin.data.demo_music import metadata as demo_metadata
-from snac_plugin.errors import ConfigError
 
 FOLDER = Path("demo_music")
 SONGS = {"train": 240, "held_out": 16}
@@ -38,10 +37,10 @@ class DemoSongs:
     def folder(self) -> Path:
         """Where they lie: `demo_music`, or what was asked for in it, as `demo_music/16_songs_house_techno_seed_1`."""
         named = [
-            *([f"{self.songs}_songs"] if self.songs else []),
-            *([f"{self.seconds:g}_seconds"] if self.seconds else []),
+            *([] if self.songs is None else [f"{self.songs}_songs"]),
+            *([] if self.seconds is None else [f"{self.seconds:g}_seconds"]),
             *(self.styles or ()),
-            *([f"{self.tempo}_bpm"] if self.tempo else []),
+            *([] if self.tempo is None else [f"{self.tempo}_bpm"]),
             *([f"seed_{self.seed}"] if self.seed else []),
         ]
         return FOLDER / "_".join(named).replace(" ", "_")
@@ -50,12 +49,12 @@ class DemoSongs:
         """The dataset config of a split, rendered now if need be.
 
         Raises:
-            ConfigError: a setting is out of range.
+            ConfigError, AudioError, InstallationError: see `render_demo_music`.
         """
         where = render_demo_music(
             self.folder / split,
-            songs=self.songs or SONGS[split],
-            seconds=self.seconds or SECONDS,
+            songs=SONGS[split] if self.songs is None else self.songs,
+            seconds=SECONDS if self.seconds is None else self.seconds,
             seed=self.seed,
             sample_rate=sample_rate,
             split=split,
@@ -71,24 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that choose demo music."""
     group = parser.add_argument_group("demo music, which is rendered without --dataset-config")
     group.add_argument("--songs", type=int, metavar="N", help="songs, in place of 240, or of 16 held out")
-    group.add_argument("--song-seconds", type=float, metavar="S", help="length of each, in place of 60")
+    group.add_argument("--song-seconds", type=float, metavar="S", help="length of each, from 1 up, in place of 60")
     group.add_argument("--styles", nargs="+", metavar="NAME", help="styles that take turns, as house techno; all by default")
-    group.add_argument("--tempo", type=int, metavar="N", help="beats a minute of all songs; by default each has its own")
+    group.add_argument("--tempo", type=int, metavar="N", help="beats a minute of all songs, 40 to 240; by default each has its own")
     group.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="songs for training, or held out of it")
 
 
 def from_arguments(args: argparse.Namespace) -> DemoSongs:
-    """What the arguments of `add_arguments` choose.
-
-    Raises:
-        ConfigError: a number that is none of songs, or of seconds.
-    """
-    for flag, value in (("--songs", args.songs), ("--song-seconds", args.song_seconds), ("--tempo", args.tempo)):
-        if value is not None and not value > 0:
-            raise ConfigError(flag, value, "a number above 0")
+    """What the arguments of `add_arguments` choose."""
     return DemoSongs(args.songs, args.song_seconds, tuple(args.styles) if args.styles else None, args.tempo)
 
 
-def given(args: argparse.Namespace) -> bool:
-    """Whether any of the arguments of `add_arguments` is there."""
-    return args.split != SPLITS[0] or any(value is not None for value in (args.songs, args.song_seconds, args.styles, args.tempo))
+def given(args: argparse.Namespace) -> list[str]:
+    """Which of the arguments of `add_arguments` are there."""
+    flags = {"--songs": args.songs, "--song-seconds": args.song_seconds, "--styles": args.styles, "--tempo": args.tempo}
+    return [flag for flag, value in flags.items() if value is not None] + (["--split"] if args.split != SPLITS[0] else [])

@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> Path:
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
 
-    if args.dataset_config and demo_songs.given(args):
-        raise ConfigError("--dataset-config", "flags that choose demo music beside it", "the one or the others")
+    if args.dataset_config and (flags := demo_songs.given(args)):
+        raise ConfigError("--dataset-config", f"{', '.join(flags)} beside it", "the one or the others: they choose demo music")
     songs = demo_songs.from_arguments(args)
     reuse_freed_memory()
     raw = load_json(args.model_config)

@@ -75,7 +75,11 @@ def train(args: argparse.Namespace) -> Path | None:
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(
-        args, run, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None, wrapper.automatic_optimization
+        args,
+        run,
+        [checkpoints, demos, StepsBar(), StopOnSignal()],
+        loaders[1] is not None,
+        getattr(wrapper, "all_weights_learn", False),
     )
     trainer.fit(wrapper, *loaders, ckpt_path=resume)
     if checkpoints.newest is None and resume is not None:
@@ -162,7 +166,7 @@ def _leave_interrupts_to_the_trainer(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool, automatic: bool) -> pl.Trainer:
+def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], validates: bool, all_learn: bool) -> pl.Trainer:
     device = pick_device({"auto": None, "gpu": "cuda"}.get(args.accelerator, args.accelerator))
     accelerator = {"cuda": "gpu"}.get(device.type, device.type)
     # Lightning counts batches here, and steps everywhere else.
@@ -174,7 +178,7 @@ def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], v
             accelerator=accelerator,
             devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
             num_nodes=args.num_nodes,
-            strategy=_strategy(args.strategy, automatic, devices * args.num_nodes),
+            strategy=_strategy(args.strategy, all_learn, devices * args.num_nodes),
             precision=precision,
             accumulate_grad_batches=args.accum_batches,
             gradient_clip_val=args.gradient_clip_val,
@@ -195,16 +199,16 @@ def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], v
         raise ConfigError("the flags", "values that Lightning does not take", "values that it does", str(error)) from error
 
 
-def _strategy(name: str, automatic: bool, devices: int) -> Any:
+def _strategy(name: str, all_learn: bool, devices: int) -> Any:
     """What Lightning takes as its strategy.
 
     Args:
         name: as --strategy gives it.
-        automatic: Lightning steps the optimiser; False for the autoencoder trainer, where a discriminator in warm-up or an
-            encoder at rest has no gradients, for which plain DDP would wait.
+        all_learn: every weight has a gradient in every step. Plain DDP would wait for those of a discriminator in warm-up, of an
+            encoder at rest, of levels that a phase leaves out.
         devices: on all nodes.
     """
-    if name == "auto" and not automatic and devices > 1:
+    if name == "auto" and not all_learn and devices > 1:
         return "ddp_find_unused_parameters_true"
     if name != "deepspeed":
         return name

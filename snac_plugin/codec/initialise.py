@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -17,6 +18,7 @@ from snac import SNAC
 from snac.layers import NoiseBlock, ResidualUnit
 from snac.vq import ResidualVectorQuantize, VectorQuantize
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from snac_plugin.codec.codebooks import RunningCodebook, nearest_direction
 from snac_plugin.codec.snac_forward import on_sphere
@@ -60,7 +62,7 @@ def _rescale(scale: float) -> Callable[[nn.Conv1d | nn.ConvTranspose1d, tuple[Te
         axes = (0, 1, 2) if transposed else (0, 2)
         std = out.std(dim=axes, keepdim=True)
         factor = scale / std.clamp_min(0.05 * float(std.mean()) + 1e-8)
-        module.weight = module.weight * (factor if transposed else factor.view(-1, 1, 1))
+        _write(module, module.weight * (factor if transposed else factor.view(-1, 1, 1)))
         if module.bias is None:
             return out * factor
         mean = out.mean(dim=(0, 2))
@@ -68,6 +70,16 @@ def _rescale(scale: float) -> Callable[[nn.Conv1d | nn.ConvTranspose1d, tuple[Te
         return (out - mean[None, :, None]) * factor
 
     return hook
+
+
+def _write(module: nn.Module, weight: Tensor) -> None:
+    """Set a weight in place. Assigning to one under weight norm moves its parameters elsewhere, and DDP loses sight of them."""
+    if not parametrize.is_parametrized(module, "weight"):
+        cast(Tensor, module.weight).copy_(weight)
+        return
+    norm = cast(Any, module.parametrizations).weight
+    for original, value in zip((norm.original0, norm.original1), norm[0].right_inverse(weight), strict=True):
+        original.copy_(value)
 
 
 @torch.no_grad()
@@ -79,7 +91,8 @@ def principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
     size = values[-level.codebook_dim :].clamp_min(1e-6 * float(values[-1])).sqrt()
     axes = axes[:, -level.codebook_dim :]
     down, up = (axes / size).T.float(), (axes * size).float()
-    level.in_proj.weight, level.out_proj.weight = down[..., None], up[..., None]
+    _write(level.in_proj, down[..., None])
+    _write(level.out_proj, up[..., None])
     level.in_proj.bias.copy_(-down @ mean)
     level.out_proj.bias.copy_(mean)
 

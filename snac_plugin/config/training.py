@@ -58,7 +58,9 @@ class CurriculumPhase(Section):
     name: str = Field(description="shown in the log")
     steps: AtLeastOne | None = Field(default=None, description="training steps; null in the last phase: to the end")
     context: dict[str, Share] = Field(description="probability of each number of context chunks, as {'0': 0.5, '1': 0.5}")
-    levels: str | None = Field(default=None, description='levels trained, as "BCD" or a list; null: all; the others cost nothing')
+    levels: str | None = Field(
+        default=None, description='levels trained, as "BCD" or a list; null: all; of the others only what these see is computed'
+    )
     level_weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         default=None, description="loss weight of each level, in place of training.level_weights"
     )

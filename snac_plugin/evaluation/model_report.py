@@ -94,10 +94,10 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
     notes = []
     if network.context_chunks == 0:
         notes.append("this model sees no context (context_chunks 0): nothing to continue, so no agreement is measured")
-    elif not music.have_librosa():
-        notes.append(music.WITHOUT_LIBROSA)
-    else:
+    elif music.have_librosa():
         tables.append(_agreement_table(clips, material, plan))
+    if not music.have_librosa():
+        notes.append(music.WITHOUT_LIBROSA)
     report = Report(
         f"{name} on {clips.folder}",
         _about(model, clips, plan),
@@ -175,7 +175,7 @@ def _distance_table(model: SnacDiffusion, clips: Clips, material: Material, plan
 
 
 def _sound_table(clips: Clips, material: Material, plan: Plan) -> Table:
-    """Rows by kind of audio, columns by measure."""
+    """Rows by kind of audio, columns by measure, means over songs."""
     measures, rows = music.measures(clips.rate), []
     kinds = [name for name in (REAL, CODEC, GENERATED, FREE, RANDOM) if name in material.kinds]
     for name in tqdm(kinds, desc="sound", unit="kind", disable=not plan.progress):

@@ -84,7 +84,7 @@ def measures(rate: int) -> dict[str, Callable[[np.ndarray], float]]:
     }
     if have_librosa():
         found["beat strength, 0 to 1"] = lambda audio: beat_strength(audio, rate)
-        found["clearness of the key, -1 to 1"] = lambda audio: float(key_fits(pitch_classes(audio, rate)).max())
+        found["key clarity, -1 to 1"] = lambda audio: float(key_fits(pitch_classes(audio, rate)).max())
     return found
 
 

@@ -45,10 +45,10 @@ def all_stages(
         frame_mask: [B, T] bool, False where a frame is padding.
         context_chunks: how many earlier chunks are visible; the config's by default.
         given_chunks: first chunks of `clean` that are context and not trained.
-        stages: levels whose outputs are wanted, all by default; the others, and what they alone see, cost nothing.
+        stages: levels whose outputs are wanted, all by default; of the others only what these see is computed.
 
     Returns:
-        A tensor a level [B, N of the noised chunks, 8 or codebook size].
+        A tensor for each of `stages` [B, N of the noised chunks, 8 or codebook size].
     """
     levels = network.levels
     sizes = chunk_frames(clean.shape[-1], network.config.chunk_frames)

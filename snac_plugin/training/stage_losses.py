@@ -89,10 +89,10 @@ def stage_losses(
         conditions: conditioning inputs.
         frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
         before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
-        stages: levels that are trained, all by default; the others cost nothing.
+        stages: levels that are trained, all by default.
 
     Returns:
-        [L] of the levels trained, and a tensor for each of them [B * C or B, N, 8 or K]: velocities, or logits.
+        [len(stages)], and a tensor for each of `stages` [B * C or B, N, 8 or K]: velocities, or logits.
     """
     conditions = conditions.fitted(codes.shape[-1])
     if draw.context_chunks == 0:
@@ -131,7 +131,8 @@ def stage_losses(
 def _after_context(
     model: SnacDiffusionModel, clean: Tensor, frame_mask: Tensor | None, before: Context | None
 ) -> tuple[Tensor, int, Tensor | None]:
-    """Clean latents with those of the chunks before the window in front, how many chunks these are, and the frame mask of all."""
+    """Clean latents [B, R * 8, T] with those of the chunks before the window in front, how many chunks these are, and the frame
+    mask of all."""
     if before is None:
         return clean, 0, frame_mask
     seen = torch.cat([model.packed_latents(before.codes), clean], dim=-1)

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from snac_plugin.checkpoints import check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.conditioning.context import Context
@@ -24,6 +23,7 @@ from snac_plugin.generation import stage_seed
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import chunk_frames
 from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
 
@@ -64,6 +64,11 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
+
+    @property
+    def all_weights_learn(self) -> bool:
+        """Whether every weight has a gradient in every step: not where a phase leaves levels out."""
+        return all(len(phase.trained) == len(self.levels) for phase in self.curriculum.phases)
 
     def training_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> Tensor:
         """Loss of one batch, the mean over trained levels by weight."""
@@ -179,7 +184,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         try:
             codes = self.codes(reals)
         except AudioError as error:
-            raise _naming_files(error, reals, metadata) from error
+            raise naming_files(error, reals, metadata) from error
         frame_mask = None
         unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
         if self.mask_padding and not unmasked:
@@ -211,12 +216,18 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
 
     def _enter_phase(self) -> Phase:
         phase = self.curriculum.at(self.global_step)
-        if phase is not self._phase and self.global_rank == 0:
-            log.info("step %d: phase %s", self.global_step, phase.describe(self.levels.names))
+        if phase is not self._phase:
+            if self.global_rank == 0:
+                log.info("step %d: phase %s", self.global_step, phase.describe(self.levels.names))
+            if self._phase is not None:  # or Lightning goes on logging the last loss of levels that are trained no more
+                self.trainer._logger_connector.reset_metrics()
+                assert self.trainer._results is not None
+                self.trainer._results.reset()
         self._phase = phase
         return phase
 
     def _log_step(self, loss: Tensor, shown: dict[str, Tensor], context: int, batch_size: int) -> None:
+        """Log a loss, and those of the levels that were trained by name."""
         self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, batch_size=batch_size)
         self.log_dict(shown, prog_bar=True, logger=False, on_step=True, batch_size=batch_size)
         quiet: Mapping[str, Tensor | float] = {f"train/loss_{name}": value for name, value in shown.items()}
@@ -225,29 +236,3 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             "train/phase": float(self.curriculum.index(self.global_step)),
         }
         self.log_dict({**quiet, **extra}, on_step=True, batch_size=batch_size)
-
-
-def _naming_files(error: AudioError, reals: Tensor, metadata: list[dict[str, Any]]) -> AudioError:
-    """The error with the files of the samples that are not finite in place of "audio"; of all where none of them is to blame."""
-    samples = reals[0] if reals.ndim == 4 and reals.shape[0] == 1 else reals
-    names = [str(entry.get("path", f"sample {index} of the batch")) for index, entry in enumerate(metadata)]
-    bad = [name for name, sample in zip(names, samples, strict=False) if not torch.isfinite(sample).all()]
-    return AudioError(", ".join(bad or names), error.found, error.expected, error.advice)
-
-
-def padding_mask(metadata: list[dict[str, Any]], frames: int, device: torch.device) -> Tensor | None:
-    """stable-audio-tools' padding masks as whole frames [B, T], False where a frame is padding; None when there is none.
-
-    A frame with any sound in it counts as sound.
-    """
-    masks = [entry.get("padding_mask") for entry in metadata]
-    if any(mask is None for mask in masks):
-        return None
-    stacked = torch.stack([torch.as_tensor(m[0] if isinstance(m, list | tuple) else m) for m in masks]).float()
-    if stacked.bool().all():
-        return None
-    if stacked.shape[-1] != frames:
-        size = -(-stacked.shape[-1] // frames) * frames
-        padded = torch.nn.functional.pad(stacked, (0, size - stacked.shape[-1]))
-        stacked = interpolate(padded[:, None], size=frames, mode="area")[:, 0]
-    return (stacked > 0).to(device)

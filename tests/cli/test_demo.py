@@ -56,6 +56,7 @@ def test_losses_are_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
     """An A minor chord struck 120 times a minute."""
+    pytest.importorskip("librosa")
     rate = 22050
     times = np.arange(8 * rate) / rate
     chord = sum(np.sin(2 * np.pi * frequency * times) for frequency in (220.0, 261.63, 329.63))

@@ -27,10 +27,13 @@ def test_flags_say_which_songs() -> None:
     assert DemoSongs(seed=1).folder == Path("demo_music/seed_1")
 
 
-@pytest.mark.parametrize("flags", [["--songs", "0"], ["--song-seconds", "-1"], ["--tempo", "0"]])
-def test_numbers_of_nothing_are_refused(flags: list[str]) -> None:
-    with pytest.raises(ConfigError, match=rf"{flags[0]}: found {flags[1]}"):
-        chosen(*flags)
+@pytest.mark.parametrize("flags", [["--songs", "0"], ["--song-seconds", "0.5"], ["--tempo", "0"]])
+def test_numbers_out_of_range_are_refused(flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 0 is not the same as nothing, which stands for the default."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"{flags[0].split('-')[-1]}: found {flags[1]}"):
+        chosen(*flags).dataset("train", 32000)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_songs_of_one_kind_are_rendered_and_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,4 +52,4 @@ def test_a_dataset_config_leaves_nothing_to_choose(flags: list[str], capsys: pyt
     assert given(pre_encode.parser().parse_args([*NEEDED, *flags]))
     assert not given(pre_encode.parser().parse_args(NEEDED))
     assert main(["pre_encode", *NEEDED, "--dataset-config", "audio.json", *flags]) == 1
-    assert "--dataset-config: found flags that choose demo music beside it" in capsys.readouterr().err
+    assert f"--dataset-config: found {flags[0]} beside it" in capsys.readouterr().err

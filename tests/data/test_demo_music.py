@@ -104,13 +104,13 @@ def test_other_settings_are_refused_with_what_differs_and_what_to_do(folder):
         render(folder, seed=7)
 
 
-def test_a_tempo_is_that_of_every_song_and_changes_nothing_else(folder, tmp_path):
+def test_a_tempo_is_that_of_every_song_and_leaves_style_mood_and_key(folder, tmp_path):
     slow = render(tmp_path / "slow", tempo=77)
     for index in range(2):
         own, other = (json.loads((where / f"train_{index:05d}.json").read_text()) for where in (folder, slow))
         assert other["tempo"] == 77
-        assert other["key"] == own["key"]
-        assert other["style"] == own["style"]
+        for fact in ("style", "mood", "key", "scale"):
+            assert other[fact] == own[fact]
 
 
 def test_styles_take_turns_and_are_part_of_the_settings(folder, tmp_path):
@@ -135,7 +135,19 @@ def test_a_folder_with_other_files_is_refused(tmp_path, record):
 
 
 @pytest.mark.parametrize(
-    "change", [{"songs": 0}, {"seconds": 0.2}, {"split": "test"}, {"sample_rate": 800}, {"styles": ["polka"]}, {"styles": []}]
+    "change",
+    [
+        {"songs": 0},
+        {"seconds": 0.2},
+        {"split": "test"},
+        {"sample_rate": 800},
+        {"styles": ["polka"]},
+        {"styles": []},
+        {"styles": "house"},
+        {"tempo": 39},
+        {"tempo": 241},
+        {"seconds": float("inf")},
+    ],
 )
 def test_bad_arguments_are_named(tmp_path, change):
     with pytest.raises(ConfigError, match=next(iter(change))):

@@ -156,7 +156,7 @@ def test_one_pass_equals_a_pass_per_stage(levels: Levels) -> None:
 
 
 @pytest.mark.parametrize("context", [0, 1])
-def test_stages_that_are_not_trained_change_nothing_and_cost_nothing(levels: Levels, context: int) -> None:
+def test_of_stages_that_are_not_trained_only_what_others_see_is_computed(levels: Levels, context: int) -> None:
     """Outputs and gradients of some stages are those of all; nothing is computed that none of them sees."""
     network = make_network(levels)
     clean, noised, t = window(levels, frames=6, chunks=2)

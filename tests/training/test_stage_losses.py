@@ -64,6 +64,21 @@ def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) ->
         torch.testing.assert_close(losses[level].double(), expected.double(), rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("head", ["velocity", "posterior"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_some_stages_alone_have_the_losses_they_have_among_all(head: str, masked: bool) -> None:
+    model = make_model(FOUR_LEVELS, head=head, context_chunks=1)
+    codes, drawn = draw(model, 6, context=1)
+    mask = torch.ones(codes.shape[0], 6, dtype=torch.bool)
+    mask[0, 4:] = not masked
+    before = Context(random_codes(model.levels, 3), torch.ones(codes.shape[0], 3, dtype=torch.bool))
+    losses, outputs = stage_losses(model, codes, drawn, NOTHING, mask, before)
+    some, made = stage_losses(model, codes, drawn, NOTHING, mask, before, stages=(1, 3))
+    torch.testing.assert_close(some, losses[[1, 3]], rtol=1e-6, atol=0)
+    for mine, whole in zip(made, (outputs[1], outputs[3]), strict=True):
+        torch.testing.assert_close(mine, whole, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("head", ["velocity", "logits", "posterior"])
 def test_without_context_the_chunks_are_samples_of_their_own(levels: Levels, head: str) -> None:
     """Three chunks in one window: the mean over three windows of one chunk, with the same noise."""

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from snac_plugin import builders
 from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.training.batches import padding_mask
 from snac_plugin.training.demo import averaged_weights
 from snac_plugin.training.factory import create_training_wrapper
-from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper, padding_mask
+from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 CURRICULUM = [
     {"name": "alone", "steps": 4, "context": {"0": 1.0}, "levels": "BCD", "learning_rate_scale": 0.5},
@@ -141,6 +142,15 @@ def test_only_levels_of_the_phase_count(uninterrupted: tuple[list[str], Path]) -
         mean = sum(values[f"train/loss_{level}"][step] for level in "BCD") / 3
         assert values["train/loss"][step] == pytest.approx(mean, rel=1e-5)
     assert list(values["train/loss_A"]) == [4, 5]
+
+
+def test_levels_that_are_trained_no_more_are_logged_no_more(tmp_path: Path) -> None:
+    """Lightning repeats the last value of all that was logged since the epoch began."""
+    phases = [{"name": "all", "steps": 2, "context": {"0": 1.0}}, {"name": "coarse", "levels": "AB", "context": {"0": 1.0}}]
+    run(prepare(tmp_path, {"curriculum": phases}, context_chunks=1), tmp_path, "--max-steps", 4)
+    values = logged(tmp_path)
+    assert list(values["train/loss_A"]) == [0, 1, 2, 3]
+    assert list(values["train/loss_C"]) == [0, 1]
 
 
 def test_checkpoint_holds_config_and_averages_but_no_codec(uninterrupted: tuple[list[str], Path]) -> None:

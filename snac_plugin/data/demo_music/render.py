@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +66,7 @@ def render_demo_music(
     settings = {
         "version": VERSION, "songs": songs, "seconds": float(seconds), "seed": seed, "sample_rate": sample_rate, "split": split,
     }  # fmt: skip
-    settings |= {"styles": list(styles)} if styles is not None else {}
+    settings |= {"styles": styles if isinstance(styles, str) else list(styles)} if styles is not None else {}
     settings |= {"tempo": tempo} if tempo is not None else {}
     chosen = _check(settings)
     missing = _missing_songs(folder, settings)
@@ -102,7 +103,7 @@ def find_soundfont() -> Path:
 def _check(settings: dict[str, Any]) -> list[Style]:
     """Raises a ConfigError unless the settings can be rendered; returns the styles that take turns."""
     for name, least in (("songs", 1), ("seconds", 1), ("sample_rate", 16000)):
-        if settings[name] < least:
+        if not least <= settings[name] < math.inf:
             raise ConfigError(name, settings[name], f"{least} or more")
     if settings["split"] not in SPLITS:
         raise ConfigError("split", repr(settings["split"]), " or ".join(SPLITS))
@@ -110,6 +111,8 @@ def _check(settings: dict[str, Any]) -> list[Style]:
         raise ConfigError("tempo", settings["tempo"], "40 to 240 beats a minute")
     known = {style.name: style for style in STYLES}
     names = settings.get("styles", list(known))
+    if isinstance(names, str):
+        raise ConfigError("styles", repr(names), "a list of names", f"For one style: [{names!r}]")
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise ConfigError("styles", ", ".join(unknown) or "none", f"one or more of {', '.join(known)}")
