@@ -31,6 +31,8 @@ class GrowingWav:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise Mismatch(str(folder), "a file where a folder must be", "a folder, or a name that is not taken") from error
+        except OSError as error:
+            raise Mismatch(str(folder), f"no way to make it ({error.strerror})", "a folder that can be written to") from error
         self.part = folder / f".{name}.{os.getpid()}.part"
         self.folder, self.sample_rate, self.samples = folder, sample_rate, 0
         kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"

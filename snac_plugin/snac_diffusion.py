@@ -197,9 +197,13 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
 
     def length(self, chunks: int | None = None, seconds: float | None = None, sample_size: int | None = None) -> int:
         """Audio samples that a request asks for: of one chunk if it says nothing."""
-        given = [value for value in (chunks, seconds, sample_size) if value is not None]
-        if len(given) > 1 or any(not 0 < value < math.inf for value in given):
-            raise Mismatch("length", given, "one of chunks, seconds or sample_size, above 0")
+        asked = {"chunks": chunks, "seconds": seconds, "sample_size": sample_size}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if len(given) > 1:
+            raise Mismatch("length", " and ".join(f"{name} {value}" for name, value in given.items()), f"one of {', '.join(asked)}")
+        for name, value in given.items():
+            if not 0 < value < math.inf:
+                raise Mismatch(name, value, "a number above 0")
         if sample_size is not None:
             return sample_size
         if seconds is not None:

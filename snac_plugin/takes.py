@@ -13,6 +13,7 @@ from torch import Tensor
 
 from snac_plugin.continuation import Continuation, read_recording
 from snac_plugin.errors import AudioError
+from snac_plugin.generation import chunks_for
 from snac_plugin.growing import GrowingWav
 from snac_plugin.output import SampleFiles, finish_sample
 from snac_plugin.snac_diffusion import SnacDiffusion
@@ -109,7 +110,9 @@ class Take:
             self.wav.write(self.continuation.finish())
         seconds = self.wav.samples / self.wav.sample_rate
         own = 0.0 if self.recording is None else self.recording.audio.shape[-1] / self.recording.rate
-        chunks = sum(codes.shape[-1] > 0 for codes in self.codes)
+        chunks = chunks_for(
+            self.model.levels, self.model.model.network.config.chunk_frames, round((seconds - own) * self.model.sample_rate)
+        )
         settings = {"seconds": round(seconds, 6), "chunks": chunks, **noted}
         files = finish_sample(
             self.wav,

@@ -87,6 +87,13 @@ def test_an_import_that_kills_the_interpreter_is_reported(tmp_path: Path, monkey
     assert "device" not in findings
 
 
+def test_a_slow_machine_is_not_taken_for_a_broken_one() -> None:
+    findings = {finding.what: finding for finding in doctor.check_imports(doctor.probe(seconds=0.01))}
+    assert findings["import torch"].state == NOTE
+    assert "not done after" in findings["import torch"].found
+    assert "reinstall" not in findings["import torch"].advice
+
+
 def test_a_gpu_that_pytorch_cannot_use_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
     device = {finding.what: finding for finding in doctor.check_imports(ALL_IMPORTS)}["device"]

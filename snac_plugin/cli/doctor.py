@@ -88,8 +88,11 @@ def check_packages() -> list[Finding]:
     return findings + [check_package(name, specifier, False, extra) for name, specifier, extra in extras]
 
 
+UNFINISHED = "unfinished"
+
+
 def probe(seconds: float = 180.0) -> dict[str, dict[str, Any]]:
-    """What `doctor_probe` found, {step: result}; a step without a line brought the process down."""
+    """What `doctor_probe` found, {step: result}; a step without a line brought the process down, or time ran out: `UNFINISHED`."""
     root = str(Path(snac_plugin.__file__).parents[1])
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))  # last: it must not hide anything
     command = [sys.executable, "-m", "snac_plugin.cli.doctor_probe"]
@@ -98,6 +101,7 @@ def probe(seconds: float = 180.0) -> dict[str, dict[str, Any]]:
         output = ran.stdout
     except subprocess.TimeoutExpired as expired:
         output = expired.stdout.decode() if isinstance(expired.stdout, bytes) else expired.stdout or ""
+        output += f'\n["{UNFINISHED}", {{"seconds": {seconds}}}]'
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('["')]
     return dict(lines)
 
@@ -107,6 +111,10 @@ def check_imports(probed: dict[str, dict[str, Any]]) -> list[Finding]:
     reinstall = "The versions above that are marked are the usual reason; otherwise: pip install --force-reinstall"
     findings = []
     for name in ("torch", "torchaudio", "soundfile", "snac", "stable_audio_tools", "gradio"):
+        if name not in probed and UNFINISHED in probed:
+            about = f"not done after {probed[UNFINISHED]['seconds']:.0f} s"
+            findings.append(Finding(f"import {name}", NOTE, about, "The machine is busy, or its disk slow: run it again."))
+            continue
         error = probed.get(name, {"error": "the interpreter did not survive it"}).get("error")
         advice = f"{reinstall} {name}." if error and "No module named" not in error else ""
         findings.append(Finding(f"import {name}", WRONG if error else OK, error or "works", advice))

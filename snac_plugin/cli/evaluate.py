@@ -4,7 +4,8 @@
     python evaluate.py --generated my_wavs --data held_out
     python evaluate.py --codec snac_tiny_32khz --data held_out
 
-Every figure has a 95 % interval, bootstrapped over songs. Files that are no audio or too short are named and passed over.
+Figures have a 95 % interval, bootstrapped over songs: give it eight or more.
+Files that are no audio or too short are named and passed over.
 results.json, results.md and results.png appear whole at the end, or not at all.
 """
 

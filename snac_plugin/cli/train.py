@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,9 @@ def _run_folder(args: argparse.Namespace, config: dict[str, Any]) -> Run:
 def _checkpoint_to_resume(args: argparse.Namespace, run: Run) -> str | None:
     """The checkpoint that --ckpt-path or --recover asks for; refuses to mix a run with an earlier one's checkpoints."""
     newest = newest_checkpoint(run.folder / "checkpoints")
+    if args.recover and not args.ckpt_path and newest is not None and not zipfile.is_zipfile(newest):
+        advice = "Remove it: --recover then goes on from the one before."
+        raise CheckpointError(str(newest), "a file that is not whole", "a training checkpoint", advice)
     if args.ckpt_path and not Path(args.ckpt_path).exists():
         raise CheckpointError("--ckpt-path", f"no file {args.ckpt_path}", "a training checkpoint", "They lie under --save-dir.")
     asked = Path(args.ckpt_path) if args.ckpt_path else newest if args.recover else None

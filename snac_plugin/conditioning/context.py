@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torchaudio
 from stable_audio_tools.models.conditioners import Conditioner, MultiConditioner
@@ -47,7 +48,8 @@ def context_of(
     is laid so that the last frame ends with the audio: what is generated continues at the very next sample.
 
     Args:
-        given: for each sample audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or None.
+        given: for each sample audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or None;
+            tensors or NumPy arrays.
         pretransform: the codec.
         chunk_frames: frames of a chunk.
         chunks: most chunks of context that the network sees.
@@ -59,6 +61,8 @@ def context_of(
     Raises:
         AudioError: audio is not finite or has a wrong shape.
     """
+    checked = {id(one): _checked(one, pretransform.sample_rate) for one in given}
+    given = [checked[id(one)] for one in given]
     encoded: dict[int, Tensor] = {}  # several continuations of one recording encode it once
     for one in given:
         if one is not None and chunks and id(one) not in encoded:
@@ -89,6 +93,27 @@ def _tails(given: Sequence[Given], found: Sequence[Tensor | None], pretransform:
         needed = -(-2 * size * rate // pretransform.sample_rate)  # a little more, for the edge of resampling
         tails.append(mono(samples[..., -needed:], rate, pretransform.sample_rate)[-size:].cpu())
     return torch.stack(tails)
+
+
+def _checked(given: Any, rate: int) -> Given:
+    """One sample's context as codes or (rate, audio), which is at `rate` if nothing says otherwise.
+
+    Raises:
+        AudioError: it is neither.
+    """
+    if given is None:
+        return None
+    rate, audio = given if isinstance(given, tuple) and len(given) == 2 else (rate, given)
+    if isinstance(audio, np.ndarray):
+        audio = torch.from_numpy(np.ascontiguousarray(audio, np.float32 if audio.dtype.kind == "f" else None))
+    expected = "audio [samples] or [channels, samples], (rate, audio), or packed codes, as tensors or arrays"
+    if not isinstance(audio, Tensor) or isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not rate > 0:
+        raise AudioError("context", f"{given!r}"[:80], expected, "snac_plugin.continuation.read_recording reads a file.")
+    if not audio.is_floating_point():
+        return audio
+    if audio.ndim == 2 and audio.shape[0] > audio.shape[1]:
+        raise AudioError("context", f"shape {tuple(audio.shape)}", expected, "Transpose it: channels come first.")
+    return int(rate), audio
 
 
 def mono(audio: Tensor, rate: int, target: int) -> Tensor:

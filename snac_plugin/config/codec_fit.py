@@ -154,6 +154,10 @@ def _phases(config: SnacModelConfig, names: str) -> Iterator[Problem]:
         if wrong or len(set(trained)) < len(trained):
             yield Problem(f"{where}.levels", show(phase.levels), f"levels out of {names}, each once")
             continue
+        idle = [name for name, weight in (phase.level_weights or {}).items() if weight and name in names and name not in trained]
+        if idle:
+            yield Problem(f"{where}.level_weights", show(phase.level_weights), f"weights of the levels in training ({trained})")
+            continue
         weights = phase.level_weights if phase.level_weights is not None else shared
         if weights and not any(weights.get(name, 1.0) for name in trained):
             yield Problem(f"{where}.level_weights", show(weights), f"a weight above 0 for a level in training ({trained})")

@@ -158,7 +158,7 @@ class Distances:
         """What the figures are."""
         return (
             "**Frechet distance** to recordings, on the codec's encoder before quantisation (squared, in parts of the "
-            f"recordings' variance; {self.axes} axes with {self.share:.0%} of it; {self.songs} songs against as many others; "
+            f"recordings' variance; {self.axes} axes with {self.share:.0%} of it; songs: {self.songs} against as many others; "
             "lower is better)"
         )
 

@@ -96,7 +96,7 @@ def test_a_checkpoint_without_a_config_takes_one_from_a_file(
         (["--sampler", "rk5"], "Did you mean 'rk4'?"),
         (["--steps", "A=1"], "steps"),
         (["--prompt", "techno"], "the key 'prompt'"),
-        (["--seconds", "-1"], "length"),
+        (["--seconds", "-1"], "seconds"),
         (["--cfg-scale", "nan"], "cfg_scale: found nan, expected a number from 0 up"),
         (["--continue", "nowhere.wav"], "nowhere.wav: found no such file"),
         (["--continue", "."], ".: found a folder"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
@@ -70,6 +72,29 @@ def test_stereo_and_other_rates_are_converted(model: SnacDiffusion) -> None:
     context = context_of([(16000, sound(4 * FRAME).expand(2, -1))], model.pretransform, CHUNK_FRAMES, 2, "cpu")
     assert context is not None
     assert int(context.mask.sum()) == 8
+
+
+def test_arrays_are_taken_like_tensors(model: SnacDiffusion) -> None:
+    """What soundfile reads is an array, of float64 by default."""
+    audio = sound(4 * FRAME)
+    first, second = (context_of([x], model.pretransform, CHUNK_FRAMES, 2, "cpu") for x in (audio, (32000, audio.double().numpy())))
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first.codes, second.codes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("file.wav", "context: found 'file.wav'.*read_recording reads a file"),
+        ((0, torch.zeros(9)), r"context: found \(0, "),
+        (("fast", torch.zeros(9)), "context: found .*rate, audio"),
+        (torch.zeros(9000, 2), r"shape \(9000, 2\).*channels come first"),
+    ],
+)
+def test_what_is_no_audio_is_named(model: SnacDiffusion, wrong: Any, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        context_of([wrong], model.pretransform, CHUNK_FRAMES, 2, "cpu")
 
 
 def test_what_is_no_recording_is_named(model: SnacDiffusion) -> None:

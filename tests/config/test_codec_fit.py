@@ -51,6 +51,14 @@ CASES = [
         "a level: A, B, C, D",
         'Did you mean "A"?',
     ),
+    (
+        "idle level",
+        {"training.curriculum": [{"name": "fine", "levels": "BC", "level_weights": {"A": 1.0}, "context": {"0": 1.0}}]},
+        "training.curriculum[0].level_weights",
+        '{"A": 1.0}',
+        "weights of the levels in training (BC)",
+        "",
+    ),
     ("corruption", {"training.corruption": {"AB": 0.1}}, "training.corruption.AB", 'level "AB"', "a level: A, B, C, D", ""),
     ("sampler", {"training.timestep_sampler": {"X": "uniform"}}, "training.timestep_sampler.X", 'level "X"', "a level", ""),
     (
