@@ -23,6 +23,7 @@ from snac_plugin.shipped import DEFAULT
 STEPS = 60
 BATCH_SIZE = 2
 CHUNKS = 2  # to generate: 12.3 s
+SAMPLES = 4
 MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
 SONGS = 16
 STYLES = ("house", "techno")  # what the shipped model knows
@@ -41,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
     parser.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
     parser.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
-    parser.add_argument("--seed", type=int, default=42, help="of training and of the generated sample")
+    parser.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     reuse_freed_memory()
@@ -133,8 +134,10 @@ def _generate(args: argparse.Namespace, checkpoint: Path) -> None:
     from snac_plugin.cli import generate
 
     out = args.save_dir / "generated"
-    generate.main(["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)])
-    print(_heard(out / f"seed_{args.seed}.wav"))
+    length = ["--chunks", str(CHUNKS), "--batch-size", str(SAMPLES)]
+    generate.main(["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), *length])
+    for seed in range(args.seed, args.seed + SAMPLES):
+        print(f"seed {seed}: {_heard(out / f'seed_{seed}.wav')}")
 
 
 def _heard(wav: Path) -> str:
