@@ -134,7 +134,7 @@ def made_rows(
             codes = torch.tensor(made["codes"])
             there = reference.distance(codes)
             data[f"{name}, {sampler}, {count}"] = {"distance": there.value, "left_out": there.left_out.tolist()}
-            cells += [there.cell(), _apart(there, base.get((sampler, count), base[CODE_SAMPLER, count]))]
+            cells += [there.cell(), "" if name == "base" else there.minus(base.get((sampler, count), base[CODE_SAMPLER, count]))]
             cost.append(f"{made['seconds']:.3g}")
             used = distinct(levels, codes)
         rows.append([*cells, used, *cost])
@@ -155,10 +155,6 @@ def made_rows(
         ]
     )
     return rows, data
-
-
-def _apart(there: Distance, base: Distance) -> str:
-    return "" if there.value == base.value else there.minus(base)
 
 
 def _random(levels: Levels, like: Tensor, seed: int) -> Tensor:

@@ -108,11 +108,10 @@ class Take:
         """Complete the files."""
         if self.continuation is not None and self.codes:
             self.wav.write(self.continuation.finish())
-        seconds = self.wav.samples / self.wav.sample_rate
-        own = 0.0 if self.recording is None else self.recording.audio.shape[-1] / self.recording.rate
-        chunks = chunks_for(
-            self.model.levels, self.model.model.network.config.chunk_frames, round((seconds - own) * self.model.sample_rate)
-        )
+        rate, before = self.wav.sample_rate, 0 if self.recording is None else self.recording.audio.shape[-1]
+        seconds, own = self.wav.samples / rate, before / rate
+        new = (self.wav.samples - before) * self.model.sample_rate // rate  # in samples of the model, whole ones
+        chunks = chunks_for(self.model.levels, self.model.model.network.config.chunk_frames, new)
         settings = {"seconds": round(seconds, 6), "chunks": chunks, **noted}
         files = finish_sample(
             self.wav,

@@ -165,6 +165,15 @@ def test_a_continuation_begins_with_the_recordings_own_samples(tmp_path: Path) -
     assert abs(sound[44100] - sound[44099]).max() <= 2 * inside
 
 
+def test_chunks_are_counted_at_any_rate(tmp_path: Path) -> None:
+    """Three chunks are no whole number of samples at 44,100 Hz."""
+    model = builders.model(tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=2)).eval()
+    soundfile.write(tmp_path / "song.wav", 0.1 * torch.randn(44100).numpy(), 44100)
+    recording = Recording.read(tmp_path / "song.wav", model)
+    sample = next(make_samples(model, Request(chunks=3), tmp_path / "out", recording=recording, progress=False))
+    assert sample.settings["chunks"] == 3
+
+
 def test_stopping_keeps_what_was_generated(model: SnacDiffusion, tmp_path: Path) -> None:
     """Ctrl-C in an hour of audio must not lose the minutes that are there."""
 

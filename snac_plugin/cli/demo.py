@@ -136,8 +136,8 @@ def _generate(args: argparse.Namespace, checkpoint: Path) -> None:
     out = args.save_dir / "generated"
     length = ["--chunks", str(CHUNKS), "--batch-size", str(SAMPLES)]
     generate.main(["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), *length])
-    for seed in range(args.seed, args.seed + SAMPLES):
-        print(f"seed {seed}: {_heard(out / f'seed_{seed}.wav')}")
+    for wav in sorted(out.glob("*.wav")):
+        print(f"{wav.stem}: {_heard(wav)}")
 
 
 def _heard(wav: Path) -> str:

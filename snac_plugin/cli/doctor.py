@@ -98,12 +98,12 @@ def probe(seconds: float = 180.0) -> dict[str, dict[str, Any]]:
     command = [sys.executable, "-m", "snac_plugin.cli.doctor_probe"]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env={**os.environ, "PYTHONPATH": path})
-        output = ran.stdout
+        output, late = ran.stdout, {}
     except subprocess.TimeoutExpired as expired:
         output = expired.stdout.decode() if isinstance(expired.stdout, bytes) else expired.stdout or ""
-        output += f'\n["{UNFINISHED}", {{"seconds": {seconds}}}]'
+        late = {UNFINISHED: {"seconds": seconds}}
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('["')]
-    return dict(lines)
+    return dict(lines) | late
 
 
 def check_imports(probed: dict[str, dict[str, Any]]) -> list[Finding]:

@@ -97,7 +97,7 @@ def _measured(both: dict[str, Clips], progress: bool) -> dict[str, dict[str, np.
     measures = music.measures(rate)
     if music.have_librosa():
         measures["tempo, beats a minute"] = lambda audio: music.tempo(audio, rate)
-        measures["key"] = lambda audio: music.key(music.pitch_classes(audio, rate))
+        del measures[music.KEY_CLARITY]  # it comes with the key, from one spectrum
     found: dict[str, dict[str, np.ndarray]] = {}
     bar = tqdm(total=sum(len(c.songs) for c in both.values()) * len(measures), desc="sound", unit="clip", disable=not progress)
     for what, measure in measures.items():
@@ -105,6 +105,10 @@ def _measured(both: dict[str, Clips], progress: bool) -> dict[str, dict[str, np.
         for name, clips in both.items():
             found[what][name] = np.array([measure(one) for one in clips.audio.numpy() if bar.update() or True])
     bar.close()
+    if music.have_librosa():
+        fits = {n: np.array([music.key_fits(music.pitch_classes(one, rate)) for one in c.audio.numpy()]) for n, c in both.items()}
+        found[music.KEY_CLARITY] = {name: fit.max(axis=1) for name, fit in fits.items()}
+        found["key"] = {name: fit.argmax(axis=1) for name, fit in fits.items()}
     return found
 
 

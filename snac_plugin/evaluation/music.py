@@ -20,6 +20,7 @@ NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 SAME_TEMPO = 0.04
 SLOWEST_BEAT, FASTEST_BEAT = 1.5, 0.3  # seconds from beat to beat: 40 and 200 a minute
 ONSET_HOP = 512
+KEY_CLARITY = "key clarity, -1 to 1"
 SPECTRUM = 2048
 WITHOUT_LIBROSA = 'tempo, beat and key need librosa, which is not installed: pip install "librosa==0.11.0"'
 
@@ -84,7 +85,7 @@ def measures(rate: int) -> dict[str, Callable[[np.ndarray], float]]:
     }
     if have_librosa():
         found["beat strength, 0 to 1"] = lambda audio: beat_strength(audio, rate)
-        found["key clarity, -1 to 1"] = lambda audio: float(key_fits(pitch_classes(audio, rate)).max())
+        found[KEY_CLARITY] = lambda audio: float(key_fits(pitch_classes(audio, rate)).max())
     return found
 
 
