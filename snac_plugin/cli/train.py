@@ -180,7 +180,7 @@ def _trainer(args: argparse.Namespace, run: Run, callbacks: list[pl.Callback], v
     try:
         return pl.Trainer(
             accelerator=accelerator,
-            devices=("auto" if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1,
+            devices=devices,
             num_nodes=args.num_nodes,
             strategy=_strategy(args.strategy, all_learn, devices * args.num_nodes),
             precision=precision,

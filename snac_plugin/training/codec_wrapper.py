@@ -28,6 +28,7 @@ from snac_plugin.config import CodecTraining, check_codec_config
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation import stage_seed
 from snac_plugin.training.codec_data import example_audio
+from snac_plugin.training.optimisers import optimizer_configs_named
 
 log = logging.getLogger(__name__)
 QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
@@ -97,13 +98,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         Raises:
             ConfigError: torch has no such class, or it does not take these arguments.
         """
-        try:
+        with optimizer_configs_named():
             return self._optimisers()
-        except (AttributeError, TypeError, ValueError) as error:
-            advice = "Their arguments are those of torch.optim and torch.optim.lr_scheduler."
-            raise ConfigError(
-                "training.optimizer_configs", f"what fails with: {error}", "a class and its arguments", advice
-            ) from error
 
     def _optimisers(self) -> Any:
         section = self.optimizer_configs["autoencoder"]

@@ -18,13 +18,14 @@ from torch import Tensor
 from snac_plugin.checkpoints import check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.conditioning.context import Context
 from snac_plugin.config import TrainingSection
-from snac_plugin.errors import AudioError, ConfigError
+from snac_plugin.errors import AudioError
 from snac_plugin.generation import stage_seed
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import chunk_frames
 from snac_plugin.snac_diffusion import SnacDiffusion
 from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
+from snac_plugin.training.optimisers import optimizer_configs_named
 from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
 
 log = logging.getLogger(__name__)
@@ -94,13 +95,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         Raises:
             ConfigError: torch has no such class, or it does not take these arguments.
         """
-        try:
+        with optimizer_configs_named():
             return super().configure_optimizers()
-        except (AttributeError, TypeError, ValueError) as error:
-            advice = "Their arguments are those of torch.optim and torch.optim.lr_scheduler."
-            raise ConfigError(
-                "training.optimizer_configs", f"what fails with: {error}", "a class and its arguments", advice
-            ) from error
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """A step at the phase's share of the scheduled learning rate; schedulers never see the share."""
