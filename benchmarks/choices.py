@@ -34,6 +34,7 @@ from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, add_arguments, dig
 from torch import Tensor
 
 from snac_plugin import builders
+from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import load_json
 from snac_plugin.config.network import CODE_SAMPLER
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     codec, window = songs.codec_of(load_json(args.model_config)), CHUNKS * args.chunk_frames
     whole = songs.held_out(args, codec, window)
     windows = windows_of(whole, args.windows, window)
-    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, args.styles, args.tempo)
+    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, kind_from(args))
     names = ["base", *(name for name in VARIANTS if name in args.variants and name != "base")]
     configs = {name: config_of(name, args, codec) for name in names}
     seconds = step_seconds(configs, args, device)

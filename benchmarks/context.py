@@ -29,6 +29,7 @@ from context_losses import KINDS, Losses, evaluate, windows_of
 from context_training import PHASES, phase_ends, supervised_codes, trainings
 from small_trainings import CHUNKS, PARTS, Training, add_arguments, digest, kept, run_training
 
+from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.config import load_json
 from snac_plugin.levels import Levels
 from snac_plugin.loading import load_model
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"--steps: found {args.steps}, expected a multiple of {PARTS}")
     codec, window = songs.codec_of(load_json(args.model_config)), CHUNKS * args.chunk_frames
     held_out = windows_of(songs.held_out(args, codec, window), args.windows, window)
-    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, args.styles, args.tempo)
+    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, kind_from(args))
     both = trainings(args, codec.levels, codes)
     minutes, losses = {}, {}
     for training in both:

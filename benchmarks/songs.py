@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin import builders
+from snac_plugin.cli.demo_songs import Kind, add_kind_arguments, kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.conditioning.context import mono
 from snac_plugin.config import check_model_config
@@ -52,8 +52,7 @@ class Song:
 def add_arguments(parser: argparse.ArgumentParser, *, held_out: int, seconds: float | None) -> None:
     """Arguments on held-out songs, with defaults."""
     parser.add_argument("--music", type=Path, default=Path("demo_music/benchmarks"), help="where demo music is rendered to")
-    parser.add_argument("--styles", nargs="+", metavar="NAME", help="styles of demo music, as house techno; all by default")
-    parser.add_argument("--tempo", type=int, metavar="N", help="beats a minute of all its songs")
+    add_kind_arguments(parser)
     parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="codes of held-out songs, in place of demo music")
     parser.add_argument("--held-out-songs", type=int, default=held_out, help="songs of demo music to hold out")
     parser.add_argument("--held-out-seconds", type=float, default=seconds, help="length of each; what is needed by default")
@@ -71,14 +70,12 @@ def demo_codes(
     songs: int,
     seconds: float,
     min_frames: int,
-    styles: Sequence[str] | None = None,
-    tempo: int | None = None,
+    kind: Kind,
 ) -> Path:
     """Codes of rendered songs; what is there already is used. Returns the folder of the codes."""
-    kind = [*(styles or []), *([] if tempo is None else [f"{tempo}_bpm"])]
-    name = "_".join([f"{split}_{songs}x{seconds:g}s", *kind]).replace(" ", "_")
+    name = "_".join([f"{split}_{songs}x{seconds:g}s", *kind.words]).replace(" ", "_")
     audio = render_demo_music(
-        music / name, split=split, songs=songs, seconds=seconds, sample_rate=codec.sample_rate, styles=styles, tempo=tempo
+        music / name, split=split, songs=songs, seconds=seconds, sample_rate=codec.sample_rate, **asdict(kind)
     )
     entry = {"id": name, "path": str(audio), "custom_metadata_module": str(Path(str(demo_metadata.__file__)).resolve())}
     source = {"dataset_type": "audio_dir", "datasets": [entry]}
@@ -118,8 +115,7 @@ def held_out(args: argparse.Namespace, codec: SnacPretransform, min_frames: int)
     folder = args.held_out
     if folder is None:
         seconds = args.held_out_seconds or math.ceil(min_frames / codec.levels.frames_per_second)
-        kind = {"styles": args.styles, "tempo": args.tempo}
-        folder = demo_codes(codec, "held_out", args.music, args.held_out_songs, seconds, min_frames, **kind)
+        folder = demo_codes(codec, "held_out", args.music, args.held_out_songs, seconds, min_frames, kind_from(args))
     return read_songs(folder, codec, min_frames, args.held_out_songs)
 
 

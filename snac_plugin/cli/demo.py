@@ -28,6 +28,7 @@ MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
 SONGS = 16
 STYLES = ("house", "techno")  # what the shipped model knows
 TEMPO = 125
+KEY = "A minor"
 MARK = "demo_run.txt"
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
     parser.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
     parser.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
+    parser.add_argument("--key", default=KEY, help="their key")
     parser.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -83,14 +85,14 @@ def _config_folder() -> Path:
 def _codes(args: argparse.Namespace) -> Path:
     """Codes of the demo music, encoded once; returns the dataset config to train with."""
     from snac_plugin import builders
-    from snac_plugin.cli.demo_songs import DemoSongs
+    from snac_plugin.cli.demo_songs import DemoSongs, kind_from
     from snac_plugin.config import check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
 
     config = load_json(args.model_config)
     checked = check_model_config(config, args.model_config)
     codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
-    songs = DemoSongs(args.songs, None, tuple(args.styles), args.tempo, MUSIC_SEED)
+    songs = DemoSongs(args.songs, None, kind_from(args), MUSIC_SEED)
     music, output = songs.dataset("train", checked.sample_rate), songs.folder / f"codes_{codec.fingerprint}"
     return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
 

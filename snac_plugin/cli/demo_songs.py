@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,40 @@ SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class DemoSongs:
-    """Songs of demo music; what is None is as the composer has it.
+class Kind:
+    """What songs have in common; by default nothing.
 
     Args:
-        songs: how many.
-        seconds: length of each.
         styles: names of the styles that take turns.
         tempo: beats a minute of all of them.
+        key: key of all of them, as "A minor".
+    """
+
+    styles: tuple[str, ...] | None = None
+    tempo: int | None = None
+    key: str | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """What it is called in the name of a folder."""
+        tempo = [] if self.tempo is None else [f"{self.tempo}_bpm"]
+        return [*(self.styles or ()), *tempo, *([] if self.key is None else [self.key])]
+
+
+@dataclass(frozen=True)
+class DemoSongs:
+    """Songs of demo music.
+
+    Args:
+        songs: how many; by default 240, or 16 held out.
+        seconds: length of each; a minute by default.
+        kind: what they have in common.
         seed: other seeds give other songs.
     """
 
     songs: int | None = None
     seconds: float | None = None
-    styles: tuple[str, ...] | None = None
-    tempo: int | None = None
+    kind: Kind = Kind()
     seed: int = 0
 
     @property
@@ -39,8 +58,7 @@ class DemoSongs:
         named = [
             *([] if self.songs is None else [f"{self.songs}_songs"]),
             *([] if self.seconds is None else [f"{self.seconds:g}_seconds"]),
-            *(self.styles or ()),
-            *([] if self.tempo is None else [f"{self.tempo}_bpm"]),
+            *self.kind.words,
             *([f"seed_{self.seed}"] if self.seed else []),
         ]
         return FOLDER / "_".join(named).replace(" ", "_")
@@ -58,8 +76,7 @@ class DemoSongs:
             seed=self.seed,
             sample_rate=sample_rate,
             split=split,
-            styles=self.styles,
-            tempo=self.tempo,
+            **asdict(self.kind),
         )
         module = str(Path(str(demo_metadata.__file__)).resolve())
         datasets = [{"id": f"demo_music_{split}", "path": str(where), "custom_metadata_module": module}]
@@ -71,17 +88,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("demo music, which is rendered without --dataset-config")
     group.add_argument("--songs", type=int, metavar="N", help="songs, in place of 240, or of 16 held out")
     group.add_argument("--song-seconds", type=float, metavar="S", help="length of each, from 1 up, in place of 60")
-    group.add_argument("--styles", nargs="+", metavar="NAME", help="styles that take turns, as house techno; all by default")
-    group.add_argument("--tempo", type=int, metavar="N", help="beats a minute of all songs, 40 to 240; by default each has its own")
+    add_kind_arguments(group)
     group.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="songs for training, or held out of it")
+
+
+def add_kind_arguments(parser: argparse._ActionsContainer) -> None:
+    """Arguments that choose a kind of demo music."""
+    parser.add_argument("--styles", nargs="+", metavar="NAME", help="styles that take turns, as house techno; all by default")
+    parser.add_argument("--tempo", type=int, metavar="N", help="their beats a minute, 40 to 240; by default each has its own")
+    parser.add_argument("--key", metavar="KEY", help='their key, as "A minor"; by default each has its own')
+
+
+def kind_from(args: argparse.Namespace) -> Kind:
+    """What the arguments of `add_kind_arguments` choose."""
+    return Kind(tuple(args.styles) if args.styles else None, args.tempo, args.key)
 
 
 def from_arguments(args: argparse.Namespace) -> DemoSongs:
     """What the arguments of `add_arguments` choose."""
-    return DemoSongs(args.songs, args.song_seconds, tuple(args.styles) if args.styles else None, args.tempo)
+    return DemoSongs(args.songs, args.song_seconds, kind_from(args))
 
 
 def given(args: argparse.Namespace) -> list[str]:
     """Which of the arguments of `add_arguments` are there."""
-    flags = {"--songs": args.songs, "--song-seconds": args.song_seconds, "--styles": args.styles, "--tempo": args.tempo}
-    return [flag for flag, value in flags.items() if value is not None] + (["--split"] if args.split != SPLITS[0] else [])
+    flags = ("songs", "song_seconds", "styles", "tempo", "key")
+    found = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(args, flag) is not None]
+    return found + (["--split"] if args.split != SPLITS[0] else [])

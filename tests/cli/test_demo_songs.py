@@ -9,7 +9,7 @@ import pytest
 from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import main, pre_encode
-from snac_plugin.cli.demo_songs import DemoSongs, from_arguments, given
+from snac_plugin.cli.demo_songs import DemoSongs, Kind, from_arguments, given
 from snac_plugin.errors import ConfigError
 
 NEEDED = ["--model-config", "model.json", "--output-path", "out"]
@@ -21,9 +21,9 @@ def chosen(*flags: str) -> DemoSongs:
 
 def test_flags_say_which_songs() -> None:
     assert chosen() == DemoSongs()
-    asked = chosen("--songs", "4", "--song-seconds", "20", "--styles", "house", "jazz waltz", "--tempo", "125")
-    assert asked == DemoSongs(4, 20.0, ("house", "jazz waltz"), 125)
-    assert asked.folder == Path("demo_music/4_songs_20_seconds_house_jazz_waltz_125_bpm")
+    asked = chosen("--songs", "4", "--song-seconds", "20", "--styles", "house", "jazz waltz", "--tempo", "125", "--key", "A minor")
+    assert asked == DemoSongs(4, 20.0, Kind(("house", "jazz waltz"), 125, "A minor"))
+    assert asked.folder == Path("demo_music/4_songs_20_seconds_house_jazz_waltz_125_bpm_A_minor")
     assert DemoSongs(seed=1).folder == Path("demo_music/seed_1")
 
 
@@ -39,15 +39,28 @@ def test_numbers_out_of_range_are_refused(flags: list[str], tmp_path: Path, monk
 def test_songs_of_one_kind_are_rendered_and_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps(tiny_model_config(write_tiny_codec(tmp_path / "codec"))))
-    flags = ["--songs", "2", "--song-seconds", "2", "--styles", "house", "--tempo", "125", "--split", "held_out"]
+    flags = [
+        "--songs",
+        "2",
+        "--song-seconds",
+        "2",
+        "--styles",
+        "house",
+        "--tempo",
+        "125",
+        "--key",
+        "F# dorian",
+        "--split",
+        "held_out",
+    ]
     assert main(["pre_encode", *NEEDED, *flags, "--device", "cpu"]) == 0
-    songs = sorted((tmp_path / "demo_music" / "2_songs_2_seconds_house_125_bpm" / "held_out").glob("*.json"))
+    songs = sorted((tmp_path / "demo_music" / "2_songs_2_seconds_house_125_bpm_F#_dorian" / "held_out").glob("*.json"))
     facts = [json.loads(path.read_text()) for path in songs if path.name != "demo_music.json"]
-    assert [(one["style"], one["tempo"], one["seconds"]) for one in facts] == [("house", 125, 2.0)] * 2
+    assert [(one["style"], one["tempo"], one["key"], one["seconds"]) for one in facts] == [("house", 125, "F# dorian", 2.0)] * 2
     assert (tmp_path / "out" / "dataset_config.json").is_file()
 
 
-@pytest.mark.parametrize("flags", [["--songs", "2"], ["--split", "held_out"], ["--styles", "house"]])
+@pytest.mark.parametrize("flags", [["--songs", "2"], ["--split", "held_out"], ["--key", "A minor"]])
 def test_a_dataset_config_leaves_nothing_to_choose(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert given(pre_encode.parser().parse_args([*NEEDED, *flags]))
     assert not given(pre_encode.parser().parse_args(NEEDED))

@@ -113,6 +113,15 @@ def test_a_tempo_is_that_of_every_song_and_leaves_style_mood_and_key(folder, tmp
             assert other[fact] == own[fact]
 
 
+def test_a_key_is_that_of_every_song_and_leaves_style_mood_and_tempo(folder, tmp_path):
+    moved = render(tmp_path / "moved", key="F# dorian")
+    for index in range(2):
+        own, other = (json.loads((where / f"train_{index:05d}.json").read_text()) for where in (folder, moved))
+        assert (other["key"], sorted(other["scale"])) == ("F# dorian", [1, 3, 4, 6, 8, 9, 11])
+        for fact in ("style", "mood", "tempo"):
+            assert other[fact] == own[fact]
+
+
 def test_styles_take_turns_and_are_part_of_the_settings(folder, tmp_path):
     dance = render(tmp_path / "dance", songs=3, styles=["house", "jazz waltz"])
     facts = [json.loads((dance / f"train_{index:05d}.json").read_text()) for index in range(3)]
@@ -146,6 +155,8 @@ def test_a_folder_with_other_files_is_refused(tmp_path, record):
         {"styles": "house"},
         {"tempo": 39},
         {"tempo": 241},
+        {"key": "A"},
+        {"key": ""},
         {"seconds": float("inf")},
     ],
 )

@@ -35,16 +35,15 @@ _SURPRISE = 0.25  # share of parts whose instrument comes from all of General MI
 _SURPRISES = tuple(program for program in range(len(PROGRAMS)) if program not in UNFIT_FOR_MELODY)
 
 
-def compose(seed: str, seconds: float, style: Style | None = None, tempo: int | None = None) -> Song:
-    """Compose a song of at least `seconds` seconds. The same seed, length, style and tempo give the same song.
+def compose(seed: str, seconds: float, style: Style | None = None, tempo: int | None = None, key: Key | None = None) -> Song:
+    """Compose a song of at least `seconds` seconds. The same arguments give the same song.
 
-    A tempo is drawn from the style's range by default.
+    Tempo and key are drawn from the style's by default.
     """
     dice = random.Random(seed)
     style = style or dice.choice(STYLES)
-    key = Key(dice.randrange(12), dice.choice(style.modes))
-    drawn = dice.randint(*style.tempo)
-    tempo = drawn if tempo is None else tempo
+    drawn_key, drawn_tempo = Key(dice.randrange(12), dice.choice(style.modes)), dice.randint(*style.tempo)
+    key, tempo = key or drawn_key, tempo or drawn_tempo
     sections = _lay_out_sections(dice, int(seconds * tempo / 60 / style.beats) + 1)
     loops = dice.sample(style.loops, 2) if len(style.loops) > 1 else [style.loops[0]] * 2
     if dice.random() < 0.35:

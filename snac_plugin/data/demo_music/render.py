@@ -22,6 +22,7 @@ from .sampler import Sampler
 from .soundfont import SoundFont
 from .style import Style
 from .styles import STYLES
+from .theory import KEYS, MODES, NOTE_NAMES
 
 VERSION = 1  # of the composer and the sound: other versions sound different
 SPLITS = ("train", "held_out")
@@ -41,6 +42,7 @@ def render_demo_music(
     split: str = "train",
     styles: Sequence[str] | None = None,
     tempo: int | None = None,
+    key: str | None = None,
     progress: bool = True,
 ) -> Path:
     """Render songs into `folder` and return it. The same arguments give the same files, byte for byte.
@@ -55,6 +57,7 @@ def render_demo_music(
         split: "train" or "held_out"; their songs never share a seed.
         styles: names of the styles that take turns; all by default.
         tempo: beats a minute of every song, 40 to 240; drawn from the style's range by default.
+        key: that of every song, as "A minor"; drawn from all tonics and the style's modes by default.
         progress: show a progress bar.
 
     Raises:
@@ -68,6 +71,7 @@ def render_demo_music(
     }  # fmt: skip
     settings |= {"styles": styles if isinstance(styles, str) else list(styles)} if styles is not None else {}
     settings |= {"tempo": tempo} if tempo is not None else {}
+    settings |= {"key": key} if key is not None else {}
     chosen = _check(settings)
     missing = _missing_songs(folder, settings)
     if not missing:
@@ -77,7 +81,7 @@ def render_demo_music(
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / RECORD, json.dumps(settings, indent=1).encode())
     for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
-        song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)], tempo)
+        song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)], tempo, KEYS[key] if key else None)
         audio = io.BytesIO()
         soundfile.write(audio, render_song(song, sampler), sample_rate, format="FLAC", subtype="PCM_16")
         metadata = {**song.describe(), "seconds": float(seconds), "sample_rate": sample_rate}
@@ -109,6 +113,9 @@ def _check(settings: dict[str, Any]) -> list[Style]:
         raise ConfigError("split", repr(settings["split"]), " or ".join(SPLITS))
     if not 40 <= settings.get("tempo", 120) <= 240:
         raise ConfigError("tempo", settings["tempo"], "40 to 240 beats a minute")
+    if settings.get("key", "A minor") not in KEYS:
+        expected = f"a tonic ({', '.join(NOTE_NAMES)}) and a mode ({', '.join(MODES)})"
+        raise ConfigError("key", repr(settings["key"]), expected, 'As "A minor".')
     known = {style.name: style for style in STYLES}
     names = settings.get("styles", list(known))
     if isinstance(names, str):

@@ -51,6 +51,10 @@ class Key:
         return min(range(-35, 36), key=lambda degree: abs(self.pitch(degree) - pitch))
 
 
+KEYS = {key.name: key for key in (Key(tonic, mode) for mode in MODES for tonic in range(12))}
+"""All keys by name, as "A minor"."""
+
+
 @dataclass(frozen=True)
 class Chord:
     """A chord of the key, built in thirds on a scale degree (power chords: root and fifth)."""
