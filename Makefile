@@ -1,6 +1,6 @@
 # make demo    render music, fine-tune the shipped model on it and generate a wav: runs/demo
 # make test    lint, types and tests
-# make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny, then runs/snac_dit_tiny_dance
+# make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
 # make clean   remove the environment and everything that was built
 #
 # All create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
@@ -23,17 +23,11 @@ demo: $(STAMP)
 	$(BIN)/python -m snac_plugin demo
 
 tiny: $(STAMP)
-	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny.json --songs 128 --output-path demo_music/128_songs/codes
-	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny.json --dataset-config demo_music/128_songs/codes/dataset_config.json \
-		--batch-size 2 --max-steps 2400 --seed 42 --save-dir runs/snac_dit_tiny --recover
+	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny.json --songs 480 --song-seconds 40 \
+		--styles house techno --tempo 125 --key "A minor" --output-path demo_music/dance_codes
+	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny.json --dataset-config demo_music/dance_codes/dataset_config.json \
+		--batch-size 2 --max-steps 6500 --seed 42 --save-dir runs/snac_dit_tiny --recover
 	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
-		--use-safetensors --half
-	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny_dance.json --songs 240 --song-seconds 40 \
-		--styles house techno --tempo 125 --output-path demo_music/dance_codes
-	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny_dance.json --pretrained-ckpt-path runs/snac_dit_tiny/model.safetensors \
-		--dataset-config demo_music/dance_codes/dataset_config.json \
-		--batch-size 2 --max-steps 3750 --seed 42 --save-dir runs/snac_dit_tiny_dance --recover
-	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny_dance/checkpoints/last.ckpt --name runs/snac_dit_tiny_dance/model \
 		--use-safetensors --half
 
 test: $(STAMP)
