@@ -93,10 +93,11 @@ def load_weights(model: Any, source: str | Path | Checkpoint, ema: bool = True) 
         ema: take the averaged weights of a file where there are any.
 
     Raises:
-        CheckpointError: another codec, or weights that are missing, left over, or of another shape.
+        CheckpointError: another codec, another head, or weights that are missing, left over, or of another shape.
     """
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source, ema)
     check_codec(checkpoint.codec, model, str(checkpoint.path))
+    _check_head(checkpoint.model_config, model, str(checkpoint.path))
     load_state(model, checkpoint.state, str(checkpoint.path))
     return checkpoint
 
@@ -177,6 +178,17 @@ def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> No
             f"codec {own.codec_name!r} (fingerprint {own.fingerprint}), the one of the model config",
             "Codes of one codec mean nothing to another: use the codec that it was made with.",
         )
+
+
+def _check_head(noted: Mapping[str, Any] | None, model: Any, where: str) -> None:
+    """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes."""
+    network = getattr(getattr(model, "model", None), "network", None)
+    if noted is None or network is None:
+        return
+    trained = noted["model"]["diffusion"]["config"].get("head", "velocity")
+    if trained != network.config.head:
+        advice = f'Set model.diffusion.config.head to "{trained}".'
+        raise CheckpointError(where, f'weights of the head "{trained}"', f'"{network.config.head}", as in the model config', advice)
 
 
 def save_unwrapped(

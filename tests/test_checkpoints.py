@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,16 @@ def test_checkpoint_of_stable_audio_tools_with_the_codec_inside_is_read(model: S
     path = save(tmp_path / "export.ckpt", state_dict=model.state_dict())
     assert read_checkpoint(path).state.keys() == own(model).keys()
     load_weights(model, path)
+
+
+def test_weights_of_another_head_of_the_same_shape_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    path, configs = tmp_path / "mine.safetensors", [copy.deepcopy(config) for _ in range(2)]
+    for head, changed in zip(("logits", "posterior"), configs, strict=True):
+        changed["model"]["diffusion"]["config"]["head"] = head
+    save_unwrapped(builders.model(configs[0]), path, configs[0], None)
+    load_weights(builders.model(configs[0]), path)
+    with pytest.raises(CheckpointError, match=r'found weights of the head "logits", expected "posterior".* Set .*head to "logits"'):
+        load_weights(builders.model(configs[1]), path)
 
 
 @pytest.mark.parametrize(
