@@ -183,7 +183,7 @@ def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> No
 def _check_head(noted: Mapping[str, Any] | None, model: Any, where: str) -> None:
     """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes."""
     network = getattr(getattr(model, "model", None), "network", None)
-    if noted is None or network is None:
+    if network is None or noted is None or noted.get("model_type") != "diffusion_snac_dit":
         return
     trained = noted["model"]["diffusion"]["config"].get("head", "velocity")
     if trained != network.config.head:
