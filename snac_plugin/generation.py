@@ -37,12 +37,14 @@ class Settings:
         steps: denoising steps.
         samplers: stable-audio-tools' names.
         shifts: above 1 spends more steps near noise.
+        temperatures: what logits are divided by where codes are drawn from them; other samplers have none.
         guidance: classifier-free guidance of all levels.
     """
 
     steps: tuple[int, ...]
     samplers: tuple[str, ...]
     shifts: tuple[float, ...]
+    temperatures: tuple[float, ...]
     guidance: Guidance
 
     def as_dict(self, names: str) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Settings:
             "steps": dict(zip(names, self.steps, strict=True)),
             "sampler": dict(zip(names, self.samplers, strict=True)),
             "shift": dict(zip(names, self.shifts, strict=True)),
+            "temperature": dict(zip(names, self.temperatures, strict=True)),
             "cfg_scale": self.guidance.scale,
             "cfg_rescale": self.guidance.rescale,
             "cfg_interval": list(self.guidance.interval),
@@ -63,6 +66,7 @@ def settings_from(
     *,
     steps: int | Sequence[int] | Mapping[str, int] | None = None,
     sampler: str | None = None,
+    temperature: float | None = None,
     cfg_scale: float | None = None,
     cfg_rescale: float | None = None,
     cfg_interval: tuple[float, float] | None = None,
@@ -74,12 +78,15 @@ def settings_from(
         names: the codec's level names.
         steps: in all (split by the section's weights), one a level in order, or by level name.
         sampler: for all levels.
+        temperature: for all levels.
         cfg_scale, cfg_rescale, cfg_interval: see `Guidance`.
     """
+    samplers = sampling.samplers(names) if sampler is None else (sampler,) * len(names)
     return Settings(
         steps=_steps(sampling, names, steps),
-        samplers=sampling.samplers(names) if sampler is None else (sampler,) * len(names),
+        samplers=samplers,
         shifts=sampling.shifts(names),
+        temperatures=sampling.temperatures(names) if temperature is None else (_temperature(temperature, samplers),) * len(names),
         guidance=_guidance(
             sampling.cfg_scale if cfg_scale is None else cfg_scale,
             sampling.cfg_rescale if cfg_rescale is None else cfg_rescale,
@@ -101,6 +108,14 @@ def _steps(sampling: SamplingConfig, names: str, steps: int | Sequence[int] | Ma
     if len(steps) != len(names) or any(not isinstance(n, int) or n < 1 for n in steps):
         raise Mismatch("steps", steps, expected)
     return tuple(steps)
+
+
+def _temperature(temperature: float, samplers: Sequence[str]) -> float:
+    if not 0 < temperature < math.inf:
+        raise Mismatch("temperature", temperature, "a number above 0")
+    if temperature != 1 and CODE_SAMPLER not in samplers:
+        raise Mismatch("temperature", temperature, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
+    return temperature
 
 
 def _guidance(scale: float, rescale: float, interval: tuple[float, float]) -> Guidance:
@@ -258,11 +273,11 @@ def _solve_by_codes(
     if model.network.config.head == "velocity":
         raise Mismatch("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    probabilities = chunk.guided(level, model.log_probabilities)
+    probabilities, temperature = chunk.guided(level, model.log_probabilities), settings.temperatures[level]
 
     def draw(x: Tensor, t: Tensor) -> Tensor:
         quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-        return model.drawn(level, probabilities(x.transpose(1, 2), t), quantiles).transpose(1, 2)
+        return model.drawn(level, probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
 
     def renoise() -> Tensor:
         return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)

@@ -32,6 +32,7 @@ class Request:
         chunks: length in chunks, in place of seconds.
         steps: denoising steps of a chunk in all, one a level in order, or by level name.
         sampler: stable-audio-tools' name of the sampler.
+        temperature: below 1 the sampler pingpong-codes draws likely codes more often.
         cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance.
         conditioning: metadata of every sample.
         negative_conditioning: metadata that guidance leads away from.
@@ -41,6 +42,7 @@ class Request:
     chunks: int | None = None
     steps: int | Sequence[int] | Mapping[str, int] | None = None
     sampler: str | None = None
+    temperature: float | None = None
     cfg_scale: float | None = None
     cfg_rescale: float | None = None
     cfg_interval: tuple[float, float] | None = None
@@ -66,6 +68,7 @@ class Request:
             model.levels.names,
             steps=self.steps,
             sampler=self.sampler,
+            temperature=self.temperature,
             cfg_scale=self.cfg_scale,
             cfg_rescale=self.cfg_rescale,
             cfg_interval=self.cfg_interval,

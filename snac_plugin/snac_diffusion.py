@@ -119,6 +119,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         context: Given | Sequence[Given] = None,
         steps: int | Sequence[int] | Mapping[str, int] | None = None,
         sampler: str | None = None,
+        temperature: float | None = None,
         cfg_scale: float | None = None,
         cfg_rescale: float | None = None,
         cfg_interval: tuple[float, float] | None = None,
@@ -139,6 +140,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
                 one for all samples, or a list with one a sample. Only what follows it is generated.
             steps: denoising steps of a chunk in all, one a level in order, or by level name; the config's by default.
             sampler: stable-audio-tools' name of the sampler, for all levels.
+            temperature: below 1 the sampler pingpong-codes draws likely codes more often; for all levels.
             cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `Guidance`.
             conditioning: metadata of the samples, or one for all.
             negative_conditioning: metadata that guidance leads away from.
@@ -159,6 +161,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             self.levels.names,
             steps=steps,
             sampler=sampler,
+            temperature=temperature,
             cfg_scale=cfg_scale,
             cfg_rescale=cfg_rescale,
             cfg_interval=cfg_interval,

@@ -25,9 +25,11 @@ SIZE = 3  # frames of a chunk
 NAMES = "ABCD"
 
 
-def settings(levels: Levels, sampler: str = "euler", steps: int = 2, scale: float = 1.0, shift: float = 1.0) -> Settings:
+def settings(
+    levels: Levels, sampler: str = "euler", steps: int = 2, scale: float = 1.0, shift: float = 1.0, temperature: float = 1.0
+) -> Settings:
     count = len(levels)
-    return Settings((steps,) * count, (sampler,) * count, (shift,) * count, Guidance(scale))
+    return Settings((steps,) * count, (sampler,) * count, (shift,) * count, (temperature,) * count, Guidance(scale))
 
 
 @torch.no_grad()
@@ -141,6 +143,18 @@ def test_drawn_codes_are_drawn_as_often_as_they_are_likely() -> None:
     torch.testing.assert_close(counts.double(), shares, rtol=0, atol=0.02)
 
 
+def test_at_a_low_temperature_the_likeliest_codes_are_drawn() -> None:
+    """With one step they are the network's first choices for pure noise; what is drawn no longer depends on chance."""
+    model = make_model(FOUR_LEVELS, context_chunks=0, head="logits")
+    cold, hot = (settings(model.levels, "pingpong-codes", steps=1, temperature=value) for value in (1e-6, 1e6))
+    noise = stage_noise([3], 0, 0, (8, SIZE), next(model.parameters()))
+    says = model.start_chunk(Conditions(), 1, Guidance()).guided(0, model.log_probabilities)
+    output = says(noise.transpose(1, 2), noise.new_ones(1))
+    first = generated(model, [3], cold, 1)
+    assert torch.equal(first[:, 0], output.argmax(dim=-1))
+    assert not torch.equal(first[:, 0], generated(model, [3], hot, 1)[:, 0])
+
+
 def test_codes_are_not_drawn_from_velocities() -> None:
     model = make_model(FOUR_LEVELS, head="velocity")
     with pytest.raises(Mismatch, match="sampler: found pingpong-codes, expected another one: this model predicts velocities"):
@@ -161,23 +175,31 @@ def test_every_stage_has_noise_of_its_own() -> None:
 def test_each_step_is_told_once_and_in_order(sampler: str) -> None:
     """A progress bar that ran ahead or stood still would be worse than none."""
     model, told = make_model(FOUR_LEVELS, context_chunks=1, head="logits"), []
-    how = Settings((1, 2, 1, 3), (sampler,) * 4, (1.0,) * 4, Guidance())
+    how = Settings((1, 2, 1, 3), (sampler,) * 4, (1.0,) * 4, (1.0,) * 4, Guidance())
     generated(model, [1], how, 2, callback=lambda *step: told.append(step))
     assert told == [(c, level, step) for c in range(2) for level, steps in enumerate(how.steps) for step in range(steps)]
 
 
 def test_settings_take_what_is_given_over_the_config() -> None:
-    config = SamplingConfig(steps=8, sampler={"A": "rk4"}, shift={"D": 2.0}, cfg_scale=3.0)
+    config = SamplingConfig(steps=8, sampler={"A": "rk4"}, shift={"D": 2.0}, temperature={"B": 0.8}, cfg_scale=3.0)
     plain = settings_from(config, NAMES)
     assert sum(plain.steps) == 8
     assert plain.samplers == ("rk4", "euler", "euler", "euler")
     assert plain.shifts == (1.0, 1.0, 1.0, 2.0)
+    assert plain.temperatures == (1.0, 0.8, 1.0, 1.0)
     assert plain.guidance == Guidance(3.0)
     given = settings_from(
-        config, NAMES, steps={"D": 4, "A": 1, "B": 2, "C": 3}, sampler="euler", cfg_scale=1.0, cfg_interval=(0.2, 0.9)
+        config,
+        NAMES,
+        steps={"D": 4, "A": 1, "B": 2, "C": 3},
+        sampler="pingpong-codes",
+        temperature=0.5,
+        cfg_scale=1.0,
+        cfg_interval=(0.2, 0.9),
     )
     assert given.steps == settings_from(config, NAMES, steps=[1, 2, 3, 4]).steps == (1, 2, 3, 4)
-    assert given.samplers == ("euler",) * 4
+    assert given.samplers == ("pingpong-codes",) * 4
+    assert given.temperatures == (0.5,) * 4
     assert given.guidance == Guidance(1.0, 0.0, (0.2, 0.9))
     assert sum(settings_from(config, NAMES, steps=30).steps) == 30
     assert given.as_dict(NAMES)["steps"] == {"A": 1, "B": 2, "C": 3, "D": 4}
@@ -192,6 +214,8 @@ def test_settings_take_what_is_given_over_the_config() -> None:
         ({"steps": [4, 4, 0, 4]}, r"steps: found \[4, 4, 0, 4\]"),
         ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found {'A': 1, 'B': 1, 'C': 1}"),
         ({"steps": {"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}}, "steps: found"),
+        ({"sampler": "pingpong-codes", "temperature": 0.0}, "temperature: found 0.0, expected a number above 0"),
+        ({"temperature": 0.5}, "temperature: found 0.5, expected the sampler pingpong-codes beside it: euler draws no codes"),
         ({"cfg_scale": -1.0}, "cfg_scale: found -1.0, expected a number from 0 up"),
         ({"cfg_rescale": 1.5}, "cfg_rescale: found 1.5, expected a share"),
         ({"cfg_interval": (0.8, 0.2)}, r"cfg_interval: found \(0.8, 0.2\), expected two noise levels"),

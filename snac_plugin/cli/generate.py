@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     how = made.add_argument_group("how (the model config's values by default)")
     how.add_argument("--steps", type=steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
     how.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler, or pingpong-codes")
+    how.add_argument("--temperature", type=float, metavar="X", help="below 1 pingpong-codes draws likely codes more often")
     how.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
     how.add_argument("--cfg-rescale", type=float, metavar="X", help="0 to 1: keeps guidance from raising the variance")
     how.add_argument("--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="noise levels between which it acts")
@@ -108,6 +109,7 @@ def _request(args: argparse.Namespace) -> Any:
         chunks=args.chunks,
         steps=args.steps,
         sampler=args.sampler,
+        temperature=args.temperature,
         cfg_scale=args.cfg_scale,
         cfg_rescale=args.cfg_rescale,
         cfg_interval=None if args.cfg_interval is None else tuple(args.cfg_interval),

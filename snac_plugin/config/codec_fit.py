@@ -132,7 +132,9 @@ def _levels(config: SnacModelConfig, names: str) -> Iterator[Problem]:
 def _by_level(config: SnacModelConfig) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every object of a config whose keys are levels, with its JSON path."""
     sampling, training = config.model.diffusion.config.sampling, config.training
-    found: list[tuple[str, Any]] = [(f"{SAMPLING}.{key}", getattr(sampling, key)) for key in ("steps", "sampler", "shift")]
+    found: list[tuple[str, Any]] = [
+        (f"{SAMPLING}.{key}", getattr(sampling, key)) for key in ("steps", "sampler", "shift", "temperature")
+    ]
     if training is not None:
         found += [(f"training.{key}", getattr(training, key)) for key in ("timestep_sampler", "level_weights", "corruption")]
         if any(isinstance(value, dict) for value in training.timestep_sampler_options.values()):

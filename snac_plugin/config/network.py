@@ -40,6 +40,7 @@ class SamplingConfig(Section):
         default="euler", description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes"
     )
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
+    temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 pingpong-codes draws likely codes more often")
     cfg_scale: float = Field(default=1.0, ge=0, description="scale of classifier-free guidance; 1 is none")
     cfg_rescale: Share = Field(default=0.0, description="share of the rescaling that keeps guidance from raising the variance")
     cfg_interval: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
@@ -71,6 +72,10 @@ class SamplingConfig(Section):
     def shifts(self, names: str) -> tuple[float, ...]:
         """The shift of each level, coarsest first; 1 for levels left out."""
         return spread(self.shift, names, 1.0, "model.diffusion.config.sampling.shift")
+
+    def temperatures(self, names: str) -> tuple[float, ...]:
+        """The temperature of each level, coarsest first; 1 for levels left out."""
+        return spread(self.temperature, names, 1.0, "model.diffusion.config.sampling.temperature")
 
 
 def split_steps(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:

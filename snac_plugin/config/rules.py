@@ -71,6 +71,9 @@ def _sampling_problems(sampling: SamplingConfig, objective: str, head: str) -> I
             yield Problem(
                 path, show(name), "another sampler for head velocity", "It draws codes, which logits and posterior predict."
             )
+    if sampling.temperature != 1 and CODE_SAMPLER not in [name for _, name in named]:
+        expected = f"a sampler that draws codes beside it: {CODE_SAMPLER}"
+        yield Problem(f"{NETWORK}.sampling.temperature", show(sampling.temperature), expected)
     low, high = sampling.cfg_interval
     if low >= high:
         yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")

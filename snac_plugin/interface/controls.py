@@ -15,14 +15,14 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.network import SAMPLERS, split_steps
+from snac_plugin.config.network import CODE_SAMPLER, SAMPLERS, split_steps
 from snac_plugin.errors import Mismatch
 from snac_plugin.levels import Levels
 from snac_plugin.samples import Request
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
 NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}  # with the bounds that their constructors assume
-SOLVER = ("sampler", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high")
+SOLVER = ("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high")
 OTHERS = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", *SOLVER)
 CLIENT = ("progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
 MOST_CHUNKS = 20
@@ -138,6 +138,9 @@ class Controls:
             mixed = [("each level's own", "")] if len(default) > 1 else []
             options = mixed + [(name, name) for name in choices]
             self._add("sampler", gr.Dropdown(options, value="" if mixed else default[0], label="Sampler"))
+            draws = CODE_SAMPLER in choices and self.config.model.diffusion.config.head != "velocity"
+            info = "below 1 pingpong-codes draws likely codes more often"
+            self._add("temperature", gr.Slider(0.1, 2, self._temperature, step=0.05, label="Temperature", info=info, visible=draws))
             low, high = self.sampling.cfg_interval
             sliders = {
                 "cfg_scale": gr.Slider(0, 15, self.sampling.cfg_scale, step=0.1, label="Guidance", info="CFG scale; 1 is none"),
@@ -152,6 +155,11 @@ class Controls:
             for key in texts:
                 self.negative[key] = self._free_name(f"negative_{self.text[key]}")
                 self._add(self.negative[key], gr.Textbox("", label=f"Negative {key.replace('_', ' ')}", lines=1))
+
+    @property
+    def _temperature(self) -> float:
+        """What the slider shows at first: the levels may have temperatures of their own, which stay until it is moved."""
+        return min(self.sampling.temperatures(self.levels.names))
 
     def request(self, values: Mapping[str, Any]) -> Request:
         """What the values of all components ask for.
@@ -168,6 +176,7 @@ class Controls:
             seconds=float(values["seconds"]),
             steps=steps,
             sampler=values["sampler"] or None,
+            temperature=None if values["temperature"] == self._temperature else float(values["temperature"]),
             cfg_scale=float(values["cfg_scale"]),
             cfg_rescale=float(values["cfg_rescale"]),
             cfg_interval=(float(values["cfg_interval_low"]), float(values["cfg_interval_high"])),

@@ -79,6 +79,13 @@ CASES = [
         'Did you mean "mean"?',
     ),
     (
+        "temperature",
+        {"model.diffusion.config.sampling": {"temperature": {"D": 0.8}, "sampler": "euler"}},
+        "model.diffusion.config.sampling.temperature",
+        '{"D": 0.8}',
+        "",
+    ),
+    (
         "shift",
         {"training.timestep_sampler_options": {"shift": 0}},
         "training.timestep_sampler_options.shift",

@@ -100,7 +100,7 @@ def test_every_input_has_a_name_and_a_default_and_there_is_one_endpoint(client: 
     parameters = endpoints["/generate"]["parameters"]
     assert all(parameter["parameter_has_default"] for parameter in parameters)
     names = [parameter["parameter_name"] for parameter in parameters]
-    assert {"seconds", "seed", "batch_size", "steps", "steps_d", "sampler", "cfg_scale", "cfg_rescale"} <= set(names)
+    assert {"seconds", "seed", "batch_size", "steps", "steps_d", "sampler", "temperature", "cfg_scale", "cfg_rescale"} <= set(names)
     assert not any(name.startswith("param_") for name in names)
 
 
