@@ -23,6 +23,7 @@ from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
 
 SHIPPED = "snac_tiny_32khz"
+SAMPLING = ("steps", "sampler", "temperature", "cfg_scale")  # flags that say how a checkpoint generates
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
     model.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler, or pingpong-codes")
     model.add_argument("--steps", type=steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
+    model.add_argument("--temperature", type=float, metavar="X", help="below 1 pingpong-codes draws likely codes more often")
+    model.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
     model.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
     model.add_argument("--conditioning", type=json_object, metavar="JSON", help="what the model's conditioners read, for all clips")
     model.add_argument("--no-free", action="store_true", help="spare what is generated without context")
@@ -97,7 +100,7 @@ def _check(args: argparse.Namespace) -> None:
 def _check_kind(args: argparse.Namespace) -> None:
     """A flag that would do nothing is an error: its user expects something of it."""
     defaults = parser().parse_args(["--data", "."])
-    checkpoint = ("model_config", "chunks", "steps", "sampler", "prompt", "conditioning", "no_free")
+    checkpoint = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free")
     for name in ("seconds",) if args.ckpt_path else checkpoint:
         if getattr(args, name) != getattr(defaults, name):
             where, goes = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
@@ -124,13 +127,12 @@ def _model(args: argparse.Namespace, device: Any) -> Any:
         chunks=args.chunks,
         seed=args.seed,
         batch=args.batch_size,
-        steps=args.steps,
-        sampler=args.sampler,
+        sampling={name: getattr(args, name) for name in SAMPLING},
         conditioning=with_prompt(args.conditioning, args.prompt) or {},
         free=not args.no_free,
     )
     model = load_model(args.ckpt_path, args.model_config, device)
-    Request(steps=args.steps, sampler=args.sampler).settings(model)  # mistakes are told before minutes of reading and encoding
+    Request(**plan.sampling).settings(model)  # mistakes are told before minutes of reading and encoding
     return evaluate_model(model, args.data, plan, Path(args.ckpt_path).name)
 
 

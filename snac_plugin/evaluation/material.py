@@ -5,7 +5,7 @@ Letters: P clips, R rows, T frames, N audio samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,7 @@ def gather(
     context_chunks: int,
     seed: int,
     batch: int,
-    steps: int | Sequence[int] | Mapping[str, int] | None,
-    sampler: str | None,
+    sampling: Mapping[str, Any],
     conditioning: Mapping[str, Any],
     free: bool,
     progress: bool = True,
@@ -76,7 +75,7 @@ def gather(
         context_chunks: how many of them are context.
         seed: of the first clip; then counting up.
         batch: clips generated at once.
-        steps, sampler: see `SnacDiffusion.stream`.
+        sampling: how audio is generated; see `SnacDiffusion.stream`.
         conditioning: metadata of all clips.
         free: also make one clip a song without context.
         progress: show bars.
@@ -85,7 +84,7 @@ def gather(
     past = context_chunks * chunk
     codes = encode(codec, clips.audio, batch, progress)
     new = codes.shape[-1] - past
-    options = {"chunks": new // chunk, "steps": steps, "sampler": sampler, "conditioning": conditioning, "progress": False}
+    options = {**sampling, "chunks": new // chunk, "conditioning": conditioning, "progress": False}
     kinds = {REAL: clips.audio[:, past * codec.downsampling_ratio :]}
     kinds[CODEC] = decode(codec, codes, batch, seed)[:, past * codec.downsampling_ratio :]
     if past:

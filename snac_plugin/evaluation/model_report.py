@@ -25,6 +25,7 @@ from snac_plugin.evaluation.frechet import distances, patch_features
 from snac_plugin.evaluation.losses import KINDS, context_losses, validation_losses
 from snac_plugin.evaluation.material import CODEC, DISTANCE_ROWS, FREE, GENERATED, RANDOM, REAL, Material, gather
 from snac_plugin.evaluation.report import Cell, Report, Table, count
+from snac_plugin.generation import settings_from
 from snac_plugin.snac_diffusion import SnacDiffusion
 
 NOISE_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -39,7 +40,7 @@ class Plan:
         chunks: new chunks that a continuation has.
         seed: of clips, noise, generation and bootstrap.
         batch: clips at once.
-        steps, sampler: denoising steps and stable-audio-tools' name of the sampler; the model config's by default.
+        sampling: how audio is generated: `steps`, `sampler`, `temperature` and `cfg_scale` of `SnacDiffusion.stream`.
         conditioning: metadata of all clips.
         free: generate without context too.
         progress: show bars.
@@ -49,8 +50,7 @@ class Plan:
     chunks: int = 1
     seed: int = 0
     batch: int = 8
-    steps: int | Sequence[int] | Mapping[str, int] | None = None
-    sampler: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     conditioning: Mapping[str, Any] = field(default_factory=dict)
     free: bool = True
     progress: bool = True
@@ -83,8 +83,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
         context_chunks=network.context_chunks,
         seed=plan.seed,
         batch=plan.batch,
-        steps=plan.steps,
-        sampler=plan.sampler,
+        sampling=plan.sampling,
         conditioning=plan.conditioning,
         free=plan.free,
         progress=plan.progress,
@@ -105,8 +104,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, plan: Plan, name: s
         tuple(notes),
         {
             "seed": plan.seed,
-            "steps": plan.steps,
-            "sampler": plan.sampler,
+            "sampling": settings_from(network.sampling, model.levels.names, **plan.sampling).as_dict(model.levels.names),
             "codec": model.pretransform.codec_name,
             "data": clips.as_dict(),
         },

@@ -108,6 +108,23 @@ def test_without_librosa_the_rest_is_measured_and_the_lack_is_named(
     assert "pip install" in capsys.readouterr().out
 
 
+def test_guidance_of_the_command_line_is_what_continuations_get(parts: SimpleNamespace, tmp_path: Path) -> None:
+    """It changes them, and is written down with what the config says of the rest; without context there is nothing to guide."""
+    config = tiny_model_config(Path(parts.codec), context_chunks=2)
+    model = builders.model(config)
+    torch.manual_seed(0)
+    for weight in model.model.network.parameters():  # a new network predicts nothing yet
+        torch.nn.init.normal_(weight, std=0.2)
+    save_unwrapped(model, tmp_path / "model.safetensors", config, None)
+    flags = ["--ckpt-path", tmp_path / "model.safetensors", "--steps", "4"]
+    plain, guided = (evaluate(parts, tmp_path / scale, *flags, "--cfg-scale", scale) for scale in ("1", "5"))
+    assert guided["settings"]["sampling"]["cfg_scale"] == 5
+    assert guided["settings"]["sampling"]["steps"] == {"A": 1, "B": 1, "C": 1, "D": 1}
+    distance = [cells(found, "frechet", "distance") for found in (plain, guided)]
+    assert distance[0]["continuations"] != distance[1]["continuations"]
+    assert distance[0]["made without context"] == distance[1]["made without context"]
+
+
 def test_a_model_without_context_is_measured_without_continuations(parts: SimpleNamespace, tmp_path: Path) -> None:
     config = tiny_model_config(Path(parts.codec), context_chunks=0)
     save_unwrapped(builders.model(config), tmp_path / "model.safetensors", config, None)
