@@ -29,6 +29,7 @@ SONGS = 16
 STYLES = ("house", "techno")  # what the shipped model knows
 TEMPO = 125
 KEY = "A minor"
+BARS = 8  # of a song that no training has seen, which is continued
 MARK = "demo_run.txt"
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))
     print("4/4 generate, and listen", flush=True)
-    _generate(args, checkpoint)
+    _generate(args, checkpoint, _held_out_song(args))
     print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
     return 0
 
@@ -132,25 +133,38 @@ def _losses(run: Path) -> str:
     return "\n".join(rows)
 
 
-def _generate(args: argparse.Namespace, checkpoint: Path) -> None:
+def _held_out_song(args: argparse.Namespace) -> Path:
+    """A few bars of a song of the same kind that neither the shipped model nor this training has seen."""
+    from snac_plugin.cli.demo_songs import DemoSongs, kind_from
+    from snac_plugin.config import check_model_config, load_json
+
+    rate = check_model_config(load_json(args.model_config), args.model_config).sample_rate
+    folder = DemoSongs(1, BARS * 4 * 60 / args.tempo, kind_from(args)).dataset("held_out", rate)["datasets"][0]["path"]
+    return next(Path(folder).glob("*.flac"))
+
+
+def _generate(args: argparse.Namespace, checkpoint: Path, song: Path) -> None:
+    """Samples from nothing, and one that continues the song; what librosa hears in what is new."""
     from snac_plugin.cli import generate
 
     out = args.save_dir / "generated"
-    length = ["--chunks", str(CHUNKS), "--batch-size", str(SAMPLES)]
-    generate.main(["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), *length])
+    how = ["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)]
+    generate.main([*how, "--batch-size", str(SAMPLES)])
+    generate.main([*how, "--continue", str(song)])
     for wav in sorted(out.glob("*.wav")):
-        print(f"{wav.stem}: {_heard(wav)}")
+        print(f"{wav.stem}: {_heard(wav, song if wav.stem.startswith(song.stem) else None)}")
 
 
-def _heard(wav: Path) -> str:
-    """Tempo and key of a file, as librosa finds them."""
+def _heard(wav: Path, continued: Path | None = None) -> str:
+    """Tempo and key of a file, as librosa finds them; of a continuation only what follows the recording."""
     import soundfile
 
     from snac_plugin.evaluation import music
 
     if not music.have_librosa():
         return music.WITHOUT_LIBROSA
-    audio, rate = soundfile.read(wav, dtype="float32")
+    own = 0 if continued is None else soundfile.info(continued).frames
+    audio, rate = soundfile.read(wav, dtype="float32", start=own)
     fits = music.key_fits(music.pitch_classes(audio, rate))
     beat, key = music.beat_strength(audio, rate), music.key_name(int(fits.argmax()))
     return f"librosa hears {music.tempo(audio, rate):.0f} beats a minute (strength {beat:.2f}) and {key} (fit {fits.max():.2f})"

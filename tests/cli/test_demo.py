@@ -65,6 +65,10 @@ def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
         r"librosa hears (\d+) beats a minute \(strength ([\d.]+)\) and (.*) \(fit ([\d.]+)\)", _heard(tmp_path / "a.wav")
     )
     assert heard is not None
+    noise = np.random.default_rng(0).uniform(-1, 1, 4 * rate)
+    soundfile.write(tmp_path / "noise.wav", noise, rate)
+    soundfile.write(tmp_path / "both.wav", np.concatenate([noise, soundfile.read(tmp_path / "a.wav")[0]]), rate)
+    assert _heard(tmp_path / "both.wav", tmp_path / "noise.wav") == heard[0]
     assert int(heard[1]) == pytest.approx(120, rel=0.04)
     assert float(heard[2]) > 0.8
     assert heard[3] == "A minor"
