@@ -97,7 +97,7 @@ def load_weights(model: Any, source: str | Path | Checkpoint, ema: bool = True) 
     """
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source, ema)
     check_codec(checkpoint.codec, model, str(checkpoint.path))
-    _check_head(checkpoint.model_config, model, str(checkpoint.path))
+    check_head(checkpoint.model_config, model, str(checkpoint.path))
     load_state(model, checkpoint.state, str(checkpoint.path))
     return checkpoint
 
@@ -180,7 +180,7 @@ def check_codec(noted: dict[str, str] | None, model: HasCodec, where: str) -> No
         )
 
 
-def _check_head(noted: Mapping[str, Any] | None, model: Any, where: str) -> None:
+def check_head(noted: Mapping[str, Any] | None, model: Any, where: str) -> None:
     """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes."""
     network = getattr(getattr(model, "model", None), "network", None)
     if network is None or noted is None or noted.get("model_type") != "diffusion_snac_dit":

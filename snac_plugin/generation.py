@@ -86,7 +86,7 @@ def settings_from(
         steps=_steps(sampling, names, steps),
         samplers=samplers,
         shifts=sampling.shifts(names),
-        temperatures=sampling.temperatures(names) if temperature is None else (_temperature(temperature, samplers),) * len(names),
+        temperatures=_temperatures(sampling.temperatures(names), temperature, samplers),
         guidance=_guidance(
             sampling.cfg_scale if cfg_scale is None else cfg_scale,
             sampling.cfg_rescale if cfg_rescale is None else cfg_rescale,
@@ -110,12 +110,14 @@ def _steps(sampling: SamplingConfig, names: str, steps: int | Sequence[int] | Ma
     return tuple(steps)
 
 
-def _temperature(temperature: float, samplers: Sequence[str]) -> float:
-    if not 0 < temperature < math.inf:
-        raise Mismatch("temperature", temperature, "a number above 0")
-    if temperature != 1 and CODE_SAMPLER not in samplers:
-        raise Mismatch("temperature", temperature, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
-    return temperature
+def _temperatures(own: tuple[float, ...], given: float | None, samplers: Sequence[str]) -> tuple[float, ...]:
+    """What is given for all levels, or their own; 1 where no codes are drawn."""
+    if given is not None and not 0 < given < math.inf:
+        raise Mismatch("temperature", given, "a number above 0")
+    if given not in (None, 1) and CODE_SAMPLER not in samplers:
+        raise Mismatch("temperature", given, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
+    wanted = own if given is None else (given,) * len(own)
+    return tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(wanted, samplers, strict=True))
 
 
 def _guidance(scale: float, rescale: float, interval: tuple[float, float]) -> Guidance:
@@ -273,11 +275,11 @@ def _solve_by_codes(
     if model.network.config.head == "velocity":
         raise Mismatch("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    probabilities, temperature = chunk.guided(level, model.log_probabilities), settings.temperatures[level]
+    log_probabilities, temperature = chunk.guided(level, model.log_probabilities), settings.temperatures[level]
 
     def draw(x: Tensor, t: Tensor) -> Tensor:
         quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-        return model.drawn(level, probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
+        return model.drawn(level, log_probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
 
     def renoise() -> Tensor:
         return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)

@@ -181,10 +181,10 @@ def test_each_step_is_told_once_and_in_order(sampler: str) -> None:
 
 
 def test_settings_take_what_is_given_over_the_config() -> None:
-    config = SamplingConfig(steps=8, sampler={"A": "rk4"}, shift={"D": 2.0}, temperature={"B": 0.8}, cfg_scale=3.0)
+    config = SamplingConfig(steps=8, sampler={"A": "rk4", "B": "pingpong-codes"}, shift={"D": 2.0}, temperature=0.8, cfg_scale=3.0)
     plain = settings_from(config, NAMES)
     assert sum(plain.steps) == 8
-    assert plain.samplers == ("rk4", "euler", "euler", "euler")
+    assert plain.samplers == ("rk4", "pingpong-codes", "euler", "euler")
     assert plain.shifts == (1.0, 1.0, 1.0, 2.0)
     assert plain.temperatures == (1.0, 0.8, 1.0, 1.0)
     assert plain.guidance == Guidance(3.0)

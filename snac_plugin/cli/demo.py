@@ -23,42 +23,48 @@ from snac_plugin.shipped import DEFAULT
 STEPS = 60
 BATCH_SIZE = 2
 CHUNKS = 2  # to generate: 12.3 s
-SAMPLES = 4
+SAMPLES = 2  # from nothing
+HELD_OUT = 2  # songs that no training has seen, which are continued
 MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
 SONGS = 16
 STYLES = ("house", "techno")  # what the shipped model knows
 TEMPO = 125
 KEY = "A minor"
-BARS = 8  # of a song that no training has seen, which is continued
+BARS = 8  # of each of these songs
 MARK = "demo_run.txt"
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    made = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--model-config", default=str(_config_folder() / "snac_dit_finetune.json"), help="model config to train")
+    made.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
+    made.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
+    made.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
+    made.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
+    made.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
+    made.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
+    made.add_argument("--key", default=KEY, help="their key")
+    made.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
+    return made
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the chain and say where wav, picture and checkpoint lie and how the losses fell."""
-    parser = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--model-config", default=str(_config_folder() / "snac_dit_finetune.json"), help="model config to train")
-    parser.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
-    parser.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
-    parser.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
-    parser.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
-    parser.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
-    parser.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
-    parser.add_argument("--key", default=KEY, help="their key")
-    parser.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     reuse_freed_memory()
     make_room(args.save_dir)
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
-    dataset = _codes(args)
+    dataset, songs = _codes(args), _held_out_songs(args)
     print(f"2/4 train for {args.max_steps} steps, from {args.pretrained_ckpt_path or 'the beginning'}", flush=True)
     checkpoint = _train(args, dataset)
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))
     print("4/4 generate, and listen", flush=True)
-    _generate(args, checkpoint, _held_out_song(args))
+    _generate(args, checkpoint, songs)
     print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
     return 0
 
@@ -133,26 +139,29 @@ def _losses(run: Path) -> str:
     return "\n".join(rows)
 
 
-def _held_out_song(args: argparse.Namespace) -> Path:
-    """A few bars of a song of the same kind that neither the shipped model nor this training has seen."""
+def _held_out_songs(args: argparse.Namespace) -> list[Path]:
+    """A few bars of songs of the same kind that no training has seen; none for a model without context."""
     from snac_plugin.cli.demo_songs import DemoSongs, kind_from
     from snac_plugin.config import check_model_config, load_json
 
-    rate = check_model_config(load_json(args.model_config), args.model_config).sample_rate
-    folder = DemoSongs(1, BARS * 4 * 60 / args.tempo, kind_from(args)).dataset("held_out", rate)["datasets"][0]["path"]
-    return next(Path(folder).glob("*.flac"))
+    config = check_model_config(load_json(args.model_config), args.model_config)
+    if config.model.diffusion.config.context_chunks == 0:
+        return []
+    songs = DemoSongs(HELD_OUT, BARS * 4 * 60 / args.tempo, kind_from(args))
+    return sorted(Path(songs.dataset("held_out", config.sample_rate)["datasets"][0]["path"]).glob("*.flac"))
 
 
-def _generate(args: argparse.Namespace, checkpoint: Path, song: Path) -> None:
-    """Samples from nothing, and one that continues the song; what librosa hears in what is new."""
+def _generate(args: argparse.Namespace, checkpoint: Path, songs: Sequence[Path]) -> None:
+    """Samples from nothing, and one that continues each song; what librosa hears in what is new."""
     from snac_plugin.cli import generate
 
     out = args.save_dir / "generated"
     how = ["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)]
     generate.main([*how, "--batch-size", str(SAMPLES)])
-    generate.main([*how, "--continue", str(song)])
+    for song in songs:
+        generate.main([*how, "--continue", str(song)])
     for wav in sorted(out.glob("*.wav")):
-        print(f"{wav.stem}: {_heard(wav, song if wav.stem.startswith(song.stem) else None)}")
+        print(f"{wav.stem}: {_heard(wav, next((song for song in songs if wav.stem.startswith(song.stem)), None))}")
 
 
 def _heard(wav: Path, continued: Path | None = None) -> str:

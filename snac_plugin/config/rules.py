@@ -71,12 +71,23 @@ def _sampling_problems(sampling: SamplingConfig, objective: str, head: str) -> I
             yield Problem(
                 path, show(name), "another sampler for head velocity", "It draws codes, which logits and posterior predict."
             )
-    if sampling.temperature != 1 and CODE_SAMPLER not in [name for _, name in named]:
-        expected = f"a sampler that draws codes beside it: {CODE_SAMPLER}"
-        yield Problem(f"{NETWORK}.sampling.temperature", show(sampling.temperature), expected)
+    yield from _temperature_problems(sampling)
     low, high = sampling.cfg_interval
     if low >= high:
         yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")
+
+
+def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
+    """A temperature where no codes are drawn would do nothing."""
+    where, expected = f"{NETWORK}.sampling.temperature", f"a sampler that draws codes beside it: {CODE_SAMPLER}"
+    temperature, sampler = sampling.temperature, sampling.sampler
+    if not isinstance(temperature, Mapping):
+        if temperature != 1 and CODE_SAMPLER not in ([sampler] if isinstance(sampler, str) else sampler.values()):
+            yield Problem(where, show(temperature), expected)
+        return
+    for level, value in temperature.items():
+        if value != 1 and (sampler if isinstance(sampler, str) else sampler.get(level)) != CODE_SAMPLER:
+            yield Problem(f"{where}.{level}", show(value), expected)
 
 
 def _conditioning_problems(diffusion: DiffusionSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:

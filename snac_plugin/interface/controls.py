@@ -140,7 +140,9 @@ class Controls:
             self._add("sampler", gr.Dropdown(options, value="" if mixed else default[0], label="Sampler"))
             draws = CODE_SAMPLER in choices and self.config.model.diffusion.config.head != "velocity"
             info = "below 1 pingpong-codes draws likely codes more often"
-            self._add("temperature", gr.Slider(0.1, 2, self._temperature, step=0.05, label="Temperature", info=info, visible=draws))
+            own = self._temperature
+            slider = gr.Slider(min(0.1, own), max(2, own), own, step=0.05, label="Temperature", info=info, visible=draws)
+            self._add("temperature", slider)
             low, high = self.sampling.cfg_interval
             sliders = {
                 "cfg_scale": gr.Slider(0, 15, self.sampling.cfg_scale, step=0.1, label="Guidance", info="CFG scale; 1 is none"),

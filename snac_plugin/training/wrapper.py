@@ -15,7 +15,7 @@ import torch
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
-from snac_plugin.checkpoints import check_weights, note_codec, strip_codec, with_codec
+from snac_plugin.checkpoints import check_head, check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.conditioning.context import Context
 from snac_plugin.config import TrainingSection
 from snac_plugin.errors import AudioError
@@ -148,6 +148,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""
         with_codec(checkpoint, self.diffusion, "diffusion.")
+        check_head(checkpoint.get("model_config"), self.diffusion, "checkpoint")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
 
     @torch.no_grad()

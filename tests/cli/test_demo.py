@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import re
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny import tiny_model_config, write_tiny_codec
 from torch.utils.tensorboard import SummaryWriter
 
 import snac_plugin
-from snac_plugin.cli.demo import MADE, _heard, _losses, main, make_room
+from snac_plugin.cli.demo import HELD_OUT, MADE, _generate, _heard, _held_out_songs, _losses, main, make_room, parser
 from snac_plugin.errors import ConfigError
 from snac_plugin.tested_set import EXTRAS, REQUIRED
 
@@ -72,6 +74,33 @@ def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
     assert int(heard[1]) == pytest.approx(120, rel=0.04)
     assert float(heard[2]) > 0.8
     assert heard[3] == "A minor"
+
+
+def test_songs_to_continue_are_held_out_bars_of_the_same_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    songs = _held_out_songs(parser().parse_args([]))
+    assert [song.parent.name for song in songs] == ["held_out"] * HELD_OUT
+    for song in songs:
+        facts = json.loads(song.with_suffix(".json").read_text())
+        assert (facts["key"], facts["tempo"], facts["seed"][:10]) == ("A minor", 125, "0/held_out")
+        assert soundfile.info(song).duration == pytest.approx(8 * 4 * 60 / 125)
+
+
+def test_a_model_without_context_continues_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps(tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=0)))
+    assert _held_out_songs(parser().parse_args(["--model-config", str(tmp_path / "model.json")])) == []
+
+
+def test_every_song_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr("snac_plugin.cli.generate.main", calls.append)
+    songs = [tmp_path / "a.flac", tmp_path / "b.flac"]
+    _generate(parser().parse_args(["--save-dir", str(tmp_path)]), tmp_path / "my.ckpt", songs)
+    continued = [call[call.index("--continue") + 1] if "--continue" in call else None for call in calls]
+    assert continued == [None, *map(str, songs)]
+        None,
+        *([str(s)] for s in songs),
+    ]
 
 
 def test_what_demo_music_imports_is_declared() -> None:

@@ -81,8 +81,25 @@ CASES = [
     (
         "temperature",
         {"model.diffusion.config.sampling": {"temperature": {"D": 0.8}, "sampler": "euler"}},
+        "model.diffusion.config.sampling.temperature.D",
+        "0.8",
+        "",
+    ),
+    (
+        "temperature of another level",
+        {
+            "model.diffusion.config.sampling": {"temperature": {"D": 0.8}, "sampler": {"A": "pingpong-codes"}},
+            f"{NET}.head": "logits",
+        },
+        "model.diffusion.config.sampling.temperature.D",
+        "0.8",
+        "",
+    ),
+    (
+        "temperature of all levels",
+        {"model.diffusion.config.sampling": {"temperature": 0.8}},
         "model.diffusion.config.sampling.temperature",
-        '{"D": 0.8}',
+        "0.8",
         "",
     ),
     (

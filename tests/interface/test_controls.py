@@ -55,6 +55,12 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     assert request.conditioning == {key: i + 0.5 for i, key in enumerate(ids)}, "an input reached another's conditioner"
 
 
+def test_a_temperature_that_is_moved_is_that_of_all_levels(tmp_path: Path) -> None:
+    controls = lay_out(tmp_path, [])
+    assert controls.request(values(controls)).temperature is None
+    assert controls.request(values(controls) | {"temperature": 0.5}).temperature == 0.5
+
+
 def test_a_negative_text_does_not_take_a_conditioner_s_name(tmp_path: Path) -> None:
     conditioning = [{"id": key, "type": "t5", "config": {}} for key in ("prompt", "negative_prompt")]
     controls = lay_out(tmp_path, conditioning)

@@ -17,6 +17,7 @@ from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 from torch import Tensor
 
 from snac_plugin import builders
+from snac_plugin.errors import CheckpointError
 from snac_plugin.snac_diffusion import SnacDiffusion
 from snac_plugin.training.batches import padding_mask
 from snac_plugin.training.demo import averaged_weights
@@ -165,6 +166,16 @@ def test_checkpoint_holds_config_and_averages_but_no_codec(uninterrupted: tuple[
     averaged = {n.removeprefix("diffusion_ema.ema_model.") for n in names if n.startswith("diffusion_ema.ema_model.")}
     assert online == averaged
     assert any(not torch.equal(names[f"diffusion.model.{n}"], names[f"diffusion_ema.ema_model.{n}"]) for n in online)
+
+
+def test_a_run_does_not_go_on_with_another_head(codec: Path) -> None:
+    """Weights of these two have the same shapes, and other meanings."""
+    saved, other = wrapper_for(codec, head="posterior"), wrapper_for(codec, head="logits")
+    checkpoint: dict[str, Any] = {"state_dict": saved.state_dict()}
+    saved.on_save_checkpoint(checkpoint)
+    wrapper_for(codec, head="posterior").on_load_checkpoint(checkpoint)
+    with pytest.raises(CheckpointError, match='weights of the head "posterior", expected "logits"'):
+        other.on_load_checkpoint(checkpoint)
 
 
 def test_interrupt_ends_after_the_step_and_saves_it(
