@@ -94,12 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_kind_arguments(parser: argparse._ActionsContainer) -> None:
     """Arguments that choose a kind of demo music."""
-    parser.add_argument(
-        "--styles", nargs="+", metavar="NAME", help="styles of demo music that take turns, as house techno; all by default"
-    )
-    parser.add_argument(
-        "--tempo", type=int, metavar="N", help="beats a minute of these songs, 40 to 240; each has its own by default"
-    )
+    parser.add_argument("--styles", nargs="+", metavar="NAME", help="styles that take turns, as house techno; all by default")
+    parser.add_argument("--tempo", type=int, metavar="N", help="beats a minute of these songs, 40 to 240; by default their own")
     parser.add_argument("--key", metavar="KEY", help='key of these songs, as "A minor" or "F# dorian"; each has its own by default')
 
 
