@@ -54,6 +54,7 @@ def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
         chunks=args.chunks,
         steps=args.steps,
         sampler=args.sampler,
+        cfg_scale=args.cfg_scale,
         batch_size=len(found),
         seed=args.seed,
         return_codes=True,
@@ -140,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--chunks", type=int, default=20, help="chunks to continue by")
     parser.add_argument("--steps", type=int, help="denoising steps of a chunk in all; the model config's by default")
     parser.add_argument("--sampler", help="for all levels; the model config's by default")
+    parser.add_argument("--cfg-scale", type=float, help="guidance by the context; the model config's by default")
     songs.add_arguments(parser, held_out=10, seconds=None)
     args = parser.parse_args(argv)
     device = measure.start(args)
