@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.errors import AudioError
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Song:
@@ -46,6 +49,7 @@ class Song:
         if self.recording.is_file():
             rate, audio = read_recording(self.recording)
             return mono(audio, rate, codec.sample_rate)
+        log.warning("%s is gone: its codes are decoded in its place", self.recording)
         return codec.decode_tokens(self.codes[None].to(codec.space.means.device))[0, 0].cpu()
 
 
