@@ -113,7 +113,7 @@ def _steps(sampling: SamplingConfig, names: str, steps: int | Sequence[int] | Ma
 def _temperatures(own: tuple[float, ...], given: float | None, samplers: Sequence[str]) -> tuple[float, ...]:
     """What is given for all levels, or their own; 1 where no codes are drawn."""
     if given is not None and not 0 < given < math.inf:
-        raise Mismatch("temperature", given, "a number above 0")
+        raise Mismatch("temperature", given, "a finite number above 0")
     if given not in (None, 1) and CODE_SAMPLER not in samplers:
         raise Mismatch("temperature", given, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
     wanted = own if given is None else (given,) * len(own)

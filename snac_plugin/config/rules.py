@@ -69,7 +69,10 @@ def _sampling_problems(sampling: SamplingConfig, objective: str, head: str) -> I
             yield Problem(path, show(name), f"a sampler of objective {objective}: {', '.join(allowed)}", advice)
         elif name == CODE_SAMPLER and head == "velocity":
             yield Problem(
-                path, show(name), "another sampler for head velocity", "It draws codes, which logits and posterior predict."
+                path,
+                show(name),
+                "another sampler for head velocity",
+                "It draws codes, which logits and posterior predict: take one of these heads, or euler.",
             )
     yield from _temperature_problems(sampling)
     low, high = sampling.cfg_interval
