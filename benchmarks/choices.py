@@ -33,15 +33,16 @@ from context_losses import parts, windows_of
 from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, add_arguments, digest, kept, model_config, run_training, training
 from torch import Tensor
 
-from snac_plugin import builders
 from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import load_json
-from snac_plugin.config.network import CODE_SAMPLER
-from snac_plugin.generation import generate_chunks, settings_from
-from snac_plugin.loading import load_model
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
+from snac_plugin.generation.chunks import generate_chunks
+from snac_plugin.generation.settings import settings_from
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
+from snac_plugin.plugin.loading import load_model
 from snac_plugin.training.stage_losses import draw_step, stage_losses
 
 NETWORK = "model.diffusion.config"

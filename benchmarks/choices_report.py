@@ -18,7 +18,7 @@ from chunk_features import COMPONENTS, ChunkFeatures, frechet, jackknife_error, 
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.config.network import CODE_SAMPLER
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
 from snac_plugin.levels import Levels
 
 SPLITS = 16

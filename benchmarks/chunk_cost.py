@@ -24,9 +24,9 @@ import soundfile
 import torch
 from training_speed import draw_zeros
 
-from snac_plugin import builders
 from snac_plugin.config import load_json
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
 
 CONTEXT_CHUNKS = 2
 AHEAD = 1  # the last piece also decodes what was held back: one more is made and not counted

@@ -32,7 +32,7 @@ from small_trainings import CHUNKS, PARTS, Training, add_arguments, digest, kept
 from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.config import load_json
 from snac_plugin.levels import Levels
-from snac_plugin.loading import load_model
+from snac_plugin.plugin.loading import load_model
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.evaluation.losses import KINDS, chunk_losses, others
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from torch import Tensor
 from snac_plugin.evaluation.agreement import COMPARISONS, Heard, own_and_others
 from snac_plugin.evaluation.losses import chunk_losses
 from snac_plugin.evaluation.music import brightness, level_db
-from snac_plugin.loading import load_model
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin.loading import load_model
 
 CONTEXT_CHUNKS = 2
 LOSS_AT = 0.5

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from snac_plugin.diffusion.objectives import add_noise, log_likelihood
 from snac_plugin.evaluation.losses import chunk_outputs
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.snac_diffusion import SnacDiffusion
 from snac_plugin.training.stage_losses import Draw
 
 

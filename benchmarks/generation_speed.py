@@ -29,7 +29,8 @@ from training_speed import SNAC_32KHZ, draw_zeros
 
 from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.generation import Settings, generate_chunks, settings_from
+from snac_plugin.generation.chunks import generate_chunks
+from snac_plugin.generation.settings import Settings, settings_from
 from snac_plugin.model import guided
 from snac_plugin.model.attention import SequenceAttention
 from snac_plugin.model.conditions import Conditions

@@ -81,7 +81,15 @@ def results(tree: Path, out: Path, steps: int) -> dict[str, str]:
     run("-c", RENDER, songs)
     dataset = out / "songs.json"
     dataset.write_text(json.dumps({"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(songs)}]}))
-    run("pre_encode.py", "--model-config", f"{CONFIGS}/snac_dit_tiny.json", "--dataset-config", dataset, "--output-path", out / "codes")
+    run(
+        "pre_encode.py",
+        "--model-config",
+        f"{CONFIGS}/snac_dit_tiny.json",
+        "--dataset-config",
+        dataset,
+        "--output-path",
+        out / "codes",
+    )
     found = {f"codes of {path.stem}": digest(path.read_bytes()) for path in sorted((out / "codes").rglob("*.npy"))}
     for config, data in (("snac_dit", out / "codes" / "dataset_config.json"), ("snac_codec_tiny", dataset)):
         found |= _trained(run, config, data, out / config, steps)

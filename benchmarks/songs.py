@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snac_plugin import builders
 from snac_plugin.cli.demo_songs import Kind, add_kind_arguments, kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.conditioning.context import mono
 from snac_plugin.config import check_model_config
-from snac_plugin.continuation import read_recording
 from snac_plugin.data.codes_folder import DATASET_CONFIG, FILELIST, check_fingerprint, read_details
 from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.errors import AudioError
+from snac_plugin.generation.context import mono
+from snac_plugin.generation.joining import read_recording
+from snac_plugin.plugin import builders
 
 log = logging.getLogger(__name__)
 

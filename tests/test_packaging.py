@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_hook_and_the_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         record = archive.read(next(name for name in names if name.endswith(".dist-info/RECORD"))).decode()
-    assert {HOOK, "snac_plugin/py.typed", "snac_plugin/registry.py", "snac_plugin/cli/doctor.py"} <= names
+    assert {HOOK, "snac_plugin/py.typed", "snac_plugin/plugin/registry.py", "snac_plugin/cli/doctor.py"} <= names
     data = {str(path.relative_to(ROOT)) for path in (ROOT / "snac_plugin" / "codec" / "shipped").rglob("*") if path.is_file()}
     assert data <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "build/"))]
@@ -87,7 +87,7 @@ def test_an_interpreter_s_start_costs_next_to_nothing_and_can_be_spared(python: 
     extra = with_hook - without
     assert {"snac_plugin", "snac_plugin.autoload"} <= extra
     assert {name.partition(".")[0] for name in extra} <= {"snac_plugin", *sys.stdlib_module_names}
-    assert len(extra) <= 4, f"the hook imports {sorted(extra)}"
+    assert len(extra) <= 6, f"the hook imports {sorted(extra)}"
 
 
 def test_it_is_silent_where_it_or_stable_audio_tools_is_missing(python: Path, wheel: Path, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import ConfigError
-from snac_plugin.shipped import DEFAULT
 
 STEPS = 60
 BATCH_SIZE = 2
@@ -91,10 +91,10 @@ def _config_folder() -> Path:
 
 def _codes(args: argparse.Namespace) -> Path:
     """Codes of the demo music, encoded once; returns the dataset config to train with."""
-    from snac_plugin import builders
     from snac_plugin.cli.demo_songs import DemoSongs, kind_from
     from snac_plugin.config import check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
+    from snac_plugin.plugin import builders
 
     config = load_json(args.model_config)
     checked = check_model_config(config, args.model_config)

@@ -119,8 +119,8 @@ def _evaluate(args: argparse.Namespace) -> Any:
 
 def _model(args: argparse.Namespace, device: Any) -> Any:
     from snac_plugin.evaluation.model_report import Plan, evaluate_model
-    from snac_plugin.loading import load_model
-    from snac_plugin.samples import Request
+    from snac_plugin.output.samples import Request
+    from snac_plugin.plugin.loading import load_model
 
     plan = Plan(
         clips=args.clips,

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import json_object, steps, with_prompt
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import Mismatch
-from snac_plugin.shipped import DEFAULT
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,8 +58,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     reuse_freed_memory()
-    from snac_plugin.samples import Recording, make_samples  # only now: --help must not wait for torch
-    from snac_plugin.snac_diffusion import sample_seeds
+    from snac_plugin.generation.snac_diffusion import sample_seeds
+    from snac_plugin.output.samples import Recording, make_samples  # only now: --help must not wait for torch
 
     for flag, value in (("--num", args.num), ("--batch-size", args.batch_size)):
         if value is not None and value < 1:
@@ -96,13 +96,13 @@ def main(argv: Sequence[str]) -> int:
 
 def _load(args: argparse.Namespace) -> Any:
     from snac_plugin.device import pick_device
-    from snac_plugin.loading import load_model
+    from snac_plugin.plugin.loading import load_model
 
     return load_model(args.ckpt, args.model_config, pick_device(args.device))
 
 
 def _request(args: argparse.Namespace) -> Any:
-    from snac_plugin.samples import Request
+    from snac_plugin.output.samples import Request
 
     return Request(
         seconds=args.seconds,

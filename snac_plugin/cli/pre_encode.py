@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> Path:
     Args:
         args: flags as `parser` gives them.
     """
-    from snac_plugin import builders
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
+    from snac_plugin.plugin import builders
 
     if args.dataset_config and (flags := demo_songs.given(args)):
         raise ConfigError("--dataset-config", f"{', '.join(flags)} beside it", "the one or the others: they choose demo music")

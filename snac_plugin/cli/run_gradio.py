@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.errors import CheckpointError, ConfigError
-from snac_plugin.shipped import DEFAULT
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,11 +58,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _page(args: argparse.Namespace) -> Any:
     import snac_plugin
-    from snac_plugin.checkpoints import read_checkpoint
+    from snac_plugin.checkpoints.checkpoint import read_checkpoint
     from snac_plugin.config import load_json
     from snac_plugin.device import pick_device
-    from snac_plugin.page_loading import hub_config, hub_weights
-    from snac_plugin.registry import BUILDERS
+    from snac_plugin.plugin.page_loading import hub_config, hub_weights
+    from snac_plugin.plugin.registry import BUILDERS
 
     name, path = args.pretrained_name, args.ckpt_path
     if name is None and path is None:

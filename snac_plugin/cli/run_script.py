@@ -25,7 +25,7 @@ def run(script: str, arguments: Sequence[str]) -> None:
         nearest = difflib.get_close_matches(script, COMMANDS, 1)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else "python -m snac_plugin --help lists the commands."
         raise Mismatch("python -m snac_plugin", repr(script), "a command or the path of a Python script", hint)
-    from snac_plugin.registry import register
+    from snac_plugin.plugin.registry import register
 
     register()
     sys.argv = [script, *arguments]

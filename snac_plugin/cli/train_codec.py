@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from snac_plugin.codec.evaluation import CodecReport, evaluate
 from snac_plugin.codec.load import load_codec, read_config
-from snac_plugin.codec.plan import TINY_32KHZ, TrainingPlan
-from snac_plugin.codec.recordings import Recordings, audio_files
 from snac_plugin.codec.store import save_codec
-from snac_plugin.codec.training import CodecTrainer, read_state
+from snac_plugin.codec_training.evaluation import CodecReport, evaluate
+from snac_plugin.codec_training.plan import TINY_32KHZ, TrainingPlan
+from snac_plugin.codec_training.recordings import Recordings, audio_files
+from snac_plugin.codec_training.training import CodecTrainer, read_state
 from snac_plugin.errors import ConfigError
 from snac_plugin.levels import Levels
 

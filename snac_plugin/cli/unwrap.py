@@ -11,9 +11,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.checkpoints import read_checkpoint, save_unwrapped
+from snac_plugin.checkpoints.checkpoint import read_checkpoint, save_unwrapped
 from snac_plugin.config import load_json
-from snac_plugin.loading import load_model
+from snac_plugin.plugin.loading import load_model
 
 
 def main(argv: Sequence[str]) -> int:

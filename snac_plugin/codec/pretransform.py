@@ -13,11 +13,11 @@ from stable_audio_tools.models.pretransforms import Pretransform
 from torch import Tensor
 
 from snac_plugin.codec.checks import check_audio, check_codes, check_rate, checked_length, seeds_for
-from snac_plugin.codec.latents import LatentSpace
 from snac_plugin.codec.load import Codec
 from snac_plugin.codec.noise import PlacedNoise
 from snac_plugin.codec.pieces import margin_frames, pieces
 from snac_plugin.codec.snac_forward import decode_with_noise, quantise
+from snac_plugin.latents import LatentSpace
 
 
 class SnacPretransform(Pretransform):

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from snac import SNAC
 from torch import Tensor
 
-from snac_plugin.atomic import write_whole
 from snac_plugin.errors import CheckpointError
+from snac_plugin.files import write_whole
 
 
 def save_codec(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from snac_plugin.config.messages import Problem, did_you_mean, show
 from snac_plugin.config.model import ConditioningSection, SnacModelConfig
-from snac_plugin.config.network import CODE_SAMPLER, SAMPLERS, DiffusionSection, NetworkConfig, SamplingConfig
+from snac_plugin.config.network import DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.training import TIMESTEP_OPTIONS, DemoSection, OptimizerEntry, TrainingSection
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 
 # fmt: off
 OPTIMIZERS = (

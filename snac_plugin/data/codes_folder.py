@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from snac_plugin.atomic import write_whole
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.scan import AudioFile, Rejected
 from snac_plugin.errors import AudioError, CodecError, ConfigError
+from snac_plugin.files import write_whole
 
 __all__ = ["DATASET_CONFIG", "DETAILS", "CodesFolder", "Track", "check_fingerprint", "read_details"]
 

@@ -14,7 +14,7 @@ from k_diffusion import sampling as k_sampling
 from stable_audio_tools.inference import sampling
 from torch import Tensor
 
-from snac_plugin.config.network import SAMPLERS
+from snac_plugin.diffusion.sampler_names import SAMPLERS
 from snac_plugin.errors import ConfigError
 
 # (x [B, C, N], t [B]) -> velocity [B, C, N]

@@ -17,7 +17,7 @@ from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.drawing import ACCENT, GREY, draw_intervals, draw_pair, heading, sheet, tidy
 from snac_plugin.evaluation.report import Report, estimates
 from snac_plugin.levels import Levels
-from snac_plugin.pictures import FAINT, INK, LEVEL_COLOURS
+from snac_plugin.output.pictures import FAINT, INK, LEVEL_COLOURS
 
 OTHERS = (GREY, "#c9892f")
 

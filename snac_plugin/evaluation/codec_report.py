@@ -17,10 +17,10 @@ from torch import Tensor
 from torchmetrics.functional import scale_invariant_signal_distortion_ratio
 from tqdm import tqdm
 
-from snac_plugin.codec.codebooks import perplexity
 from snac_plugin.codec.load import Codec, codes_fingerprint
-from snac_plugin.codec.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.codec_training.codebooks import perplexity
+from snac_plugin.codec_training.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.bootstrap import Estimate, by_song, mean_of, statistic_of
 from snac_plugin.evaluation.clips import Clips, read_clips

@@ -14,7 +14,7 @@ from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.material import FREE, GENERATED, REAL, Material
 from snac_plugin.evaluation.report import Report, Table, estimates
 from snac_plugin.levels import Levels
-from snac_plugin.pictures import FAINT, INK, LEVEL_COLOURS, PAPER, draw_spectrogram
+from snac_plugin.output.pictures import FAINT, INK, LEVEL_COLOURS, PAPER, draw_spectrogram
 
 GREY, ACCENT = "#5c6b7a", "#3667b5"
 

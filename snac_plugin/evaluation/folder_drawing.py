@@ -12,7 +12,7 @@ from snac_plugin.evaluation import music
 from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.drawing import ACCENT, GREY, draw_distances, draw_pair, heading, sheet, tidy
 from snac_plugin.evaluation.report import Report
-from snac_plugin.pictures import FAINT, INK
+from snac_plugin.output.pictures import FAINT, INK
 
 SLOWEST, FASTEST = 40, 240
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from snac_plugin.conditioning.context import Context
-from snac_plugin.generation import stage_seed
+from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.generation.context import Context
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.snac_diffusion import SnacDiffusion
 from snac_plugin.training.stage_losses import Draw, stage_losses
 
 KINDS = ("true", "another song's", "none")

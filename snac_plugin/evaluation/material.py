@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.evaluation.clips import Clips
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
 REAL, CODEC, GENERATED, FREE = "recordings", "recordings through the codec", "continuations", "made without context"
 RANDOM, NOISE = "random codes, decoded", "white noise as loud"

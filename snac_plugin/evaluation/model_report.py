@@ -25,8 +25,8 @@ from snac_plugin.evaluation.frechet import distances, patch_features
 from snac_plugin.evaluation.losses import KINDS, context_losses, validation_losses
 from snac_plugin.evaluation.material import CODEC, DISTANCE_ROWS, FREE, GENERATED, RANDOM, REAL, Material, gather
 from snac_plugin.evaluation.report import Cell, Report, Table, count
-from snac_plugin.generation import settings_from
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.settings import settings_from
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
 NOISE_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 

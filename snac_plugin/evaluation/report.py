@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from snac_plugin.atomic import write_whole
 from snac_plugin.evaluation.bootstrap import Estimate, plain
+from snac_plugin.files import write_whole
 
 Cell = str | int | float | Estimate | None
 

@@ -15,10 +15,11 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.network import CODE_SAMPLER, SAMPLERS, split_steps
+from snac_plugin.config.network import split_steps
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import Mismatch
 from snac_plugin.levels import Levels
-from snac_plugin.samples import Request
+from snac_plugin.output.samples import Request
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
 NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}  # with the bounds that their constructors assume

@@ -7,7 +7,7 @@ import html
 import gradio as gr
 
 from snac_plugin.levels import Levels
-from snac_plugin.pictures import LEVEL_COLOURS
+from snac_plugin.output.pictures import LEVEL_COLOURS
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]  # nothing to fetch
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Liberation Mono", "monospace"]

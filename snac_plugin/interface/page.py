@@ -15,11 +15,11 @@ import gradio as gr
 
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import SnacPluginError
-from snac_plugin.generation import StepCallback, chunks_for
+from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.look import CSS, heading, theme
-from snac_plugin.samples import Recording, Sample, make_samples
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.output.samples import Recording, Sample, make_samples
 
 __all__ = ["create_page"]
 

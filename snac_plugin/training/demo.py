@@ -17,9 +17,9 @@ from stable_audio_tools.training.utils import log_audio, log_image
 from torch import Tensor
 
 from snac_plugin.config import DemoSection
-from snac_plugin.output import SampleFiles, write_sample
-from snac_plugin.pictures import sample_picture, to_image
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.output.pictures import sample_picture, to_image
+from snac_plugin.output.sample_files import SampleFiles, write_sample
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 log = logging.getLogger(__name__)

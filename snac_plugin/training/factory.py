@@ -8,7 +8,7 @@ from typing import Any
 
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import ConfigError
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.training.demo import SnacDemoCallback
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 

@@ -13,9 +13,9 @@ from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from snac_plugin.conditioning.context import Context
 from snac_plugin.diffusion.noise_levels import noise_levels_at, stratified
 from snac_plugin.diffusion.objectives import add_noise
+from snac_plugin.generation.context import Context
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel

@@ -15,17 +15,17 @@ import torch
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
-from snac_plugin.checkpoints import check_head, check_weights, note_codec, strip_codec, with_codec
-from snac_plugin.conditioning.context import Context
+from snac_plugin.checkpoints.checkpoint import check_head, check_weights, note_codec, strip_codec, with_codec
 from snac_plugin.config import TrainingSection
+from snac_plugin.config.optimisers import optimizer_configs_named
+from snac_plugin.diffusion.seeds import stage_seed
 from snac_plugin.errors import AudioError
-from snac_plugin.generation import stage_seed
+from snac_plugin.generation.context import Context
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import chunk_frames
-from snac_plugin.snac_diffusion import SnacDiffusion
 from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
-from snac_plugin.training.optimisers import optimizer_configs_named
 from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import torch
 from benchmark_runs import FRAME, RATE, WINDOW
 from tiny import tiny_model_config, write_tiny_codec
 
-from snac_plugin import builders
 from snac_plugin.data.pre_encode import pre_encode
+from snac_plugin.plugin import builders
 
 
 @pytest.fixture(autouse=True)

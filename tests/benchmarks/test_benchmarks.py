@@ -14,8 +14,8 @@ import pytest
 import torch
 from benchmark_runs import COMMON, FRAME, NETWORK, RATE, WINDOW, results
 
-from snac_plugin import builders
-from snac_plugin.checkpoints import save_unwrapped
+from snac_plugin.checkpoints.checkpoint import save_unwrapped
+from snac_plugin.plugin import builders
 
 
 def test_training_speed(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import torch
 from benchmark_runs import COMMON, NETWORK, WINDOW, results
 from tiny import tiny_model_config
 
-from snac_plugin import builders
 from snac_plugin.config import load_json
+from snac_plugin.plugin import builders
 
 
 def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

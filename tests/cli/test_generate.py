@@ -14,8 +14,8 @@ import soundfile
 import torch
 from tiny import tiny_model_config, write_tiny_codec
 
-from snac_plugin import builders
 from snac_plugin.cli import generate, main
+from snac_plugin.plugin import builders
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +142,7 @@ def test_steps_are_read_in_all_their_forms(text: str, steps: Any) -> None:
 def test_ctrl_c_keeps_what_is_finished(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snac_plugin import samples
+    from snac_plugin.output.sample_files import samples
 
     real, calls = samples._fill, []
 

@@ -11,9 +11,9 @@ import torch
 from plain_stable_audio import diffusion_cond
 from tiny import tiny_model_config, write_tiny_codec
 
-from snac_plugin import builders
 from snac_plugin.cli import main, run_gradio
 from snac_plugin.interface import page
+from snac_plugin.plugin import builders
 
 
 @pytest.mark.parametrize(

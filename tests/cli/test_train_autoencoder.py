@@ -18,7 +18,7 @@ from snac_plugin import register
 from snac_plugin.cli import export_codec, main
 from snac_plugin.cli.train import _strategy
 from snac_plugin.codec.load import load_codec
-from snac_plugin.codec.parts import snac_of
+from snac_plugin.codec_training.parts import snac_of
 from snac_plugin.errors import CheckpointError, ConfigError
 
 register()

@@ -9,9 +9,9 @@ import soundfile
 import torch
 
 from snac_plugin.codec.load import load_codec
-from snac_plugin.codec.losses import SpectralLoss
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.codec.recordings import audio_files, read_mono
+from snac_plugin.codec_training.losses import SpectralLoss
+from snac_plugin.codec_training.recordings import audio_files, read_mono
 from snac_plugin.errors import AudioError
 
 ALSA, FREEDESKTOP = Path("/usr/share/sounds/alsa"), Path("/usr/share/sounds/freedesktop/stereo")

@@ -7,8 +7,8 @@ import torch
 from stable_audio_tools.inference.sampling import sample_rf
 from torch import Tensor
 
-from snac_plugin.config.network import CODE_SAMPLER, SAMPLERS
 from snac_plugin.diffusion.objectives import OBJECTIVES
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.diffusion.samplers import flow_times, solve
 from snac_plugin.errors import ConfigError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from snac_plugin.codec.codebooks import perplexity
-from snac_plugin.codec.losses import WINDOWS, log_mel_distance, multi_scale_log_mel_distance
+from snac_plugin.codec_training.codebooks import perplexity
+from snac_plugin.codec_training.losses import WINDOWS, log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.evaluation import opus
 from snac_plugin.evaluation.lines import line_excess, line_frequencies
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
-from snac_plugin import builders
 from snac_plugin.evaluation.losses import KINDS, context_losses, other_songs, others, sample_losses, validation_losses
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
 from snac_plugin.training.stage_losses import Draw, stage_losses
 
 

@@ -23,9 +23,9 @@ from gradio_client.exceptions import AppError
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
-from snac_plugin import builders
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.interface.page import create_page
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
 
 ROOT = Path(__file__).parents[2]
 AUDIO, PICTURE, SEED, SETTINGS, FILES = range(5)

@@ -9,8 +9,8 @@ import torch
 from known import make_model, random_codes, small_codebooks
 from networks import FOUR_LEVELS
 
-from snac_plugin.conditioning.context import Context
 from snac_plugin.diffusion.objectives import OBJECTIVES, add_noise
+from snac_plugin.generation.context import Context
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel

@@ -16,9 +16,9 @@ from small_runs import logged, prepare, run
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 from torch import Tensor
 
-from snac_plugin import builders
 from snac_plugin.errors import CheckpointError
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
 from snac_plugin.training.batches import padding_mask
 from snac_plugin.training.demo import averaged_weights
 from snac_plugin.training.factory import create_training_wrapper

@@ -12,11 +12,11 @@ import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 from torch import Tensor
 
-from snac_plugin import builders
-from snac_plugin.conditioning.context import Context
 from snac_plugin.errors import AudioError
+from snac_plugin.generation.context import Context
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
 from snac_plugin.training.factory import create_training_wrapper
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 

@@ -1,0 +1,259 @@
+"""stable-audio-tools' autoencoder trainer for a SNAC codec: its losses, discriminator, optimisers and EMA, and what a
+quantiser needs besides: codebooks that start from data, losses of its own, and how its codes are used.
+
+Letters: B batch, N audio samples, K codes.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from stable_audio_tools.training.autoencoders import AutoencoderTrainingWrapper
+from stable_audio_tools.training.losses import ValueLoss
+from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
+from torch import Tensor, nn
+
+from snac_plugin.checkpoints.checkpoint import check_weights
+from snac_plugin.codec_training.bottleneck import SnacBottleneck, same_everywhere
+from snac_plugin.codec_training.codebooks import perplexity
+from snac_plugin.codec_training.examples import example_audio
+from snac_plugin.codec_training.initialise import initialise_from_data
+from snac_plugin.codec_training.losses import log_mel_distance
+from snac_plugin.codec_training.parts import compile_parts, snac_of
+from snac_plugin.config import CodecTraining, check_codec_config
+from snac_plugin.config.optimisers import optimizer_configs_named
+from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.errors import ConfigError
+
+log = logging.getLogger(__name__)
+QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
+"""Losses of the quantiser with their default weights."""
+
+SCALING_EXAMPLES = 32
+VALIDATION_SEED = 1
+
+
+def create_codec_training_wrapper(config: Mapping[str, Any], model: Any) -> SnacCodecTrainingWrapper:
+    """The Lightning module that trains a codec; `config` is the whole model config, kept for its checkpoints."""
+    checked = check_codec_config(config)
+    if checked.training is None:
+        raise ConfigError("training", "nothing", "a training section", "See model_configs/snac_codec_tiny.json.")
+    fresh = checked.training.start_from_data and checked.model.pretrained is None
+    seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    return SnacCodecTrainingWrapper(model, checked.training, dict(config), fresh, seed)
+
+
+class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
+    """Trains an autoencoder of `snac` parts.
+
+    Args:
+        autoencoder: as built from the config.
+        training: the training section of its config.
+        model_config: its whole config as it was read, for checkpoints.
+        fresh: scale the weights by data before the first step.
+        seed: what the decoder's noise and dropped levels are drawn from, together with the global step.
+    """
+
+    def __init__(
+        self, autoencoder: Any, training: CodecTraining, model_config: dict[str, Any], fresh: bool = False, seed: int = 0
+    ) -> None:
+        optimizers = training.optimizer_configs
+        super().__init__(
+            autoencoder,
+            sample_rate=model_config["sample_rate"],
+            loss_config=training.loss_configs.model_dump(exclude_none=True),
+            eval_loss_config=dict(training.eval_loss_configs),
+            optimizer_configs=None if optimizers is None else optimizers.model_dump(exclude_none=True),
+            lr=training.learning_rate,
+            warmup_steps=training.warmup_steps,
+            warmup_mode=training.warmup_mode,
+            encoder_freeze_on_warmup=training.encoder_freeze_on_warmup,
+            use_ema=training.use_ema,
+            ema_copy=copy.deepcopy(autoencoder) if training.use_ema else None,
+            clip_grad_norm=training.clip_grad_norm,
+        )
+        self.training_config, self.model_config, self.fresh, self.seed = training, model_config, fresh, seed
+        given = training.loss_configs.bottleneck.weights if training.loss_configs.bottleneck else {}
+        weights = QUANTISER_LOSSES | {str(name): weight for name, weight in given.items()}
+        self.losses_gen.losses.extend(
+            ValueLoss(key=f"vq/{name}_loss", weight=weight, name=f"{name}_loss") for name, weight in weights.items()
+        )
+        if training.compiled:
+            compile_parts(autoencoder)
+        self._average_rests = False
+        self._counts: Tensor | None = None
+
+    @property
+    def bottleneck(self) -> SnacBottleneck:
+        return self.autoencoder.bottleneck
+
+    def configure_optimizers(self) -> Any:
+        """stable-audio-tools' optimisers, the codec's with a learning rate for each of its parts.
+
+        Raises:
+            ConfigError: torch has no such class, or it does not take these arguments.
+        """
+        with optimizer_configs_named():
+            return self._optimisers()
+
+    def _optimisers(self) -> Any:
+        section = self.optimizer_configs["autoencoder"]
+        base = section["optimizer"]["config"].get("lr", self.lr)
+        groups = [{"params": params, "lr": scale * base} for params, scale in self._groups()]
+        optimisers = [create_optimizer_from_config(section["optimizer"], groups)]
+        sections = [section]
+        if self.use_disc:
+            sections.append(self.optimizer_configs["discriminator"])
+            optimisers.append(create_optimizer_from_config(sections[1]["optimizer"], self.discriminator.parameters()))
+        if not all("scheduler" in part for part in sections):
+            return optimisers
+        return optimisers, [create_scheduler_from_config(p["scheduler"], o) for p, o in zip(sections, optimisers, strict=True)]
+
+    def _groups(self) -> Iterator[tuple[list[nn.Parameter], float]]:
+        scales = self.training_config.learning_rate_scales
+        parts = (
+            (self.autoencoder.encoder, scales.encoder),
+            (self.bottleneck, scales.projections),
+            (self.autoencoder.decoder, scales.decoder),
+        )
+        for part, scale in parts:
+            if params := [p for p in part.parameters() if p.requires_grad]:
+                yield params, scale
+
+    def training_step(self, batch: tuple[Tensor, Any], batch_idx: int) -> Tensor:
+        """stable-audio-tools' step on a batch of audio; first what is due before it."""
+        if self.fresh and int(self.bottleneck.steps) == 0:
+            self._scale_weights()
+        if self.bottleneck.start_is_due:
+            self._start_codebooks()
+        if self.encoder_freeze_on_warmup and self.global_step >= self.warmup_steps and not self._average_rests:
+            self._average_rests_too()
+        # What the step draws depends on seed and step alone, so that a resumed run draws the same.
+        torch.manual_seed(stage_seed(self.seed, self.global_step, self.global_rank))
+        loss = super().training_step(batch, batch_idx)
+        self._average_what_jumped()
+        self._log_usage()
+        return loss
+
+    @torch.no_grad()
+    def _scale_weights(self) -> None:
+        with torch.random.fork_rng(devices=[]), torch.autocast(self.device.type, enabled=False):
+            torch.manual_seed(stage_seed(self.seed, 0, 0))
+            initialise_from_data(snac_of(self.autoencoder), torch.cat(list(self._examples(SCALING_EXAMPLES))).float())
+        self.bottleneck.restart()
+        same_everywhere(self.autoencoder)
+
+    @torch.no_grad()
+    def _start_codebooks(self) -> None:
+        """k-means over encoded training data; the averaged codebooks start with them."""
+        frame = self.autoencoder.downsampling_ratio * self.bottleneck.levels.strides[0]
+        examples = -(-self.bottleneck.start_vectors * frame // self.model_config["sample_size"])
+        log.info("step %d: codebooks start from %d training examples", self.global_step, examples)
+        with torch.autocast(self.device.type, enabled=False):
+            z = torch.cat([self.autoencoder.encoder(audio.float()) for audio in self._examples(examples)])
+        generator = torch.Generator().manual_seed(stage_seed(self.seed, self.global_step, 1))
+        self.bottleneck.start(z, generator)
+        same_everywhere(self.autoencoder)
+        if self.autoencoder_ema is not None:
+            averaged = self.autoencoder_ema.ema_model.bottleneck.quantizer.quantizers
+            for mine, average in zip(self.bottleneck.quantizer.quantizers, averaged, strict=True):
+                average.codebook.weight.copy_(mine.codebook.weight)
+
+    def _examples(self, count: int) -> Iterator[Tensor]:
+        """Training audio [B, 1, N], at least `count` examples in all."""
+        return (audio.to(self.device) for audio in example_audio(self.trainer.train_dataloader, count))
+
+    @torch.no_grad()
+    def _average_what_jumped(self) -> None:
+        """A code that starts again elsewhere: the average of its two places is no place at all. Nor are running means and counts
+        averaged: of them the average has the model's own, after each step, and not only after those that it averages."""
+        if self.autoencoder_ema is None:
+            return
+        bottleneck = self.autoencoder_ema.ema_model.bottleneck
+        for name, followed in self.bottleneck.named_buffers():
+            bottleneck.get_buffer(name).copy_(followed)
+        averaged = bottleneck.quantizer.quantizers
+        for dead, mine, average in zip(self.bottleneck.revived, self.bottleneck.quantizer.quantizers, averaged, strict=False):
+            weight = average.codebook.weight
+            weight.copy_(torch.where(dead[:, None], mine.codebook.weight, weight))
+
+    @torch.no_grad()
+    def _average_rests_too(self) -> None:
+        """From here on the decoder learns one set of codes: the averaged one has to hear the same.
+
+        A resumed run does it again, which changes nothing: neither encoder nor bottleneck has moved.
+        """
+        self._average_rests = True
+        if self.autoencoder_ema is None:
+            return
+        averaged = self.autoencoder_ema.ema_model
+        averaged.encoder.load_state_dict(self.autoencoder.encoder.state_dict())
+        averaged.bottleneck.load_state_dict(self.bottleneck.state_dict())
+
+    def _log_usage(self) -> None:
+        if self.bottleneck.codebook_loss is not None:
+            super().log_dict({"train/codebook_loss": self.bottleneck.codebook_loss}, on_step=True)
+        if not self.bottleneck.revived:
+            return
+        shown, quiet = {}, {}
+        rows = zip(self.bottleneck.levels.names, self.bottleneck.usage(), self.bottleneck.revived, strict=True)
+        for name, (used, spread), revived in rows:
+            shown[f"train/{name}_perplexity"] = spread
+            quiet[f"train/{name}_used"] = used
+            quiet[f"train/{name}_revived"] = revived.float().sum()
+        super().log_dict(shown, prog_bar=True, on_step=True)
+        super().log_dict(quiet, on_step=True)
+
+    def log_dict(self, dictionary: Any, prog_bar: bool = False, **kwargs: Any) -> None:
+        """Everything is logged; the progress bar shows the losses."""
+        shown = {name: value for name, value in dictionary.items() if prog_bar and name in ("train/loss", "train/mrstft_loss")}
+        super().log_dict(shown, prog_bar=True, **kwargs)
+        super().log_dict({name: value for name, value in dictionary.items() if name not in shown}, **kwargs)
+
+    @property
+    def best_codec(self) -> Any:
+        """The autoencoder with averaged weights where there are any."""
+        return self.autoencoder if self.autoencoder_ema is None else self.autoencoder_ema.ema_model
+
+    @torch.no_grad()
+    def validation_step(self, batch: tuple[Tensor, Any], batch_idx: int) -> dict[str, float]:
+        """Round trips with the averaged weights: stable-audio-tools' measures, log-mel distance, codes counted."""
+        reals, codec = batch[0], self.best_codec.eval()
+        reals = reals[0] if reals.ndim == 4 else reals
+        cuda = [self.device] if self.device.type == "cuda" else []
+        # At full precision: these are the codes and the audio that the exported codec gives.
+        with torch.random.fork_rng(devices=cuda), torch.autocast(self.device.type, enabled=False):
+            torch.manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
+            latents, info = codec.encode(reals, return_info=True)
+            made = codec.decode(latents)[..., : reals.shape[-1]].float()
+        values = {key: float(measure(made, reals)) * (-1 if key == "sisdr" else 1) for key, measure in self.eval_losses.items()}
+        values["log_mel_db"] = log_mel_distance(reals.float().cpu(), made.cpu(), self.autoencoder.sample_rate)
+        levels, size = self.bottleneck.levels, self.bottleneck.codebook_size
+        counts = torch.stack([torch.bincount(c.flatten(), minlength=size) for c in levels.unpack(info["codes"])]).float()
+        self._counts = counts if self._counts is None else self._counts + counts
+        self.validation_step_outputs.append(values)
+        return values
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means, and how the codes of the validation data are used."""
+        outputs, counts = self.validation_step_outputs, self._counts
+        if not outputs or counts is None:
+            return
+        values: dict[str, Any] = {f"val/{key}": sum(o[key] for o in outputs) / len(outputs) for key in outputs[0]}
+        values |= {f"val/{name}_perplexity": p for name, p in zip(self.bottleneck.levels.names, perplexity(counts), strict=True)}
+        super().log_dict(values, sync_dist=True)
+        self.validation_step_outputs.clear()
+        self._counts = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the config in."""
+        checkpoint["model_config"] = self.model_config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """An error if the checkpoint was made for another codec, or by another trainer."""
+        check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")

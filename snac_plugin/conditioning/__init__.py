@@ -1,1 +1,0 @@
-"""What the network is told besides codes: the context of a chunk."""

@@ -1,0 +1,189 @@
+"""A picture of a sample: its spectrogram, and under it the hierarchy of its codes on the same axis of time.
+
+Letters: N audio samples, F mel bands, W columns, R rows, T frames, H height.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from torch import Tensor
+
+from snac_plugin.files import write_whole
+from snac_plugin.levels import Levels
+
+__all__ = ["mel_spectrogram", "sample_picture", "save_picture", "to_image"]
+
+WINDOW = 2048
+BANDS = 160
+COLUMNS = 1600
+RANGE_DB = 80.0
+QUIETEST_PEAK_DB = -60.0
+LOWEST_HZ = 30.0
+FREQUENCIES = (100, 250, 500, 1000, 2000, 5000, 10000, 20000)
+
+INK, FAINT, PAPER = "#1f2430", "#8a8f9c", "#ffffff"
+SPECTRUM = LinearSegmentedColormap.from_list(
+    "spectrum", ["#0b1021", "#1d2a5b", "#4b3b96", "#a23f93", "#e8615d", "#fdae61", "#fff3c4"]
+)
+LEVEL_COLOURS = ("#d1495b", "#e08e2b", "#2a9d8f", "#3667b5", "#7b4fa3", "#5c6b7a", "#a3703c", "#4c8c3f")
+
+
+def sample_picture(
+    audio: Tensor, sample_rate: int, codes: Tensor | None = None, levels: Levels | None = None, title: str = ""
+) -> Figure:
+    """Draw a sample.
+
+    Args:
+        audio: mono audio, [1, N] or [N].
+        sample_rate: samples per second.
+        codes: its packed codes [R, T], or None for a spectrogram alone; those past the end of the audio are cut off.
+        levels: the codec's geometry; needed with codes.
+        title: above the spectrogram.
+    """
+    assert codes is None or levels is not None, "codes are drawn by the geometry of their codec"
+    audio = audio.detach().float().cpu().reshape(-1)
+    strips = 0 if codes is None or levels is None else len(levels)
+    figure, axes = _layout(strips)
+    seconds = max(len(audio), 1) / sample_rate
+    draw_spectrogram(figure, axes[0], audio, sample_rate, seconds)
+    axes[0].set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=9, parse_math=False)
+    for axis in axes:
+        axis.set_xlim(0, seconds)
+        axis.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
+        axis.tick_params(labelbottom=axis is axes[-1], bottom=axis is axes[-1], labelsize=9, labelcolor=INK, color=FAINT)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    axes[-1].set_xlabel("time (s)", fontsize=10, color=INK)
+    if codes is not None and levels is not None:
+        _draw_codes(axes[1:], codes, levels, seconds)
+    return figure
+
+
+def save_picture(
+    path: str | Path,
+    audio: Tensor,
+    sample_rate: int,
+    codes: Tensor | None = None,
+    levels: Levels | None = None,
+    title: str = "",
+) -> Path:
+    """Draw a sample (see `sample_picture`) into a PNG file, which appears whole or not at all."""
+    figure = sample_picture(audio, sample_rate, codes, levels, title)
+    # Without a note of the software that drew it: the same sample gives the same file.
+    return write_whole(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
+
+
+def to_image(figure: Figure) -> np.ndarray:
+    """The pixels of a figure, uint8 [H, W, 3]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def mel_spectrogram(audio: Tensor, sample_rate: int) -> Tensor:
+    """Power on the mel scale in dB of full scale: audio [N] -> [F, W], at most about 1,600 columns.
+
+    A sine of full scale peaks near 0 dB. Silence is far below any threshold, never -inf.
+    """
+    hop = max(WINDOW // 8, math.ceil(len(audio) / COLUMNS))
+    window = torch.hann_window(WINDOW)
+    half = WINDOW // 2
+    edges = "reflect" if len(audio) > half else "constant"  # without a click at either end
+    padded = torch.nn.functional.pad(audio[None], (half, half), mode=edges)[0]
+    spectrum = torch.stft(padded, WINDOW, hop, window=window, center=False, return_complex=True)
+    amplitude = spectrum.abs() * 2 / window.sum()
+    filters = torchaudio.functional.melscale_fbanks(WINDOW // 2 + 1, LOWEST_HZ, sample_rate / 2, BANDS, sample_rate)
+    # The lowest bands are narrower than a bin and some would hold none: those take the nearest bin.
+    bins = torch.linspace(0, sample_rate / 2, WINDOW // 2 + 1)
+    for band in (filters.sum(0) == 0).nonzero().flatten().tolist():
+        filters[(bins - _band_centres(sample_rate)[band]).abs().argmin(), band] = 1.0
+    power = torch.einsum("kw,kf->fw", amplitude.square(), filters)
+    return 10 * power.clamp(min=1e-20).log10()
+
+
+def _layout(strips: int) -> tuple[Figure, list[Axes]]:
+    """An empty figure of 12 inches by what it takes; the axes of the spectrogram, then of each strip. Heights in inches."""
+    top, spectrogram, space, strip, gap, bottom = 0.42, 3.2, 0.14, 0.42, 0.06, 0.55
+    height = top + spectrogram + bottom + (space + strips * strip + (strips - 1) * gap if strips else 0)
+    figure = Figure(figsize=(12.0, height), dpi=100, facecolor=PAPER)
+    left, width = 0.08, 0.838
+    edges = [top + spectrogram, *(top + spectrogram + space + i * (strip + gap) + strip for i in range(strips))]
+    heights = [spectrogram, *[strip] * strips]
+    boxes = [(left, 1 - edge / height, width, tall / height) for edge, tall in zip(edges, heights, strict=True)]
+    return figure, [figure.add_axes(box) for box in boxes]
+
+
+def draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, seconds: float) -> None:
+    decibels = mel_spectrogram(audio, sample_rate)
+    top = max(float(decibels.max()), QUIETEST_PEAK_DB)
+    image = axis.imshow(
+        decibels.numpy(),
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, 0, BANDS),
+        cmap=SPECTRUM,
+        vmin=top - RANGE_DB,
+        vmax=top,
+        interpolation="bilinear",
+    )
+    centres = _band_centres(sample_rate)
+    shown = [f for f in FREQUENCIES if f <= 0.97 * sample_rate / 2]
+    places = np.interp([_mel(f) for f in shown], [_mel(f) for f in centres], np.arange(BANDS) + 0.5)
+    axis.set_yticks(places, [f"{f // 1000} kHz" if f >= 1000 else f"{f} Hz" for f in shown])
+    bar = figure.colorbar(image, cax=axis.inset_axes((1.012, 0, 0.012, 1)))
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} dB".replace("-", "\N{MINUS SIGN}")))
+    bar.ax.tick_params(labelsize=9, labelcolor=INK, color=FAINT)
+
+
+def _draw_codes(axes: list[Axes], codes: Tensor, levels: Levels, seconds: float) -> None:
+    """One strip a level, each code as wide as it lasts, its value as lightness."""
+    frames = codes.shape[-1]
+    end = frames * levels.frame_samples / levels.sample_rate
+    strips = levels.unpack(codes.detach().cpu()[None])
+    for level, (axis, strip) in enumerate(zip(axes, strips, strict=True)):
+        values = strip.numpy()
+        axis.imshow(
+            values,
+            aspect="auto",
+            extent=(0, end, 0, 1),
+            cmap=_level_colours(level),
+            vmin=0,
+            vmax=levels.codebook_size - 1,
+            interpolation="nearest",
+        )
+        lasts = levels.strides[level] * levels.hop / levels.sample_rate
+        if seconds / lasts <= 140:  # wider codes get a thin border, so that neighbours of like value stay apart
+            axis.vlines(np.arange(1, values.shape[-1]) * lasts, 0, 1, colors=PAPER, linewidth=0.6)
+        axis.set_yticks([0.5], [levels.names[level]], fontweight="bold")
+        axis.tick_params(left=False, pad=8)
+        axis.get_yticklabels()[0].set(color=LEVEL_COLOURS[level % len(LEVEL_COLOURS)], fontsize=13)
+        axis.text(1.012, 0.5, f"{lasts * 1000:.0f} ms", transform=axis.transAxes, va="center", fontsize=9, color=FAINT)
+
+
+def _level_colours(level: int) -> LinearSegmentedColormap:
+    """From dark over the level's own colour to almost white."""
+    colour = np.array(to_rgb(LEVEL_COLOURS[level % len(LEVEL_COLOURS)]))
+    steps = [colour * 0.25, colour * 0.7, colour, colour * 0.45 + 0.55, colour * 0.08 + 0.92]
+    return LinearSegmentedColormap.from_list(f"level {level}", [tuple(step) for step in steps])
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * math.log10(1 + hertz / 700)
+
+
+def _band_centres(sample_rate: int) -> list[float]:
+    """Centre frequencies of the mel bands, Hz."""
+    mels = np.linspace(_mel(LOWEST_HZ), _mel(sample_rate / 2), BANDS + 2)[1:-1]
+    return [float(700 * (10 ** (m / 2595) - 1)) for m in mels]

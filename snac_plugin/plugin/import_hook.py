@@ -1,0 +1,66 @@
+"""Run something right after a module was imported, before anybody binds its names.
+
+The interpreter's start-up imports this, so it imports nothing but sys.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+__all__ = ["after_import"]
+
+
+class AfterImport:
+    """A finder that lets the others find a module, and calls back once the module's code has run."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, list[Callable[[ModuleType], None]]] = {}
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in self.actions:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    self._watch(spec.loader)
+                return spec
+        return None
+
+    def _watch(self, loader: Any) -> None:
+        # Replaced on this one loader object: its class, and what else it can do, stay as they are.
+        execute = loader.exec_module
+        if getattr(execute, "watched", False):
+            return  # one loader may serve many modules
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            for action in tuple(self.actions.get(module.__name__, ())):
+                action(module)
+
+        exec_module.watched = True  # type: ignore[attr-defined]
+        loader.exec_module = exec_module
+
+
+finder = AfterImport()
+
+
+def after_import(name: str, action: Callable[[ModuleType], None]) -> None:
+    """Call `action(module)` after each time the module `name` is executed, and now if it already was.
+
+    Args:
+        name: full name of the module.
+        action: gets the module; whoever imports the module sees what the action left of it.
+    """
+    if finder not in sys.meta_path:
+        sys.meta_path.insert(0, finder)
+    finder.actions.setdefault(name, []).append(action)
+    if name in sys.modules:
+        action(sys.modules[name])

@@ -1,0 +1,46 @@
+"""The codec's training wrapper without a trainer: starts from data at any precision, optimisers that torch does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from codec_runs import SAMPLE_SIZE, codec_config, melody, without_discriminator
+from stable_audio_tools.models import create_model_from_config
+
+from snac_plugin import register
+from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper, create_codec_training_wrapper
+from snac_plugin.errors import ConfigError
+
+register()
+
+
+def wrapper(**training: Any) -> SnacCodecTrainingWrapper:
+    torch.manual_seed(0)
+    config = without_discriminator(codec_config(use_ema=False, **training))
+    return create_codec_training_wrapper(config, create_model_from_config(config))
+
+
+def examples(count: int) -> Iterator[torch.Tensor]:
+    yield torch.from_numpy(melody(seed=1)).float()[: 8 * SAMPLE_SIZE].reshape(8, 1, SAMPLE_SIZE)
+
+
+def test_starts_from_data_do_not_depend_on_the_precision_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning calls the step under autocast; weights and codebooks would start from bfloat16."""
+    plain, mixed = wrapper(), wrapper()
+    for each in (plain, mixed):
+        monkeypatch.setattr(each, "_examples", examples)
+        with torch.autocast("cpu", torch.bfloat16, enabled=each is mixed):
+            each._scale_weights()
+            each._start_codebooks()
+    assert all(torch.equal(value, mixed.state_dict()[name]) for name, value in plain.state_dict().items())
+
+
+@pytest.mark.parametrize("wrong", [{"beta": [0.8, 0.99]}, {"lr": "fast"}, {"lr": -1.0}])
+def test_optimisers_that_torch_does_not_take_are_named(wrong: dict[str, Any]) -> None:
+    part = wrapper()
+    part.optimizer_configs["autoencoder"]["optimizer"]["config"] |= wrong
+    with pytest.raises(ConfigError, match=r"training\.optimizer_configs: found what fails with: "):
+        part.configure_optimizers()
