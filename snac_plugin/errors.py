@@ -32,6 +32,10 @@ class ConfigError(Mismatch):
     """A JSON config does not fit; `where` is its JSON path."""
 
 
+class UsageError(Mismatch):
+    """A flag of a command or an argument of a call does not fit; `where` is its name, as "--steps" or "steps"."""
+
+
 class CodecError(Mismatch):
     """A SNAC codec cannot be found, loaded or used."""
 
