@@ -142,7 +142,7 @@ def test_steps_are_read_in_all_their_forms(text: str, steps: Any) -> None:
 def test_ctrl_c_keeps_what_is_finished(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snac_plugin.output.sample_files import samples
+    from snac_plugin.output import samples
 
     real, calls = samples._fill, []
 

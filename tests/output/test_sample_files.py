@@ -12,9 +12,9 @@ import soundfile
 import torch
 from tiny import LEVELS_32KHZ
 
+from snac_plugin.output import sample_files as output
 from snac_plugin.output.growing_wav import GrowingWav
 from snac_plugin.output.sample_files import SampleFiles, finish_sample, write_sample
-from snac_plugin.output.sample_files import sample_files as output
 
 AUDIO = torch.linspace(-1, 1, 12288)[None]
 CODES = torch.arange(60).reshape(15, 4)
