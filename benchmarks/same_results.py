@@ -24,12 +24,14 @@ RENDER = (
     "from snac_plugin.data.demo_music import render_demo_music\nimport sys\nrender_demo_music(sys.argv[1], songs=2, seconds=20.0)\n"
 )
 CALLED = """
-import sys, snac_plugin, torch, soundfile
+import sys
+from pathlib import Path
+import snac_plugin
 from stable_audio_tools.inference.generation import generate_diffusion_cond
 model = snac_plugin.load_model("snac_dit_tiny")
 audio = generate_diffusion_cond(model, steps=30, cfg_scale=1.3, conditioning=[{}], batch_size=1, sample_size=196608, seed=5,
                                 device="cpu", sampler_type="euler")
-soundfile.write(sys.argv[1], audio[0].T.float().numpy(), model.sample_rate, subtype="FLOAT")
+Path(sys.argv[1]).write_bytes(audio.float().numpy().tobytes())
 """
 Run = Callable[..., None]
 
@@ -111,7 +113,6 @@ def _trained(run: Run, config: str, data: Path, folder: Path, steps: int) -> dic
 
 def _generated(run: Run, song: Path, folder: Path) -> dict[str, str]:
     """Wavs of the shipped model."""
-    common = ["--out", folder, "--seed", 1, "--device", "cpu"]
     ways = {
         "from nothing": ["--seconds", 8, "--steps", 16],
         "batch of two": ["--batch-size", 2, "--steps", 12, "--temperature", 0.9],
@@ -122,10 +123,10 @@ def _generated(run: Run, song: Path, folder: Path) -> dict[str, str]:
     found = {}
     for name, flags in ways.items():
         where = folder / name.replace(" ", "_")
-        run("generate.py", *common[2:], "--out", where, *flags)
+        run("generate.py", "--seed", 1, "--device", "cpu", "--out", where, *flags)
         found |= {f"wav {name}, {path.stem}": digest(path.read_bytes()) for path in sorted(where.glob("*.wav"))}
-    run("-c", CALLED, folder / "called.wav")
-    return found | {"wav of generate_diffusion_cond": digest((folder / "called.wav").read_bytes())}
+    run("-c", CALLED, folder / "called")
+    return found | {"audio of generate_diffusion_cond": digest((folder / "called").read_bytes())}
 
 
 def digest(content: bytes) -> str:
