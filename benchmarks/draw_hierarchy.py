@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-OUT = Path(__file__).parent / "pictures" / "hierarchy.svg"
+OUT = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "hierarchy.svg"
 LEVELS = {"A": 1, "B": 2, "C": 4, "D": 8}
 FRAMES = 4  # drawn of the 64 in a chunk
 CHUNKS = ("context\n6.144 s", "context\n6.144 s", "new chunk\n6.144 s")

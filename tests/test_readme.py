@@ -1,4 +1,4 @@
-"""The README's commands: each is understood by the program it calls, and each file it names exists."""
+"""The commands of README and docs: each is understood by the program it calls, and each file they name exists."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from snac_plugin.config import CodecModelConfig
 from snac_plugin.config.reference import reference_table
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+TEXT = "\n".join(path.read_text() for path in PAGES)
+LARGEST_README = 220  # lines: tables and reference have pages of their own
+BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 PARSERS = {
     "train.py": lambda argv: train_flags.parse(argv),
@@ -28,7 +30,7 @@ MADE_BY_OTHERS = ("runs/", "encoded/", "recording.wav", "output", "my_", "codec/
 
 @pytest.mark.parametrize("line", LINES)
 def test_commands_are_understood(line: str) -> None:
-    """A renamed flag, command or config must not survive in the README."""
+    """A renamed flag, command or config must not survive in the docs."""
     program, *words = shlex.split(line, comments=True)
     if program == "make":
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -43,23 +45,29 @@ def test_commands_are_understood(line: str) -> None:
         assert program == "pip"
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"[\w./-]+\.(?:json|py|svg|png|ini)\b", README))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"[\w./-]+\.(?:json|py|svg|png|ini)\b", TEXT))))
 def test_files_exist(path: str) -> None:
-    """A file that was moved must not survive in the README."""
+    """A file that was moved must not survive in the docs."""
     if not path.startswith(MADE_BY_OTHERS) and "/" in path:
-        assert (ROOT / path).exists() or (ROOT / "snac_plugin" / path).exists()
+        assert any((folder / path).exists() for folder in (ROOT, ROOT / "snac_plugin", ROOT / "docs"))
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= LARGEST_README
 
 
 def test_the_config_reference_is_that_of_the_schema() -> None:
-    """A key that was added or renamed must not be missing in the README."""
-    assert reference_table() in README
-    assert reference_table(CodecModelConfig) in README
+    """A key that was added or renamed must not be missing in the docs."""
+    reference = (ROOT / "docs" / "config.md").read_text()
+    assert reference_table() in reference
+    assert reference_table(CodecModelConfig) in reference
 
 
 def test_nothing_is_left_to_fill_in() -> None:
-    assert "@@" not in README
+    assert "@@" not in TEXT
