@@ -20,13 +20,13 @@ from torch import Tensor
 from snac_plugin.cli.demo_songs import Kind, add_kind_arguments, kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_model_config
+from snac_plugin.data.audio import read_audio
 from snac_plugin.data.codes_folder import DATASET_CONFIG, FILELIST, check_fingerprint, read_details
 from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import mono
-from snac_plugin.generation.joining import read_recording
 from snac_plugin.plugin import builders
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Song:
     def audio(self, codec: SnacPretransform) -> Tensor:
         """The recording [N], or the codec's version of it where it is gone."""
         if self.recording.is_file():
-            rate, audio = read_recording(self.recording)
+            rate, audio = read_audio(self.recording)
             return mono(audio, rate, codec.sample_rate)
         log.warning("%s is gone: its codes are decoded in its place", self.recording)
         return codec.decode_tokens(self.codes[None].to(codec.space.means.device))[0, 0].cpu()

@@ -24,8 +24,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
 from snac_plugin.data.codes_folder import CodesFolder, Track
-from snac_plugin.data.read_tracks import read_tracks
 from snac_plugin.data.scan import Rejected, scan_audio
 from snac_plugin.errors import AudioError, ConfigError
 
@@ -136,13 +136,13 @@ def _encode_all(
     folder: CodesFolder, todo: list[tuple[Track, Metadata | None]], rejected: list[Rejected], progress: bool, workers: int
 ) -> None:
     """Encode tracks one by one, adding what cannot be encoded to `rejected`."""
-    audios = read_tracks([track.source.path for track, _ in todo], folder.pretransform.sample_rate, workers)
+    audios = read_mono_ahead([track.source.path for track, _ in todo], folder.pretransform.sample_rate, workers)
     total = sum(track.source.seconds for track, _ in todo)
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
     started, seconds, held = time.perf_counter(), 0.0, len(folder.tracks)
     with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and todo)) as bar:
         for (track, metadata), audio in zip(todo, audios, strict=True):
-            reason = audio if isinstance(audio, str) else _encode(folder, track, audio, metadata)
+            reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio, metadata)
             if reason:
                 rejected.append(Rejected(track.source.path, reason))
                 log.warning("Left out %s: %s", track.source.path, reason)

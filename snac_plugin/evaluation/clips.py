@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snac_plugin.data.read_tracks import read_tracks
+from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
 from snac_plugin.data.scan import AudioFile, Rejected, scan_audio
 from snac_plugin.errors import AudioError
 
@@ -91,12 +91,12 @@ def read_clips(
     audio: list[Tensor] = []
     owners: list[int] = []
     used: list[Path] = []
-    tracks = read_tracks([file.path for file in files], rate, 0)
+    tracks = read_mono_ahead([file.path for file in files], rate, 0)
     for file, count, track in tqdm(
         zip(files, counts, tracks, strict=True), total=len(files), desc="reading", unit="song", disable=not progress
     ):
-        reason = track if isinstance(track, str) else _fault(track, samples)
-        if reason or isinstance(track, str):
+        reason = track.reason if isinstance(track, UnreadableAudio) else _fault(track, samples)
+        if reason or isinstance(track, UnreadableAudio):
             passed_over.append(Rejected(file.path, reason))
             continue
         cut = _windows(track[0], samples, count)

@@ -108,7 +108,7 @@ def _checked(given: Any, rate: int) -> Given:
         audio = torch.from_numpy(np.ascontiguousarray(audio, np.float32 if audio.dtype.kind == "f" else None))
     expected = "audio [samples] or [channels, samples], (rate, audio), or packed codes, as tensors or arrays"
     if not isinstance(audio, Tensor) or isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not rate > 0:
-        raise AudioError("context", f"{given!r}"[:80], expected, "snac_plugin.generation.joining.read_recording reads a file.")
+        raise AudioError("context", f"{given!r}"[:80], expected, "snac_plugin.data.audio.read_audio reads a file.")
     if not audio.is_floating_point():
         return audio
     if audio.ndim == 2 and audio.shape[0] > audio.shape[1]:

@@ -6,15 +6,11 @@ Letters: N audio samples, C channels, J samples over which the join fades.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from torch import Tensor
-
-from snac_plugin.errors import AudioError
 
 JOIN_SECONDS = 0.03
 
@@ -43,23 +39,6 @@ def going_on(audio: Tensor, rate: int) -> Tensor:
     """
     size = min(rate // 100, len(audio) - 1)
     return torch.cat([audio, 2 * audio[-1] - audio[len(audio) - 1 - size : -1].flip(0)]) if size > 0 else audio
-
-
-def read_recording(path: str | Path) -> tuple[int, Tensor]:
-    """Rate and audio [C, N] of a file.
-
-    Raises:
-        AudioError: it is not there, cannot be read or holds no sound.
-    """
-    if not Path(path).is_file():
-        raise AudioError(str(path), "a folder" if Path(path).is_dir() else "no such file", "an audio file: wav, flac, ogg or mp3")
-    try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(str(path), f"no readable audio ({error})", "an audio file: wav, flac, ogg or mp3") from None
-    if not len(samples):
-        raise AudioError(str(path), "no samples", "a recording with sound in it")
-    return rate, torch.from_numpy(np.ascontiguousarray(samples.T))
 
 
 class Continuation:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snac_plugin.data.audio import read_audio
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.chunks import chunks_for
-from snac_plugin.generation.joining import Continuation, read_recording
+from snac_plugin.generation.joining import Continuation
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.growing_wav import GrowingWav
 from snac_plugin.output.sample_files import SampleFiles, finish_sample
@@ -42,7 +43,7 @@ class Recording:
         Raises:
             AudioError: it cannot be read, or is shorter than one frame of the codec.
         """
-        rate, audio = read_recording(path)
+        rate, audio = read_audio(path)
         shortest = model.levels.frame_samples / model.sample_rate
         if audio.shape[-1] < shortest * rate:
             raise AudioError(

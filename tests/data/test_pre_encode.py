@@ -17,9 +17,9 @@ from tiny import CHUNK_FRAMES, write_tiny_codec
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_dataset_config
+from snac_plugin.data.audio import read_mono
 from snac_plugin.data.draws import resumable
 from snac_plugin.data.pre_encode import pre_encode
-from snac_plugin.data.read_tracks import read_track
 from snac_plugin.errors import AudioError, CodecError, ConfigError
 
 FRAME = 3072
@@ -84,7 +84,7 @@ def test_codes_are_those_of_the_audio_that_stable_audio_tools_loads(tmp_path, co
     theirs = SampleDataset([config], 6 * FRAME, RATE, random_crop=False, force_channels="mono")
     theirs.augs = None  # inverts the polarity at random
     audio, metadata = theirs[0]
-    read = read_track(tmp_path / "music" / "a.wav", RATE)
+    read = read_mono(tmp_path / "music" / "a.wav", RATE)
     assert torch.equal(torch.nn.functional.pad(read, (0, 6 * FRAME - read.shape[-1])), audio)
     assert np.array_equal(codes, codec.tokenize(audio[None])[0].numpy())
     assert codes.dtype == np.int16
@@ -114,7 +114,7 @@ def test_short_track_is_followed_by_silence_that_its_mask_marks(music, tmp_path,
     encode(audio_dir(music), tmp_path / "out", codec)
     codes, info = loaded(tmp_path / "out", "short.wav")
     assert info["padding_mask"] == [1, 1, 1, 0], "a frame with any sound in it counts as sound"
-    audio = torch.nn.functional.pad(read_track(music / "short.wav", RATE), (0, round(1.5 * FRAME)))
+    audio = torch.nn.functional.pad(read_mono(music / "short.wav", RATE), (0, round(1.5 * FRAME)))
     assert np.array_equal(codes, codec.tokenize(audio[None])[0].numpy())
 
 

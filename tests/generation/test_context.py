@@ -86,7 +86,7 @@ def test_arrays_are_taken_like_tensors(model: SnacDiffusion) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("file.wav", "context: found 'file.wav'.*read_recording reads a file"),
+        ("file.wav", "context: found 'file.wav'.*read_audio reads a file"),
         ((0, torch.zeros(9)), r"context: found \(0, "),
         (("fast", torch.zeros(9)), "context: found .*rate, audio"),
         (torch.zeros(9000, 2), r"shape \(9000, 2\).*channels come first"),

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
-import soundfile
 import torch
 from tiny import tiny_model_config, write_tiny_codec
 
-from snac_plugin.errors import AudioError
-from snac_plugin.generation.joining import Continuation, join, read_recording
+from snac_plugin.generation.joining import Continuation, join
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
 
@@ -86,14 +81,3 @@ def test_streaming_gives_what_generating_gives(model: SnacDiffusion) -> None:
 def test_several_continuations_differ(model: SnacDiffusion) -> None:
     new = model.generate(context=tone(1.0, 32000)[0], batch_size=2, steps=4, seed=0, progress=False)
     assert not torch.allclose(new[0], new[1])
-
-
-def test_recordings_are_read_or_named(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros((100, 2), np.float32), 44100)
-    rate, audio = read_recording(tmp_path / "a.wav")
-    assert (rate, audio.shape) == (44100, (2, 100))
-    (tmp_path / "b.wav").write_bytes(b"no audio")
-    with pytest.raises(AudioError, match=r"b\.wav"):
-        read_recording(tmp_path / "b.wav")
-    with pytest.raises(AudioError, match=r"c\.wav"):
-        read_recording(tmp_path / "c.wav")

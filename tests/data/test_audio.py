@@ -1,0 +1,66 @@
+"""Audio files read whole or as mono at one rate; what cannot be read is named with the reason."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from snac_plugin.data.audio import UnreadableAudio, read_audio, read_mono, read_mono_ahead
+from snac_plugin.errors import AudioError
+
+
+def test_recordings_are_read_or_named(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((100, 2), np.float32), 44100)
+    rate, audio = read_audio(tmp_path / "a.wav")
+    assert (rate, audio.shape) == (44100, (2, 100))
+    (tmp_path / "b.wav").write_bytes(b"no audio")
+    with pytest.raises(AudioError, match=r"b\.wav: found a file that cannot be read: .*Format not recognised"):
+        read_audio(tmp_path / "b.wav")
+    with pytest.raises(AudioError, match=r"c\.wav: found no such file"):
+        read_audio(tmp_path / "c.wav")
+    with pytest.raises(AudioError, match="found a folder"):
+        read_audio(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg"])
+def test_samples_are_those_of_soundfile(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (30_000, 2)), 32_000, format=kind.upper())
+    expected, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    found_rate, audio = read_audio(path)
+    assert found_rate == rate
+    assert audio.dtype == torch.float32
+    np.testing.assert_array_equal(audio.numpy(), expected.T)
+
+
+def test_channels_are_averaged_and_the_rate_converted(tmp_path: Path) -> None:
+    time = np.arange(44_100) / 44_100
+    left = 0.5 * np.sin(2 * np.pi * 441 * time)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, np.zeros_like(left)], axis=1), 44_100, subtype="FLOAT")
+    mono = read_mono(tmp_path / "a.wav", 32_000)
+    expected = 0.25 * torch.sin(2 * torch.pi * 441 * torch.arange(32_000) / 32_000)
+    assert mono.shape == (1, 32_000)
+    torch.testing.assert_close(mono[0, 500:-500], expected[500:-500], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_read_ahead_keep_their_order_and_faults(tmp_path: Path, workers: int) -> None:
+    paths = [tmp_path / f"{index}.wav" for index in range(6)]
+    for index, path in enumerate(paths):
+        soundfile.write(path, np.full(100 + index, 0.1), 8000)
+    paths[3].write_bytes(b"")
+    found = list(read_mono_ahead(paths, 8000, workers))
+    assert isinstance(found[3], UnreadableAudio)
+    assert found[3].reason == "empty: 0 bytes"
+    assert [audio.shape for audio in found if not isinstance(audio, UnreadableAudio)] == [(1, 100 + i) for i in (0, 1, 2, 4, 5)]
+
+
+def test_the_error_reaches_another_process_whole(tmp_path: Path) -> None:
+    error = UnreadableAudio(tmp_path, "holds no samples")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.reason) == (str(error), error.reason)
