@@ -8,17 +8,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from two_commits import ROOT, Run, checkout, commit_of, runner
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = "model_configs"
 RENDER = (
     "from snac_plugin.data.demo_music import render_demo_music\nimport sys\nrender_demo_music(sys.argv[1], songs=2, seconds=20.0)\n"
@@ -33,7 +31,6 @@ audio = generate_diffusion_cond(model, steps=30, cfg_scale=1.3, conditioning=[{}
                                 device="cpu", sampler_type="euler")
 Path(sys.argv[1]).write_bytes(audio.float().numpy().tobytes())
 """
-Run = Callable[..., None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,16 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _of_base(args: argparse.Namespace) -> dict[str, str]:
     """Digests of the base commit's results, from the cache if they are there."""
-    named = ["git", "-C", str(ROOT), "rev-parse", args.base]
-    commit = subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()
-    key, kept = f"{commit} {args.steps}", {}
+    commit, kept = commit_of(args.base), {}
+    key = f"{commit} {args.steps}"
     if args.cache and Path(args.cache).exists():
         kept = json.loads(Path(args.cache).read_text())
     if key not in kept:
         with tempfile.TemporaryDirectory() as folder:
-            tree = Path(folder, "tree")
-            subprocess.run(["git", "clone", "--quiet", "--no-checkout", str(ROOT), str(tree)], check=True)
-            subprocess.run(["git", "-C", str(tree), "checkout", "--quiet", commit], check=True)
+            tree = checkout(commit, Path(folder, "tree"))
             kept[key] = results(tree, Path(folder, "results"), args.steps)
         if args.cache:
             Path(args.cache).write_text(json.dumps(kept, indent=2))
@@ -73,12 +67,7 @@ def _of_base(args: argparse.Namespace) -> dict[str, str]:
 def results(tree: Path, out: Path, steps: int) -> dict[str, str]:
     """Run the commands of a checkout as a user does and digest what they leave: {result: digest}."""
     out.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_WAIT_POLICY": "PASSIVE"}
-
-    def run(*command: str | Path | int) -> None:
-        words = [sys.executable, *map(str, command)]
-        subprocess.run(words, cwd=tree, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
+    run = runner(tree)
     songs = out / "songs"
     run("-c", RENDER, songs)
     dataset = out / "songs.json"
