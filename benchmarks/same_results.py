@@ -15,12 +15,9 @@ from pathlib import Path
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from two_commits import ROOT, Run, checkout, commit_of, runner
+from two_commits import ROOT, Run, checkout, commit_of, demo_data, runner
 
 CONFIGS = "model_configs"
-RENDER = (
-    "from snac_plugin.data.demo_music import render_demo_music\nimport sys\nrender_demo_music(sys.argv[1], songs=2, seconds=20.0)\n"
-)
 CALLED = """
 import sys
 from pathlib import Path
@@ -68,23 +65,11 @@ def results(tree: Path, out: Path, steps: int) -> dict[str, str]:
     """Run the commands of a checkout as a user does and digest what they leave: {result: digest}."""
     out.mkdir(parents=True, exist_ok=True)
     run = runner(tree)
-    songs = out / "songs"
-    run("-c", RENDER, songs)
-    dataset = out / "songs.json"
-    dataset.write_text(json.dumps({"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(songs)}]}))
-    run(
-        "pre_encode.py",
-        "--model-config",
-        f"{CONFIGS}/snac_dit_tiny.json",
-        "--dataset-config",
-        dataset,
-        "--output-path",
-        out / "codes",
-    )
+    audio, codes = demo_data(run, out, songs=2, seconds=20)
     found = {f"codes of {path.stem}": digest(path.read_bytes()) for path in sorted((out / "codes").rglob("*.npy"))}
-    for config, data in (("snac_dit", out / "codes" / "dataset_config.json"), ("snac_codec_tiny", dataset)):
+    for config, data in (("snac_dit", codes), ("snac_codec_tiny", audio)):
         found |= _trained(run, config, data, out / config, steps)
-    return found | _generated(run, sorted(songs.glob("*.flac"))[0], out / "generated")
+    return found | _generated(run, min((out / "songs").glob("*.flac")), out / "generated")
 
 
 def _trained(run: Run, config: str, data: Path, folder: Path, steps: int) -> dict[str, str]:

@@ -6,18 +6,14 @@ python benchmarks/same_speed.py --base HEAD~1
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from two_commits import ROOT, Run, checkout, commit_of, runner
+from two_commits import ROOT, Run, checkout, commit_of, demo_data, runner
 
-RENDER = (
-    "import sys\nfrom snac_plugin.data.demo_music import render_demo_music\nrender_demo_music(sys.argv[1], songs=4, seconds=40.0)\n"
-)
 GENERATE = """
 import sys, time, snac_plugin
 model = snac_plugin.load_model("snac_dit_tiny")
@@ -41,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = Path(name)
         trees = {"base": checkout(commit_of(args.base), folder / "base"), "working tree": ROOT}
         seconds: dict[tuple[str, str], list[float]] = {}
-        data = _codes(runner(trees["base"]), folder)
+        _, data = demo_data(runner(trees["base"]), folder, songs=4, seconds=40)
         for number in range(args.rounds):
             for side, tree in trees.items():
                 run = runner(tree)
@@ -53,16 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     for what in ("training step", "chunk"):
         before, after = (statistics.median(seconds[what, side]) for side in trees)
         print(f"| {what} | {before:.3f} | {after:.3f} | {after / before:.3f} |")
-
-
-def _codes(run: Run, folder: Path) -> Path:
-    """The dataset config of encoded demo music."""
-    run("-c", RENDER, folder / "songs")
-    dataset = folder / "songs.json"
-    dataset.write_text(json.dumps({"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(folder / "songs")}]}))
-    config = "model_configs/snac_dit.json"
-    run("pre_encode.py", "--model-config", config, "--dataset-config", dataset, "--output-path", folder / "codes")
-    return folder / "codes" / "dataset_config.json"
 
 
 def _training_steps(run: Run, data: Path, folder: Path, steps: int) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., str]
+RENDER = """
+import sys
+from snac_plugin.data.demo_music import render_demo_music
+render_demo_music(sys.argv[1], songs=int(sys.argv[2]), seconds=float(sys.argv[3]))
+"""
 
 
 def commit_of(name: str) -> str:
@@ -40,3 +46,13 @@ def runner(tree: Path) -> Run:
         return done.stdout
 
     return run
+
+
+def demo_data(run: Run, folder: Path, songs: int, seconds: float) -> tuple[Path, Path]:
+    """Render demo music into `folder/songs` and encode it into `folder/codes`; returns the dataset configs of both."""
+    run("-c", RENDER, folder / "songs", songs, seconds)
+    audio = folder / "songs.json"
+    audio.write_text(json.dumps({"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(folder / "songs")}]}))
+    config = "model_configs/snac_dit_tiny.json"
+    run("pre_encode.py", "--model-config", config, "--dataset-config", audio, "--output-path", folder / "codes")
+    return audio, folder / "codes" / "dataset_config.json"
