@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from snac_plugin.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from snac_plugin.checkpoints.reading import Checkpoint, read_checkpoint
 from snac_plugin.codec.load import load_codec, locate, read_config
 from snac_plugin.codec.store import save_codec, snac_from_autoencoder
 from snac_plugin.config import check_codec_config, load_json, snac_config

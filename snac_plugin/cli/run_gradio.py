@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _page(args: argparse.Namespace) -> Any:
     import snac_plugin
-    from snac_plugin.checkpoints.checkpoint import read_checkpoint
+    from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.config import load_json
     from snac_plugin.device import pick_device
     from snac_plugin.plugin.page_loading import hub_config, hub_weights

@@ -24,7 +24,7 @@ from stable_audio_tools.models import create_model_from_config
 from stable_audio_tools.training import create_demo_callback_from_config, create_training_wrapper_from_config
 
 import snac_plugin
-from snac_plugin.checkpoints.checkpoint import load_weights
+from snac_plugin.checkpoints.reading import load_weights
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.train_data import dataset_configs
 from snac_plugin.cli.train_flags import parse

@@ -11,7 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.checkpoints.checkpoint import read_checkpoint, save_unwrapped
+from snac_plugin.checkpoints.reading import read_checkpoint
+from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.config import load_json
 from snac_plugin.plugin.loading import load_model
 

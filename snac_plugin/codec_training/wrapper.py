@@ -18,7 +18,7 @@ from stable_audio_tools.training.losses import ValueLoss
 from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
 from torch import Tensor, nn
 
-from snac_plugin.checkpoints.checkpoint import check_weights
+from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.codec_training.bottleneck import SnacBottleneck, same_everywhere
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.examples import example_audio

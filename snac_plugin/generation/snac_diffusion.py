@@ -12,7 +12,7 @@ from stable_audio_tools.models.conditioners import MultiConditioner
 from stable_audio_tools.models.diffusion import ConditionedDiffusionModelWrapper
 from torch import Tensor
 
-from snac_plugin.checkpoints.checkpoint import is_codec, own_state
+from snac_plugin.checkpoints.weights import is_codec_weight, model_weights
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.errors import Mismatch
@@ -63,8 +63,10 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights by the model's own names or its training wrapper's, averaged ones first; a missing codec stays as it is."""
-        codec = {name: value for source in (self.state_dict(), state_dict) for name, value in source.items() if is_codec(name)}
-        return super().load_state_dict(codec | own_state(state_dict), strict=strict, assign=assign)
+        codec = {
+            name: value for source in (self.state_dict(), state_dict) for name, value in source.items() if is_codec_weight(name)
+        }
+        return super().load_state_dict(codec | model_weights(state_dict), strict=strict, assign=assign)
 
     def get_conditioning_inputs(self, conditioning_tensors: dict[str, Any], negative: bool = False) -> dict[str, Any]:
         """stable-audio-tools' conditioning inputs, and the context: latents [B, R * 8, S] with their mask [B, S]."""

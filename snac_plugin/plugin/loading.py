@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from snac_plugin.checkpoints.checkpoint import Checkpoint, load_weights, read_checkpoint
+from snac_plugin.checkpoints.reading import Checkpoint, load_weights, read_checkpoint
 from snac_plugin.config import load_json
 from snac_plugin.errors import CheckpointError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion

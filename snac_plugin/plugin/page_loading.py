@@ -73,7 +73,7 @@ def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Funct
 
         from stable_audio_tools.models.factory import create_model_from_config
 
-        from snac_plugin.checkpoints.checkpoint import load_weights
+        from snac_plugin.checkpoints.reading import load_weights
         from snac_plugin.device import pick_device
 
         model = create_model_from_config(config)
@@ -91,7 +91,7 @@ def wrap_copy_state_dict(original: Function) -> Function:
         ours = sys.modules.get("snac_plugin.generation.snac_diffusion")  # until it is imported no model can be ours
         if ours is None or not isinstance(model, ours.SnacDiffusion):
             return original(model, state_dict)
-        from snac_plugin.checkpoints.checkpoint import load_state
+        from snac_plugin.checkpoints.weights import load_state
 
         load_state(model, state_dict, "checkpoint")
 

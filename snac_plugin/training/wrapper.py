@@ -15,7 +15,9 @@ import torch
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
-from snac_plugin.checkpoints.checkpoint import check_head, check_weights, note_codec, strip_codec, with_codec
+from snac_plugin.checkpoints.codec_note import replace_codec_by_note, replace_note_by_codec
+from snac_plugin.checkpoints.reading import check_head, saved_config
+from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
 from snac_plugin.config.optimisers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import stage_seed
@@ -142,13 +144,12 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the frozen codec out, note which one it was, and put the config in."""
         checkpoint["model_config"] = self.model_config
-        strip_codec(checkpoint, "diffusion.")
-        note_codec(checkpoint, self.diffusion)
+        replace_codec_by_note(checkpoint, self.diffusion, "diffusion.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""
-        with_codec(checkpoint, self.diffusion, "diffusion.")
-        check_head(checkpoint.get("model_config"), self.diffusion, "checkpoint")
+        replace_note_by_codec(checkpoint, self.diffusion, "diffusion.")
+        check_head(saved_config(checkpoint), self.diffusion, "checkpoint")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from benchmark_runs import COMMON, FRAME, NETWORK, RATE, WINDOW, results
 
-from snac_plugin.checkpoints.checkpoint import save_unwrapped
+from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.plugin import builders
 
 

@@ -14,7 +14,9 @@ from tiny import tiny_model_config, write_tiny_codec
 from torch import Tensor
 
 import snac_plugin
-from snac_plugin.checkpoints.checkpoint import load_weights, note_codec, read_checkpoint, save_unwrapped, strip_codec, with_codec
+from snac_plugin.checkpoints.codec_note import replace_codec_by_note, replace_note_by_codec
+from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
+from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.cli import main
 from snac_plugin.errors import CheckpointError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -194,7 +196,7 @@ def test_another_codec_is_named_with_both_fingerprints(model: SnacDiffusion, con
     with pytest.raises(CheckpointError, match=message):
         snac_plugin.load_model(path)
     with pytest.raises(CheckpointError, match=message):
-        with_codec({"state_dict": {}, "snac_codec": noted}, model, "diffusion.")
+        replace_note_by_codec({"state_dict": {}, "snac_codec": noted}, model, "diffusion.")
 
 
 def test_the_same_codec_under_another_name_is_taken(model: SnacDiffusion, config: dict[str, Any], tmp_path: Path) -> None:
@@ -206,10 +208,9 @@ def test_the_same_codec_under_another_name_is_taken(model: SnacDiffusion, config
 def test_codec_leaves_a_checkpoint_and_comes_back(model: SnacDiffusion) -> None:
     whole = {"diffusion." + name: value for name, value in model.state_dict().items()} | {"other": torch.zeros(1)}
     checkpoint: dict[str, Any] = {"state_dict": dict(whole)}
-    strip_codec(checkpoint, "diffusion.")
-    note_codec(checkpoint, model)
+    replace_codec_by_note(checkpoint, model, "diffusion.")
     assert checkpoint["state_dict"].keys() == {"diffusion." + name for name in own(model)} | {"other"}
-    with_codec(checkpoint, model, "diffusion.")
+    replace_note_by_codec(checkpoint, model, "diffusion.")
     assert checkpoint["state_dict"].keys() == whole.keys()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from snac_plugin.checkpoints.checkpoint import read_checkpoint
+from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.checkpoints.shipped import DEFAULT, MODELS, model_file, shipped_models
 from snac_plugin.cli import main, run_gradio
 from snac_plugin.codec.load import shipped_codecs

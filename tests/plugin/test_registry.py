@@ -220,9 +220,9 @@ def test_a_misspelt_command_is_named(capsys: pytest.CaptureFixture[str]) -> None
 def page_parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Builders that note what they get, in place of our model, weights and page."""
     parts: dict[str, Any] = {}
-    checkpoints = ModuleType("snac_plugin.checkpoints.checkpoint")
+    checkpoints = ModuleType("snac_plugin.checkpoints.reading")
     checkpoints.load_weights = lambda model, path: parts.update(loaded=(model, path))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "snac_plugin.checkpoints.checkpoint", checkpoints)
+    monkeypatch.setitem(sys.modules, "snac_plugin.checkpoints.reading", checkpoints)
     monkeypatch.setitem(registry.BUILDERS["model"], "ours", lambda config: nn.Linear(1, 1))
     monkeypatch.setitem(
         registry.BUILDERS["ui"], "ours", lambda config, model, gradio_title: parts.update(title=gradio_title, model=model) or "page"

@@ -1,0 +1,48 @@
+"""The note about the codec in a checkpoint: its name and fingerprint, in place of weights that are the same in all of them.
+
+`model` is a model whose frozen codec is its `pretransform`; `prefix` is what its training wrapper puts before weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snac_plugin.checkpoints.weights import CODEC, is_codec_weight
+from snac_plugin.errors import CheckpointError
+
+KEY = "snac_codec"
+
+
+def replace_codec_by_note(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
+    """Take the codec's weights out of a checkpoint that is about to be saved, and note which codec it was."""
+    state = checkpoint["state_dict"]
+    checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(prefix + CODEC)}
+    checkpoint[KEY] = {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint}
+
+
+def replace_note_by_codec(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
+    """Put the weights of the model's codec into a checkpoint that is about to be loaded.
+
+    Raises:
+        CheckpointError: the checkpoint goes with another codec.
+    """
+    check_codec(checkpoint.get(KEY), model, "checkpoint")
+    codec = {prefix + name: value for name, value in model.state_dict().items() if is_codec_weight(name)}
+    checkpoint["state_dict"] = codec | checkpoint["state_dict"]
+
+
+def check_codec(note: dict[str, str] | None, model: Any, where: str) -> None:
+    """Raise a CheckpointError unless the noted codec is the model's; names may differ, weights may not."""
+    if note is None:
+        return
+    codec = model.pretransform
+    if not hasattr(codec, "known_as"):
+        found = f"a diffusion model over codec {note['name']!r}"
+        raise CheckpointError(where, found, "a checkpoint of the kind that the config builds")
+    if note["fingerprint"] not in codec.known_as:
+        raise CheckpointError(
+            where,
+            f"codec {note['name']!r} (fingerprint {note['fingerprint']})",
+            f"codec {codec.codec_name!r} (fingerprint {codec.fingerprint}), the one of the model config",
+            "Codes of one codec mean nothing to another: use the codec that it was made with.",
+        )

@@ -1,0 +1,122 @@
+"""Reading checkpoints of Lightning and of `unwrap`, and loading them into a model."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from snac_plugin.checkpoints import codec_note
+from snac_plugin.checkpoints.shipped import model_file
+from snac_plugin.checkpoints.weights import load_state, model_weights
+from snac_plugin.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Args:
+        state: weights by the model's own names, without the codec's.
+        model_config: the model config it was trained with, or None.
+        codec: {"name", "fingerprint"} of its codec, or None.
+        path: the file.
+        steps: training steps behind it, 0 if it does not say.
+    """
+
+    state: dict[str, Tensor]
+    model_config: dict[str, Any] | None
+    codec: dict[str, str] | None
+    path: Path
+    steps: int = 0
+
+
+def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
+    """Read a training checkpoint, or an unwrapped one (.ckpt or .safetensors).
+
+    Weights stay on disk until they are used; the rest of a training checkpoint is never read.
+
+    Args:
+        path: the file, or a shipped model's name.
+        ema: take the averaged weights where there are any.
+
+    Raises:
+        CheckpointError: no such file, or not a checkpoint.
+    """
+    path = model_file(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    weights, steps = model_weights(content["state_dict"], ema), content.get("global_step", 0)
+    return Checkpoint(weights, saved_config(content), content.get(codec_note.KEY), path, steps)
+
+
+def saved_config(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The model config that a checkpoint was trained with, if it holds one."""
+    return content.get("model_config")
+
+
+def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
+    """Load a checkpoint into a model that was built from its config, averaged weights where a file has them.
+
+    Args:
+        model: the model.
+        source: the file, or what `read_checkpoint` returned.
+
+    Raises:
+        CheckpointError: another codec, another head, or weights that are missing, left over, or of another shape.
+    """
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
+    where = str(checkpoint.path)
+    codec_note.check_codec(checkpoint.codec, model, where)
+    check_head(checkpoint.model_config, model, where)
+    load_state(model, checkpoint.state, where)
+    return checkpoint
+
+
+def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None:
+    """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes.
+
+    Args:
+        config: the model config that the weights were trained with, if it is known.
+        model: the model that they are for.
+        where: the file they are from.
+    """
+    network = getattr(getattr(model, "model", None), "network", None)
+    if network is None or config is None or config.get("model_type") != "diffusion_snac_dit":
+        return
+    trained = config["model"]["diffusion"]["config"].get("head", "velocity")
+    if trained != network.config.head:
+        advice = f'Set model.diffusion.config.head to "{trained}".'
+        raise CheckpointError(where, f'weights of the head "{trained}"', f'"{network.config.head}", as in the model config', advice)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            notes = file.metadata() or {}
+        weights = load_file(str(path))
+    except SafetensorError as error:
+        raise CheckpointError(str(path), f"an unreadable file ({error})", "a .safetensors checkpoint") from None
+    return {"state_dict": weights} | {key: json.loads(notes[key]) for key in ("model_config", codec_note.KEY) if key in notes}
+
+
+def _read_pickle(path: Path) -> dict[str, Any]:
+    try:
+        in_place = zipfile.is_zipfile(path)  # files of torch before 1.6 cannot be mapped into memory
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=in_place)
+    except Exception as error:  # torch.load raises whatever the damaged bytes happen to trigger
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise CheckpointError(str(path), f"an unreadable file ({reason})", "a checkpoint that torch can load") from None
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise CheckpointError(str(path), "a file without a state_dict", "a checkpoint of this package or of stable-audio-tools")
+    return content

@@ -1,0 +1,40 @@
+"""Writing the checkpoint of a trained model for inference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from snac_plugin.checkpoints import codec_note
+from snac_plugin.checkpoints.weights import model_weights
+from snac_plugin.files import write_whole
+
+
+def save_unwrapped(
+    model: nn.Module, path: Path, model_config: dict[str, Any], codec: dict[str, str] | None, half: bool = False
+) -> None:
+    """Write a model's weights, without the codec's, as .safetensors or .ckpt; both hold the config and the codec's note.
+
+    Args:
+        model: the model.
+        path: the file.
+        model_config: its config.
+        codec: {"name", "fingerprint"} of its codec.
+        half: store float16, at half the size.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in model_weights(model.state_dict()).items()}
+    if half:
+        state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        notes = {"model_config": json.dumps(model_config)} | ({codec_note.KEY: json.dumps(codec)} if codec else {})
+        write_whole(path, lambda part: save_file(state, str(part), metadata=notes))
+        path.chmod(0o644)  # safetensors lets only the owner read it
+    else:
+        content = {"state_dict": state, "model_config": model_config, codec_note.KEY: codec}
+        write_whole(path, lambda part: torch.save(content, part))
