@@ -1,0 +1,79 @@
+"""Demos while something trains: when they are due, their files in the run folder, and the entries in the run's logger."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from stable_audio_tools.training.utils import log_audio, log_image
+from torch import Tensor
+
+from snac_plugin.levels import Levels
+from snac_plugin.output.sample_files import write_sample
+
+log = logging.getLogger(__name__)
+
+
+class DemoCallback(pl.Callback):
+    """Makes demos after the steps 1, 1 + demo_every, ..., as stable-audio-tools does. A failed demo does not end the training.
+
+    Subclasses define `make_demos`.
+
+    Args:
+        demo_every: training steps between demos.
+    """
+
+    def __init__(self, demo_every: int) -> None:
+        self.demo_every, self.last_demo_step = demo_every, -1
+
+    @rank_zero_only
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Make demos if they are due."""
+        if (trainer.global_step - 1) % self.demo_every or self.last_demo_step == trainer.global_step:
+            return
+        self.last_demo_step = trainer.global_step
+        try:
+            self.make_demos(trainer, pl_module, batch)
+        except Exception:  # an error in a demo must not end hours of training
+            log.exception("The demo at step %d failed; training goes on", trainer.global_step)
+
+    def make_demos(self, trainer: pl.Trainer, module: Any, batch: Any) -> None:
+        """Make the demos of this step and give each to `log_demo`."""
+        raise NotImplementedError
+
+
+def log_demo(
+    trainer: pl.Trainer, name: str, audio: Tensor, codes: Tensor, levels: Levels, settings: dict[str, Any], title: str | None = None
+) -> None:
+    """Write a demo into `demos/` of the run folder, and log its audio and its picture.
+
+    Args:
+        trainer: its step names the folder.
+        name: of the files, and in the logger.
+        audio: [1, N].
+        codes: packed codes [R, T], for the picture.
+        levels: the codec's geometry.
+        settings: written as JSON; the step is added.
+        title: above the picture; name and step by default.
+    """
+    step, rate = trainer.global_step, levels.sample_rate
+    folder = Path(trainer.default_root_dir) / "demos" / f"step_{step:08d}"
+    settings, title = {**settings, "step": step}, title or f"{name}, step {step}"
+    files = write_sample(folder, name, audio, rate, codes=codes, levels=levels, settings=settings, title=title)
+    if isinstance(trainer.logger, TensorBoardLogger):
+        writer = trainer.logger.experiment
+        writer.add_audio(name, audio.clamp(-1, 1), step, sample_rate=rate)
+        writer.add_image(name, np.asarray(Image.open(files.picture).convert("RGB")), step, dataformats="HWC")
+    else:
+        log_audio(trainer.logger, name, str(files.wav), rate)
+        log_image(trainer.logger, f"{name}_picture", str(files.picture))
