@@ -15,10 +15,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.memory import reuse_freed_memory
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import UsageError
 
 STEPS = 60
 BATCH_SIZE = 2
@@ -32,13 +32,15 @@ TEMPO = 125
 KEY = "A minor"
 BARS = 8  # of each of these songs
 MARK = "demo_run.txt"
+TRAINING_FLAGS = ("model-config", "save-dir", "pretrained-ckpt-path", "max-steps", "seed")  # handed on to train.py
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags."""
     made = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    made.add_argument("--model-config", default=str(_config_folder() / "snac_dit_finetune.json"), help="model config to train")
+    config = Path(__file__).resolve().parents[2] / "model_configs" / "snac_dit_finetune.json"  # of this checkout
+    made.add_argument("--model-config", default=str(config), help="model config to train")
     made.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
     made.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
     made.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
@@ -53,8 +55,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the chain and say where wav, picture and checkpoint lie and how the losses fell."""
     args = parser().parse_args(argv)
+    if args.max_steps == 0:
+        raise UsageError("--max-steps", args.max_steps, "at least one training step")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    reuse_freed_memory()
     make_room(args.save_dir)
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
@@ -73,53 +76,47 @@ def make_room(run: Path) -> None:
     """Make the folder of a demo run, or remove what an earlier demo run made in it, and nothing else.
 
     Raises:
-        ConfigError: there is something that no demo run has made.
+        UsageError: there is something that no demo run has made.
     """
     if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / MARK).is_file()):
         advice = "Name another one, or remove it yourself."
-        raise ConfigError("--save-dir", f"{run}, which no demo run has made", "a new folder or that of an earlier demo", advice)
+        raise UsageError("--save-dir", f"{run}, which no demo run has made", "a new folder or that of an earlier demo", advice)
     for name in MADE if run.is_dir() else ():
         shutil.rmtree(run / name, ignore_errors=True)
     run.mkdir(parents=True, exist_ok=True)
     (run / MARK).write_text(f"Made by python -m snac_plugin demo. Its next run here removes {', '.join(MADE)}.\n")
 
 
-def _config_folder() -> Path:
-    """The configs of this checkout; an installed package has none beside it."""
-    return Path(__file__).resolve().parents[2] / "model_configs"
-
-
 def _codes(args: argparse.Namespace) -> Path:
     """Codes of the demo music, encoded once; returns the dataset config to train with."""
     from snac_plugin.cli.demo_songs import DemoSongs, kind_from
-    from snac_plugin.config import check_model_config, load_json
+    from snac_plugin.cli.memory import reuse_freed_memory
+    from snac_plugin.config import load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.plugin import builders
 
-    config = load_json(args.model_config)
-    checked = check_model_config(config, args.model_config)
-    codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
+    reuse_freed_memory()
+    checked = _checked_config(args)
+    codec = builders.pretransform(load_json(args.model_config)["model"]["pretransform"], checked.sample_rate)
     songs = DemoSongs(args.songs, None, kind_from(args), MUSIC_SEED)
     music, output = songs.dataset("train", checked.sample_rate), songs.folder / f"codes_{codec.fingerprint}"
     return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
+
+
+def _checked_config(args: argparse.Namespace) -> Any:
+    from snac_plugin.config import check_model_config, load_json
+
+    return check_model_config(load_json(args.model_config), args.model_config)
 
 
 def _train(args: argparse.Namespace, dataset: Path) -> Path:
     from snac_plugin.cli.train import train
     from snac_plugin.cli.train_flags import parse
 
-    flags = {
-        "model-config": args.model_config,
-        "dataset-config": dataset,
-        "save-dir": args.save_dir,
-        "pretrained-ckpt-path": args.pretrained_ckpt_path,
-        "max-steps": args.max_steps,
-        "batch-size": BATCH_SIZE,
-        "seed": args.seed,
-    }
+    flags = {"dataset-config": dataset, "batch-size": BATCH_SIZE}
+    flags |= {name: vars(args)[name.replace("-", "_")] for name in TRAINING_FLAGS}
     checkpoint = train(parse([word for name, value in flags.items() for word in (f"--{name}", str(value))]))
-    if checkpoint is None:
-        raise ConfigError("--max-steps", args.max_steps, "at least one training step")
+    assert checkpoint is not None, "the last step is always saved"
     return checkpoint
 
 
@@ -142,9 +139,8 @@ def _losses(run: Path) -> str:
 def _held_out_songs(args: argparse.Namespace) -> list[Path]:
     """A few bars of songs of the same kind that no training has seen; none for a model without context."""
     from snac_plugin.cli.demo_songs import DemoSongs, kind_from
-    from snac_plugin.config import check_model_config, load_json
 
-    config = check_model_config(load_json(args.model_config), args.model_config)
+    config = _checked_config(args)
     if config.model.diffusion.config.context_chunks == 0:
         return []
     songs = DemoSongs(HELD_OUT, BARS * 4 * 60 / args.tempo, kind_from(args))
@@ -152,28 +148,28 @@ def _held_out_songs(args: argparse.Namespace) -> list[Path]:
 
 
 def _generate(args: argparse.Namespace, checkpoint: Path, songs: Sequence[Path]) -> None:
-    """Samples from nothing, and one that continues each song; what librosa hears in what is new."""
+    """Samples from nothing, and one that continues each song; tempo and key of what is new."""
     from snac_plugin.cli import generate
 
     out = args.save_dir / "generated"
-    how = ["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)]
-    generate.main([*how, "--batch-size", str(SAMPLES)])
+    common = ["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)]
+    generate.main([*common, "--batch-size", str(SAMPLES)])
     for song in songs:
-        generate.main([*how, "--continue", str(song)])
+        generate.main([*common, "--continue", str(song)])
     for wav in sorted(out.glob("*.wav")):
-        print(f"{wav.stem}: {_heard(wav, next((song for song in songs if wav.stem.startswith(song.stem)), None))}")
+        print(f"{wav.stem}: {_tempo_and_key(wav, next((song for song in songs if wav.stem.startswith(song.stem)), None))}")
 
 
-def _heard(wav: Path, continued: Path | None = None) -> str:
-    """Tempo and key of a file, as librosa finds them; of a continuation only what follows the recording."""
+def _tempo_and_key(wav: Path, continued: Path | None = None) -> str:
+    """Tempo and key of a file, as librosa estimates them; of a continuation only what follows the recording."""
     import soundfile
 
     from snac_plugin.evaluation import music
 
     if not music.have_librosa():
         return music.WITHOUT_LIBROSA
-    own = 0 if continued is None else soundfile.info(continued).frames
-    audio, rate = soundfile.read(wav, dtype="float32", start=own)
+    start = 0 if continued is None else soundfile.info(continued).frames
+    audio, rate = soundfile.read(wav, dtype="float32", start=start)
     fits = music.key_fits(music.pitch_classes(audio, rate))
     beat, key = music.beat_strength(audio, rate), music.key_name(int(fits.argmax()))
     return f"librosa hears {music.tempo(audio, rate):.0f} beats a minute (strength {beat:.2f}) and {key} (fit {fits.max():.2f})"

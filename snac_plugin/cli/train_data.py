@@ -1,6 +1,6 @@
-"""Which data a training reads: the dataset configs given, or demo music rendered for it.
+"""The data loaders of a training: from dataset configs, or from demo music that is rendered for it.
 
-What a data loader would stumble over or train on regardless is told before training begins: audio files that cannot be
+What a data loader would fail at, or train on without a word, is reported before training begins: audio files that cannot be
 read, codes of another codec.
 """
 
@@ -8,30 +8,72 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 from typing import Any
+
+from stable_audio_tools.data.dataset import create_dataloader_from_config
 
 from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import Codec, load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.codec_fit import check_dataset_against_model
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
+from snac_plugin.data.draws import repeatable, resumable
 from snac_plugin.data.scan import scan_audio
 from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 
+def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> tuple[Any, Any]:
+    """stable-audio-tools' data loaders for training and validation; None for validation if there is none.
+
+    Args:
+        args: flags as `train_flags.parse` gives them.
+        config: the whole model config.
+        wrapper: what is trained; its trainer says how far a resumed run has come.
+    """
+    train_config, val_config = dataset_configs(args, config)
+    common = {
+        "batch_size": args.batch_size,
+        "num_workers": max(args.num_workers, 1),  # stable-audio-tools keeps its workers alive, so there must be one
+        "sample_rate": config["sample_rate"],
+        "sample_size": config["sample_size"],
+        "audio_channels": config.get("audio_channels", 1),
+    }
+
+    def batches_so_far() -> int:
+        trainer = wrapper._trainer  # none yet when stable-audio-tools' autoencoder demo reads ahead
+        return trainer.global_step * trainer.accumulate_grad_batches if trainer is not None else 0
+
+    def rank() -> tuple[int, int]:
+        return (wrapper.trainer.global_rank, wrapper.trainer.world_size) if wrapper._trainer is not None else (0, 1)
+
+    loader = resumable(create_dataloader_from_config(train_config, **common), args.seed, batches_so_far, rank)
+    loader.worker_init_fn = _ignore_interrupts
+    if val_config is None:
+        return loader, None
+    validation = repeatable(create_dataloader_from_config(val_config, **common, shuffle=False), args.seed)
+    validation.worker_init_fn = _ignore_interrupts
+    return loader, validation
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; if it ended the workers, the trainer could not finish its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Checked dataset configs for training and validation, in stable-audio-tools' form.
 
-    Without --dataset-config, demo music is rendered into `demo_music/` at the model's sample rate, and songs held out
-    of it are validated on.
+    Without --dataset-config, demo music is rendered into `demo_music/` at the model's sample rate, and validation is on
+    songs held out of it.
     """
-    given, validation = args.dataset_config, args.val_dataset_config
-    train = checked(given, config) if given else DemoSongs().dataset("train", config["sample_rate"])
+    path, validation = args.dataset_config, args.val_dataset_config
+    train = checked(path, config) if path else DemoSongs().dataset("train", config["sample_rate"])
     if validation:
         return train, checked(validation, config)
-    if given or args.val_every <= 0:
+    if path or args.val_every <= 0:
         return train, None
     return train, DemoSongs().dataset("held_out", config["sample_rate"])
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import UsageError
 
 # name: (default, help). The names are those of stable-audio-tools' defaults.ini; the last group is ours.
 FLAGS: dict[str, tuple[Any, str]] = {
@@ -47,7 +47,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Flags over `defaults.ini` (or --config-file) over the table above.
 
     Raises:
-        ConfigError: the defaults file has an unknown key or a value of the wrong type, or a flag has a value it cannot have.
+        UsageError: the defaults file has an unknown key or a value of the wrong type, or a flag has a value it cannot have.
     """
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config-file", default="defaults.ini")
@@ -56,11 +56,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("train.py", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--config-file", default="defaults.ini", help="defaults of all flags, in stable-audio-tools' form")
     for name, (default, text) in FLAGS.items():
-        flag = f"--{name.replace('_', '-')}"
+        kind: dict[str, Any] = {"type": type(default)}
         if isinstance(default, bool):
-            parser.add_argument(flag, type=_boolean, nargs="?", const=True, default=defaults[name], help=text)
-        else:
-            parser.add_argument(flag, type=type(default), default=defaults[name], help=text)
+            kind = {"type": _boolean, "nargs": "?", "const": True}
+        parser.add_argument(f"--{name.replace('_', '-')}", default=defaults[name], help=text, **kind)
     parser.add_argument("--resume", dest="recover", action="store_true", default=argparse.SUPPRESS, help="the same as --recover")
     args = parser.parse_args(argv)
     if not args.model_config:
@@ -68,31 +67,28 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if args.logger not in LOGGERS:
         parser.error(f"--logger: found {args.logger!r}, expected one of {', '.join(LOGGERS)}")
     if args.accelerator not in ACCELERATORS:
-        raise ConfigError("--accelerator", repr(args.accelerator), f"one of {', '.join(ACCELERATORS)}")
+        raise UsageError("--accelerator", repr(args.accelerator), f"one of {', '.join(ACCELERATORS)}")
     if args.save_top_k != -1 and args.save_top_k < 1:
-        raise ConfigError("--save-top-k", args.save_top_k, "-1 or at least 1", "Without a checkpoint a run would leave no model.")
+        raise UsageError("--save-top-k", args.save_top_k, "-1 or at least 1", "Without a checkpoint a run would leave no model.")
     return args
 
 
 def read_defaults(path: Path) -> dict[str, Any]:
     """The [DEFAULTS] section of a file in stable-audio-tools' form; empty when there is no file."""
-    if not path.is_file():
-        return {}
     file = configparser.ConfigParser()
     file.read(path)
-    values = {}
-    for name, text in (file["DEFAULTS"] if file.has_section("DEFAULTS") else {}).items():
-        if name not in FLAGS:
-            raise ConfigError(f"{path}: {name}", text, f"one of {', '.join(FLAGS)}")
-        values[name] = _value(f"{path}: {name}", text.strip("\"'"), FLAGS[name][0])
-    return values
+    section = file["DEFAULTS"] if file.has_section("DEFAULTS") else {}
+    return {name: _value(f"{path}: {name}", name, text.strip("\"'")) for name, text in section.items()}
 
 
-def _value(where: str, text: str, default: Any) -> Any:
+def _value(where: str, name: str, text: str) -> Any:
+    if name not in FLAGS:
+        raise UsageError(where, text, f"one of {', '.join(FLAGS)}")
+    kind = type(FLAGS[name][0])
     try:
-        return _boolean(text) if isinstance(default, bool) else type(default)("" if text == "None" else text)
+        return _boolean(text) if kind is bool else kind("" if text == "None" else text)
     except (ValueError, argparse.ArgumentTypeError):
-        raise ConfigError(where, repr(text), f"a value of type {type(default).__name__}") from None
+        raise UsageError(where, repr(text), f"a value of type {kind.__name__}") from None
 
 
 def _boolean(text: str) -> bool:

@@ -124,12 +124,3 @@ class Checkpoints(ModelCheckpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._last_global_step_saved != trainer.global_step:
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step in a folder, the one written last if there are several of that step; or None."""
-
-    def age(path: Path) -> tuple[int, int]:
-        return int(path.stem.removeprefix("step=").split("-")[0]), path.stat().st_mtime_ns
-
-    return max(folder.glob("step=*.ckpt"), key=age, default=None)

@@ -16,8 +16,8 @@ from tiny import tiny_model_config, write_tiny_codec
 from torch.utils.tensorboard import SummaryWriter
 
 import snac_plugin
-from snac_plugin.cli.demo import HELD_OUT, MADE, _generate, _heard, _held_out_songs, _losses, main, make_room, parser
-from snac_plugin.errors import ConfigError
+from snac_plugin.cli.demo import HELD_OUT, MADE, _generate, _held_out_songs, _losses, _tempo_and_key, main, make_room, parser
+from snac_plugin.errors import UsageError
 from snac_plugin.tested_set import EXTRAS, REQUIRED
 
 
@@ -27,10 +27,10 @@ def test_folders_of_others_are_refused_and_stay(tmp_path: Path, content: str) ->
     precious = tmp_path / content
     precious.parent.mkdir(exist_ok=True)
     precious.write_text("precious")
-    with pytest.raises(ConfigError, match=r"--save-dir: .*which no demo run has made"):
+    with pytest.raises(UsageError, match=r"--save-dir: .*which no demo run has made"):
         main(["--save-dir", str(tmp_path)])
     assert precious.read_text() == "precious"
-    with pytest.raises(ConfigError, match="--save-dir"):
+    with pytest.raises(UsageError, match="--save-dir"):
         make_room(precious)
 
 
@@ -64,13 +64,13 @@ def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
     chord = sum(np.sin(2 * np.pi * frequency * times) for frequency in (220.0, 261.63, 329.63))
     soundfile.write(tmp_path / "a.wav", 0.2 * chord * np.exp(-8 * (times % 0.5)), rate)
     heard = re.fullmatch(
-        r"librosa hears (\d+) beats a minute \(strength ([\d.]+)\) and (.*) \(fit ([\d.]+)\)", _heard(tmp_path / "a.wav")
+        r"librosa hears (\d+) beats a minute \(strength ([\d.]+)\) and (.*) \(fit ([\d.]+)\)", _tempo_and_key(tmp_path / "a.wav")
     )
     assert heard is not None
     noise = np.random.default_rng(0).uniform(-1, 1, 4 * rate)
     soundfile.write(tmp_path / "noise.wav", noise, rate)
     soundfile.write(tmp_path / "both.wav", np.concatenate([noise, soundfile.read(tmp_path / "a.wav")[0]]), rate)
-    assert _heard(tmp_path / "both.wav", tmp_path / "noise.wav") == heard[0]
+    assert _tempo_and_key(tmp_path / "both.wav", tmp_path / "noise.wav") == heard[0]
     assert int(heard[1]) == pytest.approx(120, rel=0.04)
     assert float(heard[2]) > 0.8
     assert heard[3] == "A minor"

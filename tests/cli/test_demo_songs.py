@@ -36,6 +36,7 @@ def test_numbers_out_of_range_are_refused(flags: list[str], tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_songs_of_one_kind_are_rendered_and_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps(tiny_model_config(write_tiny_codec(tmp_path / "codec"))))

@@ -64,6 +64,7 @@ def newer_torchaudio(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_torch_and_torchaudio_that_do_not_fit(newer_torchaudio: Path) -> None:
     """A plain install of stable-audio-tools brings this pair, and it cannot even be imported together."""
     env = {**os.environ, "PYTHONPATH": str(newer_torchaudio), "HF_HUB_OFFLINE": "1", "HF_HOME": str(newer_torchaudio / "empty")}
@@ -77,6 +78,7 @@ def test_torch_and_torchaudio_that_do_not_fit(newer_torchaudio: Path) -> None:
     assert "HF_HUB_OFFLINE" in done.stdout, "what comes after the failed import is missing"
 
 
+@pytest.mark.slow
 def test_an_import_that_kills_the_interpreter_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -87,6 +89,7 @@ def test_an_import_that_kills_the_interpreter_is_reported(tmp_path: Path, monkey
     assert "device" not in findings
 
 
+@pytest.mark.slow
 def test_a_slow_machine_is_not_taken_for_a_broken_one() -> None:
     findings = {finding.what: finding for finding in doctor.check_imports(doctor.probe(seconds=0.01))}
     assert findings["import torch"].state == NOTE

@@ -19,6 +19,8 @@ from snac_plugin.cli import main
 from snac_plugin.evaluation import codec_report, music
 from snac_plugin.plugin import builders
 
+pytestmark = pytest.mark.slow
+
 FRAME, RATE = 3072, 32000
 
 

@@ -17,6 +17,8 @@ from tiny import tiny_model_config, write_tiny_codec
 from snac_plugin.cli import generate, main
 from snac_plugin.plugin import builders
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

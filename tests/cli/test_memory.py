@@ -12,6 +12,8 @@ import resource, sys
 import torch
 from snac_plugin.cli.memory import reuse_freed_memory
 
+pytestmark = pytest.mark.slow
+
 if sys.argv[1] == "yes":
     assert reuse_freed_memory()
 torch.ones(10 * 2**20)  # 40 MiB

@@ -16,10 +16,12 @@ from tiny import write_tiny_codec
 
 from snac_plugin import register
 from snac_plugin.cli import export_codec, main
-from snac_plugin.cli.train import _strategy
+from snac_plugin.cli.lightning_trainer import strategy
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec_training.parts import snac_of
-from snac_plugin.errors import CheckpointError, ConfigError
+from snac_plugin.errors import CheckpointError, ConfigError, UsageError
+
+pytestmark = pytest.mark.slow
 
 register()
 
@@ -210,12 +212,12 @@ def test_codebooks_that_have_not_started_are_not_exported(tmp_path: Path) -> Non
 )
 def test_several_devices_do_not_wait_for_gradients_that_never_come(name: str, automatic: bool, devices: int, expected: str) -> None:
     """Of the discriminator in warm-up, and of an encoder at rest."""
-    assert _strategy(name, automatic, devices) == expected
+    assert strategy(name, automatic, devices) == expected
 
 
 def test_what_this_trainer_cannot_do_is_named(tmp_path: Path) -> None:
     """Lightning's own message speaks of manual optimization."""
-    with pytest.raises(ConfigError, match=r"--accum-batches: found 2, expected 1 for an autoencoder"):
+    with pytest.raises(UsageError, match=r"--accum-batches: found 2, expected 1 for an autoencoder"):
         run(prepare(tmp_path, codec_config()), tmp_path / "run", "--max-steps", 1, "--accum-batches", 2)
 
 

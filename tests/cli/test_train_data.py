@@ -53,6 +53,7 @@ def changed(tiny, tmp_path, **keys):
     return str(path)
 
 
+@pytest.mark.slow
 def test_codes_train_like_audio_does(tiny, tmp_path, monkeypatch):
     """No codec runs: the model sees the codes of the files, and padding does not count."""
     seen: list = []

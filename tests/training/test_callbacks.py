@@ -13,7 +13,8 @@ import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from snac_plugin.training.callbacks import Checkpoints, StopOnSignal, newest_checkpoint
+from snac_plugin.cli.run_folder import newest_checkpoint
+from snac_plugin.training.callbacks import Checkpoints, StopOnSignal
 
 
 class Ranks:

@@ -19,9 +19,9 @@ from torch import Tensor
 from snac_plugin.errors import CheckpointError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
+from snac_plugin.plugin.training_builders import training_wrapper
 from snac_plugin.training.batches import padding_mask
 from snac_plugin.training.demo import averaged_weights
-from snac_plugin.training.factory import create_training_wrapper
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 CURRICULUM = [
@@ -64,7 +64,7 @@ def weights(checkpoint: Path) -> dict[str, Tensor]:
 def wrapper_for(codec: Path, training: dict[str, Any] | None = None, **network: Any) -> SnacDiffusionTrainingWrapper:
     config = tiny_model_config(codec, **network)
     config["training"] |= training or {}
-    return create_training_wrapper(config, builders.model(config))
+    return training_wrapper(config, builders.model(config))
 
 
 class Losses(pl.Callback):
@@ -87,6 +87,7 @@ ONE_CODE_A_LEVEL = torch.tensor([5] + [6] * 2 + [7] * 4 + [8] * 8)[None, :, None
 RANDOM_CODES = torch.randint(4096, (1, 15, CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "codes", "steps", "factor"),
     [("velocity", ONE_CODE_A_LEVEL, 60, 10), ("logits", RANDOM_CODES, 100, 10)],
@@ -105,6 +106,7 @@ def test_overfitting_one_batch_drives_every_level_down(codec: Path, head: str, c
         assert losses.mean(level, slice(-10, None)) * factor < losses.mean(level, slice(0, 2)), level
 
 
+@pytest.mark.slow
 def test_resuming_equals_not_stopping(uninterrupted: tuple[list[str], Path], tmp_path: Path) -> None:
     """Losses and weights bit for bit, over a change of phase, with everything that is random in use."""
     flags, expected = uninterrupted
@@ -121,6 +123,7 @@ def test_resuming_equals_not_stopping(uninterrupted: tuple[list[str], Path], tmp
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
+@pytest.mark.slow
 def test_each_loss_is_logged_once(uninterrupted: tuple[list[str], Path]) -> None:
     """A to D stand in the bar, and train/loss_A to D in the log: TensorBoard would show each of them twice."""
     names = logged(uninterrupted[1].parents[1]).keys()
@@ -128,6 +131,7 @@ def test_each_loss_is_logged_once(uninterrupted: tuple[list[str], Path]) -> None
     assert not set("ABCD") & names
 
 
+@pytest.mark.slow
 def test_phases_change_at_their_steps_and_scale_the_scheduled_rate(uninterrupted: tuple[list[str], Path]) -> None:
     """The scheduler must never see the phase's share, or the shares would multiply up."""
     values = logged(uninterrupted[1].parents[1])
@@ -137,6 +141,7 @@ def test_phases_change_at_their_steps_and_scale_the_scheduled_rate(uninterrupted
     assert all(values["train/context_chunks"][step] == 0 for step in range(4))
 
 
+@pytest.mark.slow
 def test_only_levels_of_the_phase_count(uninterrupted: tuple[list[str], Path]) -> None:
     values = logged(uninterrupted[1].parents[1])
     for step in range(4):
@@ -145,6 +150,7 @@ def test_only_levels_of_the_phase_count(uninterrupted: tuple[list[str], Path]) -
     assert list(values["train/loss_A"]) == [4, 5]
 
 
+@pytest.mark.slow
 def test_levels_that_are_trained_no_more_are_logged_no_more(tmp_path: Path) -> None:
     """Lightning repeats the last value of all that was logged since the epoch began."""
     phases = [{"name": "all", "steps": 2, "context": {"0": 1.0}}, {"name": "coarse", "levels": "AB", "context": {"0": 1.0}}]
@@ -154,6 +160,7 @@ def test_levels_that_are_trained_no_more_are_logged_no_more(tmp_path: Path) -> N
     assert list(values["train/loss_C"]) == [0, 1]
 
 
+@pytest.mark.slow
 def test_checkpoint_holds_config_and_averages_but_no_codec(uninterrupted: tuple[list[str], Path]) -> None:
     """The frozen codec would be in every checkpoint twice as large as the network itself."""
     content = torch.load(uninterrupted[1], map_location="cpu", weights_only=True)
@@ -178,6 +185,7 @@ def test_a_run_does_not_go_on_with_another_head(codec: Path) -> None:
         other.on_load_checkpoint(checkpoint)
 
 
+@pytest.mark.slow
 def test_interrupt_ends_after_the_step_and_saves_it(
     uninterrupted: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +211,7 @@ def test_interrupt_ends_after_the_step_and_saves_it(
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_a_failing_demo_does_not_end_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,6 +228,7 @@ def test_a_failing_demo_does_not_end_training(
     assert "no sound today" in caplog.text
 
 
+@pytest.mark.slow
 def test_validation_logs_every_level_at_fixed_noise(tmp_path: Path) -> None:
     """Fresh noise in each validation would hide what training changed: with no learning rate, nothing changes."""
     flags = prepare(tmp_path, {"learning_rate": 1e-12, "validation_timesteps": [0.2, 0.8]}, context_chunks=1)

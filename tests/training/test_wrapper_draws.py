@@ -17,7 +17,7 @@ from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
-from snac_plugin.training.factory import create_training_wrapper
+from snac_plugin.plugin.training_builders import training_wrapper
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 
@@ -29,7 +29,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wrapper_for(codec: Path, training: dict[str, Any] | None = None, **network: Any) -> SnacDiffusionTrainingWrapper:
     config = tiny_model_config(codec, **network)
     config["training"] |= training or {}
-    return create_training_wrapper(config, builders.model(config))
+    return training_wrapper(config, builders.model(config))
 
 
 def test_same_step_same_loss_whatever_happened_before(codec: Path) -> None:

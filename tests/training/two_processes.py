@@ -16,7 +16,7 @@ from stable_audio_tools.training.factory import create_training_wrapper_from_con
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
-from snac_plugin.cli.train import _strategy
+from snac_plugin.cli.lightning_trainer import strategy
 
 STEPS = {"autoencoder": 6, "diffusion_snac_dit": 4}
 CURRICULUM = [{"name": "coarse", "steps": 2, "levels": "AB", "context": {"0": 1.0}}, {"name": "all", "context": {"1": 1.0}}]
@@ -42,7 +42,7 @@ def main(kind: str, folder: Path) -> None:
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=2,
-        strategy=_strategy("auto", getattr(wrapper, "all_weights_learn", False), 2),
+        strategy=strategy("auto", getattr(wrapper, "all_weights_learn", False), 2),
         max_steps=STEPS[kind],
         logger=False,
         enable_checkpointing=False,

@@ -1,0 +1,109 @@
+"""Lightning's trainer from the flags of `train.py`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from snac_plugin.cli.run_folder import run_name
+from snac_plugin.device import pick_device, pick_precision
+from snac_plugin.errors import UsageError
+
+
+def make_trainer(
+    args: argparse.Namespace, folder: Path, wrapper: Any, callbacks: Sequence[pl.Callback], validates: bool
+) -> pl.Trainer:
+    """The trainer of a run.
+
+    Args:
+        args: flags as `train_flags.parse` gives them.
+        folder: of the run.
+        wrapper: what is trained.
+        callbacks: of the trainer.
+        validates: there is data to validate on.
+
+    Raises:
+        UsageError: Lightning rejects a flag's value.
+    """
+    device = pick_device({"auto": None, "gpu": "cuda"}.get(args.accelerator, args.accelerator))
+    accelerator = {"cuda": "gpu"}.get(device.type, device.type)
+    # Lightning counts batches here, and steps everywhere else.
+    val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
+    devices = (torch.cuda.device_count() if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1
+    all_weights_learn = getattr(wrapper, "all_weights_learn", False)
+    try:
+        return pl.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=args.num_nodes,
+            strategy=strategy(args.strategy, all_weights_learn, devices * args.num_nodes),
+            precision=pick_precision(device) if args.precision == "auto" else args.precision,
+            accumulate_grad_batches=args.accum_batches,
+            gradient_clip_val=args.gradient_clip_val,
+            callbacks=list(callbacks),
+            logger=_logger(args, str(folder)),
+            log_every_n_steps=1,
+            max_steps=args.max_steps,
+            max_epochs=-1,
+            default_root_dir=str(folder),
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if val_every else 0,
+            check_val_every_n_epoch=None,
+            val_check_interval=val_every or 1_000_000_000,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+        )
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise UsageError("the flags", "values that Lightning does not take", "values that it does", str(error)) from error
+
+
+def strategy(name: str, all_weights_learn: bool, devices: int) -> Any:
+    """Lightning's strategy.
+
+    Args:
+        name: as --strategy gives it.
+        all_weights_learn: every weight has a gradient in every step. Plain DDP would wait for those of a discriminator in
+            warm-up, of a frozen encoder, of levels that a phase leaves out.
+        devices: on all nodes.
+    """
+    if name == "auto" and not all_weights_learn and devices > 1:
+        return "ddp_find_unused_parameters_true"
+    if name != "deepspeed":
+        return name
+    from pytorch_lightning.strategies import DeepSpeedStrategy
+
+    return DeepSpeedStrategy(stage=2, contiguous_gradients=True, overlap_comm=True, reduce_scatter=True, load_full_weights=True)
+
+
+def _logger(args: argparse.Namespace, folder: str) -> Any:
+    name = run_name(args)
+    project = args.project or name
+    if args.logger == "wandb":
+        return pl.loggers.WandbLogger(project=project, name=name, save_dir=folder)
+    if args.logger == "comet":
+        return pl.loggers.CometLogger(project_name=project, experiment_name=name, save_dir=folder)
+    return pl.loggers.TensorBoardLogger(folder, name="tensorboard", version="") if args.logger == "tensorboard" else False
+
+
+def hide_warnings() -> None:
+    """Hide warnings that this set of packages prints in every run and that call for no action."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for message in (
+        "In 2.9, this function's implementation will be changed.*",
+        ".*does not have many workers.*",
+        ".*persistent_workers.*",
+        ".*but have no `val_dataloader`.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
