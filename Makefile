@@ -1,5 +1,6 @@
 # make demo    render music, fine-tune the shipped model on it and generate a wav: runs/demo
-# make test    lint, types and tests
+# make quick   lint, types and the tests that run no command, no training and no server
+# make test    lint, types and all tests
 # make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
 # make clean   remove the environment and everything that was built
 #
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed
 # Threads that wait must not spin: two processes on the same cores would crawl.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test tiny clean
+.PHONY: demo quick test tiny clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -30,11 +31,12 @@ tiny: $(STAMP)
 	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
 		--use-safetensors --half
 
-test: $(STAMP)
+quick: TESTS := -m "not slow"
+quick test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 $(STAMP): setup.py pyproject.toml snac_plugin/tested_set.py
 	@test -n "$(PYTHON)" || { \

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 HOOK = "snac_plugin_autoload.pth"
 KNOWN = "import stable_audio_tools as s; print(hasattr(s.create_model_from_config, 'wrapped_by_snac_plugin'))"

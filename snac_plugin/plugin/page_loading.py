@@ -1,42 +1,40 @@
-"""stable-audio-tools' page for this package's models: what its `load_model`, `create_ui` and `copy_state_dict` do for them.
+"""stable-audio-tools' page for this package's models: wrappers of its `load_model`, `create_ui` and `copy_state_dict`.
 
 Its own `copy_state_dict` copies only the weights whose names match exactly, so a training checkpoint would silently load nothing.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.errors import ConfigError
-
-__all__ = ["WRAPPERS", "hub_config", "hub_weights", "wrap_copy_state_dict"]
+from snac_plugin.errors import UsageError
+from snac_plugin.plugin.wrapping import Function, arguments_by_name
 
 _log = logging.getLogger(__name__)
 
-Function = Callable[..., Any]
 
+def wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Function:
+    """The function that opens our page for our models.
 
-def _wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Function:
-    signature = inspect.signature(original)
+    Args:
+        pages: by model type, the function that makes its page.
+        original: stable-audio-tools' `create_ui`.
+    """
 
-    @functools.wraps(original)
     def create_ui(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
+        given = arguments_by_name(original, args, kwargs)
         path, name = given.get("model_config_path"), given.get("pretrained_name")
         config = _read_config(path, pages) if path is not None else hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         from snac_plugin.device import pick_device
 
-        load = sys.modules[original.__module__].load_model
-        model, config = load(
+        model, config = sys.modules[original.__module__].load_model(
             config,
             given.get("ckpt_path"),
             pretrained_name=name,
@@ -44,30 +42,26 @@ def _wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functi
             device=pick_device(),
             model_half=given.get("model_half", False),
         )
-        return pages[config["model_type"]](config, model, gradio_title=given.get("gradio_title"))
+        return pages[config["model_type"]](config, model, gradio_title=given.get("gradio_title") or "")
 
     return create_ui
 
 
-def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Function:
-    signature = inspect.signature(original)
+def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Function:
+    """The function that loads our models with all their weights; arguments as of `wrap_create_ui`."""
 
-    @functools.wraps(original)
     def load_model(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        given = signature.bind(*args, **kwargs).arguments
+        given = arguments_by_name(original, args, kwargs)
         name, path = given.get("pretrained_name"), given.get("model_ckpt_path")
         config = given.get("model_config") or hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         if given.get("pretransform_ckpt_path"):
-            raise ConfigError(
-                "--pretransform-ckpt-path",
-                given["pretransform_ckpt_path"],
-                "no checkpoint of a pretransform",
-                "The codec is named in the model config: model.pretransform.config.codec.",
-            )
+            advice = "The codec is named in the model config: model.pretransform.config.codec."
+            found = given["pretransform_ckpt_path"]
+            raise UsageError("--pretransform-ckpt-path", found, "no checkpoint of a pretransform", advice)
         if path is None and name is None:
-            raise ConfigError("--ckpt-path", "nothing", "a checkpoint", "Give a training checkpoint or an unwrapped one.")
+            raise UsageError("--ckpt-path", "nothing", "a checkpoint", "Give a training checkpoint or an unwrapped one.")
         if given.get("model_half"):
             _log.info("%s models compute in float32; model_half has no effect", config["model_type"])
 
@@ -84,11 +78,10 @@ def _wrap_load_model(pages: Mapping[str, Function], original: Function) -> Funct
 
 
 def wrap_copy_state_dict(original: Function) -> Function:
-    """The function that loads weights of this package's models by whoever's names, or says why it cannot."""
+    """The function that loads weights of our models by the names of model or training wrapper, or says why it cannot."""
 
-    @functools.wraps(original)
     def copy_state_dict(model: Any, state_dict: Mapping[str, Any]) -> None:
-        ours = sys.modules.get("snac_plugin.generation.snac_diffusion")  # until it is imported no model can be ours
+        ours = sys.modules.get("snac_plugin.generation.snac_diffusion")  # before it is imported no model can be ours
         if ours is None or not isinstance(model, ours.SnacDiffusion):
             return original(model, state_dict)
         from snac_plugin.checkpoints.weights import load_state
@@ -99,7 +92,7 @@ def wrap_copy_state_dict(original: Function) -> Function:
 
 
 def _read_config(path: str | Path, pages: Mapping[str, Function]) -> dict[str, Any]:
-    """A config; one of another package's type need only be what stable-audio-tools reads."""
+    """A config file; our own checks are for our model types alone, or for a file that is not JSON."""
     from snac_plugin.config import load_json
 
     try:
@@ -110,13 +103,13 @@ def _read_config(path: str | Path, pages: Mapping[str, Function]) -> dict[str, A
 
 
 def hub_config(name: str | None) -> dict[str, Any]:
-    """The model config of a model on the hub; empty without a name.
+    """The model config of a model on the hub; empty without a name, which stable-audio-tools reports.
 
     Raises:
         ConfigError: it cannot be read.
     """
     if name is None:
-        return {}  # stable-audio-tools says what is missing
+        return {}
     from huggingface_hub import hf_hub_download
 
     from snac_plugin.config import load_json
@@ -133,9 +126,3 @@ def hub_weights(name: str) -> str:
         return hf_hub_download(name, filename="model.safetensors")
     except EntryNotFoundError:
         return hf_hub_download(name, filename="model.ckpt")
-
-
-WRAPPERS: dict[str, Callable[[Mapping[str, Function], Function], Function]] = {
-    "load_model": _wrap_load_model,
-    "create_ui": _wrap_create_ui,
-}

@@ -4,7 +4,7 @@ stable-audio-tools has no registry: each factory is a chain of comparisons, boun
 the table {kind: {type: builder}}; `register()` wraps each factory once, so that a type in the table is built here, any
 other is handed on unchanged, and an unknown one is an error that lists the known ones.
 
-To add a type, add one line to `BUILDERS`. A builder takes what the factory takes and imports what it needs when called.
+To add a type, add one line to `BUILDERS`. A builder takes the arguments of the factory.
 An autoencoder is known by the type of its bottleneck.
 """
 
@@ -13,75 +13,175 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import importlib
 import importlib.metadata
 import inspect
-import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 from snac_plugin.errors import ConfigError, InstallationError
-from snac_plugin.plugin import builders, page_loading
+from snac_plugin.plugin import page_loading
 from snac_plugin.plugin.import_hook import after_import
 from snac_plugin.plugin.repairs import REPAIRS
+from snac_plugin.plugin.wrapping import Function, Wrapper, wrap
 from snac_plugin.tested_set import STABLE_AUDIO_TOOLS
 
 __all__ = ["BUILDERS", "register"]
 
-Builder = Callable[..., Any]
 
-BUILDERS: dict[str, dict[str, Builder]] = {
-    "model": {"diffusion_snac_dit": builders.model},
-    "pretransform": {"snac_hierarchical": builders.pretransform},
-    "autoencoder": {"snac_rvq": builders.autoencoder},
-    "bottleneck": {"snac_rvq": builders.bottleneck},
-    "encoder": {"snac": builders.encoder},
-    "decoder": {"snac": builders.decoder},
-    "conditioner": {"snac_context": builders.context_conditioner},
+def _later(path: str) -> Function:
+    """A function of this package that is imported when it is called: registering must not import torch."""
+    module, _, name = path.rpartition(".")
+
+    def build(*args: Any, **kwargs: Any) -> Any:
+        return getattr(importlib.import_module(f"snac_plugin.{module}"), name)(*args, **kwargs)
+
+    return build
+
+
+BUILDERS: dict[str, dict[str, Function]] = {
+    "model": {"diffusion_snac_dit": _later("plugin.builders.model")},
+    "pretransform": {"snac_hierarchical": _later("plugin.builders.pretransform")},
+    "conditioner": {"snac_context": _later("plugin.builders.context_conditioner")},
+    "autoencoder": {"snac_rvq": _later("plugin.codec_builders.autoencoder")},
+    "bottleneck": {"snac_rvq": _later("plugin.codec_builders.bottleneck")},
+    "encoder": {"snac": _later("plugin.codec_builders.encoder")},
+    "decoder": {"snac": _later("plugin.codec_builders.decoder")},
     "training_wrapper": {
-        "diffusion_snac_dit": builders.training_wrapper,
-        "autoencoder with snac_rvq": builders.codec_training_wrapper,
+        "diffusion_snac_dit": _later("plugin.training_builders.training_wrapper"),
+        "autoencoder with snac_rvq": _later("codec_training.wrapper.create_codec_training_wrapper"),
     },
     "demo_callback": {
-        "diffusion_snac_dit": builders.demo_callback,
-        "autoencoder with snac_rvq": builders.codec_demo_callback,
+        "diffusion_snac_dit": _later("plugin.training_builders.demo_callback"),
+        "autoencoder with snac_rvq": _later("codec_training.demo.create_codec_demo_callback"),
     },
-    "ui": {"diffusion_snac_dit": builders.page},
+    "ui": {"diffusion_snac_dit": _later("interface.page.create_page")},
 }
 
 
-@dataclass(frozen=True)
-class Factory:
-    """A factory of stable-audio-tools whose first argument is a config that holds a type.
+def _factory(kind: str, where: str) -> Wrapper:
+    """The wrapper of a factory whose first argument is a config that holds a type.
 
     Args:
         kind: row of `BUILDERS`.
-        module: module that defines it.
-        name: its name there.
         where: JSON path of the type; the last part is its key.
     """
 
-    kind: str
-    module: str
-    name: str
-    where: str
+    def wrapper(original: Function) -> Function:
+        first = next(iter(inspect.signature(original).parameters))
+
+        def build(*args: Any, **kwargs: Any) -> Any:
+            if not args and first in kwargs:
+                args = (kwargs.pop(first),)
+            found = _type_in(args[0] if args else None, where.rpartition(".")[2], kind)
+            if found in BUILDERS[kind]:
+                return BUILDERS[kind][found](*args, **kwargs)
+            try:
+                return original(*args, **kwargs)
+            except (NotImplementedError, ValueError, AssertionError) as error:
+                if _says_unknown(error, found):
+                    raise _unknown_type(kind, where, found, original) from None
+                raise
+
+        return build
+
+    return wrapper
 
 
-FACTORIES = (
-    Factory("model", "stable_audio_tools.models.factory", "create_model_from_config", "model_type"),
-    Factory("pretransform", "stable_audio_tools.models.factory", "create_pretransform_from_config", "model.pretransform.type"),
-    Factory("bottleneck", "stable_audio_tools.models.factory", "create_bottleneck_from_config", "model.bottleneck.type"),
-    Factory("encoder", "stable_audio_tools.models.autoencoders", "create_encoder_from_config", "model.encoder.type"),
-    Factory("decoder", "stable_audio_tools.models.autoencoders", "create_decoder_from_config", "model.decoder.type"),
-    Factory("training_wrapper", "stable_audio_tools.training.factory", "create_training_wrapper_from_config", "model_type"),
-    Factory("demo_callback", "stable_audio_tools.training.factory", "create_demo_callback_from_config", "model_type"),
+def _type_in(config: Any, key: str, kind: str) -> Any:
+    """The type that a config names; for an autoencoder with the type of its bottleneck, where that makes a difference."""
+    found = config.get(key) if isinstance(config, Mapping) else None
+    if found == "autoencoder" and f"{found} with {_bottleneck_in(config)}" in BUILDERS[kind]:
+        return f"{found} with {_bottleneck_in(config)}"
+    return found
+
+
+def _bottleneck_in(config: Mapping[str, Any]) -> Any:
+    """The type of an autoencoder's bottleneck."""
+    model = config.get("model")
+    section = model.get("bottleneck") if isinstance(model, Mapping) else None
+    return section.get("type") if isinstance(section, Mapping) else None
+
+
+def _autoencoders(original: Function) -> Function:
+    """The parts of a SNAC codec have to fit each other: a builder that sees all of them goes before stable-audio-tools' own."""
+
+    def build(config: Mapping[str, Any]) -> Any:
+        builder = BUILDERS["autoencoder"].get(str(_bottleneck_in(config)))
+        return original(config) if builder is None else builder(config, original)
+
+    return build
+
+
+def _conditioners(original: Function) -> Function:
+    """The conditioners' factory builds all of a list at once: ours are taken out, built here and put back in order."""
+
+    def build(config: Mapping[str, Any], pretransform: Any = None) -> Any:
+        ours = {info["id"]: info for info in config["configs"] if info.get("type") in BUILDERS["conditioner"]}
+        others = [info for info in config["configs"] if info["id"] not in ours]
+        try:
+            multi = original({**config, "configs": others}, pretransform=pretransform)
+        except ValueError as error:
+            for index, info in enumerate(config["configs"]):
+                if _says_unknown(error, info.get("type")):
+                    where = f"model.conditioning.configs[{index}].type"
+                    raise _unknown_type("conditioner", where, info.get("type"), original) from None
+            raise
+        if ours:
+            built = dict(multi.conditioners)
+            for name, info in ours.items():
+                arguments = {"output_dim": config["cond_dim"], **info.get("config", {})}
+                built[name] = BUILDERS["conditioner"][info["type"]](arguments, pretransform)
+            multi.conditioners = type(multi.conditioners)({info["id"]: built[info["id"]] for info in config["configs"]})
+        return multi
+
+    return build
+
+
+def _says_unknown(error: Exception, found: Any) -> bool:
+    """Whether stable-audio-tools' error is about this very type, and not about something further inside the config."""
+    text = str(error)
+    return (text.startswith("Unknown") and text.endswith(f" {found}")) or (found is None and "type must be specified" in text)
+
+
+def _unknown_type(kind: str, where: str, found: Any, original: Function) -> ConfigError:
+    known = sorted({*_types_in(original), *(name for name in BUILDERS[kind] if " " not in name)})
+    nearest = difflib.get_close_matches(str(found), known, 1)
+    shown = "no type" if found is None else f"{found!r}"
+    return ConfigError(where, shown, f"one of {', '.join(known)}", f"Did you mean {nearest[0]!r}?" if nearest else "")
+
+
+def _types_in(original: Function) -> set[str]:
+    """The types that a factory of stable-audio-tools compares with, read from its source: releases differ."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(original))))
+    except (OSError, TypeError, SyntaxError):
+        return set()
+    types: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name) and node.left.id.endswith("type"):
+            constants = [item for side in node.comparators for item in ast.walk(side) if isinstance(item, ast.Constant)]
+            types.update(item.value for item in constants if isinstance(item.value, str))
+    return types
+
+
+MODELS, TRAINING, PAGE = "stable_audio_tools.models", "stable_audio_tools.training", "stable_audio_tools.interface.gradio"
+WRAPPERS: tuple[tuple[str, str, Wrapper], ...] = (
+    (f"{MODELS}.factory", "create_model_from_config", _factory("model", "model_type")),
+    (f"{MODELS}.factory", "create_pretransform_from_config", _factory("pretransform", "model.pretransform.type")),
+    (f"{MODELS}.factory", "create_bottleneck_from_config", _factory("bottleneck", "model.bottleneck.type")),
+    (f"{MODELS}.autoencoders", "create_encoder_from_config", _factory("encoder", "model.encoder.type")),
+    (f"{MODELS}.autoencoders", "create_decoder_from_config", _factory("decoder", "model.decoder.type")),
+    (f"{MODELS}.autoencoders", "create_autoencoder_from_config", _autoencoders),
+    (f"{MODELS}.conditioners", "create_multi_conditioner_from_conditioning_config", _conditioners),
+    (f"{MODELS}.utils", "copy_state_dict", page_loading.wrap_copy_state_dict),
+    (f"{TRAINING}.factory", "create_training_wrapper_from_config", _factory("training_wrapper", "model_type")),
+    (f"{TRAINING}.factory", "create_demo_callback_from_config", _factory("demo_callback", "model_type")),
+    (PAGE, "load_model", functools.partial(page_loading.wrap_load_model, BUILDERS["ui"])),
+    (PAGE, "create_ui", functools.partial(page_loading.wrap_create_ui, BUILDERS["ui"])),
 )
-AUTOENCODERS = ("stable_audio_tools.models.autoencoders", "create_autoencoder_from_config")
-CONDITIONERS = ("stable_audio_tools.models.conditioners", "create_multi_conditioner_from_conditioning_config")
-PAGE = "stable_audio_tools.interface.gradio"
-COPY = ("stable_audio_tools.models.utils", "copy_state_dict")
+"""Module, function and wrapper of each function of stable-audio-tools that the plugin wraps."""
 
 _registered = False
 
@@ -98,13 +198,8 @@ def register() -> None:
     if _registered:
         return
     _check_version()
-    for factory in FACTORIES:
-        after_import(factory.module, functools.partial(_replace, name=factory.name, wrap=functools.partial(_wrap, factory)))
-    after_import(AUTOENCODERS[0], functools.partial(_replace, name=AUTOENCODERS[1], wrap=_wrap_autoencoders))
-    after_import(CONDITIONERS[0], functools.partial(_replace, name=CONDITIONERS[1], wrap=_wrap_conditioners))
-    for name, wrap in page_loading.WRAPPERS.items():
-        after_import(PAGE, functools.partial(_replace, name=name, wrap=functools.partial(wrap, BUILDERS["ui"])))
-    after_import(COPY[0], functools.partial(_replace, name=COPY[1], wrap=page_loading.wrap_copy_state_dict))
+    for module, name, wrapper in WRAPPERS:
+        after_import(module, functools.partial(wrap, name=name, wrapper=wrapper))
     for module, repair in REPAIRS:
         after_import(module, repair)
     _registered = True
@@ -112,119 +207,9 @@ def register() -> None:
 
 def _check_version() -> None:
     try:
-        found = importlib.metadata.version("stable-audio-tools")
+        found = f"version {importlib.metadata.version('stable-audio-tools')}"
     except importlib.metadata.PackageNotFoundError:
-        found = "none"
-    if found != STABLE_AUDIO_TOOLS:
-        raise InstallationError(
-            "stable-audio-tools",
-            f"version {found}" if found != "none" else "no installed version",
-            f"version {STABLE_AUDIO_TOOLS}, whose factories this package knows",
-            f"pip install stable-audio-tools=={STABLE_AUDIO_TOOLS}",
-        )
-
-
-def _replace(module: ModuleType, name: str, wrap: Callable[[Builder], Builder]) -> None:
-    """Wrap one function of a module, there and wherever it was already bound by name."""
-    original = getattr(module, name)
-    if getattr(original, "wrapped_by_snac_plugin", False):
-        return
-    wrapper = wrap(original)
-    wrapper.wrapped_by_snac_plugin = True  # type: ignore[attr-defined]
-    for other in [m for m in sys.modules.values() if isinstance(m, ModuleType)]:
-        for key in [key for key, value in vars(other).items() if value is original]:
-            setattr(other, key, wrapper)
-
-
-def _wrap(factory: Factory, original: Builder) -> Builder:
-    first = next(iter(inspect.signature(original).parameters))
-    key = factory.where.rpartition(".")[2]
-
-    @functools.wraps(original)
-    def build(*args: Any, **kwargs: Any) -> Any:
-        if not args and first in kwargs:
-            args = (kwargs.pop(first),)
-        found = args[0].get(key) if args and isinstance(args[0], Mapping) else None
-        if found == "autoencoder" and f"{found} with {_bottleneck(args[0])}" in BUILDERS[factory.kind]:
-            found = f"{found} with {_bottleneck(args[0])}"
-        if found in BUILDERS[factory.kind]:
-            return BUILDERS[factory.kind][found](*args, **kwargs)
-        try:
-            return original(*args, **kwargs)
-        except (NotImplementedError, ValueError, AssertionError) as error:
-            if _says_unknown(error, found):
-                raise _unknown_type(factory.kind, factory.where, found, original) from None
-            raise
-
-    return build
-
-
-def _bottleneck(config: Mapping[str, Any]) -> str | None:
-    """The type of an autoencoder's bottleneck."""
-    model = config.get("model")
-    section = model.get("bottleneck") if isinstance(model, Mapping) else None
-    return section.get("type") if isinstance(section, Mapping) else None
-
-
-def _wrap_autoencoders(original: Builder) -> Builder:
-    """The parts of a SNAC codec have to fit each other: a builder that sees all of them goes before stable-audio-tools' own."""
-
-    @functools.wraps(original)
-    def build(config: Mapping[str, Any]) -> Any:
-        ours = BUILDERS["autoencoder"].get(str(_bottleneck(config)))
-        return original(config) if ours is None else ours(config, original)
-
-    return build
-
-
-def _wrap_conditioners(original: Builder) -> Builder:
-    """The conditioners' factory builds all of a list at once: ours are taken out, built here and put back in order."""
-
-    @functools.wraps(original)
-    def build(config: Mapping[str, Any], pretransform: Any = None) -> Any:
-        ours = {info["id"]: info for info in config["configs"] if info.get("type") in BUILDERS["conditioner"]}
-        others = [info for info in config["configs"] if info["id"] not in ours]
-        try:
-            multi = original({**config, "configs": others}, pretransform=pretransform)
-        except ValueError as error:
-            unknown = [i for i, info in enumerate(config["configs"]) if _says_unknown(error, info.get("type"))]
-            if unknown:
-                where = f"model.conditioning.configs[{unknown[0]}].type"
-                raise _unknown_type("conditioner", where, config["configs"][unknown[0]].get("type"), original) from None
-            raise
-        if ours:
-            built = dict(multi.conditioners)
-            for name, info in ours.items():
-                arguments = {"output_dim": config["cond_dim"], **info.get("config", {})}
-                built[name] = BUILDERS["conditioner"][info["type"]](arguments, pretransform)
-            multi.conditioners = type(multi.conditioners)({info["id"]: built[info["id"]] for info in config["configs"]})
-        return multi
-
-    return build
-
-
-def _says_unknown(error: Exception, found: Any) -> bool:
-    """Whether stable-audio-tools' error is about this very type, and not about something further inside the config."""
-    said = str(error)
-    return (said.startswith("Unknown") and said.endswith(f" {found}")) or (found is None and "type must be specified" in said)
-
-
-def _unknown_type(kind: str, where: str, found: Any, original: Builder) -> ConfigError:
-    known = sorted({*_types_in(original), *(name for name in BUILDERS[kind] if " " not in name)})
-    nearest = difflib.get_close_matches(str(found), known, 1)
-    shown = "no type" if found is None else f"{found!r}"
-    return ConfigError(where, shown, f"one of {', '.join(known)}", f"Did you mean {nearest[0]!r}?" if nearest else "")
-
-
-def _types_in(original: Builder) -> set[str]:
-    """The types that a factory of stable-audio-tools compares with, read off its source: releases differ."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(original))))
-    except (OSError, TypeError, SyntaxError):
-        return set()
-    types: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name) and node.left.id.endswith("type"):
-            constants = [item for side in node.comparators for item in ast.walk(side) if isinstance(item, ast.Constant)]
-            types.update(item.value for item in constants if isinstance(item.value, str))
-    return types
+        found = "no installed version"
+    if found != f"version {STABLE_AUDIO_TOOLS}":
+        expected = f"version {STABLE_AUDIO_TOOLS}, whose factories this package knows"
+        raise InstallationError("stable-audio-tools", found, expected, f"pip install stable-audio-tools=={STABLE_AUDIO_TOOLS}")

@@ -1,6 +1,6 @@
-"""What is broken in stable-audio-tools 0.0.19 itself with the tested set, mended when the plugin registers.
+"""What is broken in stable-audio-tools 0.0.19 itself with the tested set, repaired when the plugin registers.
 
-Two sources call themselves 0.0.19: the package on the registry and the repository's head, which mended some of this.
+Two sources call themselves 0.0.19: the package on the registry and the repository's head, which has fixed some of this.
 Every repair leaves a sound version's behaviour as it is, can be applied twice, and needs no other repair.
 
 | defect | package | head |
@@ -13,35 +13,26 @@ Every repair leaves a sound version's behaviour as it is, can be applied twice, 
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from snac_plugin.plugin.wrapping import Function, wrap
+
 __all__ = ["REPAIRS"]
 
 _log = logging.getLogger(__name__)
-
-Method = Callable[..., Any]
-
-
-def _replace_method(owner: type, name: str, repair: Callable[[Method], Method]) -> None:
-    original = getattr(owner, name)
-    if not getattr(original, "repaired_by_snac_plugin", False):
-        repaired = functools.wraps(original)(repair(original))
-        repaired.repaired_by_snac_plugin = True  # type: ignore[attr-defined]
-        setattr(owner, name, repaired)
 
 
 def _drop_verbose(utils: ModuleType) -> None:
     """Put a base class under InverseLR that takes `verbose` and does not pass it on."""
     (base,) = utils.InverseLR.__bases__
-    if getattr(base, "repaired_by_snac_plugin", False):
+    if hasattr(base, "takes_verbose"):
         return
 
     class TakesVerbose(base):  # type: ignore[misc, valid-type]
-        repaired_by_snac_plugin = True
+        takes_verbose = True
 
         def __init__(self, optimizer: Any, last_epoch: int = -1, verbose: bool = False) -> None:
             super().__init__(optimizer, last_epoch)
@@ -58,64 +49,56 @@ def _wrap_mask(batch: tuple[Any, Sequence[Mapping[str, Any]]]) -> tuple[Any, lis
     ]
 
 
-def _wrap_masks_in_training(wrapper: type) -> None:
-    def repair(training_step: Method) -> Method:
-        return lambda self, batch, batch_idx: training_step(self, _wrap_mask(batch), batch_idx)
-
-    _replace_method(wrapper, "training_step", repair)
+def _with_wrapped_masks(training_step: Function) -> Function:
+    return lambda self, batch, batch_idx: training_step(self, _wrap_mask(batch), batch_idx)
 
 
-def _keep_lists(conditioners: ModuleType) -> None:
+def _keep_lists(forward: Function) -> Function:
     """Wrap list-valued conditions once more: the one element that is then taken is the list itself."""
 
-    def repair(forward: Method) -> Method:
-        def keep(self: Any, batch_metadata: Sequence[Mapping[str, Any]], device: Any) -> Any:
-            keys = {*self.conditioners, *self.default_keys.values()}
-            batch = [
-                {
-                    key: [value] if key in keys and isinstance(value, list) and len(value) != 1 else value
-                    for key, value in item.items()
-                }
-                for item in batch_metadata
-            ]
-            return forward(self, batch, device)
+    def keep(self: Any, batch_metadata: Sequence[Mapping[str, Any]], device: Any) -> Any:
+        keys = {*self.conditioners, *self.default_keys.values()}
 
-        return keep
+        def wrapped(key: str, value: Any) -> Any:
+            return [value] if key in keys and isinstance(value, list) and len(value) != 1 else value
 
-    _replace_method(conditioners.MultiConditioner, "forward", repair)
+        return forward(self, [{key: wrapped(key, value) for key, value in item.items()} for item in batch_metadata], device)
+
+    return keep
 
 
-def _outlive_failed_demos(callback: type) -> None:
-    def repair(make_demo: Method) -> Method:
-        def attempt(self: Any, trainer: Any, module: Any, *args: Any, **kwargs: Any) -> None:
-            try:
-                make_demo(self, trainer, module, *args, **kwargs)
-            except Exception:
-                _log.exception("The demo at step %d failed; training goes on", trainer.global_step)
-                module.train()
+def _outlive_failed_demos(make_demo: Function) -> Function:
+    def attempt(self: Any, trainer: Any, module: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            make_demo(self, trainer, module, *args, **kwargs)
+        except Exception:
+            _log.exception("The demo at step %d failed; training goes on", trainer.global_step)
+            module.train()
 
-        return attempt
+    return attempt
 
-    _replace_method(callback, "on_train_batch_end", repair)
+
+def _repair_conditioners(conditioners: ModuleType) -> None:
+    wrap(conditioners.MultiConditioner, "forward", _keep_lists)
 
 
 def _repair_diffusion(diffusion: ModuleType) -> None:
-    _wrap_masks_in_training(diffusion.DiffusionCondTrainingWrapper)
-    _outlive_failed_demos(diffusion.DiffusionCondDemoCallback)
-    _outlive_failed_demos(diffusion.DiffusionCondInpaintDemoCallback)
+    wrap(diffusion.DiffusionCondTrainingWrapper, "training_step", _with_wrapped_masks)
+    for callback in (diffusion.DiffusionCondDemoCallback, diffusion.DiffusionCondInpaintDemoCallback):
+        wrap(callback, "on_train_batch_end", _outlive_failed_demos)
 
 
 def _repair_arc(arc: ModuleType) -> None:
-    _wrap_masks_in_training(arc.ARCTrainingWrapper)
+    wrap(arc.ARCTrainingWrapper, "training_step", _with_wrapped_masks)
 
 
 def _repair_autoencoders(autoencoders: ModuleType) -> None:
-    _outlive_failed_demos(autoencoders.AutoencoderDemoCallback)
+    wrap(autoencoders.AutoencoderDemoCallback, "on_train_batch_end", _outlive_failed_demos)
 
 
 REPAIRS: tuple[tuple[str, Callable[[ModuleType], None]], ...] = (
     ("stable_audio_tools.training.utils", _drop_verbose),
-    ("stable_audio_tools.models.conditioners", _keep_lists),
+    ("stable_audio_tools.models.conditioners", _repair_conditioners),
     ("stable_audio_tools.training.diffusion", _repair_diffusion),
     ("stable_audio_tools.training.arc", _repair_arc),
     ("stable_audio_tools.training.autoencoders", _repair_autoencoders),

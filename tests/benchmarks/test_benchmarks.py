@@ -17,6 +17,8 @@ from benchmark_runs import COMMON, FRAME, NETWORK, RATE, WINDOW, results
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.plugin import builders
 
+pytestmark = pytest.mark.slow
+
 
 def test_training_speed(tmp_path: Path) -> None:
     """All three ways run, and a pass a stage gives what one pass gives: else it would compare different things."""

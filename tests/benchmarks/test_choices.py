@@ -14,6 +14,8 @@ from tiny import tiny_model_config
 from snac_plugin.config import load_json
 from snac_plugin.plugin import builders
 
+pytestmark = pytest.mark.slow
+
 
 def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variants are trained, tested and generated from, with every sampler; a second call only reads."""

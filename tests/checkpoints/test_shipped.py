@@ -47,6 +47,7 @@ def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert model_file("other.ckpt") == Path("other.ckpt")
 
 
+@pytest.mark.slow
 def test_generate_needs_no_checkpoint(tmp_path: Path) -> None:
     """A chunk of sound: neither silence nor full scale."""
     assert main(["generate", "--out", str(tmp_path), "--seed", "1", "--steps", "8"]) == 0
@@ -56,6 +57,7 @@ def test_generate_needs_no_checkpoint(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "seed_1.json").read_text())["checkpoint"] == DEFAULT
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     from snac_plugin.interface import page
 

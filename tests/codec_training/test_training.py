@@ -22,6 +22,8 @@ from snac_plugin.codec_training.recordings import Recordings
 from snac_plugin.codec_training.training import CodecTrainer, read_state
 from snac_plugin.errors import AudioError, CheckpointError, CodecError, ConfigError
 
+pytestmark = pytest.mark.slow
+
 SMALL = CODEC_24KHZ | {"codebook_size": 64}
 PLAN = TrainingPlan(steps=12, batch=2, crop=4096, starts=(0.25, 0.5), settle=0.75, start_crops=8, ramp=2)
 

@@ -51,6 +51,7 @@ def test_production_chunks_last_about_six_seconds():
         assert [max(map(int, phase.context)) for phase in config.training.curriculum] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_configs_are_checked_without_torch():
     """A typo in a config should cost milliseconds, and the interpreter's start-up hook may read configs."""
     code = "import sys, snac_plugin.config; assert not {'torch', 'numpy', 'stable_audio_tools'} & set(sys.modules)"

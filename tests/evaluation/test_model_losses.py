@@ -42,12 +42,12 @@ def test_loss_of_a_sample_is_the_trainers(codec: Path, head: str) -> None:
 
 def test_validation_loss_is_that_of_the_training(codec: Path) -> None:
     """A window alone in a batch, at fixed noise levels: the trainer's validation step gives the same on average."""
-    from snac_plugin.training.factory import create_training_wrapper
+    from snac_plugin.plugin.training_builders import training_wrapper
 
     model = make(codec)
     config = tiny_model_config(codec, context_chunks=2, head="logits")
     config["training"]["validation_timesteps"] = [0.3, 0.7]
-    wrapper = create_training_wrapper(config, model)
+    wrapper = training_wrapper(config, model)
     windows = torch.randint(4096, (40, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
     mine = validation_losses(model, windows, (0.3, 0.7), 0, {})
     for index, window in enumerate(windows):

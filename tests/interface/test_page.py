@@ -27,6 +27,8 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.interface.page import create_page
 from snac_plugin.plugin import builders
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 AUDIO, PICTURE, SEED, SETTINGS, FILES = range(5)
 

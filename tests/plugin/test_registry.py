@@ -18,7 +18,7 @@ from stable_audio_tools.models import autoencoders, conditioners, diffusion, fac
 from stable_audio_tools.training import factory as training_factory
 from torch import nn
 
-from snac_plugin.errors import ConfigError, InstallationError
+from snac_plugin.errors import ConfigError, InstallationError, UsageError
 from snac_plugin.plugin import registry
 
 registry.register()
@@ -146,6 +146,7 @@ def test_conditioners_of_both_kinds_keep_their_order(monkeypatch: pytest.MonkeyP
     assert len(config["configs"]) == 3, "the caller's config was changed"
 
 
+@pytest.mark.slow
 def test_callers_that_bound_a_factory_before_or_after_see_the_plugin() -> None:
     """stable-audio-tools binds its factories by name in several modules, and so do scripts."""
     code = """
@@ -169,6 +170,7 @@ def test_callers_that_bound_a_factory_before_or_after_see_the_plugin() -> None:
     assert run_python(code).strip().endswith("all see it")
 
 
+@pytest.mark.slow
 def test_registering_imports_neither_torch_nor_stable_audio_tools() -> None:
     code = """
         import sys, snac_plugin
@@ -191,6 +193,7 @@ def test_another_version_of_stable_audio_tools_is_named(monkeypatch: pytest.Monk
         registry.register()
 
 
+@pytest.mark.slow
 def test_a_script_runs_with_the_plugin_registered(tmp_path: Path) -> None:
     (tmp_path / "neighbour.py").write_text("here = True")
     script = tmp_path / "script.py"
@@ -245,9 +248,9 @@ def test_the_page_of_our_type_opens_with_its_weights(page_parts: dict[str, Any],
 def test_the_page_says_that_a_codec_is_no_checkpoint(page_parts: dict[str, Any]) -> None:
     from stable_audio_tools.interface.gradio import load_model
 
-    with pytest.raises(ConfigError, match="--pretransform-ckpt-path"):
+    with pytest.raises(UsageError, match="--pretransform-ckpt-path"):
         load_model({"model_type": "ours"}, "some.ckpt", pretransform_ckpt_path="codec.ckpt")
-    with pytest.raises(ConfigError, match="--ckpt-path"):
+    with pytest.raises(UsageError, match="--ckpt-path"):
         load_model({"model_type": "ours"})
 
 

@@ -117,6 +117,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any
     return wrapper
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_plain_model_trains_from_an_audio_folder_with_the_documented_scheduler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +131,7 @@ def test_a_plain_model_trains_from_an_audio_folder_with_the_documented_scheduler
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["demo_cfg_1_00000001.wav", "demo_cfg_1_00000002.wav"]
 
 
+@pytest.mark.slow
 @of_the_package
 @pytest.mark.filterwarnings("ignore")
 def test_defect_training_from_an_audio_folder_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +141,7 @@ def test_defect_training_from_an_audio_folder_crashes(tmp_path: Path, monkeypatc
         train(tmp_path, monkeypatch, diffusion_cond())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_an_inpainting_model_trains_and_makes_demos_from_an_audio_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path, monkeypatch, inpainting())

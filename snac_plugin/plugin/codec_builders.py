@@ -1,0 +1,87 @@
+"""Builders of SNAC codecs to train: an autoencoder of a `snac` encoder, a `snac_rvq` bottleneck and a `snac` decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from snac_plugin.codec.load import load_codec
+from snac_plugin.codec_training.bottleneck import SnacBottleneck
+from snac_plugin.codec_training.parts import SnacDecoder, SnacEncoder, snac_of
+from snac_plugin.config import check_codec_config, check_codec_section, padded_to, snac_config
+from snac_plugin.errors import ConfigError
+
+ARGUMENTS = {
+    "encoder": ("encoder_dim", "encoder_rates", "attn_window_size", "depthwise"),
+    "decoder": ("latent_dim", "decoder_dim", "decoder_rates", "attn_window_size", "noise", "depthwise"),
+    "bottleneck": ("latent_dim", "codebook_size", "codebook_dim", "vq_strides"),
+}
+"""Which of SNAC's constructor arguments each part takes."""
+
+
+def autoencoder(config: Mapping[str, Any], build: Callable[[dict[str, Any]], Any]) -> Any:
+    """An autoencoder whose three parts have the weights of one SNAC model.
+
+    Args:
+        config: a whole model config, or the part of it that a pretransform of stable-audio-tools has.
+        build: stable-audio-tools' builder, which calls the builders of the three parts.
+
+    Raises:
+        ConfigError: the config does not fit.
+        CodecError: `model.pretrained` cannot be loaded.
+    """
+    section = check_codec_config(config).model if "model_type" in config else check_codec_section(config["model"])
+    codec = None if section.pretrained is None else load_codec(section.pretrained)
+    geometry = snac_config(section, config["sample_rate"], None if codec is None else codec.config, config.get("sample_size"))
+    built = build({**config, "model": _complete(config["model"], section, geometry)})
+    built.snac_config, built.min_length = geometry, padded_to(geometry)
+    if codec is not None:
+        snac_of(built).load_state_dict(codec.model.state_dict())
+        built.bottleneck.restart()
+    return built
+
+
+def _complete(model: Mapping[str, Any], section: Any, geometry: dict[str, Any]) -> dict[str, Any]:
+    """The config's `model` with all arguments of all three parts, as each of them is built alone."""
+    bottleneck, from_scratch = section.bottleneck.config, section.pretrained is None
+    arguments = {**geometry, "latent_dim": geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])}
+    training = bottleneck.model_dump(include={"start_vectors", "warmup_noise", "level_dropout", "visits"})
+    default_starts = (0,) if from_scratch else ()
+    training["codebook_starts"] = default_starts if bottleneck.codebook_starts is None else bottleneck.codebook_starts
+    training["keep_lengths"] = not from_scratch if bottleneck.keep_lengths is None else bottleneck.keep_lengths
+    more = {"encoder": {"pad_to": section.encoder.config.pad_to or padded_to(geometry)}, "decoder": {}, "bottleneck": training}
+    parts = {
+        part: {**model[part], "config": {name: arguments[name] for name in names} | more[part]} for part, names in ARGUMENTS.items()
+    }
+    hop = math.prod(geometry["encoder_rates"])
+    return {**model, "latent_dim": arguments["latent_dim"], "downsampling_ratio": hop, "io_channels": 1, **parts}
+
+
+def encoder(config: Mapping[str, Any]) -> SnacEncoder:
+    """A `snac` encoder from `model.encoder`."""
+    return _part(SnacEncoder, config, "encoder")
+
+
+def decoder(config: Mapping[str, Any]) -> SnacDecoder:
+    """A `snac` decoder from `model.decoder`."""
+    return _part(SnacDecoder, config, "decoder")
+
+
+def bottleneck(config: Mapping[str, Any]) -> SnacBottleneck:
+    """A `snac_rvq` bottleneck from `model.bottleneck`."""
+    return _part(SnacBottleneck, config, "bottleneck")
+
+
+def _part(part_class: type[nn.Module], config: Mapping[str, Any], name: str) -> Any:
+    """One part, frozen if `requires_grad` is false."""
+    try:
+        built = part_class(**config.get("config", {}))
+    except TypeError as error:  # a part beside parts of other types gets no arguments from `_complete`
+        expected = f"the arguments of {part_class.__name__}"
+        raise ConfigError(f"model.{name}.config", str(error).split("() ")[-1], expected) from error
+    if not config.get("requires_grad", True):
+        built.freeze() if isinstance(built, SnacBottleneck) else built.requires_grad_(False)
+    return built

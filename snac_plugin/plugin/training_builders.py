@@ -1,0 +1,34 @@
+"""Builders of the training wrapper and the demo callback of a `diffusion_snac_dit` model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from snac_plugin.config import TrainingSection, check_model_config
+from snac_plugin.errors import ConfigError
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.training.demo import SnacDemoCallback
+from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
+
+
+def training_wrapper(config: Mapping[str, Any], model: SnacDiffusion) -> SnacDiffusionTrainingWrapper:
+    """The Lightning module that trains a model; `config` is the whole model config, kept for its checkpoints.
+
+    Its random numbers follow the seed given to Lightning's `seed_everything`.
+    """
+    seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    return SnacDiffusionTrainingWrapper(model, _training_section(config), dict(config), seed=seed)
+
+
+def demo_callback(config: Mapping[str, Any], **_: Any) -> SnacDemoCallback:
+    """The callback that makes demos in training; it has no use for a data loader."""
+    return SnacDemoCallback(_training_section(config).demo)
+
+
+def _training_section(config: Mapping[str, Any]) -> TrainingSection:
+    training = check_model_config(dict(config)).training
+    if training is None:
+        raise ConfigError("training", "nothing", "a training section", "See model_configs/snac_dit.json.")
+    return training

@@ -1,0 +1,42 @@
+"""The one way in which functions and methods of stable-audio-tools are wrapped."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+Function = Callable[..., Any]
+Wrapper = Callable[[Function], Function]
+"""Takes the original function, returns the one that takes its place."""
+
+MARK = "wrapped_by_snac_plugin"
+
+
+def wrap(owner: ModuleType | type, name: str, wrapper: Wrapper) -> None:
+    """Put `wrapper(original)` in the place of a function or method, unless that is done already.
+
+    Args:
+        owner: the module or class. A function of a module is replaced in every module that has imported it by name.
+        name: its name there.
+        wrapper: makes the function that takes its place.
+    """
+    original = getattr(owner, name)
+    if hasattr(original, MARK):
+        return
+    wrapped = functools.wraps(original)(wrapper(original))
+    setattr(wrapped, MARK, True)
+    setattr(owner, name, wrapped)
+    if not isinstance(owner, ModuleType):
+        return
+    for module in [module for module in sys.modules.values() if isinstance(module, ModuleType)]:
+        for key in [key for key, value in vars(module).items() if value is original]:
+            setattr(module, key, wrapped)
+
+
+def arguments_by_name(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the names of the function's parameters; those that were left out are not there."""
+    return inspect.signature(function).bind(*args, **kwargs).arguments
