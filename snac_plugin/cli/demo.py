@@ -168,7 +168,7 @@ def _heard(wav: Path, continued: Path | None = None) -> str:
     """Tempo and key of a file, as librosa finds them; of a continuation only what follows the recording."""
     import soundfile
 
-    from snac_plugin.evaluation import music
+    from snac_plugin.evaluation import music_measures as music
 
     if not music.have_librosa():
         return music.WITHOUT_LIBROSA
