@@ -7,7 +7,7 @@ the same CPU time (wall time on a GPU), and tests the averaged weights on songs 
 
 * the estimate of a chunk's data given the two chunks before it: mean squared error and share of nearest codes that are right, at
   equal ratios of data to noise for all objectives;
-* continuations by a chunk: Frechet distance to the songs' own chunks (`chunk_features.py`), codes used, seconds a chunk.
+* continuations by a chunk: Frechet distance to the songs' recordings (that of `evaluate.py`), codes used, seconds a chunk.
 
 Finished trainings and tests are kept and used again.
 """
@@ -29,13 +29,14 @@ import measure
 import songs
 import torch
 from choices_report import report
-from context_losses import parts, windows_of
+from context_losses import windows_of
 from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, add_arguments, digest, kept, model_config, run_training, training
 from torch import Tensor
 
 from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import load_json
+from snac_plugin.device import pick_precision
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
 from snac_plugin.generation.chunks import generate_chunks
 from snac_plugin.generation.settings import settings_from
@@ -117,7 +118,10 @@ def step_seconds(configs: dict[str, dict[str, Any]], args: argparse.Namespace, d
     """Median seconds of a training step of each variant (CPU seconds on a CPU); kept, or repeated runs would train anew."""
     notes = args.out / "choices" / "step_seconds.json"
     known: dict[str, float] = json.loads(notes.read_text()) if notes.is_file() else {}
-    about = {name: json.dumps([measure.machine(device), args.batch_size, config]) for name, config in configs.items()}
+    about = {
+        name: json.dumps([measure.machine(device), pick_precision(device), args.batch_size, config])
+        for name, config in configs.items()
+    }
     sides = {key: _step(configs[name], args, device) for name, key in about.items() if key not in known}
     for step in sides.values():
         step()  # the first one sets memory up
@@ -153,7 +157,13 @@ def _step(config: dict[str, Any], args: argparse.Namespace, device: torch.device
 def tested(run: Training, args: argparse.Namespace, windows: Tensor, device: torch.device) -> dict[str, Any]:
     """Scores of the estimates [2, S, P, L], with the base those of a noised point alone, and continuations; kept."""
     checkpoint = run.checkpoint(run.steps)
-    about = {"seed": args.seed, "t": args.noise_levels, "steps": args.steps, "windows": digest(windows)}
+    about = {
+        "seed": args.seed,
+        "t": args.noise_levels,
+        "steps": args.steps,
+        "windows": digest(windows),
+        "precision": pick_precision(device),
+    }
 
     def test() -> dict[str, Any]:
         model = load_model(checkpoint, device=device)
@@ -179,7 +189,7 @@ def continued(model: SnacDiffusion, windows: Tensor, steps: int, sampler: str, s
     """Last chunks of windows [S, W, R, 3 T] made anew from what is before them: codes [S * W, R, T], and seconds a chunk."""
     network = model.model.network.config
     settings = settings_from(network.sampling, model.levels.names, steps=steps, sampler=sampler)
-    past = parts(model, windows, 1, seed)[1].flatten(0, 1)
+    past = windows[..., : -network.chunk_frames].flatten(0, 1)
     made, seconds = [], []
     watch = measure.Stopwatch(model.device)
     for start in range(0, len(past), batch):

@@ -1,88 +1,56 @@
 """The tables of `choices.py`.
 
-Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames, L levels, F features.
+Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames, L levels, N audio samples.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import measure
 import numpy as np
 import songs
 import torch
-from chunk_features import COMPONENTS, ChunkFeatures, frechet, jackknife_error, without_each_song
+from songs import signed
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
+from snac_plugin.evaluation.clips import decode
+from snac_plugin.evaluation.confidence_intervals import Estimate
+from snac_plugin.evaluation.frechet_distance import Distances, distances, encoder_features
 from snac_plugin.levels import Levels
 
-SPLITS = 16
+REAL, RANDOM = "real, the same places", "random codes"
 
 
-@dataclass(frozen=True)
-class Distance:
-    """A Frechet distance.
-
-    Args:
-        value: over all songs.
-        left_out: with each song left out [S].
-    """
-
-    value: float
-    left_out: np.ndarray
-
-    def cell(self) -> str:
-        return f"{self.value:.2f} ± {jackknife_error(self.left_out):.2f}"
-
-    def minus(self, other: Distance) -> str:
-        error = jackknife_error(self.left_out - other.left_out)
-        return signed(self.value - other.value, error, 2)
-
-
-class Reference:
-    """Chunks of held-out songs, to which others are compared.
+def chunk_distances(
+    codec: SnacPretransform, whole: Sequence[songs.Song], kinds: Mapping[str, Tensor], frames: int, batch: int, seed: int
+) -> Distances:
+    """Frechet distances of chunks to the songs' recordings, as `evaluate.py` measures them.
 
     Args:
         codec: the codec.
         whole: the songs.
+        kinds: by name, packed codes of chunks [S * W, R, T], those of each song in turn.
         frames: of a chunk.
+        batch: chunks decoded at once.
+        seed: of decoder, halves and resamples.
     """
-
-    def __init__(self, codec: SnacPretransform, whole: Sequence[songs.Song], frames: int) -> None:
-        cut = [torch.stack(song.codes.split(frames, dim=-1)[: song.codes.shape[-1] // frames]) for song in whole]
-        self.features = ChunkFeatures(codec, torch.cat(cut))
-        self.real = [self._rows(chunks) for chunks in cut]
-
-    def distance(self, codes: Tensor) -> Distance:
-        """Of chunks [S * W, R, T] that stand for those of each song in turn."""
-        made = [self._rows(chunks) for chunks in codes.unflatten(0, (len(self.real), -1))]
-
-        def of(which: list[int]) -> float:
-            return frechet(*(np.concatenate([side[song] for song in which]) for side in (made, self.real)))
-
-        return Distance(*without_each_song(of, len(self.real)))
-
-    def halves(self, seed: int) -> tuple[float, float]:
-        """Mean and standard deviation of the distance of one half of the songs to the other, over random halves."""
-        rng, found = np.random.default_rng(seed), []
-        for _ in range(SPLITS):
-            one, other = np.array_split(rng.permutation(len(self.real)), 2)
-            found.append(frechet(*(np.concatenate([self.real[song] for song in half]) for half in (one, other))))
-        return float(np.mean(found)), float(np.std(found))
-
-    def _rows(self, chunks: Tensor) -> np.ndarray:
-        return self.features(chunks).reshape(-1, self.features.mean.shape[-1])
+    samples, real = frames * codec.downsampling_ratio, []
+    for song in whole:
+        audio = song.audio(codec)
+        real.append(audio[: len(audio) // samples * samples].unflatten(0, (-1, samples)))
+    made = {name: decode(codec, codes, batch, seed).unflatten(0, (len(whole), -1)) for name, codes in kinds.items()}
+    features = {name: [_features(codec, chunks) for chunks in audio] for name, audio in made.items()}
+    return distances([_features(codec, chunks) for chunks in real], features, unpaired=[RANDOM], seed=seed)
 
 
-def signed(mean: float, error: float, digits: int) -> str:
-    """A difference and its standard error, in bold where it is beyond two of them."""
-    number = f"{mean:+.{digits}f}"
-    return f"{f'**{number}**' if abs(mean) > 2 * error else number} ± {error:.{digits}f}"
+def _features(codec: SnacPretransform, chunks: Tensor) -> np.ndarray:
+    """Of all patches of chunks [W, N]."""
+    return np.concatenate(list(encoder_features(codec, chunks[:, None])))
 
 
 def cost_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -120,41 +88,40 @@ def distinct(levels: Levels, codes: Tensor) -> str:
 
 
 def made_rows(
-    found: Mapping[str, Mapping[str, Any]], levels: Levels, reference: Reference, windows: Tensor, seed: int
+    found: Mapping[str, Mapping[str, Any]],
+    codec: SnacPretransform,
+    whole: Sequence[songs.Song],
+    windows: Tensor,
+    args: argparse.Namespace,
 ) -> tuple[list[list[str]], dict[str, Any]]:
     """Rows: continuations, real chunks and random codes; and all distances."""
-    steps = sorted({made["steps"] for run in found.values() for made in run["made"]})
-    base = {(m["sampler"], m["steps"]): reference.distance(torch.tensor(m["codes"])) for m in found["base"]["made"]}
-    rows, data = [], {}
-    samplers = [(name, sampler) for name, run in found.items() for sampler in dict.fromkeys(m["sampler"] for m in run["made"])]
-    for name, sampler in samplers:
-        cells, cost, used = [name, sampler], [], ""
+    steps, levels = sorted(args.steps), codec.levels
+    runs = {(name, made["sampler"], made["steps"]): made for name, run in found.items() for made in run["made"]}
+    kinds = {", ".join(map(str, key)): torch.tensor(made["codes"]) for key, made in runs.items()}
+    kinds[REAL] = windows[..., -windows.shape[-1] // 3 :].flatten(0, 1)
+    kinds[RANDOM] = _random(levels, kinds[REAL], args.seed)
+    apart = chunk_distances(codec, whole, kinds, args.chunk_frames, args.generate_batch, args.seed)
+    rows = []
+    for name, sampler in dict.fromkeys(key[:2] for key in runs):
+        cells = [name, sampler]
         for count in steps:
-            made = next(m for m in found[name]["made"] if m["sampler"] == sampler and m["steps"] == count)
-            codes = torch.tensor(made["codes"])
-            there = reference.distance(codes)
-            data[f"{name}, {sampler}, {count}"] = {"distance": there.value, "left_out": there.left_out.tolist()}
-            cells += [there.cell(), "" if name == "base" else there.minus(base.get((sampler, count), base[CODE_SAMPLER, count]))]
-            cost.append(f"{made['seconds']:.3g}")
-            used = distinct(levels, codes)
-        rows.append([*cells, used, *cost])
-    real = windows[..., -windows.shape[-1] // 3 :].flatten(0, 1)
-    mean, spread = reference.halves(seed)
-    data["real, halves"] = {"distance": mean, "spread": spread}
-    for name, codes in (("real, the same places", real), ("random codes", _random(levels, real, seed))):
-        there = reference.distance(codes)
-        data[name] = {"distance": there.value, "left_out": there.left_out.tolist()}
-        rows.append([name, "", *([there.cell(), ""] * len(steps)), distinct(levels, codes), *[""] * len(steps)])
-    rows.append(
-        [
-            "real, half the songs to the others",
-            "",
-            *([f"{mean:.2f} (spread {spread:.2f})", ""] * len(steps)),
-            "",
-            *[""] * len(steps),
-        ]
-    )
+            base = f"base, {sampler if ('base', sampler, count) in runs else CODE_SAMPLER}, {count}"
+            kind = f"{name}, {sampler}, {count}"
+            cells += [apart.estimate(kind).text(2), "" if name == "base" else _bold(apart.estimate(kind, minus=base))]
+        cost = [f"{runs[name, sampler, count]['seconds']:.3g}" for count in steps]
+        rows.append([*cells, distinct(levels, kinds[kind]), *cost])
+    for name in (REAL, RANDOM, "recordings"):
+        used = distinct(levels, kinds[name]) if name in kinds else ""
+        title = name if name in kinds else "recordings of other songs (floor)"
+        rows.append([title, "", *([apart.estimate(name).text(2), ""] * len(steps)), used, *[""] * len(steps)])
+    data = {name: {"distance": value, **apart.estimate(name).as_dict()} for name, value in apart.values.items()}
     return rows, data
+
+
+def _bold(difference: Estimate) -> str:
+    """In bold where the interval does not hold 0."""
+    shown = difference.text(2, sign="+")
+    return f"**{shown}**" if difference.low > 0 or difference.high < 0 else shown
 
 
 def _random(levels: Levels, like: Tensor, seed: int) -> Tensor:
@@ -171,7 +138,7 @@ def report(
 ) -> None:
     """Print and write the tables."""
     levels, steps = codec.levels, sorted(args.steps)
-    made, distances = made_rows(found, levels, Reference(codec, whole, args.chunk_frames), windows, args.seed)
+    made, distances = made_rows(args, codec, whole, windows, found)
     scored = [f"{kind} {name}" for kind in ("error", "right, %,") for name in levels.names]
     counted = [cell for count in steps for cell in (f"Frechet distance, {count} steps", "minus base")]
     cost = ["seconds a step", "steps", "minutes", "error", "minus base", "codes right, %", "minus base"]
@@ -180,12 +147,12 @@ def report(
             f"Choices: one setting changed at a time. dim {args.dim}, depth {args.depth}, chunks of "
             f"{args.chunk_frames / levels.frames_per_second:.3f} s, batches of {args.batch_size} windows, learning rate "
             f"{args.learning_rate:g}, seed {args.seed}. {windows.shape[0]} held-out songs, {windows.shape[1]} windows each; "
-            f"± standard error over songs (of Frechet distances by jackknife). {measure.machine(device)}.",
+            f"± standard error over songs; in brackets the middle 95 % of a bootstrap over songs. {measure.machine(device)}.",
             measure.table(["", *cost], cost_rows(found)),
             f"Error of the estimate, mean over t = {', '.join(f'{t:g}' for t in args.noise_levels)} above:",
             measure.table(["t", "", *scored], score_rows(found, args.noise_levels)),
-            f"Continuations by a chunk; mean and log variance of {COMPONENTS} principal components over patches, minus the "
-            f"base with the same sampler, or with {CODE_SAMPLER} where it has no such row:",
+            "Continuations by a chunk: Frechet distance to recordings (of `evaluate.py`: in parts of the recordings' variance), "
+            f"minus the base with the same sampler, or with {CODE_SAMPLER} where it has no such row:",
             measure.table(
                 [
                     "",

@@ -28,9 +28,11 @@ import torch
 from context_losses import KINDS, Losses, evaluate, windows_of
 from context_training import PHASES, phase_ends, supervised_codes, trainings
 from small_trainings import CHUNKS, PARTS, Training, add_arguments, digest, kept, run_training
+from songs import signed
 
 from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.config import load_json
+from snac_plugin.device import pick_precision
 from snac_plugin.levels import Levels
 from snac_plugin.plugin.loading import load_model
 
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def tested(checkpoint: Path, args: argparse.Namespace, windows: torch.Tensor, device: torch.device) -> Losses:
     """Losses of a checkpoint, kept beside it."""
-    about = {"seed": args.seed, "t": args.noise_levels, "windows": digest(windows)}
+    about = {"seed": args.seed, "t": args.noise_levels, "windows": digest(windows), "precision": pick_precision(device)}
 
     def test() -> dict[str, Any]:
         return evaluate(load_model(checkpoint, device=device), windows, args.noise_levels, args.seed).as_dict()
@@ -100,14 +102,14 @@ def context_rows(title: str, losses: Losses, names: str) -> list[list[str]]:
     rows = []
     for level, name in enumerate(names):
         means = [f"{losses.mean(kind, level):.3f}" for kind in KINDS]
-        rows.append([title, name, *means, *(shown(losses.gain(kind, level)) for kind in KINDS[1:])])
+        rows.append([title, name, *means, *(signed(*losses.gain(kind, level)) for kind in KINDS[1:])])
     return rows
 
 
 def by_noise_level(losses: Losses, noise_levels: Sequence[float], names: str) -> str:
     """Where context helps: gain over no context, by level and noise level."""
     rows = [
-        [name, *(shown(losses.gain("none", level, index)) for index in range(len(noise_levels)))]
+        [name, *(signed(*losses.gain("none", level, index)) for index in range(len(noise_levels)))]
         for level, name in enumerate(names)
     ]
     return measure.table(["loss without context minus with the true one", *(f"t = {t:g}" for t in noise_levels)], rows)
@@ -120,15 +122,8 @@ def curriculum_rows(losses: Mapping[tuple[str, int], Losses], ends: Mapping[int,
         ours, other = losses["curriculum", step], losses["full context", step]
         for level, name in enumerate(names):
             apart = songs.mean_and_error(other.true(level) - ours.true(level))
-            rows.append([f"{codes:,}", name, f"{ours.mean('true', level):.3f}", f"{other.mean('true', level):.3f}", shown(apart)])
+            rows.append([f"{codes:,}", name, f"{ours.mean('true', level):.3f}", f"{other.mean('true', level):.3f}", signed(*apart)])
     return rows
-
-
-def shown(gain: tuple[float, float]) -> str:
-    """A difference and its standard error, in bold where it is above two of them."""
-    mean, error = gain
-    number = f"**{mean:+.3f}**" if mean > 2 * error else f"{mean:+.3f}"
-    return f"{number} ± {error:.3f}"
 
 
 def _held_out(windows: torch.Tensor) -> str:

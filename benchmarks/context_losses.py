@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import songs
 import torch
 from torch import Tensor
 
-from snac_plugin.evaluation.losses import KINDS, chunk_losses, others
+from snac_plugin.evaluation.held_out_losses import KINDS, context_losses
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
 
@@ -58,22 +59,10 @@ def windows_of(held_out: Sequence[songs.Song], count: int, frames: int) -> Tenso
     return torch.stack(cut)
 
 
-@torch.inference_mode()
 def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], seed: int) -> Losses:
     """Losses of the last chunk of windows [S, W, R, T]; all kinds of context see the same noise."""
     model.eval()
-    chunk, past, noise = parts(model, windows, len(noise_levels), seed)
-    contexts = (past.flatten(0, 1), past[others(len(windows), seed)].flatten(0, 1), None)
-    values = torch.stack(
-        [torch.stack([chunk_losses(model, chunk, c, noise[i], t) for i, t in enumerate(noise_levels)], dim=1) for c in contexts]
-    )
-    return Losses(values.unflatten(1, windows.shape[:2]).mean(dim=2).cpu())
-
-
-def parts(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Last chunks [S * W, R, T], what is before them [S, W, R, 2 T], and noise of their latents [P, S * W, R * 8, T]."""
-    frames = model.model.network.config.chunk_frames
-    chunk = windows[..., -frames:].flatten(0, 1)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(noise_levels, len(chunk), model.levels.channels, frames, generator=generator)
-    return chunk, windows[..., :-frames], noise
+    songs, count = windows.shape[:2]
+    found = context_losses(model, windows.flatten(0, 1), np.arange(songs).repeat(count), noise_levels, seed)
+    values = torch.stack([torch.from_numpy(found[kind]) for kind in KINDS]).float()  # [kinds, P, S * W, L]
+    return Losses(values.unflatten(2, (songs, count)).mean(dim=3).transpose(1, 2))

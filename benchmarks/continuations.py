@@ -28,12 +28,12 @@ import measure
 import numpy as np
 import songs
 import torch
-from seams import Material, Music, seam
+from seams import Continuations, Music, seam
 from torch import Tensor
 
-from snac_plugin.evaluation.agreement import COMPARISONS, Heard, own_and_others
-from snac_plugin.evaluation.losses import chunk_losses
-from snac_plugin.evaluation.music import brightness, level_db
+from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
+from snac_plugin.evaluation.held_out_losses import chunk_losses
+from snac_plugin.evaluation.music_measures import brightness, level_db
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin.loading import load_model
 
@@ -41,30 +41,30 @@ CONTEXT_CHUNKS = 2
 LOSS_AT = 0.5
 
 
-def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
+def continued(model: SnacDiffusion, args: argparse.Namespace) -> Continuations:
     """Continue the songs."""
-    frames, chunk_frames = (CONTEXT_CHUNKS + args.chunks), model.model.network.config.chunk_frames
-    past, whole = CONTEXT_CHUNKS * chunk_frames, frames * chunk_frames
-    found = songs.held_out(args, model.pretransform, whole)
-    codes = torch.stack([song.codes[:, :whole] for song in found])
+    chunk_frames = model.model.network.config.chunk_frames
+    past, whole = CONTEXT_CHUNKS * chunk_frames, (CONTEXT_CHUNKS + args.chunks) * chunk_frames
+    held_out = songs.held_out(args, model.pretransform, whole)
+    codes = torch.stack([song.codes[:, :whole] for song in held_out])
     samples = model.pretransform.downsampling_ratio
-    recorded = torch.stack([song.audio(model.pretransform)[: past * samples] for song in found])
-    made = model.generate(
+    recorded = torch.stack([song.audio(model.pretransform)[: past * samples] for song in held_out])
+    generated = model.generate(
         context=list(recorded),
         chunks=args.chunks,
         steps=args.steps,
         sampler=args.sampler,
         cfg_scale=args.cfg_scale,
-        batch_size=len(found),
+        batch_size=len(held_out),
         seed=args.seed,
         return_codes=True,
     )
-    assert isinstance(made, tuple)
-    seeds = list(range(len(found)))
-    pieces = made[1].to(model.device).split(chunk_frames, dim=-1)
-    return Material(
+    assert isinstance(generated, tuple)
+    seeds = list(range(len(held_out)))
+    pieces = generated[1].to(model.device).split(chunk_frames, dim=-1)
+    return Continuations(
         contexts=recorded.numpy(),
-        generated=Music(torch.cat([codes[..., :past], made[1]], dim=-1), made[0][:, 0].numpy()),
+        generated=Music(torch.cat([codes[..., :past], generated[1]], dim=-1), generated[0][:, 0].numpy()),
         real=Music(codes, model.decode(codes.to(model.device), seeds)[:, 0, past * samples :].numpy()),
         patched=np.concatenate([model.decode(piece, seeds)[:, 0].numpy() for piece in pieces], axis=-1),
         chunk=chunk_frames * samples,
@@ -73,33 +73,33 @@ def gather(model: SnacDiffusion, args: argparse.Namespace) -> Material:
     )
 
 
-def agreement(material: Material) -> list[list[str]]:
+def agreement_rows(continuations: Continuations) -> list[list[str]]:
     """Rows: does a continuation share tempo and key with its own context more than with other songs' contexts?"""
-    rate, last = material.rate, material.generated.audio.shape[-1] // material.chunk
+    rate, last = continuations.rate, continuations.generated.audio.shape[-1] // continuations.chunk
     span = max(1, last // 5)
-    contexts = [Heard.in_audio(audio, rate) for audio in material.contexts]
+    contexts = [TempoAndKey.of(audio, rate) for audio in continuations.contexts]
     rows = []
-    for name, music in (("generated", material.generated), ("real", material.real)):
+    for name, music in (("generated", continuations.generated), ("real", continuations.real)):
         for first in sorted({1, last - span + 1}):
-            after = [Heard.in_audio(audio, rate) for audio in material.chunks(music.audio, first, first + span - 1)]
+            after = [TempoAndKey.of(audio, rate) for audio in continuations.chunks(music.audio, first, first + span - 1)]
             cells = [f"{name}, chunks {first} to {first + span - 1}"]
             for compare in COMPARISONS.values():
-                own, others = own_and_others(after, contexts, np.arange(len(contexts)), compare)
+                own, others = agreement(after, contexts, np.arange(len(contexts)), compare)
                 mean, error = songs.mean_and_error(torch.from_numpy(own - others))
                 cells += [f"{own.mean():.2f}", f"{others.mean():.2f}", f"{mean:+.2f} ± {error:.2f}"]
             rows.append(cells)
     return rows
 
 
-def drift(model: SnacDiffusion, material: Material, seed: int) -> tuple[list[list[str]], dict[str, Any]]:
+def drift(model: SnacDiffusion, continuations: Continuations, seed: int) -> tuple[list[list[str]], dict[str, Any]]:
     """Rows: level, brightness and loss by chunk, generated and real, and their slopes; and all values."""
-    count = material.generated.audio.shape[-1] // material.chunk
+    count = continuations.generated.audio.shape[-1] // continuations.chunk
     kinds: dict[str, Callable[[np.ndarray], float]] = {
         "level": level_db,
-        "brightness": lambda audio: brightness(audio, material.rate),
+        "brightness": lambda audio: brightness(audio, continuations.rate),
     }
     values: dict[str, np.ndarray] = {}  # [S, chunks]
-    for name, music in (("generated", material.generated), ("real", material.real)):
+    for name, music in (("generated", continuations.generated), ("real", continuations.real)):
         cut = np.split(music.audio, count, axis=-1)
         for kind, function in kinds.items():
             values[f"{kind}, {name}"] = np.array([[function(audio) for audio in part] for part in cut]).T
@@ -147,18 +147,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = measure.start(args)
     model = load_model(args.ckpt, device=device)
     started = time.perf_counter()
-    material = gather(model, args)
+    continuations = continued(model, args)
     taken = time.perf_counter() - started
-    agreeing = agreement(material)
-    drifting, by_chunk = drift(model, material, args.seed)
-    seams, ratios = seam(material, args.out)
-    _report(args, device, material, taken, (agreeing, drifting, seams), {"by_chunk": by_chunk, "seam": ratios})
+    agreeing = agreement_rows(continuations)
+    drifting, by_chunk = drift(model, continuations, args.seed)
+    seams, ratios = seam(continuations, args.out)
+    _report(args, device, continuations, taken, (agreeing, drifting, seams), {"by_chunk": by_chunk, "seam": ratios})
 
 
 def _report(
     args: argparse.Namespace,
     device: torch.device,
-    material: Material,
+    continuations: Continuations,
     taken: float,
     tables: tuple[list[list[str]], list[list[str]], list[list[str]]],
     data: dict[str, Any],
@@ -168,8 +168,9 @@ def _report(
     header = ["", *(f"{what}: {c}" for what in COMPARISONS for c in compared)]
     text = "\n\n".join(
         [
-            f"Continuations: {len(material.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} chunks of "
-            f"{material.chunk / material.rate:.3f} s (made in {taken:.0f} s); differences and ratios ± standard error over songs. "
+            f"Continuations: {len(continuations.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} "
+            f"chunks of {continuations.chunk / continuations.rate:.3f} s (made in {taken:.0f} s); differences and ratios ± "
+            "standard error over songs. "
             f"{measure.machine(device)}.",
             measure.table(header, agreeing),
             measure.table(["chunk", *(f"{kind}" for kind in data["by_chunk"] if kind != "slopes")], drifting),

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from context_losses import parts
 from torch import Tensor
 
 from snac_plugin.diffusion.objectives import add_noise, log_likelihood
-from snac_plugin.evaluation.losses import chunk_outputs
+from snac_plugin.evaluation.held_out_losses import chunk_outputs, last_chunks
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.training.stage_losses import Draw
@@ -33,11 +32,11 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
         network: ask the network; else the estimate is what a noised point alone says of its code, all codes being as likely.
     """
     model.eval()
-    chunk, past, noise = parts(model, windows, len(noise_levels), seed)
+    chunk, past, noise = last_chunks(model, windows.flatten(0, 1), len(noise_levels), seed)
     found = []
     for index, t in enumerate(noise_levels):
-        own = float(model.model.objective.from_flow(torch.tensor(t, dtype=torch.float64))[1])
-        outputs = chunk_outputs(model, chunk, past.flatten(0, 1), noise[index], own)
+        own_t = float(model.model.objective.from_flow(torch.tensor(t, dtype=torch.float64))[1])
+        outputs = chunk_outputs(model, chunk, past, noise[index], own_t)
         found.append(torch.cat([_scores(model.model, c, d, o if network else None) for c, d, o in outputs], dim=1))
     return torch.stack(found, dim=2).unflatten(1, windows.shape[:2]).mean(dim=2).cpu()
 

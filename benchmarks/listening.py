@@ -1,4 +1,4 @@
-"""How fast the spectrum changes, which tells a seam; what else can be heard is in `snac_plugin.evaluation.music`.
+"""How fast the spectrum changes, which tells a seam; other measures are in `snac_plugin.evaluation.music_measures`.
 
 Letters: N audio samples, M frames of a spectrogram.
 """

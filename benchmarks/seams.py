@@ -1,4 +1,4 @@
-"""The music that `continuations.py` measures, and its seams.
+"""The continuations that `continuations.py` measures, and the seams at the borders of their chunks.
 
 Letters: S songs, R rows, T frames, N audio samples.
 """
@@ -33,12 +33,12 @@ class Music:
 
 
 @dataclass(frozen=True)
-class Material:
-    """All that is measured.
+class Continuations:
+    """Held-out songs, continued.
 
     Args:
         contexts: audio of the contexts, as recorded [S, N].
-        generated: what the model makes of them.
+        generated: their continuations by the model.
         real: how the songs go on, through the codec and back.
         patched: the generated codes decoded chunk by chunk [S, N].
         chunk: samples of a chunk.
@@ -59,15 +59,15 @@ class Material:
         return audio[:, (first - 1) * self.chunk : last * self.chunk]
 
 
-def seam(material: Material, folder: Path) -> tuple[list[list[str]], dict[str, list[float]]]:
+def seam(continuations: Continuations, folder: Path) -> tuple[list[list[str]], dict[str, list[float]]]:
     """Rows: flux at borders over flux inside, for each kind of audio; and the numbers. Draws `seam.png`."""
-    joined = np.concatenate([material.contexts, material.generated.audio], axis=-1)
-    start = material.contexts.shape[-1]
-    inner = np.arange(material.chunk, material.generated.audio.shape[-1], material.chunk)
+    joined = np.concatenate([continuations.contexts, continuations.generated.audio], axis=-1)
+    start = continuations.contexts.shape[-1]
+    inner = np.arange(continuations.chunk, continuations.generated.audio.shape[-1], continuations.chunk)
     kinds = {
-        "generated": (material.generated.audio, inner),
-        "real music at the same times": (material.real.audio, inner),
-        "generated, chunks decoded one by one": (material.patched, inner),
+        "generated": (continuations.generated.audio, inner),
+        "real music at the same times": (continuations.real.audio, inner),
+        "generated, chunks decoded one by one": (continuations.patched, inner),
         "recording to its continuation": (joined, np.array([start])),
     }
     rows, data, curves = [], {}, {}
@@ -76,14 +76,14 @@ def seam(material: Material, folder: Path) -> tuple[list[list[str]], dict[str, l
         for one in audio:
             values = listening.flux(one)
             every = np.append(borders, start + inner) if audio is joined else borders
-            points = listening.inside(every, len(one), material.rate, material.frame)
-            usual = max(float(listening.flux_at(values, points, material.rate).mean()), 1e-10)
-            ratios.append(float(listening.flux_at(values, borders, material.rate).mean()) / usual)
-            around.append(listening.flux_around(values, borders, material.rate, PLOT_SECONDS) / usual)
+            points = listening.inside(every, len(one), continuations.rate, continuations.frame)
+            usual = max(float(listening.flux_at(values, points, continuations.rate).mean()), 1e-10)
+            ratios.append(float(listening.flux_at(values, borders, continuations.rate).mean()) / usual)
+            around.append(listening.flux_around(values, borders, continuations.rate, PLOT_SECONDS) / usual)
         mean, error = songs.mean_and_error(torch.tensor(ratios, dtype=torch.float64))
         rows.append([name, str(len(borders) * len(audio)), f"{mean:.3f} ± {error:.3f}"])
         data[name], curves[name] = ratios, np.mean(around, axis=0)
-    _draw(curves, material.rate, folder / "seam.png")
+    _draw(curves, continuations.rate, folder / "seam.png")
     return rows, data
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from snac_plugin.cli.train import train
 from snac_plugin.cli.train_flags import parse
 from snac_plugin.config import load_json
+from snac_plugin.device import pick_device, pick_precision
 from snac_plugin.levels import Levels
 
 CONFIG = Path(__file__).resolve().parents[1] / "model_configs" / "snac_dit.json"
@@ -77,8 +78,9 @@ def model_config(args: argparse.Namespace, levels: Levels, curriculum: Sequence[
 
 
 def training(benchmark: str, name: str, config: dict[str, Any], steps: int, args: argparse.Namespace, codes: Path) -> Training:
-    """A training in a folder named by its settings, under the benchmark's."""
-    about = json.dumps([config, steps, args.batch_size, args.seed, str(codes)], sort_keys=True)
+    """A training in a folder named by its settings and the precision it runs in, under the benchmark's."""
+    precision = pick_precision(pick_device(args.device))
+    about = json.dumps([config, steps, args.batch_size, args.seed, str(codes), precision], sort_keys=True)
     tag = hashlib.sha256(about.encode()).hexdigest()[:8]
     return Training(name, config, steps, args.out / benchmark / f"{name.replace(' ', '_')}_{tag}")
 

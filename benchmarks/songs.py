@@ -126,3 +126,9 @@ def held_out(args: argparse.Namespace, codec: SnacPretransform, min_frames: int)
 def mean_and_error(values: Tensor) -> tuple[float, float]:
     """Mean over songs [S], and its standard error."""
     return float(values.mean()), float(values.std() / len(values) ** 0.5)
+
+
+def signed(mean: float, error: float, digits: int = 3) -> str:
+    """A difference and its standard error, in bold where it is beyond two of them."""
+    number = f"{mean:+.{digits}f}"
+    return f"{f'**{number}**' if abs(mean) > 2 * error else number} ± {error:.{digits}f}"

@@ -24,6 +24,7 @@ REQUIRED = {
     "setuptools": ">=64,<80.9",  # clip-anytorch and wandb import pkg_resources, which 82 dropped and 80.9 warns about
     "soundfile": ">=0.12.1,<1",
     "torchmetrics": ">=0.11.4,<2",
+    "scipy": ">=1.10,<2",
     "soxr": ">=0.3.2,<2",
     "tensorboard": ">=2.14,<3",
     "safetensors": ">=0.4.3,<1",
@@ -35,7 +36,6 @@ REQUIRED = {
 EXTRAS = {
     "demo": {
         "pretty_midi": "==0.2.11.post0",  # carries the General MIDI sound font
-        "scipy": ">=1.10,<2",
     },
     "evaluate": {
         "librosa": "==0.11.0",

@@ -164,7 +164,7 @@ def _tempo_and_key(wav: Path, continued: Path | None = None) -> str:
     """Tempo and key of a file, as librosa estimates them; of a continuation only what follows the recording."""
     import soundfile
 
-    from snac_plugin.evaluation import music
+    from snac_plugin.evaluation import music_measures as music
 
     if not music.have_librosa():
         return music.WITHOUT_LIBROSA

@@ -20,10 +20,11 @@ from typing import Any
 
 from snac_plugin.cli.arguments import json_object, steps, with_prompt
 from snac_plugin.cli.memory import reuse_freed_memory
-from snac_plugin.errors import Mismatch
+from snac_plugin.errors import UsageError
 
 SHIPPED = "snac_tiny_32khz"
 SAMPLING = ("steps", "sampler", "temperature", "cfg_scale")  # flags that say how a checkpoint generates
+OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     what = made.add_argument_group("what is measured (one of the three)")
     what.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
     what.add_argument("--generated", metavar="FOLDER", help="generated audio, compared with that of --data")
-    words = f"codec, by shipped name, folder or hub id; beside --generated, whose encoder hears it ({SHIPPED} by default)"
+    words = f"codec, by shipped name, folder or hub id; beside --generated, whose encoder is used ({SHIPPED} by default)"
     what.add_argument("--codec", metavar="NAME", help=words)
     made.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
     model.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
     model.add_argument("--conditioning", type=json_object, metavar="JSON", help="what the model's conditioners read, for all clips")
-    model.add_argument("--no-free", action="store_true", help="spare what is generated without context")
+    model.add_argument("--no-free", action="store_true", help="do not generate without context")
     other = made.add_argument_group("of a folder or a codec")
     other.add_argument("--seconds", type=float, metavar="S", help="length of a clip; 64 frames, 6.144 s at 32 kHz, by default")
     return made
@@ -71,82 +72,62 @@ def main(argv: Sequence[str]) -> int:
         print("stopped; no file is half written")
         return 130
     print(report.markdown())
-    taken = time.perf_counter() - started
     print("\n".join(["", *(f"{kind:8} {path}" for kind, path in zip(("figures", "tables", "picture"), files, strict=True))]))
-    print(f"taken    {taken:.0f} s")
+    print(f"taken    {time.perf_counter() - started:.0f} s")
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
-    given = [flag for flag, value in (("--ckpt-path", args.ckpt_path), ("--generated", args.generated)) if value]
-    if len(given) == 2 or not (given or args.codec) or (args.ckpt_path and args.codec):
-        found = ", ".join([*given, *(["--codec"] if args.codec else [])]) or "none of them"
-        raise Mismatch("evaluate", found, "one of --ckpt-path, --generated and --codec", "A checkpoint names its codec itself.")
-    _check_kind(args)
+    kinds = {"--ckpt-path": args.ckpt_path, "--generated": args.generated, "--codec": args.codec}
+    named = {flag for flag, value in kinds.items() if value}
+    if not named or (len(named) > 1 and named != {"--generated", "--codec"}):
+        found = ", ".join(flag for flag in kinds if flag in named) or "none of them"
+        raise UsageError("evaluate", found, "one of --ckpt-path, --generated and --codec", "A checkpoint names its codec itself.")
+    for name in ("seconds",) if args.ckpt_path else OF_A_CHECKPOINT:  # the user of a flag without effect expects an effect
+        if getattr(args, name) != parser().get_default(name):
+            where, beside = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
+            raise UsageError(where, getattr(args, name), f"it only beside {beside}")
     for flag, value in (("--clips", args.clips), ("--chunks", args.chunks), ("--batch-size", args.batch_size)):
         if value < 1:
-            raise Mismatch(flag, value, "1 or more")
+            raise UsageError(flag, value, "1 or more")
     if args.seed < 0:
-        raise Mismatch("--seed", args.seed, "0 or more", "A measurement is to be repeatable.")
+        raise UsageError("--seed", args.seed, "0 or more", "A measurement is to be repeatable.")
     if args.seconds is not None and args.seconds <= 0:
-        raise Mismatch("--seconds", args.seconds, "a length above 0")
+        raise UsageError("--seconds", args.seconds, "a length above 0")
     if Path(args.out).exists() and not Path(args.out).is_dir():
-        raise Mismatch("--out", f"{args.out}, which is a file", "a folder, or a name that is not taken")
+        raise UsageError("--out", f"{args.out}, which is a file", "a folder, or a name that is not taken")
     for flag, folder in (("--data", args.data), ("--generated", args.generated)):
         if folder is not None and not Path(folder).is_dir():
-            raise Mismatch(flag, f"{folder}, which is no folder", "a folder of audio files")
-
-
-def _check_kind(args: argparse.Namespace) -> None:
-    """A flag that would do nothing is an error: its user expects something of it."""
-    defaults = parser().parse_args(["--data", "."])
-    checkpoint = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free")
-    for name in ("seconds",) if args.ckpt_path else checkpoint:
-        if getattr(args, name) != getattr(defaults, name):
-            where, goes = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
-            raise Mismatch(where, getattr(args, name), f"it only beside {goes}")
+            raise UsageError(flag, f"{folder}, which is no folder", "a folder of audio files")
 
 
 def _evaluate(args: argparse.Namespace) -> Any:
+    """The report and its picture."""
+    from snac_plugin.codec.load import load_codec
+    from snac_plugin.codec.pretransform import SnacPretransform
     from snac_plugin.device import pick_device
-
-    device = pick_device(args.device)
-    if args.ckpt_path:
-        return _model(args, device)
-    options = {"clips": args.clips, "seconds": args.seconds, "seed": args.seed, "batch": args.batch_size}
-    return _folder(args, device, options) if args.generated else _codec(args, device, options)
-
-
-def _model(args: argparse.Namespace, device: Any) -> Any:
-    from snac_plugin.evaluation.model_report import Plan, evaluate_model
+    from snac_plugin.evaluation.codec_report import evaluate_codec
+    from snac_plugin.evaluation.folder_report import evaluate_folder
+    from snac_plugin.evaluation.model_report import evaluate_model
+    from snac_plugin.evaluation.options import Options
     from snac_plugin.output.samples import Request
     from snac_plugin.plugin.loading import load_model
 
-    plan = Plan(
-        clips=args.clips,
-        chunks=args.chunks,
-        seed=args.seed,
+    names = ("clips", "seconds", "seed", "chunks")
+    sampling, conditioning = {name: getattr(args, name) for name in SAMPLING}, with_prompt(args.conditioning, args.prompt) or {}
+    options = Options(
+        **{name: getattr(args, name) for name in names},
         batch=args.batch_size,
-        sampling={name: getattr(args, name) for name in SAMPLING},
-        conditioning=with_prompt(args.conditioning, args.prompt) or {},
+        sampling=sampling,
+        conditioning=conditioning,
         free=not args.no_free,
     )
-    model = load_model(args.ckpt_path, args.model_config, device)
-    Request(**plan.sampling).settings(model)  # mistakes are told before minutes of reading and encoding
-    return evaluate_model(model, args.data, plan, Path(args.ckpt_path).name)
-
-
-def _folder(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:
-    from snac_plugin.codec.load import load_codec
-    from snac_plugin.codec.pretransform import SnacPretransform
-    from snac_plugin.evaluation.folder_report import evaluate_folder
-
-    codec = SnacPretransform(load_codec(args.codec or SHIPPED)).to(device)
-    return evaluate_folder(args.generated, args.data, codec, **options)
-
-
-def _codec(args: argparse.Namespace, device: Any, options: dict[str, Any]) -> Any:
-    from snac_plugin.codec.load import load_codec
-    from snac_plugin.evaluation.codec_report import evaluate_codec
-
-    return evaluate_codec(load_codec(args.codec), args.data, device=device, **options)
+    device = pick_device(args.device)
+    if args.ckpt_path:
+        model = load_model(args.ckpt_path, args.model_config, device)
+        Request(**sampling).settings(model)  # finds mistakes before minutes of reading and encoding
+        return evaluate_model(model, args.data, options, Path(args.ckpt_path).name)
+    codec = load_codec(args.codec or SHIPPED)
+    if args.generated:
+        return evaluate_folder(args.generated, args.data, SnacPretransform(codec).to(device), options)
+    return evaluate_codec(codec, args.data, options, device)

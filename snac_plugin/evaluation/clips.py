@@ -1,13 +1,13 @@
-"""Clips of the songs in a folder: windows of equal length, spread over each song.
+"""Clips of the songs in a folder: windows of equal length, spread over each song; through a codec and back.
 
-Letters: P clips, N audio samples, S songs.
+Letters: P clips, N audio samples, S songs, R rows, T frames.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,35 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
+from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.data.audio import UnreadableAudio, read_mono
 from snac_plugin.data.scan import AudioFile, Rejected, scan_audio
 from snac_plugin.errors import AudioError
+from snac_plugin.evaluation.confidence_intervals import by_song
 
 log = logging.getLogger(__name__)
+
+CLIP_FRAMES = 64
+LEAST_SONGS = 2
+
+
+@dataclass(frozen=True)
+class AudioSet:
+    """Clips of one kind of audio.
+
+    Args:
+        audio: [P, N] in [-1, 1].
+        songs: the song of each clip [P], counted from 0.
+        paired: song i is song i of the recordings, or was made from it; else the songs are others than the recordings'.
+    """
+
+    audio: Tensor
+    songs: np.ndarray
+    paired: bool = True
+
+    def measured(self, measure: Callable[[np.ndarray, int], float], rate: int) -> np.ndarray:
+        """A measure of audio [N] at a rate, mean over each song's clips [S]."""
+        return by_song(np.array([measure(clip, rate) for clip in self.audio.numpy()]), self.songs)
 
 
 @dataclass(frozen=True)
@@ -49,108 +73,111 @@ class Clips:
         return self.audio.shape[-1] / self.rate
 
     def about(self) -> str:
-        """How many, of what, how long."""
+        """How many clips of how many songs, and how long."""
         left = f"; {len(self.passed_over)} files passed over" if self.passed_over else ""
         return f"{len(self.songs)} clips of {self.seconds:.2f} s from {len(self.files)} songs in {self.folder}{left}"
 
     def as_dict(self) -> dict[str, object]:
         """For the JSON file."""
-        return {
-            "folder": str(self.folder),
-            "songs": len(self.files),
-            "clips": len(self.songs),
-            "seconds": self.seconds,
-            "files": [path.name for path in self.files],
-            "passed_over": {path.name: reason for path, reason in self.passed_over},
-        }
+        counts = {"folder": str(self.folder), "songs": len(self.files), "clips": len(self.songs), "seconds": self.seconds}
+        passed_over = {path.name: reason for path, reason in self.passed_over}
+        return {**counts, "files": [path.name for path in self.files], "passed_over": passed_over}
 
 
-def read_clips(
-    folder: str | Path, rate: int, samples: int, most: int, *, seed: int = 0, songs: int = 2, progress: bool = True
-) -> Clips:
+def clip_samples(frame_samples: int, rate: int, seconds: float | None) -> int:
+    """Samples of a clip: whole frames, 64 or as many as fit into so many seconds."""
+    return CLIP_FRAMES * frame_samples if seconds is None else max(1, int(seconds * rate / frame_samples)) * frame_samples
+
+
+def encode(codec: SnacPretransform, audio: Tensor, batch: int, progress: bool = True) -> Tensor:
+    """Packed codes [P, R, T] on the CPU of clips [P, N]."""
+    device = codec.space.means.device
+    parts = tqdm(audio.split(batch), desc="encoding", unit="batch", disable=not progress)
+    return torch.cat([codec.tokenize(part[:, None].to(device)).cpu() for part in parts])
+
+
+def decode(codec: SnacPretransform, codes: Tensor, batch: int, seed: int) -> Tensor:
+    """Audio [P, N] on the CPU of packed codes [P, R, T]; each clip's decoder noise has its own seed."""
+    device, audio = codec.space.means.device, []
+    for start in range(0, len(codes), batch):
+        part = codes[start : start + batch].to(device)
+        seeds = list(range(seed + start, seed + start + len(part)))
+        audio.append(codec.decode_tokens(part, seed=seeds)[:, 0].float().cpu())
+    return torch.cat(audio)
+
+
+def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: int = 0, progress: bool = True) -> Clips:
     """Cut clips that do not overlap out of the songs of a folder, as evenly over songs as can be.
 
     Args:
         folder: searched with all its sub-folders; a file is a song.
         rate: of the audio returned; other rates are resampled.
         samples: length of a clip at that rate.
-        most: clips in all; of more songs than that, some are chosen by chance.
-        seed: of that choice.
-        songs: how few songs are too few.
+        most: clips in all; of more songs than that, some are drawn at random.
+        seed: of that draw.
         progress: show a bar.
 
     Raises:
-        AudioError: there is no such folder, no audio in it that can be read, or too few songs are as long as a clip.
+        AudioError: there is no such folder, no audio in it that can be read, or fewer than two songs are as long as a clip.
     """
-    files, passed_over = _long_enough(Path(folder), rate, samples, songs)
+    files, passed_over = _long_enough(Path(folder), rate, samples)
     if len(files) > most:
-        chosen = np.random.default_rng(seed).permutation(len(files))[: max(most, songs)]
-        files = [files[i] for i in sorted(chosen)]
-    room = [max(1, int(file.seconds * rate / samples + 1e-9)) for file in files]
-    counts = _shared_out(room, most)
-    audio: list[Tensor] = []
-    owners: list[int] = []
+        drawn = np.random.default_rng(seed).permutation(len(files))[: max(most, LEAST_SONGS)]
+        files = [files[i] for i in sorted(drawn)]
+    counts = _clips_a_song([max(1, int(file.seconds * rate / samples + 1e-9)) for file in files], most)
     used: list[Path] = []
-    tracks = read_mono_ahead([file.path for file in files], rate, 0)
-    for file, count, track in tqdm(
-        zip(files, counts, tracks, strict=True), total=len(files), desc="reading", unit="song", disable=not progress
-    ):
-        reason = track.reason if isinstance(track, UnreadableAudio) else _fault(track, samples)
-        if reason or isinstance(track, UnreadableAudio):
-            passed_over.append(Rejected(file.path, reason))
-            continue
-        cut = _windows(track[0], samples, count)
-        audio += cut
-        owners += [len(used)] * len(cut)
-        used.append(file.path)
-    if len(used) < songs:
-        raise _too_few(Path(folder), len(used), passed_over, samples / rate, songs)
+    windows: list[Tensor] = []
+    for file, count in zip(tqdm(files, desc="reading", unit="song", disable=not progress), counts, strict=True):
+        try:
+            windows.append(_windows(file.path, rate, samples, count))
+            used.append(file.path)
+        except UnreadableAudio as error:
+            passed_over.append(Rejected(file.path, error.reason))
+    if len(used) < LEAST_SONGS:
+        raise _too_few(Path(folder), len(used), passed_over, samples / rate)
     for path, reason in passed_over:
         log.warning("passed over %s: %s", path, reason)
-    return Clips(torch.stack(audio), np.array(owners), tuple(used), Path(folder), rate, tuple(passed_over))
+    songs = np.repeat(np.arange(len(windows)), [len(of_song) for of_song in windows])
+    return Clips(torch.cat(windows), songs, tuple(used), Path(folder), rate, tuple(passed_over))
 
 
-def _long_enough(folder: Path, rate: int, samples: int, songs: int) -> tuple[list[AudioFile], list[Rejected]]:
+def _long_enough(folder: Path, rate: int, samples: int) -> tuple[list[AudioFile], list[Rejected]]:
     if not folder.is_dir():
         raise AudioError(str(folder), "no such folder", "a folder of audio files")
     files, rejected = scan_audio([folder])
     if not files and not rejected:
         raise AudioError(str(folder), "no audio files", "a folder of audio files: wav, flac, ogg, mp3, aif or opus")
     long = [file for file in files if math.ceil(file.seconds * rate - 1e-6) >= samples]
-    short = [file for file in files if file not in long]
-    passed = [*rejected, *(Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in short)]
-    if len(long) < songs:
-        raise _too_few(folder, len(long), passed, samples / rate, songs)
-    return long, passed
+    short = [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in files if file not in long]
+    if len(long) < LEAST_SONGS:
+        raise _too_few(folder, len(long), [*rejected, *short], samples / rate)
+    return long, [*rejected, *short]
 
 
-def _too_few(folder: Path, found: int, passed: Sequence[Rejected], seconds: float, songs: int) -> AudioError:
-    first = f" ({passed[0].path.name}: {passed[0].reason})" if passed else ""
-    what = f"{found} songs of {seconds:.2f} s or more, {len(passed)} other files{first}"
-    return AudioError(str(folder), what, f"at least {songs} songs as long as one clip", "Give longer songs, or more of them.")
+def _too_few(folder: Path, songs: int, passed_over: Sequence[Rejected], seconds: float) -> AudioError:
+    first = f" ({passed_over[0].path.name}: {passed_over[0].reason})" if passed_over else ""
+    found = f"{songs} songs of {seconds:.2f} s or more, {len(passed_over)} other files{first}"
+    expected = f"at least {LEAST_SONGS} songs as long as one clip"
+    return AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
 
 
-def _shared_out(room: Sequence[int], most: int) -> list[int]:
+def _clips_a_song(room: Sequence[int], most: int) -> list[int]:
     """How many clips each song gives: one each, then one more in turn while there is room and `most` is not reached."""
     counts = [1] * len(room)
-    while sum(counts) < most:
-        free = [i for i, count in enumerate(counts) if count < room[i]]
-        if not free:
-            break
-        for i in sorted(free, key=lambda i: counts[i])[: most - sum(counts)]:
+    while sum(counts) < most and (free := [i for i, count in enumerate(counts) if count < room[i]]):
+        for i in free[: most - sum(counts)]:
             counts[i] += 1
     return counts
 
 
-def _windows(track: Tensor, samples: int, count: int) -> list[Tensor]:
-    """So many clips of a track [N], spread evenly over it; fewer where it turned out shorter than its header said."""
-    count = max(1, min(count, track.shape[-1] // samples))
-    room = track.shape[-1] - samples
+def _windows(path: Path, rate: int, samples: int, count: int) -> Tensor:
+    """So many clips of a file [count, N], spread evenly over it; fewer if it is shorter than its header said."""
+    track = read_mono(path, rate)[0]
+    room = len(track) - samples
+    if room < 0:
+        raise UnreadableAudio(path, f"{len(track)} samples, shorter than a clip")
+    if not torch.isfinite(track).all():
+        raise UnreadableAudio(path, "holds values that are not finite")
+    count = max(1, min(count, len(track) // samples))
     starts = [room // 2] if count == 1 else [round(room * i / (count - 1)) for i in range(count)]
-    return [track[start : start + samples] for start in starts]
-
-
-def _fault(track: Tensor, samples: int) -> str:
-    if track.shape[-1] < samples:
-        return f"{track.shape[-1]} samples, shorter than a clip"
-    return "" if torch.isfinite(track).all() else "holds values that are not finite"
+    return torch.stack([track[start : start + samples] for start in starts])

@@ -5,16 +5,18 @@ Letters: P clips, N audio samples, S songs, L levels, K codes of a codebook or m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from snac import SNAC
 from torch import Tensor
-from torchmetrics.functional import scale_invariant_signal_distortion_ratio
+from torchmetrics.functional import scale_invariant_signal_distortion_ratio as si_sdr
 from tqdm import tqdm
 
 from snac_plugin.codec.load import Codec, codes_fingerprint
@@ -22,23 +24,42 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.bootstrap import Estimate, by_song, mean_of, statistic_of
-from snac_plugin.evaluation.clips import Clips, read_clips
-from snac_plugin.evaluation.codec_drawing import codec_picture
-from snac_plugin.evaluation.lines import PERIODS, line_excess, line_frequencies
-from snac_plugin.evaluation.material import decode, encode
+from snac_plugin.evaluation.clips import Clips, clip_samples, decode, encode, read_clips
+from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, statistic_of
+from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.opus import KBITS, opus_encoder, round_trip
 from snac_plugin.evaluation.report import Cell, Report, Table
+from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_legend, report_picture
+from snac_plugin.evaluation.spectral_lines import PERIODS, line_excess, line_frequencies
+from snac_plugin.output.pictures import INK, LEVEL_COLOURS
 
 UNTRAINED = "untrained, same geometry"
 NO_OPUS = "Opus is missing: no ffmpeg with libopus on the path, and this soundfile writes no Opus (0.13 and later do)"
-CLIP_FRAMES = 64
 BUZZ_DB = 3.0
+COLOURS = (ACCENT, GREY, "#c9892f")
+
+
+def _each(distance: Callable[[Tensor, Tensor, int], float]) -> Callable[[Tensor, Tensor, int], np.ndarray]:
+    """A distance of audio [1, 1, N] for each of many clips [P, N]."""
+
+    def of_all(real: Tensor, made: Tensor, rate: int) -> np.ndarray:
+        return np.array([distance(a, b, rate) for a, b in zip(real[:, None, None], made[:, None, None], strict=True)])
+
+    return of_all
+
+
+SIX_SCALES = "log-mel, six scales, dB"
+MEASURES: dict[str, Callable[[Tensor, Tensor, int], np.ndarray]] = {
+    SIX_SCALES: _each(multi_scale_log_mel_distance),
+    "log-mel, 80 bands, dB": _each(log_mel_distance),
+    "SI-SDR, dB": lambda real, made, rate: si_sdr(made, real, zero_mean=True).numpy(),
+}
+"""Columns of the table of distances: recordings [P, N], their round trips [P, N] and their rate -> [P]."""
 
 
 @dataclass(frozen=True)
 class Coded:
-    """What one coder makes of the clips.
+    """The round trip of the clips through one coder.
 
     Args:
         audio: [P, N].
@@ -51,69 +72,38 @@ class Coded:
     counts: Tensor | None = None
 
 
-def evaluate_codec(
-    codec: Codec,
-    folder: str | Path,
-    *,
-    clips: int = 32,
-    seconds: float | None = None,
-    seed: int = 0,
-    batch: int = 8,
-    device: torch.device | str = "cpu",
-    progress: bool = True,
-) -> tuple[Report, Figure]:
+def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: torch.device | str = "cpu") -> tuple[Report, Figure]:
     """Distances, code usage and buzz of a codec on the songs of a folder.
 
     Args:
         codec: from `load_codec`.
         folder: recordings it was not trained on.
-        clips: most clips.
-        seconds: length of a clip; 64 frames by default.
-        seed: of clips, decoder noise, the untrained codec's weights and the bootstrap.
-        batch: clips at once.
+        options: how; the seed is also that of the untrained codec's weights.
         device: where the codecs run.
-        progress: show bars.
 
     Raises:
         AudioError: the folder holds fewer than two songs of that length, or clips are too short for long-window spectra.
     """
-    levels = codec.levels
-    samples = clip_samples(levels.frame_samples, levels.sample_rate, seconds)
+    levels, rate, seed = codec.levels, codec.levels.sample_rate, options.seed
+    samples = clip_samples(levels.frame_samples, rate, options.seconds)
     if samples < PERIODS * levels.hop:
-        least = f"at least {PERIODS * levels.hop / levels.sample_rate:.2f}, one long window"
-        raise AudioError("--seconds", f"{samples / levels.sample_rate:.2f}", least)
-    read = read_clips(folder, levels.sample_rate, samples, clips, seed=seed, progress=progress)
-    coders: dict[str, Callable[[], Coded]] = {
-        codec.name: lambda: _by_snac(codec, read, batch, seed, device),
-        UNTRAINED: lambda: _by_snac(untrained(codec, seed), read, batch, seed, device),
-    }
+        least = f"at least {PERIODS * levels.hop / rate:.2f}, one long window"
+        raise AudioError("--seconds", f"{samples / rate:.2f}", least)
+    clips = read_clips(folder, rate, samples, options.clips, seed=seed, progress=options.progress)
     encoder = opus_encoder()
-    if encoder:
-        coders[f"Opus at {KBITS} kbit/s ({encoder})"] = lambda: _by_opus(read, encoder)
-    bar = tqdm(coders.items(), desc="coding", unit="coder", disable=not progress)
-    coded = {name: code() for name, code in bar}
-    excess = {name: _excess(c.audio, read, levels.hop) for name, c in coded.items()}
-    original = _excess(read.audio, read, levels.hop)
-    tables = (
-        _distance_table(read, coded, excess, original, levels.hop, progress, seed),
-        _usage_table(coded, levels.names, seed),
-    )
+    coded = _round_trips(codec, clips, encoder, options, device)
+    original = _line_excess(clips.audio, clips, levels.hop)
+    excess = {name: _line_excess(one.audio, clips, levels.hop) - original for name, one in coded.items()}
+    tables = (_distance_table(clips, coded, excess, levels.hop, options), _usage_table(coded, levels.names, seed))
     weights = sum(p.numel() for p in codec.model.parameters())
     report = Report(
-        f"codec {codec.name} on {read.folder}",
-        f"{read.about()}. {weights / 1e6:.1f} M weights, fingerprint {codec.fingerprint}, seed {seed}. "
-        "In brackets the middle 95 % of a bootstrap over songs.",
+        f"codec {codec.name} on {clips.folder}",
+        f"{clips.about()}. {weights / 1e6:.1f} M weights, fingerprint {codec.fingerprint}, seed {seed}. {BRACKETS}",
         tables,
         () if encoder else (NO_OPUS,),
-        {"seed": seed, "codec": codec.name, "fingerprint": codec.fingerprint, "data": read.as_dict()},
+        {"seed": seed, "codec": codec.name, "fingerprint": codec.fingerprint, "data": clips.as_dict()},
     )
-    apart = {name: found - original for name, found in excess.items()}
-    return report, codec_picture(report, read, coded[codec.name].audio, apart, line_frequencies(read.rate, levels.hop), levels)
-
-
-def clip_samples(frame_samples: int, rate: int, seconds: float | None) -> int:
-    """Samples of a clip: whole frames, 64 or as many as fit into so many seconds."""
-    return CLIP_FRAMES * frame_samples if seconds is None else max(1, int(seconds * rate / frame_samples)) * frame_samples
+    return report, _picture(report, clips, coded[codec.name].audio, excess, line_frequencies(rate, levels.hop))
 
 
 def untrained(codec: Codec, seed: int) -> Codec:
@@ -124,77 +114,97 @@ def untrained(codec: Codec, seed: int) -> Codec:
     return Codec(UNTRAINED, model, codec.levels, codec.config, codes_fingerprint(model.state_dict()))
 
 
-def _by_snac(codec: Codec, clips: Clips, batch: int, seed: int, device: torch.device | str) -> Coded:
+def _round_trips(codec: Codec, clips: Clips, encoder: str | None, options: Options, device: torch.device | str) -> dict[str, Coded]:
+    """The clips through the codec, an untrained one, and Opus where there is an encoder for it."""
+    coders: dict[str, Callable[[], Coded]] = {
+        codec.name: lambda: _by_snac(codec, clips, options, device),
+        UNTRAINED: lambda: _by_snac(untrained(codec, options.seed), clips, options, device),
+    }
+    if encoder:
+        coders[f"Opus at {KBITS} kbit/s ({encoder})"] = lambda: _by_opus(clips, encoder)
+    return {name: code() for name, code in tqdm(coders.items(), desc="coding", unit="coder", disable=not options.progress)}
+
+
+def _by_snac(codec: Codec, clips: Clips, options: Options, device: torch.device | str) -> Coded:
     pretransform, levels = SnacPretransform(codec).to(device), codec.levels
-    codes = encode(pretransform, clips.audio, batch, progress=False)
+    codes = encode(pretransform, clips.audio, options.batch, progress=False)
     counts = torch.zeros(len(clips.files), len(levels), levels.codebook_size)
-    for level, found in enumerate(levels.unpack(codes)):
-        for song, one in zip(clips.songs, found, strict=True):
+    for level, codes_of_level in enumerate(levels.unpack(codes)):
+        for song, one in zip(clips.songs, codes_of_level, strict=True):
             counts[song, level] += torch.bincount(one, minlength=levels.codebook_size)
     kbits = levels.rows * np.log2(levels.codebook_size) * levels.frames_per_second / 1000
-    return Coded(decode(pretransform, codes, batch, seed), float(kbits), counts)
+    return Coded(decode(pretransform, codes, options.batch, options.seed), float(kbits), counts)
 
 
 def _by_opus(clips: Clips, encoder: str) -> Coded:
-    """Clips of a song go through as one, as a file's header would weigh too much on short ones."""
-    made, kbits = [], []
+    """All clips of a song are one file: with short files the header would count too much."""
+    audio, kbits = [], []
     for song in range(len(clips.files)):
-        own = clips.audio[torch.from_numpy(clips.songs == song)]
-        trip = round_trip(own.flatten().numpy(), clips.rate, encoder)
-        made.append(torch.from_numpy(trip.audio.copy()).view_as(own))
+        recorded = clips.audio[torch.from_numpy(clips.songs == song)]
+        trip = round_trip(recorded.flatten().numpy(), clips.rate, encoder)
+        audio.append(torch.from_numpy(trip.audio.copy()).view_as(recorded))
         kbits.append(trip.kbits)
-    return Coded(torch.cat(made), float(np.mean(kbits)))
+    return Coded(torch.cat(audio), float(np.mean(kbits)))
 
 
-def _excess(audio: Tensor, clips: Clips, hop: int) -> np.ndarray:
+def _line_excess(audio: Tensor, clips: Clips, hop: int) -> np.ndarray:
     """Line excess of each song [S, K]."""
     return np.stack([line_excess(audio.numpy()[clips.songs == song], clips.rate, hop) for song in range(len(clips.files))])
 
 
 def _distance_table(
-    clips: Clips,
-    coded: dict[str, Coded],
-    excess: dict[str, np.ndarray],
-    original: np.ndarray,
-    hop: int,
-    progress: bool,
-    seed: int,
+    clips: Clips, coded: Mapping[str, Coded], excess: Mapping[str, np.ndarray], hop: int, options: Options
 ) -> Table:
-    frequencies, rate = line_frequencies(clips.rate, hop), clips.rate
-    rows: list[tuple[Cell, ...]] = []
-    for name, one in tqdm(coded.items(), desc="distances", unit="coder", disable=not progress):
-        pairs = list(zip(clips.audio[:, None, None], one.audio[:, None, None], strict=True))
-        measures = [
-            np.array([multi_scale_log_mel_distance(a, b, rate) for a, b in pairs]),
-            np.array([log_mel_distance(a, b, rate) for a, b in pairs]),
-            scale_invariant_signal_distortion_ratio(one.audio, clips.audio, zero_mean=True).numpy(),
-        ]
-        apart = excess[name] - original
-        strongest = int(apart.mean(axis=0).argmax())
-        cells: list[Cell] = [mean_of(by_song(values, clips.songs), seed) for values in measures]
-        buzz: list[Cell] = [mean_of(apart.mean(axis=1), seed), mean_of(apart[:, strongest], seed)]
-        loud = int((apart.mean(axis=0) > BUZZ_DB).sum())
-        rows.append((name, one.kbits, *cells, *buzz, f"{frequencies[strongest]:,.0f} Hz", f"{loud} of {len(frequencies)}"))
-    unit = f"{rate / hop:.1f} Hz"
-    columns: tuple[str, ...] = ("coder", "kbit/s", "log-mel, six scales, dB", "log-mel, 80 bands, dB", "SI-SDR, dB")
-    columns += (f"lines at {unit}, dB", "strongest line, dB", "where", f"lines above {BUZZ_DB:g} dB")
+    frequencies, rows = line_frequencies(clips.rate, hop), {}
+    for name, one in tqdm(coded.items(), desc="distances", unit="coder", disable=not options.progress):
+        values = [by_song(measure(clips.audio, one.audio, clips.rate), clips.songs) for measure in MEASURES.values()]
+        mean = excess[name].mean(axis=0)
+        strongest = int(mean.argmax())
+        lines = [excess[name].mean(axis=1), excess[name][:, strongest], f"{frequencies[strongest]:,.0f} Hz"]
+        rows[name] = [one.kbits, *values, *lines, f"{(mean > BUZZ_DB).sum()} of {len(frequencies)}"]
+    unit = f"{clips.rate / hop:.1f} Hz"
+    columns = ("coder", "kbit/s", *MEASURES, f"lines at {unit}, dB", "strongest line, dB", "where", f"lines above {BUZZ_DB:g} dB")
     title = (
         "**Distance** of round trips (log-mel: lower is better; SI-SDR: higher is better) and **buzz**: level of spectral lines at "
         f"multiples of {unit} above their neighbours, less that of the recordings (0 is none; the strongest is one of many, so it "
         "is above 0 by chance alone)"
     )
-    return Table("distances", title, columns, rows)
+    return Table.of("distances", title, columns, rows, options.seed)
 
 
-def _usage_table(coded: dict[str, Coded], names: str, seed: int) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for name, one in coded.items():
-        for level, letter in enumerate(names if one.counts is not None else ""):
-            assert one.counts is not None
-            counts = one.counts[:, level]
-            varied: Estimate = statistic_of(len(counts), lambda songs, c=counts: float(perplexity(c[songs].sum(dim=0))), seed)  # type: ignore[misc]
-            used, counted = int((counts.sum(dim=0) > 0).sum()), int(counts.sum())
-            rows.append((name, letter, used, varied, counted))
-    size = next(c.counts.shape[-1] for c in coded.values() if c.counts is not None)
+def _usage_table(coded: Mapping[str, Coded], names: str, seed: int) -> Table:
+    counted = {name: one.counts for name, one in coded.items() if one.counts is not None}
+    rows: dict[tuple[str, str], list[Cell]] = {}
+    for name, counts in counted.items():
+        for letter, level in zip(names, counts.unbind(dim=1), strict=True):
+            spread = statistic_of(partial(_perplexity, level), len(level), seed)
+            rows[name, letter] = [int((level.sum(dim=0) > 0).sum()), spread, int(level.sum())]
+    size = next(iter(counted.values())).shape[-1]
     title = f"**Code usage**, of {size:,} codes a level; perplexity is at most the codes counted"
-    return Table("usage", title, ("coder", "level", "codes used", "perplexity", "codes counted"), rows, digits=0)
+    return Table.of("usage", title, ("coder", "level", "codes used", "perplexity", "codes counted"), rows, digits=0)
+
+
+def _perplexity(counts: Tensor, songs: np.ndarray) -> float:
+    """Of the codes counted [S, K] in some of the songs."""
+    return float(perplexity(counts[songs].sum(dim=0)))
+
+
+def _picture(report: Report, clips: Clips, made: Tensor, excess: Mapping[str, np.ndarray], frequencies: np.ndarray) -> Figure:
+    """Distances, code usage and buzz above; a recording and its round trip below."""
+    colours, codec = dict(zip(excess, COLOURS, strict=False)), next(iter(excess))
+    distances, usage = report.estimates("distances", SIX_SCALES), report.estimates("usage", "perplexity")
+    varied = {name.removeprefix(f"{codec}\n"): spread for name, spread in usage.items() if name.startswith(f"{codec}\n")}
+
+    def draw_lines(axis: Axes) -> None:
+        for name in reversed(list(excess)):
+            axis.plot(frequencies / 1000, excess[name].mean(axis=0), color=colours[name], linewidth=1, label=name.split(" (")[0])
+        axis.axhline(0, color=INK, linewidth=0.8)
+        draw_legend(axis, "kHz")
+
+    panels = {
+        "Log-mel distance, six scales (dB)": lambda axis: draw_bars(axis, distances, [colours[name] for name in distances]),
+        "Perplexity of the codes": lambda axis: draw_bars(axis, varied, LEVEL_COLOURS[: len(varied)], digits=0),
+        f"Lines at multiples of {frequencies[0]:.1f} Hz (dB)": draw_lines,
+    }
+    pair = {f"recording: {clips.files[0].name}": clips.audio[0].numpy(), f"through {codec}": made[0].numpy()}
+    return report_picture(report.title, panels, pair, clips.rate)

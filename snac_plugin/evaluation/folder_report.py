@@ -1,121 +1,103 @@
 """A folder of generated audio against a folder of recordings.
 
-Letters: P clips, N audio samples, S songs.
+Letters: P clips, S songs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.evaluation import music
-from snac_plugin.evaluation.bootstrap import by_song, difference_of, mean_of
-from snac_plugin.evaluation.clips import Clips, read_clips
-from snac_plugin.evaluation.codec_report import clip_samples
-from snac_plugin.evaluation.folder_drawing import folder_picture
-from snac_plugin.evaluation.frechet import distances, patch_features
-from snac_plugin.evaluation.material import DISTANCE_ROWS, NOISE, RANDOM, REAL, decode
-from snac_plugin.evaluation.report import Cell, Report, Table
+from snac_plugin.evaluation import music_measures as music
+from snac_plugin.evaluation.clips import AudioSet, clip_samples, read_clips
+from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, difference_of
+from snac_plugin.evaluation.frechet_distance import distance_tables
+from snac_plugin.evaluation.frechet_references import REAL, ceilings
+from snac_plugin.evaluation.options import Options
+from snac_plugin.evaluation.report import Report, Table
+from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_legend, draw_note, report_picture
 
 GENERATED = "generated"
+TEMPO, KEY = "tempo, beats a minute", "key"
+EDGES = {TEMPO: np.arange(40, 241, 10), KEY: np.arange(25) - 0.5}
+Values = dict[str, dict[str, np.ndarray]]
+"""By measure and folder, the values of all clips [P]."""
 
 
 def evaluate_folder(
-    generated: str | Path,
-    recordings: str | Path,
-    codec: SnacPretransform,
-    *,
-    clips: int = 32,
-    seconds: float | None = None,
-    seed: int = 0,
-    batch: int = 8,
-    progress: bool = True,
+    generated: str | Path, recordings: str | Path, codec: SnacPretransform, options: Options
 ) -> tuple[Report, Figure]:
     """Frechet distance, loudness, brightness, beat, tempo and key of generated audio beside recordings.
 
     Args:
         generated: folder of generated audio; a file is a song.
         recordings: folder of recordings.
-        codec: whose encoder hears both.
-        clips: most clips of each folder.
-        seconds: length of a clip; 64 frames by default.
-        seed: of clips, noise and bootstrap.
-        batch: clips at once.
-        progress: show bars.
+        codec: its encoder gives the features of the Frechet distance.
+        options: how.
 
     Raises:
         AudioError: one of the folders holds fewer than two songs of that length.
     """
-    samples = clip_samples(codec.downsampling_ratio, codec.sample_rate, seconds)
-    both = {
-        name: read_clips(folder, codec.sample_rate, samples, clips, seed=seed, progress=progress)
-        for name, folder in ((GENERATED, generated), (REAL, recordings))
-    }
-    tables = [_distance_table(both[GENERATED], both[REAL], codec, seed, batch, progress)]
-    heard, notes = _measured(both, progress), () if music.have_librosa() else (music.WITHOUT_LIBROSA,)
-    tables.append(_sound_table(heard, both, seed))
+    rate, seed, progress = codec.sample_rate, options.seed, options.progress
+    samples = clip_samples(codec.downsampling_ratio, rate, options.seconds)
+    made, real = (read_clips(path, rate, samples, options.clips, seed=seed, progress=progress) for path in (generated, recordings))
+    audio = {REAL: AudioSet(real.audio, real.songs), GENERATED: AudioSet(made.audio, made.songs, paired=False)}
+    tables = distance_tables(codec, audio | ceilings(codec, audio[REAL], options.batch, seed), seed, progress)
+    values = _values(audio, rate, progress)
     report = Report(
         f"{generated} beside {recordings}",
-        f"{both[GENERATED].about()}; {both[REAL].about()}. Codec {codec.codec_name}, seed {seed}. "
-        "In brackets the middle 95 % of a bootstrap over songs.",
-        tuple(tables),
-        notes,
-        {"seed": seed, "codec": codec.codec_name, "generated": both[GENERATED].as_dict(), "data": both[REAL].as_dict()},
+        f"{made.about()}; {real.about()}. Codec {codec.codec_name}, seed {seed}. {BRACKETS}",
+        [*tables, _sound_table(values, audio, seed)],
+        () if music.have_librosa() else (music.WITHOUT_LIBROSA,),
+        {"seed": seed, "codec": codec.codec_name, "generated": made.as_dict(), "data": real.as_dict()},
     )
-    return report, folder_picture(report, both[GENERATED], both[REAL], heard)
-
-
-def _distance_table(generated: Clips, recordings: Clips, codec: SnacPretransform, seed: int, batch: int, progress: bool) -> Table:
-    generator = torch.Generator().manual_seed(seed)
-    frames = recordings.audio.shape[-1] // codec.downsampling_ratio
-    drawn = torch.randint(codec.codebook_size, (len(recordings.files), codec.levels.rows, frames), generator=generator)
-    loud = recordings.audio.square().mean(dim=-1, keepdim=True).sqrt()
-    kinds = {
-        REAL: (recordings.audio, recordings.songs),
-        GENERATED: (generated.audio, generated.songs),
-        RANDOM: (decode(codec, drawn, batch, seed), np.arange(len(drawn))),
-        NOISE: (torch.randn(recordings.audio.shape, generator=generator) * loud, recordings.songs),
+    distances = report.estimates("frechet", "distance")
+    panels: dict[str, Callable[[Axes], None]] = {
+        "Frechet distance to recordings": lambda axis: draw_bars(axis, distances, [GREY, ACCENT, GREY, GREY]),
+        "Tempo (share of clips)": partial(_draw_shares, values=values, name=TEMPO),
+        "Key (share of clips)": partial(_draw_shares, values=values, name=KEY),
     }
-    features = {}
-    for name, (audio, songs) in tqdm(kinds.items(), desc="features", unit="kind", disable=not progress):
-        found = patch_features(codec, audio[:, None])
-        features[name] = [np.concatenate(list(found[songs == song])) for song in np.unique(songs)]
-    real = features.pop(REAL)
-    apart = distances(real, features, unpaired=(GENERATED, RANDOM), seed=seed)
-    rows: list[tuple[Cell, ...]] = [(DISTANCE_ROWS.get(name, name), estimate) for name, estimate in apart.by_kind.items()]
-    return Table("frechet", apart.title(), ("audio", "distance"), rows, digits=3)
+    pair = {f"recording: {real.files[0].name}": real.audio[0].numpy(), f"generated: {made.files[0].name}": made.audio[0].numpy()}
+    return report, report_picture(report.title, panels, pair, rate)
 
 
-def _measured(both: dict[str, Clips], progress: bool) -> dict[str, dict[str, np.ndarray]]:
-    """By measure and folder, the values of all clips [P]; tempo, beat and key only where librosa is."""
-    rate = both[REAL].rate
-    measures = music.measures(rate)
+def _values(audio: Mapping[str, AudioSet], rate: int, progress: bool) -> Values:
+    """Of all measures; tempo, beat and key only where librosa is installed."""
+    measures = music.measures()
     if music.have_librosa():
-        measures["tempo, beats a minute"] = lambda audio: music.tempo(audio, rate)
-        del measures[music.KEY_CLARITY]  # it comes with the key, from one spectrum
-    found: dict[str, dict[str, np.ndarray]] = {}
-    bar = tqdm(total=sum(len(c.songs) for c in both.values()) * len(measures), desc="sound", unit="clip", disable=not progress)
-    for what, measure in measures.items():
-        found[what] = {}
-        for name, clips in both.items():
-            found[what][name] = np.array([measure(one) for one in clips.audio.numpy() if bar.update() or True])
-    bar.close()
-    if music.have_librosa():
-        fits = {n: np.array([music.key_fits(music.pitch_classes(one, rate)) for one in c.audio.numpy()]) for n, c in both.items()}
-        found[music.KEY_CLARITY] = {name: fit.max(axis=1) for name, fit in fits.items()}
-        found["key"] = {name: fit.argmax(axis=1) for name, fit in fits.items()}
-    return found
+        measures |= {TEMPO: music.tempo, KEY: lambda clip, rate: music.key(music.pitch_classes(clip, rate))}
+    return {
+        name: {kind: np.array([measure(clip, rate) for clip in clips.audio.numpy()]) for kind, clips in audio.items()}
+        for name, measure in tqdm(measures.items(), desc="sound", unit="measure", disable=not progress)
+    }
 
 
-def _sound_table(heard: dict[str, dict[str, np.ndarray]], both: dict[str, Clips], seed: int) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for what, values in heard.items():
-        if what != "key":
-            real, made = (by_song(values[name], both[name].songs) for name in (REAL, GENERATED))
-            rows.append((what, mean_of(real, seed), mean_of(made, seed), difference_of(made, real, seed)))
-    return Table("sound", "**Sound**, mean over songs", ("measure", REAL, GENERATED, "difference"), rows)
+def _sound_table(values: Values, audio: Mapping[str, AudioSet], seed: int) -> Table:
+    """Rows by measure: mean over songs of each folder, and the difference."""
+    rows = {}
+    for name, by_kind in values.items():
+        real, made = (by_song(by_kind[kind], audio[kind].songs) for kind in (REAL, GENERATED))
+        if name != KEY:  # the number of a key has no mean
+            rows[name] = [real, made, difference_of(made, real, seed)]
+    return Table.of("sound", "**Sound**, mean over songs", ("measure", REAL, GENERATED, "difference"), rows, seed)
+
+
+def _draw_shares(axis: Axes, values: Values, name: str) -> None:
+    """Histograms of both folders' clips."""
+    if name not in values:
+        draw_note(axis, "librosa is missing")
+        return
+    edges = EDGES[name]
+    for kind, colour in ((GENERATED, ACCENT), (REAL, GREY)):
+        clipped = np.clip(values[name][kind], edges[0], edges[-1])
+        axis.stairs(np.histogram(clipped, edges)[0] / len(clipped), edges, fill=True, alpha=0.55, color=colour, label=kind)
+    draw_legend(axis, "beats a minute" if name == TEMPO else "major, then minor")
+    if name == KEY:
+        axis.set_xticks(range(24), [*music.NAMES, *(tonic.lower() for tonic in music.NAMES)], fontsize=7)

@@ -1,20 +1,21 @@
-"""What an evaluation found: tables, written as Markdown and JSON."""
+"""The result of an evaluation: tables, written as Markdown and JSON, and a picture."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from snac_plugin.evaluation.bootstrap import Estimate, plain
+from snac_plugin.evaluation.confidence_intervals import Estimate, mean_of
 from snac_plugin.files import write_whole
 
-Cell = str | int | float | Estimate | None
+Cell = str | int | float | Estimate
 
 
 @dataclass(frozen=True)
@@ -24,41 +25,55 @@ class Table:
     Args:
         name: its key in the JSON file.
         title: one line above it: what the figures are, in which unit, which direction is better.
-        columns: headings; the first column names the rows.
-        rows: cells; None where there is nothing to say.
+        columns: headings; the first ones name the rows.
+        rows: cells.
         digits: decimal places of its figures.
     """
 
     name: str
     title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[Cell, ...]]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
     digits: int = 2
+
+    @classmethod
+    def of(
+        cls, name: str, title: str, columns: Sequence[str], rows: Mapping[Any, Sequence[Any]], seed: int = 0, digits: int = 2
+    ) -> Table:
+        """A table of rows by name, or by several names; arrays are values by song [S], shown as their mean and its interval."""
+        made = []
+        for names, values in rows.items():
+            cells = [mean_of(cell, seed) if isinstance(cell, np.ndarray) else cell for cell in values]
+            made.append([*(names if isinstance(names, tuple) else (names,)), *cells])
+        return cls(name, title, columns, made, digits)
 
     def markdown(self) -> str:
         lines = [self.columns, ["---"] * len(self.columns), *([self._cell(cell) for cell in row] for row in self.rows)]
         return f"{self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def as_dict(self) -> dict[str, Any]:
-        rows = [{name: plain(cell) for name, cell in zip(self.columns, row, strict=True)} for row in self.rows]
-        return {"title": self.title, "rows": rows}
+        return {"title": self.title, "rows": [dict(zip(self.columns, map(json_value, row), strict=True)) for row in self.rows]}
 
-    def row(self, name: str) -> tuple[Cell, ...]:
-        """The cells of the row of that name."""
-        return next(row for row in self.rows if row[0] == name)
+    def estimates(self, column: str) -> dict[str, Estimate]:
+        """The finite estimates of a column, by the names of their rows; several names of a row become lines of one."""
+        found = {}
+        for row in self.rows:
+            cell = row[self.columns.index(column)]
+            if isinstance(cell, Estimate) and np.isfinite(cell.value):
+                found["\n".join(str(name) for name in takewhile(lambda name: isinstance(name, str), row))] = cell
+        return found
 
     def _cell(self, cell: Cell) -> str:
         if isinstance(cell, Estimate):
-            if not np.isfinite(cell.value):
-                return "none found"
-            shown = self._number(cell.value)
-            return f"{shown} ({self._number(cell.low)} to {self._number(cell.high)})" if np.isfinite(cell.low) else shown
-        if isinstance(cell, float):
-            return self._number(cell)
-        return "" if cell is None else f"{cell:,}" if isinstance(cell, int) else cell
+            return cell.text(self.digits) if np.isfinite(cell.value) else "none found"
+        return f"{cell:,.{self.digits}f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
 
-    def _number(self, value: float) -> str:
-        return f"{value:,.{self.digits}f}"
+
+def json_value(value: Any) -> Any:
+    """A figure, an estimate or a word as JSON can hold it."""
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.as_dict() if isinstance(value, Estimate) else value
 
 
 @dataclass(frozen=True)
@@ -70,32 +85,25 @@ class Report:
         about: what it was measured on, and how: shown above the tables.
         tables: the figures.
         notes: what is missing, and why.
-        settings: everything that was asked for.
+        settings: all options, and what was measured.
     """
 
     title: str
     about: str
-    tables: tuple[Table, ...]
-    notes: tuple[str, ...] = ()
+    tables: Sequence[Table]
+    notes: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def markdown(self) -> str:
-        notes = "\n".join(f"* {note}" for note in self.notes)
-        return "\n\n".join(part for part in (f"## {self.title}", self.about, *(t.markdown() for t in self.tables), notes) if part)
+        parts = (f"## {self.title}", self.about, *(t.markdown() for t in self.tables), "\n".join(f"* {n}" for n in self.notes))
+        return "\n\n".join(part for part in parts if part)
 
     def as_dict(self) -> dict[str, Any]:
-        tables = {table.name: table.as_dict() for table in self.tables}
-        return {
-            "title": self.title,
-            "about": self.about,
-            "settings": dict(self.settings),
-            "tables": tables,
-            "notes": list(self.notes),
-        }
+        return {**vars(self), "tables": {table.name: table.as_dict() for table in self.tables}}
 
-    def table(self, name: str) -> Table | None:
-        """The table of that name, if there is one."""
-        return next((table for table in self.tables if table.name == name), None)
+    def estimates(self, table: str, column: str) -> dict[str, Estimate]:
+        """See `Table.estimates`; nothing where there is no such table."""
+        return next((found.estimates(column) for found in self.tables if found.name == table), {})
 
 
 def write_report(report: Report, picture: Figure, folder: str | Path) -> tuple[Path, Path, Path]:
@@ -108,17 +116,3 @@ def write_report(report: Report, picture: Figure, folder: str | Path) -> tuple[P
         write_whole(folder / "results.md", lambda part: part.write_text(report.markdown() + "\n", encoding="utf-8")),
         write_whole(folder / "results.png", lambda part: picture.savefig(part, format="png", metadata={"Software": None})),
     )
-
-
-def count(number: int, noun: str) -> str:
-    """ "1 song", "3 songs"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def estimates(table: Table, column: str) -> tuple[list[str], list[Estimate]]:
-    """The rows of a table that have an estimate in a column: names and estimates, for a plot."""
-    place = table.columns.index(column)
-    kept: Sequence[tuple[str, Estimate]] = [
-        (str(row[0]), cell) for row in table.rows if isinstance(cell := row[place], Estimate) and np.isfinite(cell.value)
-    ]
-    return [name for name, _ in kept], [cell for _, cell in kept]

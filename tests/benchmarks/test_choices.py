@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from benchmark_runs import COMMON, NETWORK, WINDOW, results
@@ -95,18 +94,3 @@ def test_velocity_is_turned_into_the_data() -> None:
         x = add_noise(objective, data, noise, t[..., None])
         estimate = estimates._estimate(model, 0, x, t, objective.target(data, noise, t[..., None]))
         torch.testing.assert_close(estimate, data, atol=1e-5, rtol=1e-5)
-
-
-def test_frechet_distance_of_gaussians() -> None:
-    """A shift counts by its square, a scale by the square of its difference; equal sets are at distance zero."""
-    from chunk_features import frechet, jackknife_error, without_each_song
-
-    rows = np.random.default_rng(0).standard_normal((500, 3))
-    assert frechet(rows, rows) == pytest.approx(0, abs=1e-6)
-    assert frechet(rows, rows + 2) == pytest.approx(12)
-    scaled = 3 * (rows - rows.mean(axis=0)) + rows.mean(axis=0)
-    assert frechet(rows, scaled) == pytest.approx(4 * np.trace(np.cov(rows, rowvar=False)))
-    values = rows[:20, 0]
-    value, left_out = without_each_song(lambda which: values[which].mean(), 20)
-    assert value == pytest.approx(values.mean())
-    assert jackknife_error(left_out) == pytest.approx(values.std(ddof=1) / 20**0.5)

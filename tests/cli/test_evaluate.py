@@ -16,7 +16,8 @@ from tiny import CODEC_24KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.cli import main
-from snac_plugin.evaluation import codec_report, music
+from snac_plugin.evaluation import codec_report
+from snac_plugin.evaluation import music_measures as music
 from snac_plugin.plugin import builders
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.losses import WINDOWS, log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.evaluation import opus
-from snac_plugin.evaluation.lines import line_excess, line_frequencies
+from snac_plugin.evaluation.spectral_lines import line_excess, line_frequencies
 
 RATE, HOP = 32000, 384
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from snac_plugin.evaluation.bootstrap import by_song, difference_of, mean_of, plain, statistic_of
+from snac_plugin.evaluation.confidence_intervals import by_song, difference_of, mean_of, statistic_of
+from snac_plugin.evaluation.report import json_value
 
 
 def test_the_interval_covers_a_known_mean() -> None:
@@ -40,12 +41,12 @@ def test_one_song_has_no_interval_and_what_is_not_measured_is_left_out() -> None
     assert alone.value == 2.0
     assert np.isnan(alone.low)
     assert np.isnan(mean_of([float("nan")]).value)
-    assert json.dumps(plain(alone), allow_nan=False) == '{"value": 2.0, "low": null, "high": null}'
+    assert json.dumps(json_value(alone), allow_nan=False) == '{"value": 2.0, "low": null, "high": null}'
 
 
 def test_the_bias_of_repeated_songs_does_not_move_the_interval() -> None:
     """Distinct songs in a draw are always fewer; the interval must hold the figure itself all the same."""
-    found = statistic_of(50, lambda songs: float(len(set(songs.tolist()))))
+    found = statistic_of(lambda songs: float(len(set(songs.tolist()))), 50)
     assert found.value == 50
     assert found.low < 50 < found.high
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
-from snac_plugin.evaluation.losses import KINDS, context_losses, other_songs, others, sample_losses, validation_losses
+from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, other_songs, others, sample_losses, validation_losses
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
@@ -73,7 +73,7 @@ def test_contexts_are_ones_own_another_songs_and_none(codec: Path) -> None:
     windows[..., : 2 * CHUNK_FRAMES] = windows[:1, :, : 2 * CHUNK_FRAMES]
     songs = np.array([0, 0, 1, 1])
     found = context_losses(model, windows, songs, (0.3, 0.8), 0, {}, batch=3)
-    assert {value.shape for value in found.values()} == {(4, 4)}
+    assert {value.shape for value in found.values()} == {(2, 4, 4)}
     own, other, none = (found[kind] for kind in KINDS)
     np.testing.assert_allclose(own, other, rtol=1e-5)
     assert np.abs(own - none).max() > 1e-4

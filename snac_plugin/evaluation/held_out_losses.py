@@ -1,17 +1,18 @@
-"""Losses of a model on windows of held-out songs: as training validates, and given other contexts.
+"""Losses of a model on windows of held-out songs: as training validates, and with other contexts than the true one.
 
-Letters: P windows, L levels, B batch, R rows, T frames, N codes, K codes of a codebook, S songs.
+Letters: P windows, E noise levels, L levels, B batch, R rows, T frames, N codes, K codes of a codebook, S songs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 
 from snac_plugin.diffusion.seeds import stage_seed
 from snac_plugin.generation.context import Context
@@ -31,7 +32,7 @@ def validation_losses(
     noise_levels: Sequence[float],
     seed: int,
     conditioning: Mapping[str, Any],
-    done: Callable[[int], object] = lambda _: None,
+    progress: bool = False,
 ) -> np.ndarray:
     """Loss of each window and level [P, L] as training's validation has it.
 
@@ -43,12 +44,12 @@ def validation_losses(
         noise_levels: where it is measured.
         seed: of the noise; each window has its own, so that the batch size changes nothing.
         conditioning: metadata of all windows.
-        done: told how many windows were finished.
+        progress: show a bar.
     """
     network, found = model.model.network.config, []
-    for index, window in enumerate(windows.to(model.device)):
-        chunks = window.shape[-1] // network.chunk_frames
-        conditions = model.conditions([conditioning])
+    chunks = windows.shape[-1] // network.chunk_frames
+    conditions = model.conditions([conditioning])
+    for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not progress)):
         generator = torch.Generator().manual_seed(stage_seed(seed, index, 0))
         losses = []
         for t in noise_levels:
@@ -57,7 +58,6 @@ def validation_losses(
             draw = Draw(levels, noise, window[None], min(network.context_chunks, chunks - 1))
             losses.append(stage_losses(model.model, window[None], draw, conditions, None)[0])
         found.append(torch.stack(losses).mean(dim=0).cpu())
-        done(1)
     return torch.stack(found).numpy().astype(np.float64)
 
 
@@ -68,44 +68,39 @@ def context_losses(
     songs: np.ndarray,
     noise_levels: Sequence[float],
     seed: int,
-    conditioning: Mapping[str, Any],
-    batch: int,
+    conditioning: Mapping[str, Any] | None = None,
+    batch: int = 8,
 ) -> dict[str, np.ndarray]:
-    """Loss of the last chunk of each window and level [P, L], given each of `KINDS` of context; all see the same noise.
+    """Loss of the last chunk of each window by noise level and level [E, P, L], given each of `KINDS` of context.
+
+    All kinds of context see the same noise.
 
     Args:
         songs: the song of each window [P]; see `validation_losses` for the others.
         batch: windows in one pass.
     """
-    frames = model.model.network.config.chunk_frames
-    chunk, past = windows[..., -frames:], windows[..., :-frames]
+    chunk, past, noise = last_chunks(model, windows, len(noise_levels), seed)
     contexts = dict(zip(KINDS, (past, past[other_songs(songs, seed)], None), strict=True))
+    how = {"conditioning": conditioning, "batch": batch}
+    found = {}
+    for kind, context in contexts.items():
+        losses = [chunk_losses(model, chunk, context, n, t, **how) for n, t in zip(noise, noise_levels, strict=True)]
+        found[kind] = torch.stack(losses).cpu().double().numpy()
+    return found
+
+
+def last_chunks(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of windows [P, R, T]: their last chunks, what is before those, and noise of the chunks' latents [E, P, R * 8, T]."""
+    frames = model.model.network.config.chunk_frames
     generator = torch.Generator().manual_seed(seed)
-    noise = [torch.randn(len(chunk), model.levels.channels, frames, generator=generator) for _ in noise_levels]
-    return {
-        kind: torch.stack(
-            [chunk_losses(model, chunk, context, n, t, conditioning, batch) for n, t in zip(noise, noise_levels, strict=True)]
-        )
-        .mean(dim=0)
-        .cpu()
-        .numpy()
-        .astype(np.float64)
-        for kind, context in contexts.items()
-    }
+    noise = [torch.randn(len(windows), model.levels.channels, frames, generator=generator) for _ in range(noise_levels)]
+    return windows[..., -frames:], windows[..., :-frames], torch.stack(noise)
 
 
 @torch.inference_mode()
-def chunk_losses(
-    model: SnacDiffusion,
-    chunk: Tensor,
-    context: Tensor | None,
-    noise: Tensor,
-    t: float,
-    conditioning: Mapping[str, Any] | None = None,
-    batch: int = 8,
-) -> Tensor:
+def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float, **options: Any) -> Tensor:
     """Loss at one noise level of each sample and level [B, L]; arguments as of `chunk_outputs`."""
-    found = chunk_outputs(model, chunk, context, noise, t, conditioning, batch)
+    found = chunk_outputs(model, chunk, context, noise, t, **options)
     return torch.cat([sample_losses(model.model, codes, draw, outputs) for codes, draw, outputs in found])
 
 
@@ -115,10 +110,11 @@ def chunk_outputs(
     context: Tensor | None,
     noise: Tensor,
     t: float,
+    *,
     conditioning: Mapping[str, Any] | None = None,
     batch: int = 8,
 ) -> Iterator[tuple[Tensor, Draw, list[Tensor]]]:
-    """What the network says at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
+    """The network's outputs at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
 
     Args:
         model: the model.
@@ -144,7 +140,7 @@ def chunk_outputs(
 
 
 def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor]) -> Tensor:
-    """What `stage_losses` averages over a batch, by sample: outputs [B, N, 8 or K] -> [B, L]. For one chunk at one t."""
+    """The terms that `stage_losses` averages over a batch: outputs [B, N, 8 or K] -> [B, L]. For one chunk at one t."""
     if model.network.config.head != "velocity":
         pairs = zip(outputs, model.levels.unpack(codes), strict=True)
         return torch.stack([cross_entropy(o.transpose(1, 2).float(), c, reduction="none").mean(dim=1) for o, c in pairs], dim=1)
@@ -153,17 +149,17 @@ def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs:
     return torch.stack([(o - v).square().mean(dim=(1, 2)) for o, v in zip(outputs, velocities, strict=True)], dim=1)
 
 
-def others(count: int, seed: int) -> Tensor:
+def others(count: int, seed: int) -> np.ndarray:
     """For each song another one: a cycle through all of them in random order [S]."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    other = torch.empty_like(order)
-    other[order] = order.roll(1)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)
     return other
 
 
 def other_songs(songs: np.ndarray, seed: int) -> np.ndarray:
-    """For each window [P] the number of a window of another song, two songs or more."""
-    other = others(int(songs.max()) + 1, seed).numpy()
+    """For each window [P] the number of a window of another song, two songs or more: the k-th of a song gets the k-th."""
+    other = others(int(songs.max()) + 1, seed)
     places = {song: np.flatnonzero(songs == song) for song in np.unique(songs)}
-    within = [int(np.flatnonzero(places[song] == i)[0]) for i, song in enumerate(songs)]
+    within = [int(np.searchsorted(places[song], i)) for i, song in enumerate(songs)]
     return np.array([places[other[song]][k % len(places[other[song]])] for song, k in zip(songs, within, strict=True)])

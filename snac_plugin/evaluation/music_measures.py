@@ -1,4 +1,4 @@
-"""What can be heard in audio, as numbers: tempo, beat, key, loudness, brightness.
+"""Measures of audio: tempo, beat strength, key, loudness, brightness.
 
 Tempo, beat and key are librosa's, an optional package. Letters: N audio samples.
 """
@@ -20,8 +20,7 @@ NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 SAME_TEMPO = 0.04
 SLOWEST_BEAT, FASTEST_BEAT = 1.5, 0.3  # seconds from beat to beat: 40 and 200 a minute
 ONSET_HOP = 512
-KEY_CLARITY = "key clarity, -1 to 1"
-SPECTRUM = 2048
+SPECTRUM = 2048  # samples of a window
 WITHOUT_LIBROSA = 'tempo, beat and key need librosa, which is not installed: pip install "librosa==0.11.0"'
 
 
@@ -59,7 +58,7 @@ def beat_strength(audio: np.ndarray, rate: int) -> float:
     lags = lags[lags < len(apart) // 2]
     if not len(lags):
         return float("nan")
-    return float(max(_correlation(apart[:-lag], apart[lag:]) for lag in lags))
+    return float(max(correlation(apart[:-lag], apart[lag:]) for lag in lags))
 
 
 def pitch_classes(audio: np.ndarray, rate: int) -> np.ndarray:
@@ -72,21 +71,14 @@ def key(classes: np.ndarray) -> int:
     return int(np.argmax(key_fits(classes)))
 
 
+def key_clarity(audio: np.ndarray, rate: int) -> float:
+    """Correlation of the pitch classes of audio [N] with the profile of the key that fits best, -1 to 1."""
+    return float(key_fits(pitch_classes(audio, rate)).max())
+
+
 def key_fits(classes: np.ndarray) -> np.ndarray:
-    """Correlation of pitch classes [12] with each key's profile [24]; their maximum says how clear the key is."""
-    return np.array([_correlation(classes, np.roll(p, tonic)) for p in (MAJOR, MINOR) for tonic in range(12)])
-
-
-def measures(rate: int) -> dict[str, Callable[[np.ndarray], float]]:
-    """What is measured of audio [N] at `rate` in Hz, by name with its unit; beat and key only where librosa is."""
-    found: dict[str, Callable[[np.ndarray], float]] = {
-        "loudness, dB": level_db,
-        "brightness, Hz": lambda audio: brightness(audio, rate),
-    }
-    if have_librosa():
-        found["beat strength, 0 to 1"] = lambda audio: beat_strength(audio, rate)
-        found[KEY_CLARITY] = lambda audio: float(key_fits(pitch_classes(audio, rate)).max())
-    return found
+    """Correlation of pitch classes [12] with each key's profile [24]."""
+    return np.array([correlation(classes, np.roll(p, tonic)) for p in (MAJOR, MINOR) for tonic in range(12)])
 
 
 def key_name(key: int) -> str:
@@ -94,8 +86,8 @@ def key_name(key: int) -> str:
     return f"{NAMES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
-def level_db(audio: np.ndarray) -> float:
-    """Root mean square of audio [N] in dB of full scale."""
+def level_db(audio: np.ndarray, _: int = 0) -> float:
+    """Root mean square of audio [N] in dB of full scale; the rate does not matter."""
     return float(10 * np.log10(np.mean(np.square(audio, dtype=np.float64)) + 1e-10))
 
 
@@ -107,7 +99,7 @@ def brightness(audio: np.ndarray, rate: int) -> float:
     return float((spectrum * np.fft.rfftfreq(SPECTRUM, 1 / rate)).sum() / max(spectrum.sum(), 1e-10))
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's; 0 where one of them is constant."""
     a, b = a - np.mean(a), b - np.mean(b)
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
@@ -121,3 +113,15 @@ def _librosa() -> Any:
         advice = 'pip install "librosa==0.11.0", or pip install -e ".[evaluate]" in a checkout.'
         raise InstallationError("librosa", "nothing", "librosa, which finds tempo, beat and key", advice) from None
     return librosa
+
+
+MEASURES: dict[str, Callable[[np.ndarray, int], float]] = {"loudness, dB": level_db, "brightness, Hz": brightness}
+LIBROSA_MEASURES: dict[str, Callable[[np.ndarray, int], float]] = {
+    "beat strength, 0 to 1": beat_strength,
+    "key clarity, -1 to 1": key_clarity,
+}
+
+
+def measures() -> dict[str, Callable[[np.ndarray, int], float]]:
+    """Measures of audio [N] at a rate in Hz, by name with its unit; beat and key only where librosa is installed."""
+    return MEASURES | (LIBROSA_MEASURES if have_librosa() else {})

@@ -12,7 +12,7 @@ from tiny import write_tiny_codec
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.frechet import Axes, Moments, distances, frechet_distance, patch_features
+from snac_plugin.evaluation.frechet_distance import Axes, Moments, distances, encoder_features, frechet_distance
 
 
 def covariance(rng: np.random.Generator, size: int, rank: int) -> np.ndarray:
@@ -36,6 +36,17 @@ def test_distance_is_that_of_scipys_matrix_root(rank: int) -> None:
     expected = np.square(mean1 - mean2).sum() + np.trace(a + b - 2 * np.real(linalg.sqrtm(a @ b)))
     assert frechet_distance((mean1, a), (mean2, b)) == pytest.approx(expected, rel=1e-5)
     assert frechet_distance((mean2, b), (mean1, a)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_shift_counts_by_its_square_and_a_scale_by_the_square_of_its_difference() -> None:
+    def gaussian(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return Moments.of([rows]).gaussian(np.ones(1))
+
+    rows = np.random.default_rng(0).standard_normal((500, 3))
+    assert frechet_distance(gaussian(rows), gaussian(rows)) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(gaussian(rows), gaussian(rows + 2)) == pytest.approx(12)
+    scaled = 3 * (rows - rows.mean(axis=0)) + rows.mean(axis=0)
+    assert frechet_distance(gaussian(rows), gaussian(scaled)) == pytest.approx(4 * np.trace(np.cov(rows, rowvar=False)))
 
 
 def test_singular_covariances_give_no_nan_and_nothing_below_zero() -> None:
@@ -74,19 +85,19 @@ def test_equal_music_is_at_the_floor_and_other_music_is_not() -> None:
     rng = np.random.default_rng(0)
     real = songs_of(rng, 12)
     found = distances(real, {"alike": songs_of(rng, 12), "other": songs_of(rng, 12, shift=3.0)}, unpaired=("alike", "other"))
-    floor, alike, other = (found.by_kind[name] for name in ("recordings", "alike", "other"))
+    floor, alike, other = (found.estimate(name) for name in ("recordings", "alike", "other"))
     assert found.songs == 6
     assert floor.low < alike.value < floor.high
     assert other.low > 2 * floor.high
-    assert all(0 <= e.low <= e.value <= e.high for e in found.by_kind.values())
+    assert all(0 <= e.low <= e.value <= e.high for e in map(found.estimate, found.values))
 
 
 def test_what_was_made_of_a_song_is_never_held_against_that_song() -> None:
     """A perfect copy of each song must stand at the floor, not at 0."""
     real = songs_of(np.random.default_rng(0), 8)
-    found = distances(real, {"copy": real}).by_kind
-    assert found["copy"] == found["recordings"]
-    assert found["copy"].value > 0.1
+    found = distances(real, {"copy": real})
+    assert found.estimate("copy") == found.estimate("recordings")
+    assert found.estimate("copy").value > 0.1
 
 
 def test_a_small_folder_sets_the_size_of_all_sets() -> None:
@@ -94,7 +105,17 @@ def test_a_small_folder_sets_the_size_of_all_sets() -> None:
     rng = np.random.default_rng(0)
     found = distances(songs_of(rng, 12), {"few": songs_of(rng, 2)}, unpaired=("few",))
     assert found.songs == 2
-    assert found.by_kind["recordings"].value == pytest.approx(found.by_kind["few"].value, rel=1.0)
+    assert found.estimate("recordings").value == pytest.approx(found.estimate("few").value, rel=1.0)
+
+
+def test_a_difference_of_two_kinds_is_paired() -> None:
+    """What is equally far from the recordings in every resample differs by nothing, however wide both intervals are."""
+    rng = np.random.default_rng(0)
+    real = songs_of(rng, 8)
+    found = distances(real, {"one": real, "same": real, "other": [song + 3 for song in real]})
+    same, other = found.estimate("one", minus="same"), found.estimate("other", minus="one")
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert 0 < other.low < other.value < other.high
 
 
 def test_one_song_is_too_few() -> None:
@@ -109,9 +130,9 @@ def test_features_hear_patches_apart(tmp_path: Path) -> None:
     audio = torch.randn(1, 1, 4 * patch + 100, generator=torch.Generator().manual_seed(0))
     changed = audio.clone()
     changed[..., 3 * patch :] *= 0.1
-    first, second = patch_features(codec, audio), patch_features(codec, changed)
+    first, second = encoder_features(codec, audio), encoder_features(codec, changed)
     assert first.shape == (1, 4, 2 * 64)
     np.testing.assert_allclose(first[0, :2], second[0, :2], rtol=1e-4, atol=1e-6)
     assert np.abs(first[0, 3] - second[0, 3]).max() > 1e-3
     with pytest.raises(AudioError, match="one frame"):
-        patch_features(codec, audio[..., : codec.downsampling_ratio - 1])
+        encoder_features(codec, audio[..., : codec.downsampling_ratio - 1])

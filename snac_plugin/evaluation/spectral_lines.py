@@ -1,4 +1,4 @@
-"""Buzzing at a codec's rate: spectral lines at multiples of it, on spectra with long windows.
+"""Buzz of a codec: spectral lines at multiples of its frame rate, on spectra with long windows.
 
 Letters: N audio samples, F frequency bins, K multiples.
 """
@@ -6,6 +6,7 @@ Letters: N audio samples, F frequency bins, K multiples.
 from __future__ import annotations
 
 import numpy as np
+from scipy.signal import welch
 
 PERIODS = 128
 """Periods of the rate in a window: 1.5 s at 83.3 Hz. A multiple falls on every 128th bin, exactly."""
@@ -30,11 +31,9 @@ def line_excess(audio: np.ndarray, rate: int, hop: int) -> np.ndarray:
         hop: samples of one period.
     """
     window = PERIODS * hop
-    frames = np.lib.stride_tricks.sliding_window_view(audio, window, axis=-1)[..., :: window // 2, :]
-    power = np.zeros(window // 2 + 1)
-    for frame in frames.reshape(-1, window):
-        power += np.abs(np.fft.rfft(frame * np.hanning(window + 1)[:-1])) ** 2
+    _, power = welch(audio, window="hann", nperseg=window, detrend=False, scaling="spectrum")
+    power = power.reshape(-1, power.shape[-1]).mean(axis=0)
     level = 10 * np.log10(power / max(power.max(), 1e-20) + 1e-12)
-    lines = np.arange(1, len(line_frequencies(rate, hop)) + 1) * PERIODS
+    lines = np.arange(1, len(line_frequencies(rate, hop)) + 1)[:, None] * PERIODS
     apart = np.concatenate([np.arange(-FAR, -NEAR + 1), np.arange(NEAR, FAR + 1)])
-    return level[lines[:, None] + np.arange(-1, 2)].mean(axis=1) - level[lines[:, None] + apart].mean(axis=1)
+    return level[lines + np.arange(-1, 2)].mean(axis=1) - level[lines + apart].mean(axis=1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from snac_plugin.errors import InstallationError
-from snac_plugin.evaluation import music
-from snac_plugin.evaluation.agreement import COMPARISONS, Heard, own_and_others
+from snac_plugin.evaluation import music_measures as music
+from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
 
 RATE = 32000
 TIME = np.arange(12 * RATE) / RATE
@@ -78,11 +78,11 @@ def test_a_missing_librosa_is_named_with_what_to_install(monkeypatch: pytest.Mon
 def test_agreement_is_with_the_own_context_and_with_other_songs() -> None:
     """Two songs of two clips: a clip's own neighbour is neither its own context nor another song's."""
     tempos, songs = [100.0, 100.0, 130.0, 130.0], np.array([0, 0, 1, 1])
-    heard = [Heard(tempo, np.eye(12)[int(tempo) // 50]) for tempo in tempos]
-    own, others = own_and_others(heard, heard, songs, COMPARISONS["tempo within 4 %"])
+    heard = [TempoAndKey(tempo, np.eye(12)[int(tempo) // 50]) for tempo in tempos]
+    own, others = agreement(heard, heard, songs, COMPARISONS["tempo within 4 %"])
     assert own.tolist() == [1, 1]
     assert others.tolist() == [0, 0]
     half = [heard[0], heard[2], heard[2], heard[2]]  # one continuation of the first song left its tempo for the other's
-    own, others = own_and_others(half, heard, songs, COMPARISONS["tempo within 4 %"])
+    own, others = agreement(half, heard, songs, COMPARISONS["tempo within 4 %"])
     assert own.tolist() == [0.5, 1]
     assert others.tolist() == [0.5, 0]

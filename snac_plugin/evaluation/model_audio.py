@@ -1,0 +1,61 @@
+"""Audio that a model makes of held-out songs: continuations, and new music without context.
+
+Letters: P clips, R rows, T frames, N audio samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from snac_plugin.evaluation.clips import AudioSet, Clips, decode
+from snac_plugin.evaluation.frechet_references import REAL, ceilings
+from snac_plugin.evaluation.options import Options
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+
+CODEC, CONTINUED, FREE = "recordings through the codec", "continuations", "made without context"
+
+
+def audio_sets(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Options) -> dict[str, AudioSet]:
+    """What follows the contexts: recorded, through the codec, continued by the model; audio without context; and ceilings.
+
+    Args:
+        model: the model.
+        clips: contexts and what follows them, whole chunks.
+        codes: of the clips [P, R, T].
+        options: how audio is generated; its seed is that of the first clip.
+    """
+    network, codec = model.model.network.config, model.pretransform
+    context = network.context_chunks * network.chunk_frames
+    first = context * codec.downsampling_ratio
+    kinds = {
+        REAL: AudioSet(clips.audio[:, first:], clips.songs),
+        CODEC: AudioSet(decode(codec, codes, options.batch, options.seed)[:, first:], clips.songs),
+    }
+    if context:
+        kinds[CONTINUED] = AudioSet(_generated(model, codes[..., :context], len(codes), options), clips.songs)
+    if options.free or not context:
+        songs = np.arange(len(clips.files))
+        kinds[FREE] = AudioSet(_generated(model, None, len(songs), options), songs, paired=False)
+    return kinds | ceilings(codec, kinds[REAL], options.batch, options.seed)
+
+
+def _generated(model: SnacDiffusion, past: Tensor | None, count: int, options: Options) -> Tensor:
+    """New audio [P, N] after packed codes [P, R, T], or without context."""
+    audio, doing = [], "making without context" if past is None else "continuing"
+    for start in tqdm(range(0, count, options.batch), desc=doing, unit="batch", disable=not options.progress):
+        size = min(options.batch, count - start)
+        made = model.generate(
+            context=None if past is None else list(past[start : start + size]),
+            batch_size=size,
+            seed=options.seed + start,
+            chunks=options.chunks,
+            conditioning=options.conditioning,
+            progress=False,
+            **options.sampling,
+        )
+        assert isinstance(made, Tensor)
+        audio.append(made[:, 0])
+    return torch.cat(audio)
