@@ -7,8 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a hidden file in the same folder, then give it its own name, replacing what had it.
+def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
+    """Write a hidden file in the same folder, then give it its own name, replacing what had it.
+
+    Args:
+        path: the file.
+        content: text, written as UTF-8; bytes; or a function that fills the file at the path it is given.
 
     Returns:
         The path.
@@ -16,7 +20,10 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(part)
+        if callable(content):
+            content(part)
+        else:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

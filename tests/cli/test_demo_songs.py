@@ -10,7 +10,7 @@ from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import main, pre_encode
 from snac_plugin.cli.demo_songs import DemoSongs, Kind, from_arguments, given
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import UsageError
 
 NEEDED = ["--model-config", "model.json", "--output-path", "out"]
 
@@ -31,7 +31,7 @@ def test_flags_say_which_songs() -> None:
 def test_numbers_out_of_range_are_refused(flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A 0 is not the same as nothing, which stands for the default."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=rf"{flags[0].split('-')[-1]}: found {flags[1]}"):
+    with pytest.raises(UsageError, match=rf"{flags[0].split('-')[-1]}: found {flags[1]}"):
         chosen(*flags).dataset("train", 32000)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Chords, bass, pads and drums: patterns from style.py played through the bars of a section."""
+"""Chords, bass, pads and drums: patterns from styles.py played through the bars of a section."""
 
 from __future__ import annotations
 

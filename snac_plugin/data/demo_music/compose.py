@@ -8,8 +8,7 @@ from .accompaniment import play_drums, play_pattern
 from .instruments import KITS, PROGRAMS, UNFIT_FOR_MELODY
 from .melody import make_motif, play_melody
 from .song import Part, Section, Song
-from .style import Style
-from .styles import STYLES
+from .styles import STYLES, Style
 from .theory import Chord, Key
 
 _ALL = ("lead", "chords", "pad", "bass", "drums")
