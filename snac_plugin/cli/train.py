@@ -29,7 +29,7 @@ from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.train_data import dataset_configs
 from snac_plugin.cli.train_flags import parse
 from snac_plugin.config import load_json
-from snac_plugin.data.draws import repeatable, resumable
+from snac_plugin.data.resumable_loader import repeatable, resumable
 from snac_plugin.device import pick_device, pick_precision
 from snac_plugin.errors import CheckpointError, ConfigError
 from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal, newest_checkpoint
