@@ -23,7 +23,7 @@ from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
-from snac_plugin.data.scan import Rejected
+from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.errors import AudioError, CodecError, UsageError
 from snac_plugin.files import write_whole
 

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
+from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.data.codes_folder import CodesFolder
-from snac_plugin.data.scan import AudioFile, Rejected, scan_audio
 from snac_plugin.errors import AudioError, ConfigError
 
 __all__ = ["pre_encode"]

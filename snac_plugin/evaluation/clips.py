@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
-from snac_plugin.data.scan import AudioFile, Rejected, scan_audio
+from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.errors import AudioError
 
 log = logging.getLogger(__name__)
