@@ -1,10 +1,12 @@
-"""Files that appear whole or not at all, whenever the program is stopped."""
+"""Write files that appear whole or not at all, whenever the program is stopped; read JSON that may be missing."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
@@ -28,3 +30,12 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is no such file or it holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

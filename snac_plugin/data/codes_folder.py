@@ -25,7 +25,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.errors import AudioError, CodecError, UsageError
-from snac_plugin.files import write_whole
+from snac_plugin.files import read_json_object, write_whole
 
 __all__ = ["DATASET_CONFIG", "DETAILS", "FILELIST", "CodesFolder", "check_fingerprint", "read_details"]
 
@@ -74,14 +74,12 @@ class CodesFolder:
     def holds(self, name: str, audio: Path) -> bool:
         """Whether the codes of a track are there, long enough, and made of the audio file as it is now; counts them if so."""
         codes, metadata = self._files(name)
-        try:
-            encoding = json.loads(metadata.read_text(encoding="utf-8"))["encoding"]
-            frames, padded = encoding["frames"], encoding["padded_frames"]
-        except (OSError, ValueError, KeyError, TypeError):
+        encoding = (read_json_object(metadata) or {}).get("encoding")
+        if not isinstance(encoding, dict) or not self._depends_on(audio).items() <= encoding.items():
             return False
-        if not codes.is_file() or padded < self.min_frames or encoding != self._encoding(audio, frames, padded):
+        if not codes.is_file() or encoding["padded_frames"] < self.min_frames:
             return False
-        self.tracks[name] = frames, padded
+        self.tracks[name] = encoding["frames"], encoding["padded_frames"]
         return True
 
     def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
@@ -101,7 +99,7 @@ class CodesFolder:
         array = io.BytesIO()
         np.save(array, codes.cpu().numpy().astype(np.int16))
         to.unlink(missing_ok=True)  # old codes must never lie beside new metadata
-        encoding = self._encoding(audio, frames, padded)
+        encoding = {**self._depends_on(audio), "frames": frames, "padded_frames": padded}
         write_whole(beside, json.dumps({**metadata, "padding_mask": mask, "encoding": encoding}))
         write_whole(to, array.getvalue())
         self.tracks[name] = frames, padded
@@ -155,16 +153,14 @@ class CodesFolder:
         """Codes and metadata of a track."""
         return self.path / f"{name}.npy", self.path / f"{name}.json"
 
-    def _encoding(self, audio: Path, frames: int, padded: int) -> dict[str, Any]:
-        """All that the codes of an audio file depend on; codes with another one are out of date."""
+    def _depends_on(self, audio: Path) -> dict[str, Any]:
+        """All that the codes of an audio file depend on; where it has changed, they are out of date."""
         about = audio.stat()
         return {
             "fingerprint": self.pretransform.fingerprint,
             "frames_per_second": self.pretransform.levels.frames_per_second,
             "source_bytes": about.st_size,
             "source_mtime_ns": about.st_mtime_ns,
-            "frames": frames,
-            "padded_frames": padded,
         }
 
 
@@ -194,11 +190,8 @@ def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[st
 
 
 def _details_in(folder: Path) -> dict[str, Any] | None:
-    try:
-        details = json.loads((folder / DETAILS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return details if isinstance(details, dict) and details.get("content") == CONTENT else None
+    details = read_json_object(folder / DETAILS)
+    return details if details is not None and details.get("content") == CONTENT else None
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:

@@ -197,10 +197,9 @@ def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
     for key, value in info.items():
         if key == "padding_mask" or key.startswith("__"):
             continue
-        plain = value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value
         try:
-            kept[key] = json.loads(json.dumps(plain))
-        except (TypeError, ValueError):
+            kept[key] = json.loads(json.dumps(value, default=lambda array: array.tolist()))
+        except (TypeError, ValueError, AttributeError):
             log.warning("%s: its metadata %r is of type %s, which JSON cannot hold: left out", path, key, type(value).__name__)
     return kept
 

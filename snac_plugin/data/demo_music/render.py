@@ -15,7 +15,7 @@ import soundfile
 from tqdm import tqdm
 
 from ...errors import AudioError, InstallationError, UsageError
-from ...files import write_whole
+from ...files import read_json_object, write_whole
 from .compose import compose
 from .mix import render_song
 from .sampler import Sampler
@@ -139,23 +139,12 @@ def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
         raise AudioError(str(folder), "a file", "a folder", advice)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
     if names:
-        found = _read_record(folder / RECORD)
+        found = read_json_object(folder / RECORD)
         if found is None:
             raise AudioError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
-        if found != settings:
-            changes = [
-                f"{name} {found.get(name)!r} instead of {settings.get(name)!r}"
-                for name in dict.fromkeys([*settings, *found])
-                if found.get(name) != settings.get(name)
-            ]
-            raise AudioError(str(folder), f"demo music with {', '.join(changes)}", "demo music with the settings asked for", advice)
+        different = [name for name in dict.fromkeys([*settings, *found]) if found.get(name) != settings.get(name)]
+        if different:
+            changes = ", ".join(f"{name} {found.get(name)!r} instead of {settings.get(name)!r}" for name in different)
+            raise AudioError(str(folder), f"demo music with {changes}", "demo music with the settings asked for", advice)
     wanted = [(index, _name(settings["split"], index)) for index in range(settings["songs"])]
     return [index for index, name in wanted if not {f"{name}.flac", f"{name}.json"} <= names]
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
