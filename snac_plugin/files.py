@@ -1,14 +1,20 @@
-"""Files that appear whole or not at all, whenever the program is stopped."""
+"""Write files that appear whole or not at all, whenever the program is stopped; read JSON that may be missing."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
-def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a hidden file in the same folder, then give it its own name, replacing what had it.
+def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
+    """Write a hidden file in the same folder, then give it its own name, replacing what had it.
+
+    Args:
+        path: the file.
+        content: text, written as UTF-8; bytes; or a function that fills the file at the path it is given.
 
     Returns:
         The path.
@@ -16,8 +22,20 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(part)
+        if callable(content):
+            content(part)
+        else:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is no such file or it holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -73,6 +73,7 @@ def test_the_wheel_holds_the_hook_and_the_data(wheel: Path) -> None:
         record = archive.read(next(name for name in names if name.endswith(".dist-info/RECORD"))).decode()
     assert {HOOK, "snac_plugin/py.typed", "snac_plugin/plugin/registry.py", "snac_plugin/cli/doctor.py"} <= names
     data = {str(path.relative_to(ROOT)) for path in (ROOT / "snac_plugin" / "codec" / "shipped").rglob("*") if path.is_file()}
+    data |= {str(path.relative_to(ROOT)) for path in (ROOT / "snac_plugin").rglob("*.json")}
     assert data <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "build/"))]
     assert record.count(HOOK) == 1, "what is not in RECORD stays behind when the package is removed"

@@ -5,8 +5,7 @@
     python train.py --model-config model_configs/snac_dit.json --dataset-config encoded/dataset_config.json
 
 A run that was stopped goes on where it was; later runs encode what is new or has changed. Flags are stable-audio-tools'
-where it has them. What trains on codes is heard as it is: the random inversion of polarity, which stable-audio-tools'
-audio loader adds, is not in them.
+where it has them. The random inversion of polarity, which stable-audio-tools' audio loader adds, is not in codes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snac_plugin.cli import demo_songs
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,53 +36,44 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Encode, and say how to train on it."""
+    """Encode, and say how to train on the codes."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        config = run(args)
+        config = str(run(args))
     except KeyboardInterrupt:
         print(f"stopped; what was encoded stays in {args.output_path}, and the same command goes on from there")
         return 130
-    print(f"dataset config: {config}")
-    print(f"train with: {shlex.join(['python', 'train.py', '--model-config', args.model_config, '--dataset-config', str(config)])}")
+    train = ["python", "train.py", "--model-config", args.model_config, "--dataset-config", config]
+    print(f"dataset config: {config}\ntrain with: {shlex.join(train)}")
     return 0
 
 
 def run(args: argparse.Namespace) -> Path:
-    """Encode; returns the dataset config to train with.
-
-    Args:
-        args: flags as `parser` gives them.
-    """
+    """Encode what the flags say; returns the dataset config to train with."""
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
     from snac_plugin.plugin import builders
 
-    if args.dataset_config and (flags := demo_songs.given(args)):
-        raise ConfigError("--dataset-config", f"{', '.join(flags)} beside it", "the one or the others: they choose demo music")
-    songs = demo_songs.from_arguments(args)
+    if args.dataset_config and (flags := demo_songs.demo_flags(args)):
+        raise UsageError("--dataset-config", f"{', '.join(flags)} beside it", "the one or the others: they choose demo music")
     reuse_freed_memory()
     raw = load_json(args.model_config)
     config = check_model_config(raw, args.model_config)
+    source = check_dataset_config(load_json(args.dataset_config), args.dataset_config) if args.dataset_config else None
     codec = builders.pretransform(raw["model"]["pretransform"], config.sample_rate)
     check_against_codec(config, codec.levels, codec.codec_name, args.model_config)
-    sample_size = config.sample_size if args.sample_size is None else args.sample_size
-    if sample_size < 1 or sample_size % codec.levels.frame_samples:
-        raise ConfigError("--sample-size", sample_size, f"a multiple of {codec.levels.frame_samples}, the samples of a frame")
+    window, frame = config.sample_size if args.sample_size is None else args.sample_size, codec.levels.frame_samples
+    if window < 1 or window % frame:
+        raise UsageError("--sample-size", window, f"a multiple of {frame}, the samples of a frame")
     codec = codec.to(pick_device(args.device))
-    codec = codec.half() if args.model_half else codec
-    if args.dataset_config:
-        source = check_dataset_config(load_json(args.dataset_config), args.dataset_config)
-    else:
-        source = songs.dataset(args.split, config.sample_rate)
     return pre_encode(
-        source,
+        source or demo_songs.songs_from(args).dataset(args.split, config.sample_rate),
         args.output_path,
-        codec,
-        min_frames=sample_size // codec.levels.frame_samples,
+        codec.half() if args.model_half else codec,
+        min_frames=window // frame,
         workers=args.num_workers,
         overwrite=args.overwrite,
     )

@@ -17,9 +17,9 @@ from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import Codec, load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.codec_fit import check_dataset_against_model
+from snac_plugin.data.audio_folders import scan_audio
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
-from snac_plugin.data.draws import repeatable, resumable
-from snac_plugin.data.scan import scan_audio
+from snac_plugin.data.resumable_loader import repeatable, resumable
 from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)

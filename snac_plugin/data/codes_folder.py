@@ -2,8 +2,8 @@
 
     FOLDER/details.json                 codec, fingerprint, counts, rejected files
     FOLDER/dataset_config.json          the dataset config to train with
-    FOLDER/filelist.txt                 the tracks of the dataset, which stable-audio-tools reads in place of a search
-    FOLDER/ID/RELATIVE/PATH.flac.npy    packed codes [R, T], int16, one column a frame; ID is that of the source's entry
+    FOLDER/filelist.txt                 names of the tracks, which stable-audio-tools reads instead of searching the folder
+    FOLDER/ID/RELATIVE/PATH.flac.npy    packed codes [R, T], int16, one column a frame; ID names the entry of the dataset config
     FOLDER/ID/RELATIVE/PATH.flac.json   metadata: padding_mask (T ints), seconds_start, seconds_total, path, relpath, ...
 
 Letters: R rows (codes per frame, all levels), T frames.
@@ -11,6 +11,7 @@ Letters: R rows (codes per frame, all levels), T frames.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,38 +23,32 @@ from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
-from snac_plugin.data.scan import AudioFile, Rejected
-from snac_plugin.errors import AudioError, CodecError, ConfigError
-from snac_plugin.files import write_whole
+from snac_plugin.data.audio_folders import Rejected
+from snac_plugin.errors import AudioError, CodecError, UsageError
+from snac_plugin.files import read_json_object, write_whole
 
-__all__ = ["DATASET_CONFIG", "DETAILS", "CodesFolder", "Track", "check_fingerprint", "read_details"]
+__all__ = ["DATASET_CONFIG", "DETAILS", "FILELIST", "CodesFolder", "check_fingerprint", "read_details"]
 
 DETAILS, DATASET_CONFIG, FILELIST = "details.json", "dataset_config.json", "filelist.txt"
 CONTENT = "packed codes of a SNAC codec"
 
 
-@dataclass(frozen=True)
-class Track:
-    """An audio file and where its codes go.
-
-    Args:
-        source: the audio file.
-        name: of its codes in the folder, without an ending.
-    """
-
-    source: AudioFile
-    name: str
-
-
 @dataclass
 class CodesFolder:
-    """The folder, for one codec.
+    """The codes of one codec, one file a track.
+
+    A track has a name: that of its files in the folder, without an ending.
 
     Args:
         path: the folder.
         pretransform: the codec.
-        min_frames: the least length of a track, in frames.
-        tracks: names of the tracks it is known to hold: (frames with sound, all frames).
+        min_frames: least length of a track, in frames.
+        tracks: what the folder is known to hold, by name: (frames with sound, all frames).
+
+    Raises:
+        CodecError: the folder holds codes of another codec.
+        AudioError: it holds something else.
+        UsageError: its path contains ".npy".
     """
 
     path: Path
@@ -62,14 +57,8 @@ class CodesFolder:
     tracks: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that the folder is empty or holds codes of this codec, and say so in it.
-
-        Raises:
-            CodecError: it holds codes of another codec.
-            AudioError: it holds something else.
-        """
         if ".npy" in str(self.path.resolve()):
-            raise ConfigError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
+            raise UsageError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
         if self.path.exists() and not self.path.is_dir():
             raise AudioError(str(self.path), "a file", "a folder")
         details = _details_in(self.path)
@@ -82,42 +71,48 @@ class CodesFolder:
         if details is None:
             self.write_details([])
 
-    def holds(self, track: Track) -> bool:
-        """Whether the folder has this track's codes, of the audio file as it is now, long enough."""
-        codes, metadata = self._files(track)
-        if not codes.is_file():
+    def holds(self, name: str, audio: Path) -> bool:
+        """Whether the codes of a track are there, long enough, and made of the audio file as it is now; counts them if so."""
+        codes, metadata = self._files(name)
+        encoding = (read_json_object(metadata) or {}).get("encoding")
+        if not isinstance(encoding, dict) or not self._depends_on(audio).items() <= encoding.items():
             return False
-        try:
-            encoding = json.loads(metadata.read_text(encoding="utf-8"))["encoding"]
-            current = {**self._stamp(track), "frames": encoding["frames"], "padded_frames": encoding["padded_frames"]}
-        except (OSError, ValueError, KeyError, TypeError):
+        if not codes.is_file() or encoding["padded_frames"] < self.min_frames:
             return False
-        if encoding != current or encoding["padded_frames"] < self.min_frames:
-            return False
-        self.tracks[track.name] = encoding["frames"], encoding["padded_frames"]
+        self.tracks[name] = encoding["frames"], encoding["padded_frames"]
         return True
 
-    def write(self, track: Track, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
-        """Write packed codes [R, T] of which `frames` columns have sound. Whenever the program stops, a track is there or not."""
+    def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
+        """Write a track; whenever the program stops, it is there or not.
+
+        Args:
+            name: of the track.
+            audio: the file it was made of.
+            codes: packed codes [R, T].
+            frames: how many columns of them have sound; the others are silence.
+            metadata: written beside them as JSON.
+        """
         padded = codes.shape[-1]
-        to, beside = self._files(track)
+        to, beside = self._files(name)
         to.parent.mkdir(parents=True, exist_ok=True)
-        encoding = {**self._stamp(track), "frames": frames, "padded_frames": padded}
-        text = json.dumps({**metadata, "padding_mask": [1] * frames + [0] * (padded - frames), "encoding": encoding})
+        mask = [1] * frames + [0] * (padded - frames)
+        array = io.BytesIO()
+        np.save(array, codes.cpu().numpy().astype(np.int16))
         to.unlink(missing_ok=True)  # old codes must never lie beside new metadata
-        write_whole(beside, lambda part: part.write_text(text, encoding="utf-8"))
-        write_whole(to, lambda part: _save(part, codes.cpu().numpy().astype(np.int16)))
-        self.tracks[track.name] = frames, padded
+        encoding = {**self._depends_on(audio), "frames": frames, "padded_frames": padded}
+        write_whole(beside, json.dumps({**metadata, "padding_mask": mask, "encoding": encoding}))
+        write_whole(to, array.getvalue())
+        self.tracks[name] = frames, padded
 
     def leftovers(self) -> list[str]:
-        """Names of tracks in the folder that are none of the dataset's: their audio is gone, or another dataset's."""
+        """Names of tracks in the folder that were not counted: their audio is gone, or belongs to another dataset."""
         names = (path.relative_to(self.path).as_posix().removesuffix(".npy") for path in self.path.rglob("*.npy"))
         return sorted(name for name in names if name not in self.tracks and not Path(name).name.startswith("."))
 
     def write_details(self, rejected: list[Rejected]) -> None:
         """Write details.json and the list of tracks."""
         listed = "".join(f"{name}.npy\n" for name in sorted(self.tracks))
-        write_whole(self.path / FILELIST, lambda part: part.write_text(listed))  # in the encoding it will be read in
+        write_whole(self.path / FILELIST, lambda part: part.write_text(listed))  # in the encoding in which it will be read
         levels = self.pretransform.levels
         frames = sum(frames for frames, _ in self.tracks.values())
         details = {
@@ -154,12 +149,13 @@ class CodesFolder:
         }
         return _write_json(self.path / DATASET_CONFIG, config)
 
-    def _files(self, track: Track) -> tuple[Path, Path]:
-        return self.path / f"{track.name}.npy", self.path / f"{track.name}.json"
+    def _files(self, name: str) -> tuple[Path, Path]:
+        """Codes and metadata of a track."""
+        return self.path / f"{name}.npy", self.path / f"{name}.json"
 
-    def _stamp(self, track: Track) -> dict[str, Any]:
-        """What codes depend on."""
-        about = track.source.path.stat()
+    def _depends_on(self, audio: Path) -> dict[str, Any]:
+        """All that the codes of an audio file depend on; where it has changed, they are out of date."""
+        about = audio.stat()
         return {
             "fingerprint": self.pretransform.fingerprint,
             "frames_per_second": self.pretransform.levels.frames_per_second,
@@ -169,7 +165,7 @@ class CodesFolder:
 
 
 def read_details(folder: str | Path) -> dict[str, Any] | None:
-    """The details.json of pre-encoded codes in a folder or above it; None if it holds something else, latents say."""
+    """The details.json of a folder of codes, in it or above it; None for a folder of anything else."""
     folder = Path(folder).resolve()
     return next((found for place in (folder, *folder.parents) if (found := _details_in(place)) is not None), None)
 
@@ -178,35 +174,25 @@ def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[st
     """Raise unless codes were made by a codec.
 
     Args:
-        details: of the codes.
+        details: details.json of the codes.
         codec: name of the codec that is to read them.
-        known_as: its fingerprint, and former ones.
+        known_as: its fingerprint, then the fingerprints it had before.
         where: the folder, for the message.
 
     Raises:
-        CodecError: naming both.
+        CodecError: with the names and fingerprints of both codecs.
     """
     if details["fingerprint"] not in known_as:
         found = f"codes of {details['codec']} (fingerprint {details['fingerprint']})"
         expected = f"codes of {codec} (fingerprint {known_as[0]})"
-        raise CodecError(
-            where, found, expected, "Codes mean nothing to another codec: encode the audio again, into another folder."
-        )
+        advice = "Codes mean nothing to another codec: encode the audio again, into another folder."
+        raise CodecError(where, found, expected, advice)
 
 
 def _details_in(folder: Path) -> dict[str, Any] | None:
-    try:
-        details = json.loads((folder / DETAILS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return details if isinstance(details, dict) and details.get("content") == CONTENT else None
+    details = read_json_object(folder / DETAILS)
+    return details if details is not None and details.get("content") == CONTENT else None
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _save(path: Path, codes: np.ndarray) -> None:
-    with path.open("wb") as file:  # np.save would add an ending to the name
-        np.save(file, codes)
+    return write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -14,9 +14,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,25 +24,31 @@ from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
-from snac_plugin.data.codes_folder import CodesFolder, Track
-from snac_plugin.data.scan import Rejected, scan_audio
+from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
+from snac_plugin.data.codes_folder import CodesFolder
 from snac_plugin.errors import AudioError, ConfigError
 
 __all__ = ["pre_encode"]
 
 log = logging.getLogger(__name__)
 
-CPU_PIECE_SECONDS = 10.0  # more is no faster there, and takes gigabytes
+CPU_PIECE_SECONDS = 10.0  # longer pieces are no faster on a CPU, and take gigabytes
 SILENCE = 1e-3  # -60 dB, under which stable-audio-tools draws another sample
-Metadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
+GetMetadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Source:
-    """One entry of an audio_dir dataset config, and the tracks found in it."""
+class Track(NamedTuple):
+    """A track to encode.
 
-    tracks: Sequence[Track]
-    metadata: Metadata | None
+    Args:
+        file: its audio.
+        name: of its codes in the folder, without an ending.
+        get_metadata: the function of the dataset's `custom_metadata_module`.
+    """
+
+    file: AudioFile
+    name: str
+    get_metadata: GetMetadata | None
 
 
 def pre_encode(
@@ -58,14 +63,14 @@ def pre_encode(
 ) -> Path:
     """Encode every track of a dataset into a folder that stable-audio-tools' PreEncodedDataset reads.
 
-    Tracks already there are skipped if neither codec nor audio file has changed since: a run that was stopped goes on. Tracks
-    shorter than `min_frames` are followed by silence, which their padding mask marks. Each rejected file is logged once.
+    Tracks already there are skipped if neither codec nor audio file has changed since, so a run that was stopped can go on.
+    Tracks shorter than `min_frames` are followed by silence, which their padding mask marks. Each rejected file is logged once.
 
     Args:
         source: an audio_dir dataset config, checked.
-        output: the folder, made if need be; see `codes_folder` for what is put there.
+        output: the folder, made if need be; `codes_folder` says what is written there.
         pretransform: the codec, on the device to encode on.
-        min_frames: the model's window in frames, which every crop has.
+        min_frames: the model's window in frames, which is the length of every crop.
         progress: show a bar with seconds of audio and the speed in times real time.
         workers: threads that read ahead; by default 4, or none where the codec runs on the CPU.
         overwrite: encode everything again, so that changed metadata is taken over.
@@ -74,7 +79,7 @@ def pre_encode(
         The dataset config to train with, a JSON file in the folder.
 
     Raises:
-        ConfigError: the dataset is of another type.
+        ConfigError: the dataset is of another type, or the codebook too large.
         CodecError: the folder holds codes of another codec.
         AudioError: the folder holds something else, or no track is left.
     """
@@ -83,39 +88,37 @@ def pre_encode(
     if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
         raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
     folder = CodesFolder(Path(output), pretransform, min_frames)
-    sources, rejected = _sources(source["datasets"])
+    tracks, rejected = _find_tracks(source["datasets"])
     for path, reason in rejected:
         log.warning("Left out %s: %s", path, reason)
-    todo = [(t, s.metadata) for s in sources for t in s.tracks if overwrite or not folder.holds(t)]
+    todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
     on_cpu = next(pretransform.parameters()).device.type == "cpu"
-    workers = (0 if on_cpu else 4) if workers is None else workers
     try:
         with _short_pieces(pretransform) if on_cpu else contextlib.nullcontext():
-            _encode_all(folder, todo, rejected, progress, workers)
+            _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4)
     finally:
         folder.write_details(rejected)
     if not folder.tracks:
         raise AudioError(str(output), f"no track left of {len(rejected)}", "at least one that can be encoded")
     if leftovers := folder.leftovers():
-        log.warning(
-            "%s also holds %d tracks that are not in this dataset and not trained on: %s", output, len(leftovers), leftovers[0]
-        )
+        message = "%s also holds %d tracks that are not in this dataset and not trained on: %s"
+        log.warning(message, output, len(leftovers), leftovers[0])
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
 
 
-def _sources(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Source], list[Rejected]]:
-    """The tracks of each entry, and the files that cannot be read."""
-    sources, rejected, names = [], [], set()
+def _find_tracks(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Track], list[Rejected]]:
+    """The tracks of a dataset config's entries, and the files that cannot be read."""
+    tracks, rejected, ids = [], [], set()
     for index, entry in enumerate(entries):
         scan = scan_audio([entry["path"]])
         rejected += scan.rejected
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["id"])
-        name = f"{name}_{index}" if name in names else name
-        names.add(name)
+        name = f"{name}_{index}" if name in ids else name
+        ids.add(name)
         module = entry.get("custom_metadata_module")
-        tracks = [Track(file, f"{name}/{_safe(os.path.relpath(file.path, entry['path']))}") for file in scan.files]
-        sources.append(Source(tracks, _metadata_function(module) if module else None))
-    return sources, rejected
+        get_metadata = _load_get_metadata(module) if module else None
+        tracks += [Track(file, f"{name}/{_safe(os.path.relpath(file.path, entry['path']))}", get_metadata) for file in scan.files]
+    return tracks, rejected
 
 
 def _safe(relative: str) -> str:
@@ -123,7 +126,7 @@ def _safe(relative: str) -> str:
     return relative.encode("utf-8", "replace").decode().replace(".npy", "_npy").replace("\n", "_").replace("\r", "_")
 
 
-def _metadata_function(module: str) -> Metadata:
+def _load_get_metadata(module: str) -> GetMetadata:
     spec = importlib.util.spec_from_file_location("metadata_module", module)
     if spec is None or spec.loader is None:
         raise ConfigError("custom_metadata_module", repr(module), "a Python file")
@@ -132,39 +135,36 @@ def _metadata_function(module: str) -> Metadata:
     return loaded.get_custom_metadata
 
 
-def _encode_all(
-    folder: CodesFolder, todo: list[tuple[Track, Metadata | None]], rejected: list[Rejected], progress: bool, workers: int
-) -> None:
+def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejected], progress: bool, workers: int) -> None:
     """Encode tracks one by one, adding what cannot be encoded to `rejected`."""
-    audios = read_mono_ahead([track.source.path for track, _ in todo], folder.pretransform.sample_rate, workers)
-    total = sum(track.source.seconds for track, _ in todo)
+    audios = read_mono_ahead([track.file.path for track in tracks], folder.pretransform.sample_rate, workers)
+    total = sum(track.file.seconds for track in tracks)
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
-    started, seconds, held = time.perf_counter(), 0.0, len(folder.tracks)
-    with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and todo)) as bar:
-        for (track, metadata), audio in zip(todo, audios, strict=True):
-            reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio, metadata)
+    started, seconds, there = time.perf_counter(), 0.0, len(folder.tracks)
+    with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and tracks)) as bar:
+        for track, audio in zip(tracks, audios, strict=True):
+            reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio)
             if reason:
-                rejected.append(Rejected(track.source.path, reason))
-                log.warning("Left out %s: %s", track.source.path, reason)
-            seconds += track.source.seconds
+                rejected.append(Rejected(track.file.path, reason))
+                log.warning("Left out %s: %s", track.file.path, reason)
+            seconds += track.file.seconds
             bar.set_postfix_str(f"{seconds / (time.perf_counter() - started):.0f}x real time", refresh=False)
-            bar.update(track.source.seconds)
-    taken = time.perf_counter() - started
-    encoded = len(folder.tracks) - held
-    log.info("Encoded %d tracks, %.0f s of audio in %.0f s; %d were there already", encoded, seconds, taken, held)
+            bar.update(track.file.seconds)
+    took, encoded = time.perf_counter() - started, len(folder.tracks) - there
+    log.info("Encoded %d tracks, %.0f s of audio in %.0f s; %d were there already", encoded, seconds, took, there)
 
 
-def _encode(folder: CodesFolder, track: Track, audio: Tensor, metadata: Metadata | None) -> str:
-    """Encode one track [1, N]; returns why it was not, or nothing."""
+def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
+    """Encode the audio [1, N] of a track; returns why it was not, or nothing."""
     pretransform, levels = folder.pretransform, folder.pretransform.levels
     if not torch.isfinite(audio).all():
         return "holds NaN or infinite samples"
     if audio.abs().max() < SILENCE:
         return "silent: nothing above -60 dB"
-    info = _info(track, audio, pretransform.sample_rate)
-    if metadata is not None:
+    info = _info(track.file, audio, pretransform.sample_rate)
+    if track.get_metadata is not None:
         try:
-            info |= metadata(info, audio)
+            info |= track.get_metadata(info, audio)
         except Exception as error:  # whatever a user's module raises
             return f"its custom_metadata_module failed ({type(error).__name__}: {error})"
         if info.get("__reject__"):
@@ -172,17 +172,17 @@ def _encode(folder: CodesFolder, track: Track, audio: Tensor, metadata: Metadata
     frames = levels.frames_for(audio.shape[-1])
     lacking = max(frames, folder.min_frames) * levels.frame_samples - audio.shape[-1]
     padded = torch.nn.functional.pad(audio, (0, lacking))[None].to(next(pretransform.parameters()).device)
-    folder.write(track, pretransform.tokenize(padded)[0], frames, _serialisable(info, track.source.path))
+    path = track.file.path
+    folder.write(track.name, path, pretransform.tokenize(padded)[0], frames, _serialisable(info, path))
     return ""
 
 
-def _info(track: Track, audio: Tensor, sample_rate: int) -> dict[str, Any]:
+def _info(file: AudioFile, audio: Tensor, sample_rate: int) -> dict[str, Any]:
     """stable-audio-tools' metadata of a whole track."""
-    path, folder, _ = track.source
     samples = audio.shape[-1]
     return {
-        "path": str(path),
-        "relpath": os.path.relpath(path, folder),
+        "path": str(file.path),
+        "relpath": os.path.relpath(file.path, file.folder),
         "timestamps": (0.0, 1.0),
         "seconds_start": 0,
         "seconds_total": math.ceil(samples / sample_rate),
@@ -192,15 +192,14 @@ def _info(track: Track, audio: Tensor, sample_rate: int) -> dict[str, Any]:
 
 
 def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What of a track's metadata a JSON file can hold; arrays become lists."""
+    """The part of a track's metadata that a JSON file can hold; arrays become lists."""
     kept = {}
     for key, value in info.items():
         if key == "padding_mask" or key.startswith("__"):
             continue
-        plain = value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value
         try:
-            kept[key] = json.loads(json.dumps(plain))
-        except (TypeError, ValueError):
+            kept[key] = json.loads(json.dumps(value, default=lambda array: array.tolist()))
+        except (TypeError, ValueError, AttributeError):
             log.warning("%s: its metadata %r is of type %s, which JSON cannot hold: left out", path, key, type(value).__name__)
     return kept
 
@@ -208,10 +207,10 @@ def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def _short_pieces(pretransform: SnacPretransform) -> Iterator[None]:
     """Let a codec take its input in short pieces; the codes are the same."""
-    given, grid = pretransform.piece_frames, pretransform.levels.grid_frames
+    usual, grid = pretransform.piece_frames, pretransform.levels.grid_frames
     short = round(CPU_PIECE_SECONDS * pretransform.levels.frames_per_second / grid) * grid
-    pretransform.piece_frames = min(given, max(short, grid))
+    pretransform.piece_frames = min(usual, max(short, grid))
     try:
         yield
     finally:
-        pretransform.piece_frames = given
+        pretransform.piece_frames = usual

@@ -9,14 +9,14 @@ import pytest
 from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import main, pre_encode
-from snac_plugin.cli.demo_songs import DemoSongs, Kind, from_arguments, given
-from snac_plugin.errors import ConfigError
+from snac_plugin.cli.demo_songs import DemoSongs, Kind, demo_flags, songs_from
+from snac_plugin.errors import UsageError
 
 NEEDED = ["--model-config", "model.json", "--output-path", "out"]
 
 
 def chosen(*flags: str) -> DemoSongs:
-    return from_arguments(pre_encode.parser().parse_args([*NEEDED, *flags]))
+    return songs_from(pre_encode.parser().parse_args([*NEEDED, *flags]))
 
 
 def test_flags_say_which_songs() -> None:
@@ -31,7 +31,7 @@ def test_flags_say_which_songs() -> None:
 def test_numbers_out_of_range_are_refused(flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A 0 is not the same as nothing, which stands for the default."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=rf"{flags[0].split('-')[-1]}: found {flags[1]}"):
+    with pytest.raises(UsageError, match=rf"{flags[0].split('-')[-1]}: found {flags[1]}"):
         chosen(*flags).dataset("train", 32000)
     assert list(tmp_path.iterdir()) == []
 
@@ -63,7 +63,7 @@ def test_songs_of_one_kind_are_rendered_and_encoded(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("flags", [["--songs", "2"], ["--split", "held_out"], ["--key", "A minor"]])
 def test_a_dataset_config_leaves_nothing_to_choose(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert given(pre_encode.parser().parse_args([*NEEDED, *flags]))
-    assert not given(pre_encode.parser().parse_args(NEEDED))
+    assert demo_flags(pre_encode.parser().parse_args([*NEEDED, *flags]))
+    assert not demo_flags(pre_encode.parser().parse_args(NEEDED))
     assert main(["pre_encode", *NEEDED, "--dataset-config", "audio.json", *flags]) == 1
     assert f"--dataset-config: found {flags[0]} beside it" in capsys.readouterr().err

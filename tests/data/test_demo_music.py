@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from snac_plugin.data.demo_music import metadata, render_demo_music
+from snac_plugin.data.demo_music import metadata, render_demo_music, styles
 from snac_plugin.data.demo_music.compose import compose
 from snac_plugin.data.demo_music.instruments import KITS, VOICES
 from snac_plugin.data.demo_music.mix import PEAK_DBFS, RMS_DBFS, master, render_song
 from snac_plugin.data.demo_music.render import find_soundfont
 from snac_plugin.data.demo_music.sampler import Sampler
 from snac_plugin.data.demo_music.soundfont import SoundFont
-from snac_plugin.data.demo_music.styles import STYLES
+from snac_plugin.data.demo_music.styles import STYLES, read_styles
 from snac_plugin.data.demo_music.theory import Chord, Key
-from snac_plugin.errors import AudioError, ConfigError, InstallationError
+from snac_plugin.errors import AudioError, ConfigError, InstallationError, UsageError
 
 RATE = 32000
 STYLE = {style.name: style for style in STYLES}
@@ -93,7 +93,7 @@ def test_an_interrupted_write_leaves_no_broken_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("os.replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         render(tmp_path / "full")
     assert list((tmp_path / "full").iterdir()) == []
@@ -161,7 +161,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path, record):
     ],
 )
 def test_bad_arguments_are_named(tmp_path, change):
-    with pytest.raises(ConfigError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=next(iter(change))):
         render(tmp_path / "bad", **change)
     assert not (tmp_path / "bad").exists()
 
@@ -183,6 +183,24 @@ def test_every_style_is_well_formed(style):
     assert set(style.kits) <= set(KITS)
     song = compose("0", 30.0, style)
     assert all(0 <= note.pitch < 128 and note.seconds > 0 and note.start >= 0 for part in song.parts for note in part.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tempo": "fast"}, r"styles\.json: styles\.0\.tempo: found 'fast'"),
+        ({"moods": []}, r"styles\.0\.moods: .*Unexpected"),
+        ({"bass_patterns": ["0..."]}, r"pattern '0\.\.\.' is not 16 characters"),
+        ({"modes": ["lydian"]}, "'lydian' is none of major"),
+        ({"grooves": [{"gong": "X..............."}]}, "'gong' is none of kick"),
+    ],
+)
+def test_a_style_that_does_not_fit_is_named(tmp_path, change, message):
+    content = json.loads(Path(styles.__file__).with_suffix(".json").read_text())
+    content["styles"][0] |= change
+    (tmp_path / "styles.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=message):
+        read_styles(tmp_path / "styles.json")
 
 
 @pytest.mark.parametrize(("name", "seed"), [("house", "a"), ("rock", "b"), ("funk", "c")])

@@ -18,9 +18,9 @@ from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_dataset_config
 from snac_plugin.data.audio import read_mono
-from snac_plugin.data.draws import resumable
 from snac_plugin.data.pre_encode import pre_encode
-from snac_plugin.errors import AudioError, CodecError, ConfigError
+from snac_plugin.data.resumable_loader import resumable
+from snac_plugin.errors import AudioError, CodecError, ConfigError, UsageError
 
 FRAME = 3072
 RATE = 32000
@@ -271,7 +271,7 @@ def test_names_never_collide_and_are_found_again(tmp_path, codec):
     assert sorted(dataset[i][1]["path"] for i in range(len(dataset))) == sorted(
         str(tmp_path / name) for name in ("one/a.wav", "one/a.flac", "two/a.wav", "one/b.npy.wav", "one/ü n.wav")
     )
-    with pytest.raises(ConfigError, match=r"without \.npy"):
+    with pytest.raises(UsageError, match=r"without \.npy"):
         encode(audio_dir(tmp_path / "one"), tmp_path / "my.npy", codec)
 
 

@@ -1,24 +1,14 @@
-"""Chords, bass, pads and drums: patterns from style.py played through the bars of a section."""
+"""Chords, bass, pads and drums: patterns from styles.py played through the bars of a section."""
 
 from __future__ import annotations
 
 import random
 
-from .instruments import VOICES
+from .instruments import VOICE_LOUDNESS, VOICES
 from .song import Part, Section, Song
 from .theory import near
 
 _STROKES = {"X": 1.0, "x": 0.75, "o": 0.4}
-_VOICE_LOUDNESS = {
-    "hat": 0.6,
-    "pedal hat": 0.65,
-    "open hat": 0.65,
-    "ride": 0.75,
-    "maracas": 0.7,
-    "tambourine": 0.55,
-    "crash": 0.8,
-    "kick": 1.0,
-}
 _FILL_VOICES = ("snare", "high tom", "mid tom", "low tom")
 
 
@@ -67,7 +57,7 @@ def play_drums(song: Song, section: Section, part: Part, groove: dict[str, str],
             beats = 0.5 if voice == "open hat" else 2.0  # a hat closes again, other drums ring
             for step, letter in enumerate(pattern[:-4] if fill else pattern):
                 if letter != ".":
-                    loudness = _STROKES[letter] * _VOICE_LOUDNESS.get(voice, 0.9) * section.energy
+                    loudness = _STROKES[letter] * VOICE_LOUDNESS.get(voice, 0.9) * section.energy
                     song.add(part, bar, step / 4, beats, VOICES[voice], loudness, dice)
         for index in range(4 if fill else 0):
             loudness = (0.6 + 0.1 * index) * section.energy

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 from .accompaniment import play_drums, play_pattern
 from .instruments import KITS, PROGRAMS, UNFIT_FOR_MELODY
 from .melody import make_motif, play_melody
 from .song import Part, Section, Song
-from .style import Style
-from .styles import STYLES
+from .styles import STYLES, Style
 from .theory import Chord, Key
 
-_ALL = ("lead", "chords", "pad", "bass", "drums")
-# every section holds the chords, so that none is silent whatever the arrangement leaves out
-_INTROS = (("chords",), ("chords", "bass"), ("chords", "pad"), ("chords", "drums"), ("chords", "bass", "drums"), ("chords", "lead"))
-# name, bars, energy, roles, variant; repeated until the song is long enough
-_FORM = (
-    ("verse", 8, 0.75, ("lead", "chords", "bass", "drums"), 0),
-    ("chorus", 8, 1.0, (*_ALL, "counter"), 1),
-    ("verse", 8, 0.8, _ALL, 0),
-    ("break", 4, 0.6, ("chords", "pad", "lead"), 0),
-    ("chorus", 8, 1.0, (*_ALL, "counter"), 1),
-    ("solo", 8, 0.9, ("lead", "chords", "bass", "drums"), 1),
-)
-_ARRANGEMENTS = (  # likelihood, roles left out
-    (0.64, ()),
-    (0.12, ("drums",)),
-    (0.12, ("lead", "counter")),
-    (0.06, ("drums", "bass", "pad", "counter")),
-    (0.06, ("pad", "counter")),
-)
+# Intros by their roles, sections that are repeated until the song is long enough, arrangements by the roles they leave out.
+# Every section holds the chords, so that none is silent whatever the arrangement leaves out.
+_FORM = json.loads(Path(__file__).with_name("song_form.json").read_text(encoding="utf-8"))
 _SURPRISE = 0.25  # share of parts whose instrument comes from all of General MIDI instead of the style's own
 _SURPRISES = tuple(program for program in range(len(PROGRAMS)) if program not in UNFIT_FOR_MELODY)
 
@@ -61,11 +46,11 @@ def compose(seed: str, seconds: float, style: Style | None = None, tempo: int | 
 
 
 def _lay_out_sections(dice: random.Random, bars: int) -> list[Section]:
-    sections = [Section("intro", 0, 4 if bars > 20 else 2, 0.65, dice.choice(_INTROS), 0)]
+    sections = [Section("intro", 0, 4 if bars > 20 else 2, 0.65, dice.choice(_FORM["intros"]), 0)]
     offset = dice.randrange(2)
     while (end := sections[-1].first_bar + sections[-1].bars) < bars:
-        name, length, energy, roles, variant = _FORM[(len(sections) - 1 + offset) % len(_FORM)]
-        sections.append(Section(name, end, length, energy, roles, variant))
+        section = _FORM["sections"][(len(sections) - 1 + offset) % len(_FORM["sections"])]
+        sections.append(Section(first_bar=end, **section))
     return sections
 
 
@@ -82,7 +67,8 @@ def _choose_parts(style: Style, dice: random.Random) -> list[Part]:
         parts.append(Part("pad", choose(style.pad)))
     if style.grooves:
         parts.append(Part("drums", KITS[dice.choice(style.kits)]))
-    left_out = dice.choices([roles for _, roles in _ARRANGEMENTS], [likelihood for likelihood, _ in _ARRANGEMENTS])[0]
+    likelihoods = [arrangement["likelihood"] for arrangement in _FORM["arrangements"]]
+    left_out = dice.choices(_FORM["arrangements"], likelihoods)[0]["left_out"]
     return [part for part in parts if part.role not in left_out]
 
 

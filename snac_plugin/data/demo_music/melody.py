@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from .song import Part, Section, Song
-from .style import Style
+from .styles import Style
 from .theory import near
 
 

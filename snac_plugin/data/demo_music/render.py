@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,18 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
-from ...errors import AudioError, ConfigError, InstallationError
+from ...errors import AudioError, InstallationError, UsageError
+from ...files import read_json_object, write_whole
 from .compose import compose
 from .mix import render_song
 from .sampler import Sampler
 from .soundfont import SoundFont
-from .style import Style
-from .styles import STYLES
+from .styles import STYLES, Style
 from .theory import KEYS, MODES, NOTE_NAMES
 
 VERSION = 1  # of the composer and the sound: other versions sound different
 SPLITS = ("train", "held_out")
 RECORD = "demo_music.json"  # the settings a folder was made with
-PARTIAL = ".partial"
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ def render_demo_music(
         progress: show a progress bar.
 
     Raises:
-        ConfigError: an argument is out of range.
+        UsageError: an argument is out of range.
         AudioError: the folder holds something else.
         InstallationError: pretty_midi, which carries the SoundFont, is missing.
     """
@@ -79,14 +77,14 @@ def render_demo_music(
         return folder
     sampler = Sampler(SoundFont(find_soundfont()), sample_rate)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / RECORD, json.dumps(settings, indent=1).encode())
+    write_whole(folder / RECORD, json.dumps(settings, indent=1))
     for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
         song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)], tempo, KEYS[key] if key else None)
         audio = io.BytesIO()
         soundfile.write(audio, render_song(song, sampler), sample_rate, format="FLAC", subtype="PCM_16")
         metadata = {**song.describe(), "seconds": float(seconds), "sample_rate": sample_rate}
-        _write(folder / f"{_name(split, index)}.flac", audio.getvalue())
-        _write(folder / f"{_name(split, index)}.json", json.dumps(metadata, indent=1).encode())
+        write_whole(folder / f"{_name(split, index)}.flac", audio.getvalue())
+        write_whole(folder / f"{_name(split, index)}.json", json.dumps(metadata, indent=1))
     return folder
 
 
@@ -105,24 +103,24 @@ def find_soundfont() -> Path:
 
 
 def _check(settings: dict[str, Any]) -> list[Style]:
-    """Raises a ConfigError unless the settings can be rendered; returns the styles that take turns."""
+    """Raises a UsageError unless the settings can be rendered; returns the styles that take turns."""
     for name, least in (("songs", 1), ("seconds", 1), ("sample_rate", 16000)):
         if not least <= settings[name] < math.inf:
-            raise ConfigError(name, settings[name], f"{least} or more")
+            raise UsageError(name, settings[name], f"{least} or more")
     if settings["split"] not in SPLITS:
-        raise ConfigError("split", repr(settings["split"]), " or ".join(SPLITS))
+        raise UsageError("split", repr(settings["split"]), " or ".join(SPLITS))
     if not 40 <= settings.get("tempo", 120) <= 240:
-        raise ConfigError("tempo", settings["tempo"], "40 to 240 beats a minute")
+        raise UsageError("tempo", settings["tempo"], "40 to 240 beats a minute")
     if settings.get("key", "A minor") not in KEYS:
         expected = f"a tonic ({', '.join(NOTE_NAMES)}) and a mode ({', '.join(MODES)})"
-        raise ConfigError("key", repr(settings["key"]), expected, 'As "A minor".')
+        raise UsageError("key", repr(settings["key"]), expected, 'As "A minor".')
     known = {style.name: style for style in STYLES}
     names = settings.get("styles", list(known))
     if isinstance(names, str):
-        raise ConfigError("styles", repr(names), "a list of names", f"For one style: [{names!r}]")
+        raise UsageError("styles", repr(names), "a list of names", f"For one style: [{names!r}]")
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ConfigError("styles", ", ".join(unknown) or "none", f"one or more of {', '.join(known)}")
+        raise UsageError("styles", ", ".join(unknown) or "none", f"one or more of {', '.join(known)}")
     return [known[name] for name in names]
 
 
@@ -139,35 +137,14 @@ def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
     advice = "Name another folder, or remove this one."
     if folder.exists() and not folder.is_dir():
         raise AudioError(str(folder), "a file", "a folder", advice)
-    names = {path.name for path in folder.iterdir() if not path.name.endswith(PARTIAL)} if folder.exists() else set()
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
     if names:
-        found = _read_record(folder / RECORD)
+        found = read_json_object(folder / RECORD)
         if found is None:
             raise AudioError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
-        if found != settings:
-            changes = [
-                f"{name} {found.get(name)!r} instead of {settings.get(name)!r}"
-                for name in dict.fromkeys([*settings, *found])
-                if found.get(name) != settings.get(name)
-            ]
-            raise AudioError(str(folder), f"demo music with {', '.join(changes)}", "demo music with the settings asked for", advice)
+        different = [name for name in dict.fromkeys([*settings, *found]) if found.get(name) != settings.get(name)]
+        if different:
+            changes = ", ".join(f"{name} {found.get(name)!r} instead of {settings.get(name)!r}" for name in different)
+            raise AudioError(str(folder), f"demo music with {changes}", "demo music with the settings asked for", advice)
     wanted = [(index, _name(settings["split"], index)) for index in range(settings["songs"])]
     return [index for index, name in wanted if not {f"{name}.flac", f"{name}.json"} <= names]
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or none of it, also when several processes write the same one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.fft import next_fast_len
 from scipy.signal import lfilter
 
-from .soundfont import Sample, SoundFont, Zone
+from .soundfont import SoundFont, SoundFontSample, Zone
 
 DRUM_BANK = 128
 _OVERSAMPLING = 2  # of the recordings, so that cubic interpolation stays clean
@@ -74,7 +74,7 @@ class Sampler:
             position = position[position < sample.end - sample.start - 1]
         return _interpolate(points, position * _OVERSAMPLING)
 
-    def _recording(self, sample: Sample, fastest: float) -> np.ndarray:
+    def _recording(self, sample: SoundFontSample, fastest: float) -> np.ndarray:
         """The recording oversampled, without what would alias at `fastest` source points an output sample."""
         halves = max(0, int(np.ceil(2 * np.log2(fastest))))
         if (sample.index, halves) not in self._recordings:

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from .instruments import KITS, PROGRAMS
-from .style import Style
+from .styles import Style
 from .theory import Chord, Key
 
 

@@ -5,57 +5,28 @@ Only what an instrument says is read; a SoundFont's own modulators and a preset'
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...errors import AudioError
 
-# generators (specification, 8.1.2) that say something about sound, with their default values
-DEFAULTS = {
-    0: ("start_offset", 0),
-    2: ("loop_start_offset", 0),
-    3: ("loop_end_offset", 0),
-    5: ("mod_lfo_to_pitch", 0),  # cents
-    6: ("vibrato_to_pitch", 0),  # cents
-    7: ("mod_env_to_pitch", 0),  # cents
-    8: ("filter_cutoff", 13500),  # absolute cents: 0 is 8.176 Hz
-    9: ("filter_resonance", 0),  # centibels
-    11: ("mod_env_to_filter", 0),  # cents
-    13: ("mod_lfo_to_volume", 0),  # centibels
-    21: ("mod_lfo_delay", -12000),  # timecents: 0 is one second, 1200 an octave
-    22: ("mod_lfo_frequency", 0),  # absolute cents
-    23: ("vibrato_delay", -12000),
-    24: ("vibrato_frequency", 0),
-    25: ("mod_delay", -12000),
-    26: ("mod_attack", -12000),
-    27: ("mod_hold", -12000),
-    28: ("mod_decay", -12000),
-    29: ("mod_sustain", 0),  # per mille below the peak
-    30: ("mod_release", -12000),
-    33: ("delay", -12000),
-    34: ("attack", -12000),
-    35: ("hold", -12000),
-    36: ("decay", -12000),
-    37: ("sustain", 0),  # centibels below the peak
-    38: ("release", -12000),
-    40: ("key_to_decay", 0),  # timecents a key
-    48: ("attenuation", 0),  # centibels
-    51: ("coarse_tune", 0),  # semitones
-    52: ("fine_tune", 0),  # cents
-    54: ("loop_mode", 0),  # 1 and 3: loops
-    56: ("scale_tuning", 100),  # cents a key
-    58: ("root_key", -1),
-}
+GENERATORS: dict[str, dict[str, Any]] = json.loads(
+    Path(__file__).with_name("soundfont_generators.json").read_text(encoding="utf-8")
+)
+"""Numbers, default values and units of the generators (specification, 8.1.2) that say something about sound, by name."""
+
 _KEY_RANGE, _INSTRUMENT, _SAMPLE = 43, 41, 53
-_COARSE_OFFSETS = {4: 0, 45: 2, 50: 3}  # these count 32,768 points of the offset on the right
+_COARSE_OFFSETS = {4: "start_offset", 45: "loop_start_offset", 50: "loop_end_offset"}  # in units of 32,768 points
 
 
 @dataclass(frozen=True)
-class Sample:
+class SoundFontSample:
     """A recording: points in the file's pool and how to pitch them."""
 
     index: int
@@ -70,11 +41,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Zone:
-    """One sample over a range of keys, with its generators by name (see `DEFAULTS`)."""
+    """One sample over a range of keys, with its generators by name (see `GENERATORS`)."""
 
     low_key: int
     high_key: int
-    sample: Sample
+    sample: SoundFontSample
     values: dict[str, int] = field(hash=False)
 
 
@@ -99,7 +70,7 @@ class SoundFont:
         headers = list(struct.iter_unpack("<20sHHHIII", tables["phdr"]))
         self._presets = {(now[2], now[1]): (now[3], after[3]) for now, after in pairwise(headers)}
         rows = enumerate(struct.iter_unpack("<20sIIIIIBbHH", tables["shdr"]))
-        self._samples = [Sample(index, *row[1:8]) for index, row in rows]
+        self._samples = [SoundFontSample(index, *row[1:8]) for index, row in rows]
 
     def zones(self, bank: int, program: int) -> list[Zone]:
         """The zones of a preset; bank 128 holds the drum kits. A missing preset gives none."""
@@ -115,15 +86,15 @@ class SoundFont:
         shared: dict[int, int] = {}  # the first zone may hold no sample: its generators are defaults for the others
         zones = []
         for start, end in _ranges(self._zone_starts, self._instruments[instrument], self._instruments[instrument + 1]):
-            own = {**shared, **dict(self._generators[start:end])}
-            if _SAMPLE not in own:
-                shared = own
+            generators = {**shared, **dict(self._generators[start:end])}
+            if _SAMPLE not in generators:
+                shared = generators
                 continue
-            keys = own.get(_KEY_RANGE, 127 << 8)
-            values = {name: own.get(kind, default) for kind, (name, default) in DEFAULTS.items()}
-            for kind, target in _COARSE_OFFSETS.items():
-                values[DEFAULTS[target][0]] += 32768 * own.get(kind, 0)
-            zones.append(Zone(keys & 255, keys >> 8 & 255, self._samples[own[_SAMPLE]], values))
+            keys = generators.get(_KEY_RANGE, 127 << 8)
+            values = {name: generators.get(about["number"], about["default"]) for name, about in GENERATORS.items()}
+            for number, name in _COARSE_OFFSETS.items():
+                values[name] += 32768 * generators.get(number, 0)
+            zones.append(Zone(keys & 255, keys >> 8 & 255, self._samples[generators[_SAMPLE]], values))
         return zones
 
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from stable_audio_tools.data.dataset import get_audio_filenames
 
-from snac_plugin.data.scan import AudioFile, scan_audio
+from snac_plugin.data.audio_folders import AudioFile, scan_audio
 
 
 def sound(seconds=0.5, rate=32000, channels=1):

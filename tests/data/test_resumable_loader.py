@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from snac_plugin.data.draws import EndlessDraws, SeededDraws, repeatable, resumable
+from snac_plugin.data.resumable_loader import EndlessDraws, SeededDraws, repeatable, resumable
 
 
 class Crops(Dataset):

@@ -1,7 +1,8 @@
-"""Training data as a pure function of the step: what a resumed run reads is what an uninterrupted one would have read."""
+"""Data loaders whose order and random crops depend on seed and step alone: a resumed run reads what an unbroken one would read."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,50 +58,48 @@ def _seed_everything(seed: int) -> None:
 
 
 class EndlessDraws(Sampler):
-    """Indices of draws without end, from the batch that training stands at; each rank has its own.
+    """Indices of draws without end, from the batch that training has reached; each rank has its own.
 
     Args:
         batch_size: draws in a batch.
-        first_batch: asked when iteration begins: how many batches a rank has already trained on.
-        rank: asked then too: (rank, number of ranks).
+        first_batch: gives, when iteration begins, how many batches a rank has already trained on.
+        rank: gives, when iteration begins, (rank, number of ranks).
     """
 
     def __init__(self, batch_size: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> None:
         self.batch_size, self.first_batch, self.rank = batch_size, first_batch, rank
 
     def __iter__(self) -> Iterator[int]:
-        batch, (rank, ranks) = self.first_batch(), self.rank()
-        while True:
+        first, (rank, ranks) = self.first_batch(), self.rank()
+        for batch in itertools.count(first):
             start = (batch * ranks + rank) * self.batch_size
             yield from range(start, start + self.batch_size)
-            batch += 1
 
 
 def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> Any:
-    """stable-audio-tools' data loader with draws that depend on seed and position alone.
+    """stable-audio-tools' data loader for training, with draws that depend on seed and position alone.
 
     A streamed dataset (WebDataset) has no positions and is handed back as it is: a resumed run reads other samples.
     """
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+    if _is_streamed(loader):
         return loader
-    return DataLoader(
-        SeededDraws(loader.dataset, seed),
-        batch_size=loader.batch_size,
-        sampler=EndlessDraws(loader.batch_size or 1, first_batch, rank),
-        num_workers=loader.num_workers,
-        persistent_workers=loader.num_workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        collate_fn=loader.collate_fn,
-    )
+    return _loader_like(loader, SeededDraws(loader.dataset, seed), EndlessDraws(loader.batch_size or 1, first_batch, rank))
 
 
 def repeatable(loader: Any, seed: int) -> Any:
     """stable-audio-tools' data loader for validation: all items in order, each the same every time; streams as they are."""
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return loader
+    return loader if _is_streamed(loader) else _loader_like(loader, SeededItems(loader.dataset, seed), None)
+
+
+def _is_streamed(loader: Any) -> bool:
+    return not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset)
+
+
+def _loader_like(loader: DataLoader, dataset: Dataset, sampler: Sampler | None) -> DataLoader:
     return DataLoader(
-        SeededItems(loader.dataset, seed),
+        dataset,
         batch_size=loader.batch_size,
+        sampler=sampler,
         num_workers=loader.num_workers,
         persistent_workers=loader.num_workers > 0,
         pin_memory=torch.cuda.is_available(),
