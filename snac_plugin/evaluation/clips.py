@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.data.audio import UnreadableAudio
+from snac_plugin.data.audio import UnreadableAudio, read_mono
 from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.confidence_intervals import by_song
