@@ -23,9 +23,12 @@ COMMANDS = {
     "unwrap": "turn a training checkpoint into one for inference",
     "export_codec": "write a trained codec in the format of the hub, which SNAC itself loads",
     "config_reference": "print all keys of a model config",
-    "train_codec": "train a SNAC codec on a folder of audio files",
     "doctor": "say what is installed, what is wrong and what to do about it",
 }
+REMOVED = {
+    "train_codec": "use `train.py --model-config model_configs/snac_codec_tiny.json`, then `python -m snac_plugin export_codec`"
+}
+"""Commands of earlier versions, and what to use instead."""
 
 
 def usage() -> str:
@@ -48,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name in COMMANDS:
             return importlib.import_module(f"snac_plugin.cli.{name}").main(rest) or 0
+        if name in REMOVED:
+            raise SnacPluginError(f"{name} is no longer a command: {REMOVED[name]}.")
         from snac_plugin.cli.run_script import run
 
         run(name, rest)

@@ -1,1 +1,1 @@
-"""Audio to codes to latents and back: loading SNAC codecs, stable-audio-tools' pretransform, training a codec."""
+"""Audio to codes to latents and back: loading SNAC codecs, stable-audio-tools' pretransform, streaming."""

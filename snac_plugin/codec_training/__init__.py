@@ -1,0 +1,1 @@
+"""Training a SNAC codec with stable-audio-tools' autoencoder trainer."""

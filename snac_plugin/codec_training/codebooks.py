@@ -110,11 +110,3 @@ class RunningCodebook(nn.Module):
     def usage(self) -> tuple[Tensor, Tensor]:
         """(share of the codes chosen within about what is remembered, perplexity of those choices), two scalars."""
         return (self.hits > math.exp(-1)).float().mean(), perplexity(self.hits)
-
-    def state(self) -> dict[str, Tensor]:
-        """What a resumed training needs beside SNAC's own weights."""
-        return dict(self.state_dict())
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)

@@ -23,7 +23,7 @@ from snac_plugin.codec_training.bottleneck import SnacBottleneck, same_everywher
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.examples import example_audio
 from snac_plugin.codec_training.initialise import initialise_from_data
-from snac_plugin.codec_training.losses import log_mel_distance
+from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
 from snac_plugin.codec_training.parts import compile_parts, snac_of
 from snac_plugin.config import CodecTraining, check_codec_config
 from snac_plugin.config.optimisers import optimizer_configs_named
@@ -83,6 +83,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         self.losses_gen.losses.extend(
             ValueLoss(key=f"vq/{name}_loss", weight=weight, name=f"{name}_loss") for name, weight in weights.items()
         )
+        if training.loss_configs.lines and (weight := training.loss_configs.lines.weights.get("lines")):
+            self.losses_gen.losses.append(LinesLoss(autoencoder.downsampling_ratio, weight))
         if training.compiled:
             compile_parts(autoencoder)
         self._average_rests = False

@@ -128,6 +128,10 @@ class QuantiserLoss(Section):
     weights: dict[Literal["commitment", "centring"], Weight] = Field(description="commitment (1), centring (0.1)")
 
 
+class LinesLoss(Section):
+    weights: dict[Literal["lines"], Weight] = Field(description="lines: spectral lines at multiples of the finest codes' rate")
+
+
 class LossConfigs(Section):
     """`training.loss_configs`, in stable-audio-tools' form."""
 
@@ -136,6 +140,7 @@ class LossConfigs(Section):
     mrmel: MelLoss | None = Field(default=None, description="spectral loss on mel bands")
     discriminator: DiscriminatorLoss | None = Field(default=None, description="adversarial loss; null: none")
     bottleneck: QuantiserLoss | None = Field(default=None, description="weights of the quantiser's losses")
+    lines: LinesLoss | None = Field(default=None, description="loss of the hum that a decoder leaves at its code rate; null: none")
 
 
 class CodecDemo(Section):

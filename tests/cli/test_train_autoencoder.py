@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,14 @@ def test_a_checkpoint_that_does_not_fit_is_named(trained: Path, folder: Path, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_the_loss_of_lines_is_logged_when_it_is_asked_for(trained: Path, tmp_path: Path) -> None:
+    config = without_discriminator(codec_config())
+    config["training"]["loss_configs"]["lines"] = {"weights": {"lines": 0.2}}
+    checkpoint = run(prepare(tmp_path, config), tmp_path / "run", "--max-steps", 1)
+    assert all(value >= 0 for value in logged(checkpoint.parents[1])["train/lines_loss"].values())
+    assert "train/lines_loss" not in logged(trained.parents[1])
+
+
 def losses(checkpoint: Path) -> list[float]:
     values = logged(checkpoint.parents[1])["train/mrstft_loss"]
     return [values[step] for step in sorted(values)]
@@ -237,6 +246,14 @@ def test_a_checkpoint_of_another_codec_is_named(trained: Path, tmp_path: Path) -
     config["model"]["bottleneck"]["config"]["codebook_size"] = 32
     with pytest.raises(CheckpointError, match=r"weights of another shape, first autoencoder\.bottleneck"):
         run(prepare(tmp_path, config), tmp_path / "run", "--max-steps", 9, "--ckpt-path", trained)
+
+
+def test_the_former_trainer_names_its_successor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train_codec", "--data", "folder"]) == 1
+    assert re.fullmatch(
+        r"error: .* `train\.py --model-config model_configs/snac_codec_tiny\.json`, .* `python -m snac_plugin export_codec`\.\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_codes_are_no_data_to_train_a_codec_on(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+import torchaudio
 
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.codec_training.losses import SpectralLoss
-from snac_plugin.codec_training.recordings import audio_files, read_mono
+from snac_plugin.codec_training.losses import multi_scale_log_mel_distance
 from snac_plugin.errors import AudioError
 
 ALSA, FREEDESKTOP = Path("/usr/share/sounds/alsa"), Path("/usr/share/sounds/freedesktop/stereo")
@@ -36,23 +36,18 @@ def pretransform() -> SnacPretransform:
 
 @pytest.mark.parametrize("path", NAMES, ids=lambda path: path.stem)
 def test_a_real_recording_comes_back_in_its_length_and_nearer_than_silence(path: Path, pretransform: SnacPretransform) -> None:
-    audio = read_mono(path, pretransform.sample_rate)[None, None]
+    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    mono = torchaudio.functional.resample(torch.from_numpy(samples.mean(axis=1)), rate, pretransform.sample_rate)
+    audio = mono[None, None]
     made = pretransform.decode(pretransform.encode(audio), length=audio.shape[-1])
     assert made.shape == audio.shape
     assert torch.isfinite(made).all()
-    distance = SpectralLoss(pretransform.sample_rate)
-    assert distance(audio, made).mel < 0.85 * distance(audio, torch.zeros_like(audio)).mel
-
-
-def test_they_are_of_several_rates_and_channel_counts_and_all_are_read() -> None:
-    files = audio_files(ALSA) + audio_files(FREEDESKTOP)
-    kinds = {(info.samplerate, info.channels) for info in map(soundfile.info, map(str, files))}
-    assert len(kinds) > 1
-    assert all(len(read_mono(path, 32_000)) > 0 for path in files)
+    distances = [multi_scale_log_mel_distance(audio, other, pretransform.sample_rate) for other in (made, torch.zeros_like(audio))]
+    assert distances[0] < 0.85 * distances[1]
 
 
 def test_a_stereo_recording_as_it_lies_there_says_how_to_convert_it(pretransform: SnacPretransform) -> None:
-    stereo = next(path for path in audio_files(FREEDESKTOP) if soundfile.info(str(path)).channels == 2)
+    stereo = next(path for path in sorted(FREEDESKTOP.glob("*.oga")) if soundfile.info(str(path)).channels == 2)
     samples, _ = soundfile.read(str(stereo), dtype="float32", always_2d=True)
     with pytest.raises(AudioError, match=r"2 channels.*mean\(dim=1"):
         pretransform.encode(torch.from_numpy(samples.T)[None])

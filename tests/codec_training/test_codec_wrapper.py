@@ -11,6 +11,7 @@ from codec_runs import SAMPLE_SIZE, codec_config, melody, without_discriminator
 from stable_audio_tools.models import create_model_from_config
 
 from snac_plugin import register
+from snac_plugin.codec_training.losses import LinesLoss
 from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper, create_codec_training_wrapper
 from snac_plugin.errors import ConfigError
 
@@ -44,3 +45,21 @@ def test_optimisers_that_torch_does_not_take_are_named(wrong: dict[str, Any]) ->
     part.optimizer_configs["autoencoder"]["optimizer"]["config"] |= wrong
     with pytest.raises(ConfigError, match=r"training\.optimizer_configs: found what fails with: "):
         part.configure_optimizers()
+
+
+def lines_losses(part: SnacCodecTrainingWrapper) -> list[LinesLoss]:
+    return [loss for loss in part.losses_gen.losses if isinstance(loss, LinesLoss)]
+
+
+def test_the_loss_of_lines_reaches_the_decoder_and_is_there_only_when_asked_for() -> None:
+    losses = codec_config()["training"]["loss_configs"]
+    part = wrapper(loss_configs=losses | {"lines": {"weights": {"lines": 0.2}}})
+    (loss,) = lines_losses(part)
+    latents = torch.randn(1, part.autoencoder.latent_dim, 64, generator=torch.Generator().manual_seed(0))
+    value = loss({"decoded": part.autoencoder.decode(latents)})
+    value.backward()
+    assert float(value.detach()) > 0
+    assert all(p.grad is None for p in part.autoencoder.encoder.parameters())
+    assert sum(float(p.grad.abs().sum()) for p in part.autoencoder.decoder.parameters() if p.grad is not None) > 0
+    for absent in (losses, losses | {"lines": {"weights": {"lines": 0.0}}}):
+        assert lines_losses(wrapper(loss_configs=dict(absent))) == []

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from snac_plugin.codec_training.losses import SpectralLoss, line_loss, log_mel_distance, magnitude
+from snac_plugin.codec_training.losses import line_loss, log_mel_distance, magnitude
 
 
 def tone(frequency: float = 1000.0, amplitude: float = 0.5, samples: int = 16_384, phase: float = 0.0) -> torch.Tensor:
@@ -20,8 +20,6 @@ def test_a_sine_of_amplitude_one_has_magnitude_one() -> None:
 
 
 def test_equal_signals_have_no_distance() -> None:
-    loss = SpectralLoss(32000)
-    assert all(float(term) < 1e-5 for term in loss(tone(), tone()))
     assert log_mel_distance(tone(), tone(), 32000) == 0.0
 
 
@@ -29,26 +27,9 @@ def test_half_the_amplitude_is_six_decibels_away() -> None:
     torch.manual_seed(0)
     loud = 0.3 * torch.randn(2, 1, 32_768)
     assert abs(log_mel_distance(loud, loud / 2, 32000) - 6.02) < 0.01
-    terms = SpectralLoss(32000)(loud, loud / 2)
-    torch.testing.assert_close(terms.mel, torch.tensor(math.log(2)), atol=0.05, rtol=0)
-    torch.testing.assert_close(terms.waveform, torch.tensor(0.5), atol=0.02, rtol=0)
 
 
-def test_phase_moves_the_waveform_term_and_a_pitch_the_spectral_ones() -> None:
-    loss = SpectralLoss(32000)
-    turned, higher = loss(tone(), tone(phase=math.pi)), loss(tone(), tone(1100.0))
-    assert turned.waveform > 1.5
-    assert turned.convergence < 0.05
-    assert higher.convergence > 0.3
-    assert higher.mel > 5 * turned.mel
-
-
-def test_silence_and_inaudible_noise_give_finite_gradients_and_no_distance() -> None:
-    made = torch.zeros(1, 1, 8192, requires_grad=True)
-    terms = SpectralLoss(32000)(torch.zeros(1, 1, 8192), made)
-    sum(terms).backward()
-    assert made.grad is not None
-    assert torch.isfinite(made.grad).all()
+def test_silence_and_inaudible_noise_have_no_distance() -> None:
     assert log_mel_distance(torch.zeros(1, 1, 8192), 1e-6 * torch.randn(1, 1, 8192), 32000) == 0.0
 
 

@@ -10,8 +10,7 @@ import pytest
 from codec_runs import CODEC, CODEC_CONFIG
 from tiny import CODEC_32KHZ
 
-from snac_plugin.codec.load import CONFIG_KEYS
-from snac_plugin.codec_training.plan import TINY_32KHZ
+from snac_plugin.codec.load import CONFIG_KEYS, SHIPPED
 from snac_plugin.config import check_codec_config, check_codec_section, load_json, padded_to, snac_config
 from snac_plugin.config.codec_rules import PLACES
 from snac_plugin.errors import ConfigError
@@ -49,7 +48,8 @@ def test_every_key_of_snac_has_a_place() -> None:
 
 
 def test_the_shipped_config_is_the_geometry_of_the_shipped_codec() -> None:
-    assert check(load_json(ROOT / "model_configs" / "snac_codec_tiny.json")) == TINY_32KHZ
+    shipped = load_json(SHIPPED / "snac_tiny_32khz" / "config.json")
+    assert check(load_json(ROOT / "model_configs" / "snac_codec_tiny.json")) == shipped
 
 
 RATES = "model.decoder.config.decoder_rates"
