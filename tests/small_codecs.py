@@ -11,7 +11,7 @@ from snac import SNAC
 from tiny import CODEC_24KHZ, CODEC_32KHZ
 
 from snac_plugin.codec.load import CONFIG_KEYS, Codec, codes_fingerprint
-from snac_plugin.codec_training.initialise import initialise_from_data
+from snac_plugin.codec_training.starting_weights import initialise_from_data
 from snac_plugin.levels import Levels
 
 SMALL: dict[str, dict[str, Any]] = {"32 kHz": CODEC_32KHZ, "24 kHz": CODEC_24KHZ}

@@ -1,13 +1,14 @@
-"""Weights by name: whose prefixes they bear, which are the frozen codec's, and whether they are those that a model expects."""
+"""Weights by name: their prefixes, which are the frozen codec's, whether they fit a model, and a fingerprint of them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from snac_plugin.errors import CheckpointError
+from snac_plugin.errors import CheckpointError, Mismatch
 
 CODEC = "pretransform."
 WRAPPERS = (("diffusion.", "diffusion_ema.ema_model.", "model."), ("autoencoder.", "autoencoder_ema.ema_model.", ""))
@@ -35,24 +36,34 @@ def model_weights(state: Mapping[str, Tensor], ema: bool = True) -> dict[str, Te
     return {name: value for name, value in weights.items() if not is_codec_weight(name)}
 
 
-def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
-    """Raise a CheckpointError unless the weights found have the names and shapes of the expected ones.
+def check_weights(
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    where: str,
+    source: str = "the weights of this model config",
+    advice: str = "Use the config that the checkpoint was trained with.",
+    error: type[Mismatch] = CheckpointError,
+) -> None:
+    """Raise an error unless weights have the names and shapes of a model's.
 
     Args:
         found: weights by name.
-        expected: the model's weights by name.
-        where: where they were found, for the message.
+        expected: the model's own.
+        where: the file they were read from.
+        source: what was expected, in words.
+        advice: what to do about it.
+        error: the class of the error.
     """
-    both = found.keys() & expected.keys()
-    problems = {
-        "missing": expected.keys() - found.keys(),
-        "not in the model": found.keys() - expected.keys(),
-        "of another shape": {name for name in both if found[name].shape != expected[name].shape},
-    }
-    counts = [f"{len(names)} weights {problem}, first {min(names)}" for problem, names in problems.items() if names]
-    if counts:
-        advice = "Use the config that the checkpoint was trained with."
-        raise CheckpointError(where, "; ".join(counts), "the weights of this model config", advice)
+    missing, surplus = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    reshaped = [
+        f"{name} ({list(found[name].shape)} in place of {list(expected[name].shape)})"
+        for name in sorted(expected.keys() & found.keys())
+        if expected[name].shape != found[name].shape
+    ]
+    kinds = {"missing": missing, "not in the model": surplus, "of another shape": reshaped}
+    problems = [f"{len(names)} weights {kind}, first {names[0]}" for kind, names in kinds.items() if names]
+    if problems:
+        raise error(where, "; ".join(problems), source, advice)
 
 
 def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:
@@ -64,3 +75,13 @@ def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:
     weights = model_weights(state)
     check_weights(weights, {name: value for name, value in model.state_dict().items() if not is_codec_weight(name)}, where)
     model.load_state_dict(weights, strict=False)
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Twelve hexadecimal digits that name a set of weights; the order of the names and the precision stored do not matter."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu()
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update((tensor.float() if tensor.is_floating_point() else tensor.long()).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -16,7 +16,7 @@ import torch
 
 from snac_plugin.checkpoints.reading import Checkpoint, read_checkpoint
 from snac_plugin.codec.load import load_codec, locate, read_config
-from snac_plugin.codec.store import save_codec, snac_from_autoencoder
+from snac_plugin.codec_training.export import save_codec, snac_from_autoencoder
 from snac_plugin.config import check_codec_config, load_json, snac_config
 from snac_plugin.errors import CheckpointError
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     model = snac_from_autoencoder(checkpoint.state, made, args.ckpt_path)
     card = _card(args.out.name, model, config, checkpoint.steps)
     dtype = torch.float16 if args.half else torch.float32
-    save_codec(args.out, model, made, card, dtype, weights="pytorch_model.bin")
+    save_codec(args.out, model, made, card, dtype)
     print(f"codec: {args.out} (fingerprint {load_codec(str(args.out.resolve())).fingerprint})")
     return 0
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
-import logging
-import os
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from safetensors.torch import load_file
 from snac import SNAC
 from torch import Tensor
 
+from snac_plugin.checkpoints.weights import check_weights, fingerprint
 from snac_plugin.errors import CodecError
 from snac_plugin.levels import Levels
-
-logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / "shipped"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -34,7 +31,7 @@ CONFIG_KEYS: dict[str, Any] = {
 """SNAC's constructor arguments with their defaults: what a config.json may hold."""
 
 FORMER_FINGERPRINTS = {"e165673f92bf": "079a80aaeeff"}
-"""Of shipped codecs with another decoder, when that counted as well: checkpoints and encoded folders may hold them."""
+"""Fingerprints of former versions of shipped codecs, whose decoder was another, and those of the same codes now."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +55,14 @@ class Codec:
 
     @cached_property
     def known_as(self) -> tuple[str, ...]:
-        """The fingerprint, and those that earlier versions noted for the same codes, when the decoder counted as well."""
+        """The fingerprint, and those that earlier versions gave the same codes: they included the decoder's weights."""
         former = [old for old, new in FORMER_FINGERPRINTS.items() if new == self.fingerprint]
         return (self.fingerprint, fingerprint(self.model.state_dict()), *former)
 
 
 def shipped_codecs() -> list[str]:
-    """Names of the codecs that lie in this package."""
-    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / "config.json").is_file()) if SHIPPED.is_dir() else []
+    """Names of the codecs in this package."""
+    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
 
 
 def load_codec(name: str) -> Codec:
@@ -84,40 +81,44 @@ def load_codec(name: str) -> Codec:
         model = SNAC(**config)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CodecError(str(config_file), f"a config that SNAC does not take ({error})", "SNAC's own config.json") from error
-    _fill(model, read_weights(weights_file), weights_file, config_file)
+    weights, advice = read_weights(weights_file), "Take both files from the same codec."
+    check_weights(weights, model.state_dict(), str(weights_file), f"the weights of {config_file}", advice, CodecError)
+    model.load_state_dict(weights)
     model.eval().requires_grad_(False)
-    levels = Levels.from_snac_config(config)
-    return Codec(name, model, levels, config, codes_fingerprint(model.state_dict()))
+    return Codec(name, model, Levels.from_snac_config(config), config, codes_fingerprint(model.state_dict()))
+
+
+def codes_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """The fingerprint of a codec's encoder and quantisers: the decoder does not change what its codes mean."""
+    return fingerprint({name: tensor for name, tensor in state.items() if not name.startswith("decoder.")})
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The contents of a SNAC config.json, checked, with SNAC's defaults for what it leaves out.
+    """The contents of a SNAC config.json, checked, with SNAC's defaults for missing keys.
 
     Raises:
-        CodecError: it is no JSON, has a key that SNAC does not know, or its numbers make no codec.
+        CodecError: it is not JSON, has a key that SNAC does not know, or its numbers make no codec.
     """
     try:
-        given = json.loads(path.read_text())
+        contents = json.loads(path.read_text())
     except OSError as error:
         raise CodecError(str(path), f"a file that cannot be read ({error.strerror})", "a SNAC config.json") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise CodecError(str(path), f"broken JSON ({error})", "a SNAC config.json", "Fetch the file again.") from error
-    if not isinstance(given, dict):
-        raise CodecError(str(path), f"a {type(given).__name__}", "a JSON object with SNAC's constructor arguments")
-    unknown = sorted(set(given) - set(CONFIG_KEYS))
-    if unknown:
+    if not isinstance(contents, dict):
+        raise CodecError(str(path), f"a {type(contents).__name__}", "a JSON object with SNAC's constructor arguments")
+    if unknown := sorted(contents.keys() - CONFIG_KEYS):
         raise CodecError(str(path), f"unknown keys {', '.join(unknown)}", f"only {', '.join(CONFIG_KEYS)}")
-    config = {**CONFIG_KEYS, **given}
+    config = CONFIG_KEYS | contents
     for key in ("encoder_rates", "decoder_rates", "vq_strides"):
         value = config[key]
-        if not (isinstance(value, (list, tuple)) and value and all(type(n) is int and n > 0 for n in value)):
+        if not isinstance(value, list) or not value or any(type(n) is not int or n <= 0 for n in value):
             raise CodecError(f"{path}: {key}", value, "a list of whole numbers above 0")
-        config[key] = list(value)
     for key in ("sampling_rate", "encoder_dim", "decoder_dim", "codebook_size", "codebook_dim"):
         if type(config[key]) is not int or config[key] <= 0:
             raise CodecError(f"{path}: {key}", repr(config[key]), "a whole number above 0")
-    if torch.tensor(config["encoder_rates"]).prod() != torch.tensor(config["decoder_rates"]).prod():
-        rates = (config["encoder_rates"], config["decoder_rates"])
+    rates = config["encoder_rates"], config["decoder_rates"]
+    if math.prod(rates[0]) != math.prod(rates[1]):
         raise CodecError(f"{path}: encoder_rates, decoder_rates", rates, "the same product", "Or decoded audio has another length.")
     return config
 
@@ -131,50 +132,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen kinds for a file that is damaged
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CodecError(
-            str(path), f"a file that cannot be read ({message})", "weights of a SNAC codec", "Fetch it again."
-        ) from error
+        found = f"a file that cannot be read ({_first_line(error)})"
+        raise CodecError(str(path), found, "weights of a SNAC codec", "Fetch it again.") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CodecError(str(path), "something else than named tensors", "the state dict of a SNAC model")
     # Weight norm had other names before PyTorch 2.0.
-    old = ((".weight_g", ".parametrizations.weight.original0"), (".weight_v", ".parametrizations.weight.original1"))
-    for before, after in old:
-        state = {name.removesuffix(before) + after if name.endswith(before) else name: tensor for name, tensor in state.items()}
+    for number, ending in enumerate((".weight_g", ".weight_v")):
+        now = f".parametrizations.weight.original{number}"
+        state = {name.removesuffix(ending) + now if name.endswith(ending) else name: tensor for name, tensor in state.items()}
     return dict(state)
-
-
-def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that name a set of weights; the order of the names and the precision stored do not matter."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu()
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update((tensor.float() if tensor.is_floating_point() else tensor.long()).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def codes_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """The fingerprint of a codec's encoder and quantisers: with another decoder its codes mean what they did."""
-    return fingerprint({name: tensor for name, tensor in state.items() if not name.startswith("decoder.")})
-
-
-def _fill(model: SNAC, state: dict[str, Tensor], weights_file: Path, config_file: Path) -> None:
-    """Load weights into a model, or say what does not fit."""
-    wanted = model.state_dict()
-    missing = [f"{name} is missing" for name in wanted if name not in state]
-    unexpected = [f"{name} is not in the model" for name in state if name not in wanted]
-    shapes = [
-        f"{name} is {list(state[name].shape)} and should be {list(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    wrong = shapes[:3] + missing[:3] + unexpected[:3]
-    if wrong:
-        count = len(shapes) + len(missing) + len(unexpected)
-        found = f"{count} weights that do not fit: {'; '.join(wrong)}{' …' if count > len(wrong) else ''}"
-        raise CodecError(str(weights_file), found, f"the weights of {config_file}", "Take both files from the same codec.")
-    model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in wanted.items()})
 
 
 def locate(name: str) -> tuple[Path, Path]:
@@ -211,18 +177,16 @@ def _from_hub(name: str) -> tuple[Path, Path]:
         shipped = ", ".join(shipped_codecs())
         raise CodecError("codec", f"{name!r}, which the hub does not have", f"a hub id, a folder, or one of {shipped}") from error
     except (OSError, ValueError, HfHubHTTPError) as error:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CodecError(
             "codec",
-            f"{name!r}, whose {' and '.join(files)} are neither to be had from the hub ({message}) nor in its cache ({_cache()})",
+            f"{name!r}, whose {' and '.join(files)} are neither to be had from the hub ({_first_line(error)}) nor in its cache "
+            f"({Path(constants.HF_HUB_CACHE).expanduser()})",
             "a codec within reach",
-            f"Without a network: download both files of {name} elsewhere into a folder and give the folder as "
-            f'"codec", or use the codec that ships with this package, "snac_tiny_32khz".',
+            f'Without a network: download both files of {name} elsewhere into a folder and give the folder as "codec", or use the '
+            'codec that ships with this package, "snac_tiny_32khz".',
         ) from error
     return config, weights
 
 
-def _cache() -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return os.path.expanduser(HF_HUB_CACHE)
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -14,7 +14,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 
 
 class StreamDecoder:
-    """Gives audio as soon as no later code can change it; remembers a few frames, however long the file grows.
+    """Returns audio as soon as no later code can change it; keeps a few frames of codes, however long the file grows.
 
     Args:
         pretransform: the codec.
@@ -25,35 +25,29 @@ class StreamDecoder:
         self.pretransform, self.seeds = pretransform, list(seeds)
         self.buffer: Tensor | None = None  # codes from frame `first` on
         self.first = 0
-        self.given = 0  # frames whose audio has been given out
+        self.decoded = 0  # frames whose audio has been returned
 
     def push(self, codes: Tensor) -> Tensor:
         """Take codes [B, R, T] that follow those before; returns audio [B, 1, N], N possibly 0."""
         self.buffer = codes if self.buffer is None else torch.cat([self.buffer, codes], dim=-1)
-        return self._give(self._end() - self.pretransform.margin)
+        grid = self.pretransform.levels.grid_frames
+        return self._decode((self.first + self.buffer.shape[-1] - self.pretransform.margin) // grid * grid)
 
     def finish(self) -> Tensor:
         """The audio that was held back [B, 1, N]."""
         assert self.buffer is not None
-        return self._give(self._end())
+        return self._decode(self.first + self.buffer.shape[-1])
 
-    def _end(self) -> int:
+    def _decode(self, until: int) -> Tensor:
+        """Audio of the frames up to `until`; drops codes that no later frame needs."""
         assert self.buffer is not None
-        return self.first + self.buffer.shape[-1]
-
-    def _give(self, until: int) -> Tensor:
-        """Audio of the frames up to `until`; forgets codes that no later frame needs."""
-        assert self.buffer is not None
-        pretransform = self.pretransform
-        grid = pretransform.levels.grid_frames
-        until = until if until == self._end() else until // grid * grid
-        if until <= self.given:
+        if until <= self.decoded:
             return torch.zeros(self.buffer.shape[0], 1, 0)
-        audio = pretransform.decode_frames(self.buffer, self.first, self.seeds)
-        samples = pretransform.downsampling_ratio
-        audio = audio[..., (self.given - self.first) * samples : (until - self.first) * samples]
-        self.given = until
-        keep_from = max(until // grid * grid - pretransform.margin, self.first)
+        audio = self.pretransform.decode_frames(self.buffer, self.first, self.seeds)
+        samples = self.pretransform.downsampling_ratio
+        audio = audio[..., (self.decoded - self.first) * samples : (until - self.first) * samples]
+        self.decoded = until
+        keep_from = max(until - self.pretransform.margin, self.first)
         self.buffer = self.buffer[..., keep_from - self.first :]
         self.first = keep_from
         return audio.float().cpu()

@@ -1,4 +1,4 @@
-"""SNAC's residual quantiser as a bottleneck of stable-audio-tools, with codebooks that stay alive while it trains.
+"""SNAC's residual quantiser as a bottleneck of stable-audio-tools, with codebooks that stay in use while it trains.
 
 Letters: B batch, C latent channels, T finest codes, R packed rows, F frames.
 """
@@ -6,39 +6,39 @@ Letters: B batch, C latent channels, T finest codes, R packed rows, F frames.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from snac.vq import ResidualVectorQuantize
+from snac.vq import ResidualVectorQuantize, VectorQuantize
 from stable_audio_tools.models.bottleneck import DiscreteBottleneck
 from torch import Tensor, nn
 
-from snac_plugin.codec.snac_forward import Quantised, centring, commitment, quantise
+from snac_plugin.codec.quantise import Quantised, quantise
 from snac_plugin.codec_training.codebooks import RunningCodebook
-from snac_plugin.codec_training.initialise import start_codebooks
+from snac_plugin.codec_training.starting_weights import start_codebooks
 from snac_plugin.errors import Mismatch
 from snac_plugin.levels import Levels
 
 
 class SnacBottleneck(DiscreteBottleneck):
-    """SNAC's residual quantiser, which keeps its codebooks alive while it trains.
+    """SNAC's residual quantiser, whose codebooks follow the encoder while it trains.
 
-    In evaluation it is SNAC's own forward. In training, as long as gradients flow, codebooks follow the encoder's vectors as
-    running means and dead codes start again (see `RunningCodebook`); without gradients they rest. Everything that training
-    needs to go on is in buffers.
+    In evaluation it is SNAC's own forward. In training, as long as gradients flow, codebooks are running means of the encoder's
+    vectors and dead codes are revived (see `RunningCodebook`); without gradients they do not change. All state that resuming
+    needs is in buffers.
 
     Args:
         latent_dim: channels of the encoder's output.
         codebook_size: codes of each level.
         codebook_dim: dimensions of a code vector.
         vq_strides: finest codes per code of each level, coarsest first.
-        codebook_starts: training steps at which codebooks start from data; before the first, noise stands in for them.
-        warmup_noise: standard deviation of that noise, as a part of the vectors'.
+        codebook_starts: training steps at which codebooks start from data; before the first, noise replaces quantisation.
+        warmup_noise: standard deviation of that noise relative to the vectors'.
         level_dropout: probability that an example is decoded from its first one, two, ... levels only.
         visits: average visits that a code remembers.
-        start_vectors: vectors of the coarsest level that a start from data wants.
-        keep_lengths: training leaves code vectors as long as they are: for codebooks that come trained.
+        start_vectors: vectors of the coarsest level that a start from data uses.
+        keep_lengths: training does not change the lengths of code vectors: for pretrained codebooks.
     """
 
     steps: Tensor
@@ -89,13 +89,13 @@ class SnacBottleneck(DiscreteBottleneck):
         else:
             with torch.autocast(x.device.type, enabled=False):  # as in training: codes do not depend on the precision around
                 z_q, codes = self.quantizer(x.to(self.quantizer.quantizers[0].codebook.weight.dtype))
-            nothing = x.new_zeros(())
-            info = {"codes": self.levels.pack(codes), "vq/commitment_loss": nothing, "vq/centring_loss": nothing}
+            zero = x.new_zeros(())
+            info = {"codes": self.levels.pack(codes), "vq/commitment_loss": zero, "vq/centring_loss": zero}
             self.revived, self.codebook_loss = [], None
         return (z_q, info) if return_info else z_q
 
     def decode(self, x: Tensor) -> Tensor:
-        """Nothing is left to do."""
+        """The same latents: the decoder takes z_q."""
         return x
 
     def decode_tokens(self, codes: Tensor, **_: Any) -> Tensor:
@@ -107,49 +107,45 @@ class SnacBottleneck(DiscreteBottleneck):
         """Whether codebooks should start from data before the next step."""
         return not self.frozen and int(self.starts) < self._starts_until_now()
 
-    @property
-    def warming_up(self) -> bool:
-        """Whether noise stands in for the codebooks."""
-        return bool(self.codebook_starts) and self._starts_until_now() == 0
-
     def _starts_until_now(self) -> int:
         return sum(int(self.steps) >= step for step in self.codebook_starts)
 
-    def _books(self) -> list[RunningCodebook]:
-        return [book for book in self.books if isinstance(book, RunningCodebook)]
+    def _levels_and_books(self) -> Iterator[tuple[VectorQuantize, RunningCodebook]]:
+        return zip(self.quantizer.quantizers, self.books, strict=True)  # type: ignore[arg-type]
 
     def usage(self) -> list[tuple[Tensor, Tensor]]:
         """Of each level: share of the codes chosen lately, perplexity of those choices."""
-        return [book.usage() for book in self._books()]
+        return [book.usage() for _, book in self._levels_and_books()]
 
     def restart(self) -> None:
-        """Follow the codebooks as they are now: their weights were loaded from elsewhere."""
-        for level, book in zip(self.quantizer.quantizers, self._books(), strict=True):
+        """Follow the codebooks as they are now: after their weights were loaded."""
+        for level, book in self._levels_and_books():
             book.begin(level.codebook.weight)
 
     def freeze(self) -> None:
-        """Leave projections and codebooks as they are."""
+        """Stop changing projections and codebooks."""
         self.frozen = True
         self.requires_grad_(False)
 
     def start(self, z: Tensor, generator: torch.Generator) -> None:
-        """Begin all codebooks from the encoder's output [B, C, T] for much audio."""
+        """Start all codebooks from the encoder's output [B, C, T] for much audio."""
         with torch.autocast(z.device.type, enabled=False):
-            start_codebooks(self.quantizer, self._books(), z.float(), generator)
+            start_codebooks(self._levels_and_books(), z.float(), generator)
         self.starts.fill_(self._starts_until_now())
 
     def _train(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        noise = self.warmup_noise if self.warming_up else None
-        with torch.autocast(x.device.type, enabled=False):  # the nearest of 4,096 codes takes all of a float's digits
-            found = quantise(self, x.float(), noise, self._kept(x), self.keep_lengths)
-            info: dict[str, Any] = {"vq/commitment_loss": commitment(found), "vq/centring_loss": centring(found)}
-        info["vq/codebook_loss"] = self.codebook_loss = _codebook_loss(found)
-        if noise is None:
-            info["codes"] = self.levels.pack(found.codes)
+        warming_up = bool(self.codebook_starts) and self._starts_until_now() == 0
+        noise = self.warmup_noise if warming_up else None
+        with torch.autocast(x.device.type, enabled=False):  # finding the nearest of 4,096 codes needs float32
+            quantised = quantise(self.quantizer, x.float(), noise, self._kept(x), self.keep_lengths)
+            info: dict[str, Any] = {"vq/commitment_loss": commitment(quantised), "vq/centring_loss": centring(quantised)}
+        info["vq/codebook_loss"] = self.codebook_loss = _codebook_loss(quantised)
+        if not warming_up:
+            info["codes"] = self.levels.pack(quantised.codes)
             if not self.frozen:
-                self._follow(found)
+                self._follow(quantised)
         self.steps += 1
-        return found.z_q, info
+        return quantised.z_q, info
 
     def _kept(self, x: Tensor) -> Tensor | None:
         """How many levels, coarsest first, each example of the batch is decoded from [B]."""
@@ -159,24 +155,33 @@ class SnacBottleneck(DiscreteBottleneck):
         dropped = torch.rand(len(x)) < self.level_dropout
         return torch.where(dropped, torch.randint(1, count + 1, (len(x),)), torch.tensor(count)).to(x.device)
 
-    def _follow(self, found: Quantised) -> None:
+    def _follow(self, quantised: Quantised) -> None:
         """Move the codebooks to the vectors of this step, those of all devices."""
         generator = torch.Generator().manual_seed(int(self.steps))
-        rows = zip(self.quantizer.quantizers, self._books(), found.vectors, found.codes, strict=True)
-        self.revived = [
-            book.update(
-                level.codebook.weight.data,
-                _everywhere(vectors.detach().transpose(1, 2).flatten(0, 1)),
-                _everywhere(codes.flatten()),
-                generator,
-            )
-            for level, book, vectors, codes in rows
-        ]
+        self.revived = []
+        for (level, book), vectors, codes in zip(self._levels_and_books(), quantised.vectors, quantised.codes, strict=True):
+            flat = vectors.detach().transpose(1, 2).flatten(0, 1)
+            self.revived.append(book.update(level.codebook.weight.data, _gather(flat), _gather(codes.flatten()), generator))
 
 
-def _codebook_loss(found: Quantised) -> Tensor:
-    """Mean over levels of ||z_e - z_q||^2 a dimension: reported; running means make it small without a gradient."""
-    terms = [(v - c).detach().square().mean() for v, c in zip(found.vectors, found.chosen, strict=True)]
+def commitment(quantised: Quantised) -> Tensor:
+    """Mean over levels of ||z_e - sg(z_q)||^2 / ||sg(z_q)||^2: relative, because an absolute loss would shrink all vectors."""
+    terms = [
+        (vectors - chosen.detach()).square().mean() / chosen.detach().square().mean().clamp_min(1e-8)
+        for vectors, chosen in zip(quantised.vectors, quantised.chosen, strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
+def centring(quantised: Quantised) -> Tensor:
+    """Mean over levels of ||mean z_e||^2 / mean ||z_e||^2: keeps the vectors' directions from drifting to one side."""
+    flat = [vectors.transpose(1, 2).flatten(0, 1) for vectors in quantised.vectors]
+    return torch.stack([v.mean(0).square().sum() / v.square().sum(1).mean().clamp_min(1e-8) for v in flat]).mean()
+
+
+def _codebook_loss(quantised: Quantised) -> Tensor:
+    """Mean over levels of ||z_e - z_q||^2 a dimension, to be logged; running means reduce it without a gradient."""
+    terms = [(v - c).detach().square().mean() for v, c in zip(quantised.vectors, quantised.chosen, strict=True)]
     return torch.stack(terms).mean()
 
 
@@ -185,17 +190,17 @@ def _many_devices() -> bool:
 
 
 @torch.no_grad()
-def same_everywhere(module: nn.Module) -> None:
+def broadcast_from_first(module: nn.Module) -> None:
     """Give a module on all devices that train together the parameters and buffers it has on the first."""
     if not _many_devices():
         return
-    for mine in itertools.chain(module.parameters(), module.buffers()):
-        first = mine.detach().clone(memory_format=torch.contiguous_format)
+    for tensor in itertools.chain(module.parameters(), module.buffers()):
+        first = tensor.detach().clone(memory_format=torch.contiguous_format)
         torch.distributed.broadcast(first, 0)
-        mine.copy_(first)
+        tensor.copy_(first)
 
 
-def _everywhere(values: Tensor) -> Tensor:
+def _gather(values: Tensor) -> Tensor:
     """Rows of all devices that train together, in the same order on each."""
     if not _many_devices():
         return values

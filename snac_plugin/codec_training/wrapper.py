@@ -1,5 +1,5 @@
-"""stable-audio-tools' autoencoder trainer for a SNAC codec: its losses, discriminator, optimisers and EMA, and what a
-quantiser needs besides: codebooks that start from data, losses of its own, and how its codes are used.
+"""stable-audio-tools' autoencoder trainer for a SNAC codec, with the additions that a quantiser needs: codebooks that start from
+data, the quantiser's own losses, measures of how its codes are used.
 
 Letters: B batch, N audio samples, K codes.
 """
@@ -16,15 +16,15 @@ import torch
 from stable_audio_tools.training.autoencoders import AutoencoderTrainingWrapper
 from stable_audio_tools.training.losses import ValueLoss
 from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
-from torch import Tensor, nn
+from torch import Tensor
 
 from snac_plugin.checkpoints.weights import check_weights
-from snac_plugin.codec_training.bottleneck import SnacBottleneck, same_everywhere
+from snac_plugin.codec_training.bottleneck import SnacBottleneck, broadcast_from_first
 from snac_plugin.codec_training.codebooks import perplexity
+from snac_plugin.codec_training.encoder_decoder import compile_parts, snac_of
 from snac_plugin.codec_training.examples import example_audio
-from snac_plugin.codec_training.initialise import initialise_from_data
 from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
-from snac_plugin.codec_training.parts import compile_parts, snac_of
+from snac_plugin.codec_training.starting_weights import initialise_from_data
 from snac_plugin.config import CodecTraining, check_codec_config
 from snac_plugin.config.optimisers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import stage_seed
@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
 """Losses of the quantiser with their default weights."""
 
-SCALING_EXAMPLES = 32
-VALIDATION_SEED = 1
+SCALING_EXAMPLES, VALIDATION_SEED = 32, 1
+IN_THE_PROGRESS_BAR = ("train/loss", "train/mrstft_loss", "_perplexity")
+"""Endings of the names of values that the progress bar shows."""
 
 
 def create_codec_training_wrapper(config: Mapping[str, Any], model: Any) -> SnacCodecTrainingWrapper:
@@ -54,9 +55,9 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
     Args:
         autoencoder: as built from the config.
         training: the training section of its config.
-        model_config: its whole config as it was read, for checkpoints.
+        model_config: the whole config as it was read, stored in checkpoints.
         fresh: scale the weights by data before the first step.
-        seed: what the decoder's noise and dropped levels are drawn from, together with the global step.
+        seed: of the decoder's noise and the dropped levels, together with the global step.
     """
 
     def __init__(
@@ -78,16 +79,15 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             clip_grad_norm=training.clip_grad_norm,
         )
         self.training_config, self.model_config, self.fresh, self.seed = training, model_config, fresh, seed
-        given = training.loss_configs.bottleneck.weights if training.loss_configs.bottleneck else {}
-        weights = QUANTISER_LOSSES | {str(name): weight for name, weight in given.items()}
-        self.losses_gen.losses.extend(
-            ValueLoss(key=f"vq/{name}_loss", weight=weight, name=f"{name}_loss") for name, weight in weights.items()
-        )
-        if training.loss_configs.lines and (weight := training.loss_configs.lines.weights.get("lines")):
+        losses = training.loss_configs
+        chosen = losses.bottleneck.weights if losses.bottleneck else {}
+        for name, weight in {**QUANTISER_LOSSES, **{str(name): weight for name, weight in chosen.items()}}.items():
+            self.losses_gen.losses.append(ValueLoss(key=f"vq/{name}_loss", weight=weight, name=f"{name}_loss"))
+        if losses.lines and (weight := losses.lines.weights.get("lines", 0.0)):
             self.losses_gen.losses.append(LinesLoss(autoencoder.downsampling_ratio, weight))
         if training.compiled:
             compile_parts(autoencoder)
-        self._average_rests = False
+        self._average_frozen = False
         self._counts: Tensor | None = None
 
     @property
@@ -101,44 +101,38 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             ConfigError: torch has no such class, or it does not take these arguments.
         """
         with optimizer_configs_named():
-            return self._optimisers()
+            sections, parameters = [self.optimizer_configs["autoencoder"]], [self._parameter_groups()]
+            if self.use_disc:
+                sections.append(self.optimizer_configs["discriminator"])
+                parameters.append(list(self.discriminator.parameters()))
+            optimizers = [create_optimizer_from_config(s["optimizer"], p) for s, p in zip(sections, parameters, strict=True)]
+            if not all("scheduler" in section for section in sections):
+                return optimizers
+            return optimizers, [create_scheduler_from_config(s["scheduler"], o) for s, o in zip(sections, optimizers, strict=True)]
 
-    def _optimisers(self) -> Any:
-        section = self.optimizer_configs["autoencoder"]
-        base = section["optimizer"]["config"].get("lr", self.lr)
-        groups = [{"params": params, "lr": scale * base} for params, scale in self._groups()]
-        optimisers = [create_optimizer_from_config(section["optimizer"], groups)]
-        sections = [section]
-        if self.use_disc:
-            sections.append(self.optimizer_configs["discriminator"])
-            optimisers.append(create_optimizer_from_config(sections[1]["optimizer"], self.discriminator.parameters()))
-        if not all("scheduler" in part for part in sections):
-            return optimisers
-        return optimisers, [create_scheduler_from_config(p["scheduler"], o) for p, o in zip(sections, optimisers, strict=True)]
-
-    def _groups(self) -> Iterator[tuple[list[nn.Parameter], float]]:
+    def _parameter_groups(self) -> list[Any]:
+        rate = self.optimizer_configs["autoencoder"]["optimizer"]["config"].get("lr", self.lr)
         scales = self.training_config.learning_rate_scales
         parts = (
             (self.autoencoder.encoder, scales.encoder),
             (self.bottleneck, scales.projections),
             (self.autoencoder.decoder, scales.decoder),
         )
-        for part, scale in parts:
-            if params := [p for p in part.parameters() if p.requires_grad]:
-                yield params, scale
+        groups = [{"params": [p for p in part.parameters() if p.requires_grad], "lr": scale * rate} for part, scale in parts]
+        return [group for group in groups if group["params"]]
 
     def training_step(self, batch: tuple[Tensor, Any], batch_idx: int) -> Tensor:
-        """stable-audio-tools' step on a batch of audio; first what is due before it."""
+        """stable-audio-tools' step on a batch of audio, after the starts from data that are due."""
         if self.fresh and int(self.bottleneck.steps) == 0:
             self._scale_weights()
         if self.bottleneck.start_is_due:
             self._start_codebooks()
-        if self.encoder_freeze_on_warmup and self.global_step >= self.warmup_steps and not self._average_rests:
-            self._average_rests_too()
-        # What the step draws depends on seed and step alone, so that a resumed run draws the same.
+        if self.encoder_freeze_on_warmup and self.global_step >= self.warmup_steps and not self._average_frozen:
+            self._freeze_average()
+        # Random numbers depend on seed and step alone, so that a resumed run draws the same.
         torch.manual_seed(stage_seed(self.seed, self.global_step, self.global_rank))
         loss = super().training_step(batch, batch_idx)
-        self._average_what_jumped()
+        self._average_codebooks()
         self._log_usage()
         return loss
 
@@ -148,7 +142,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             torch.manual_seed(stage_seed(self.seed, 0, 0))
             initialise_from_data(snac_of(self.autoencoder), torch.cat(list(self._examples(SCALING_EXAMPLES))).float())
         self.bottleneck.restart()
-        same_everywhere(self.autoencoder)
+        broadcast_from_first(self.autoencoder)
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
@@ -160,60 +154,55 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             z = torch.cat([self.autoencoder.encoder(audio.float()) for audio in self._examples(examples)])
         generator = torch.Generator().manual_seed(stage_seed(self.seed, self.global_step, 1))
         self.bottleneck.start(z, generator)
-        same_everywhere(self.autoencoder)
-        if self.autoencoder_ema is not None:
-            averaged = self.autoencoder_ema.ema_model.bottleneck.quantizer.quantizers
-            for mine, average in zip(self.bottleneck.quantizer.quantizers, averaged, strict=True):
-                average.codebook.weight.copy_(mine.codebook.weight)
+        broadcast_from_first(self.autoencoder)
+        for weight, average in self._codebooks_and_averages():
+            average.copy_(weight)
 
     def _examples(self, count: int) -> Iterator[Tensor]:
         """Training audio [B, 1, N], at least `count` examples in all."""
         return (audio.to(self.device) for audio in example_audio(self.trainer.train_dataloader, count))
 
+    def _codebooks_and_averages(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each level's codebook [K, D] and its moving average, if there is one."""
+        if self.autoencoder_ema is not None:
+            pair = self.bottleneck, self.autoencoder_ema.ema_model.bottleneck
+            yield from zip(*([level.codebook.weight for level in b.quantizer.quantizers] for b in pair), strict=True)
+
     @torch.no_grad()
-    def _average_what_jumped(self) -> None:
-        """A code that starts again elsewhere: the average of its two places is no place at all. Nor are running means and counts
-        averaged: of them the average has the model's own, after each step, and not only after those that it averages."""
+    def _average_codebooks(self) -> None:
+        """Do not average a revived code with what it was before, nor the buffers, which describe the codebooks as they are."""
         if self.autoencoder_ema is None:
             return
-        bottleneck = self.autoencoder_ema.ema_model.bottleneck
-        for name, followed in self.bottleneck.named_buffers():
-            bottleneck.get_buffer(name).copy_(followed)
-        averaged = bottleneck.quantizer.quantizers
-        for dead, mine, average in zip(self.bottleneck.revived, self.bottleneck.quantizer.quantizers, averaged, strict=False):
-            weight = average.codebook.weight
-            weight.copy_(torch.where(dead[:, None], mine.codebook.weight, weight))
+        for name, value in self.bottleneck.named_buffers():
+            self.autoencoder_ema.ema_model.bottleneck.get_buffer(name).copy_(value)
+        for dead, (weight, average) in zip(self.bottleneck.revived, self._codebooks_and_averages(), strict=False):
+            average.copy_(torch.where(dead[:, None], weight, average))
 
     @torch.no_grad()
-    def _average_rests_too(self) -> None:
-        """From here on the decoder learns one set of codes: the averaged one has to hear the same.
+    def _freeze_average(self) -> None:
+        """After the warm-up the decoder alone learns, from fixed codes: the averaged codec must use the same codes.
 
-        A resumed run does it again, which changes nothing: neither encoder nor bottleneck has moved.
+        A resumed run does it again, which changes nothing: encoder and bottleneck have not moved.
         """
-        self._average_rests = True
-        if self.autoencoder_ema is None:
-            return
-        averaged = self.autoencoder_ema.ema_model
-        averaged.encoder.load_state_dict(self.autoencoder.encoder.state_dict())
-        averaged.bottleneck.load_state_dict(self.bottleneck.state_dict())
+        self._average_frozen = True
+        if self.autoencoder_ema is not None:
+            averaged = self.autoencoder_ema.ema_model
+            averaged.encoder.load_state_dict(self.autoencoder.encoder.state_dict())
+            averaged.bottleneck.load_state_dict(self.bottleneck.state_dict())
 
     def _log_usage(self) -> None:
+        values: dict[str, Any] = {}
         if self.bottleneck.codebook_loss is not None:
-            super().log_dict({"train/codebook_loss": self.bottleneck.codebook_loss}, on_step=True)
-        if not self.bottleneck.revived:
-            return
-        shown, quiet = {}, {}
-        rows = zip(self.bottleneck.levels.names, self.bottleneck.usage(), self.bottleneck.revived, strict=True)
+            values["train/codebook_loss"] = self.bottleneck.codebook_loss
+        rows = zip(self.bottleneck.levels.names, self.bottleneck.usage(), self.bottleneck.revived, strict=False)
         for name, (used, spread), revived in rows:
-            shown[f"train/{name}_perplexity"] = spread
-            quiet[f"train/{name}_used"] = used
-            quiet[f"train/{name}_revived"] = revived.float().sum()
-        super().log_dict(shown, prog_bar=True, on_step=True)
-        super().log_dict(quiet, on_step=True)
+            values |= {f"train/{name}_perplexity": spread, f"train/{name}_used": used}
+            values[f"train/{name}_revived"] = revived.float().sum()
+        self.log_dict(values, prog_bar=True, on_step=True)
 
     def log_dict(self, dictionary: Any, prog_bar: bool = False, **kwargs: Any) -> None:
-        """Everything is logged; the progress bar shows the losses."""
-        shown = {name: value for name, value in dictionary.items() if prog_bar and name in ("train/loss", "train/mrstft_loss")}
+        """Log all values; the progress bar shows `IN_THE_PROGRESS_BAR`."""
+        shown = {name: value for name, value in dictionary.items() if prog_bar and name.endswith(IN_THE_PROGRESS_BAR)}
         super().log_dict(shown, prog_bar=True, **kwargs)
         super().log_dict({name: value for name, value in dictionary.items() if name not in shown}, **kwargs)
 
@@ -224,7 +213,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def validation_step(self, batch: tuple[Tensor, Any], batch_idx: int) -> dict[str, float]:
-        """Round trips with the averaged weights: stable-audio-tools' measures, log-mel distance, codes counted."""
+        """Measure round trips with the averaged weights: stable-audio-tools' measures, log-mel distance, counts of the codes."""
         reals, codec = batch[0], self.best_codec.eval()
         reals = reals[0] if reals.ndim == 4 else reals
         cuda = [self.device] if self.device.type == "cuda" else []
@@ -242,20 +231,20 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         return values
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means, and how the codes of the validation data are used."""
+        """Log the means, and the perplexity of the codes of the validation data."""
         outputs, counts = self.validation_step_outputs, self._counts
         if not outputs or counts is None:
             return
         values: dict[str, Any] = {f"val/{key}": sum(o[key] for o in outputs) / len(outputs) for key in outputs[0]}
         values |= {f"val/{name}_perplexity": p for name, p in zip(self.bottleneck.levels.names, perplexity(counts), strict=True)}
-        super().log_dict(values, sync_dist=True)
+        self.log_dict(values, sync_dist=True)
         self.validation_step_outputs.clear()
         self._counts = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the config in."""
+        """Store the config."""
         checkpoint["model_config"] = self.model_config
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """An error if the checkpoint was made for another codec, or by another trainer."""
+        """Raise a CheckpointError if the checkpoint is of another codec, or of another trainer."""
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import snac_plugin
-from snac_plugin.codec.load import fingerprint
+from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.diffusion.sampler_names import SAMPLERS
 from snac_plugin.errors import ConfigError, Mismatch
 from snac_plugin.generation.chunks import StepCallback

@@ -10,7 +10,7 @@ from torch import nn
 
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec_training.bottleneck import SnacBottleneck
-from snac_plugin.codec_training.parts import SnacDecoder, SnacEncoder, snac_of
+from snac_plugin.codec_training.encoder_decoder import SnacDecoder, SnacEncoder, snac_of
 from snac_plugin.config import check_codec_config, check_codec_section, padded_to, snac_config
 from snac_plugin.errors import ConfigError
 

@@ -19,7 +19,7 @@ from snac_plugin import register
 from snac_plugin.cli import export_codec, main
 from snac_plugin.cli.lightning_trainer import strategy
 from snac_plugin.codec.load import load_codec
-from snac_plugin.codec_training.parts import snac_of
+from snac_plugin.codec_training.encoder_decoder import snac_of
 from snac_plugin.errors import CheckpointError, ConfigError, UsageError
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from small_codecs import write_hub_folder
 from tiny import CODEC_24KHZ, CODEC_32KHZ
 
+from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.codec import load
-from snac_plugin.codec.load import codes_fingerprint, fingerprint, load_codec, shipped_codecs
+from snac_plugin.codec.load import codes_fingerprint, load_codec, shipped_codecs
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.codec.store import save_codec
+from snac_plugin.codec_training.export import save_codec
 from snac_plugin.errors import CodecError
 
 # As published with hubertsiuzdak/snac_24khz, snac_32khz and snac_44khz.
@@ -88,6 +89,7 @@ def test_a_codec_written_over_another_leaves_that_or_itself(tmp_path: Path, monk
     """A full disk, or Ctrl-C: weights of one codec beside none, or beside the config of another, would be neither."""
     model = write_hub_folder(tmp_path / "hub", CODEC_24KHZ)
     folder = save_codec(tmp_path / "out", model, CODEC_24KHZ, "card", torch.float32)
+    (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def full(_: Any, path: Path) -> None:
@@ -97,9 +99,9 @@ def test_a_codec_written_over_another_leaves_that_or_itself(tmp_path: Path, monk
     with monkeypatch.context() as patched:
         patched.setattr(torch, "save", full)
         with pytest.raises(OSError, match="no space left"):
-            save_codec(folder, model, CODEC_24KHZ | {"noise": False}, "other", torch.float32, "pytorch_model.bin")
+            save_codec(folder, model, CODEC_24KHZ | {"noise": False}, "other", torch.float32)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    save_codec(folder, model, CODEC_24KHZ, "other", torch.float32, "pytorch_model.bin")
+    save_codec(folder, model, CODEC_24KHZ, "other", torch.float32)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "pytorch_model.bin"]
 
 
@@ -138,13 +140,13 @@ def test_a_missing_file_is_named(file: str, tmp_path: Path) -> None:
 def test_weights_of_another_config_are_named(tmp_path: Path) -> None:
     write_hub_folder(tmp_path, CODEC_24KHZ)
     (tmp_path / "config.json").write_text(json.dumps(CODEC_24KHZ | {"decoder_dim": 128}))
-    with pytest.raises(CodecError, match=r"decoder\.model\..* is \[.*\] and should be \[.*\]"):
+    with pytest.raises(CodecError, match=r"of another shape, first decoder\.model\..* \(\[.*\] in place of \[.*\]\)"):
         load_codec(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(CODEC_24KHZ | {"vq_strides": [8, 4, 2, 1]}))
-    with pytest.raises(CodecError, match=r"quantizer\.quantizers\.3\..* is missing"):
+    with pytest.raises(CodecError, match=r"weights missing, first quantizer\.quantizers\.3\."):
         load_codec(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(CODEC_24KHZ | {"vq_strides": [2, 1]}))
-    with pytest.raises(CodecError, match=r"quantizer\.quantizers\.2\..* is not in the model"):
+    with pytest.raises(CodecError, match=r"weights not in the model, first quantizer\.quantizers\.2\."):
         load_codec(str(tmp_path))
 
 
@@ -173,7 +175,9 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(CodecError, match=r"pytorch_model\.bin: found a file that cannot be read"):
         load_codec(str(tmp_path))
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(CodecError, match=r"model\.safetensors.*is missing.*a is not in the model"):
+    with pytest.raises(
+        CodecError, match=r"model\.safetensors.*missing.*not in the model, first a,.*Take both files from the same codec"
+    ):
         load_codec(str(tmp_path))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from snac_plugin.codec_training.bottleneck import SnacBottleneck, same_everywhere
+from snac_plugin.codec_training.bottleneck import SnacBottleneck, broadcast_from_first
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.errors import Mismatch
 
@@ -84,10 +84,10 @@ def test_a_start_gives_all_devices_what_the_first_has(monkeypatch: pytest.Monkey
         tensor.copy_(next(sent).detach())
 
     monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
-    same_everywhere(other)
+    broadcast_from_first(other)
     assert not torch.equal(other.books[0].pool, first.books[0].pool)  # type: ignore[arg-type]
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    same_everywhere(other)
+    broadcast_from_first(other)
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in first.state_dict().items())
 
 

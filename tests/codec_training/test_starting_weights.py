@@ -6,7 +6,7 @@ import torch
 from snac import SNAC
 
 from snac_plugin.codec.load import SHIPPED, read_config
-from snac_plugin.codec_training.initialise import initialise_from_data
+from snac_plugin.codec_training.starting_weights import initialise_from_data
 
 
 def test_starting_weights_carry_the_signal_through_every_layer() -> None:

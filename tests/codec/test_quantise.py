@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from snac.layers import NoiseBlock
 
+from snac_plugin.codec.decoder_noise import decode_with_noise
 from snac_plugin.codec.load import Codec
-from snac_plugin.codec.snac_forward import centring, commitment, decode_with_noise, quantise, run_module
+from snac_plugin.codec.quantise import quantise
+from snac_plugin.codec_training.bottleneck import centring, commitment
+from snac_plugin.codec_training.encoder_decoder import run_fused
 
 
 def audio_for(codec: Codec) -> torch.Tensor:
@@ -19,8 +22,8 @@ def test_training_forward_equals_snac_in_codes_and_audio(codec: Codec) -> None:
     torch.manual_seed(5)
     expected, codes = codec.model(audio)
     torch.manual_seed(5)
-    found = quantise(codec.model, run_module(codec.model.encoder, audio))
-    made = run_module(codec.model.decoder, found.z_q)
+    found = quantise(codec.model.quantizer, run_fused(codec.model.encoder.block, audio))
+    made = run_fused(codec.model.decoder.model, found.z_q)
     assert all(torch.equal(a, b) for a, b in zip(codes, found.codes, strict=True))
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-4)
 
@@ -42,7 +45,7 @@ def test_decoding_with_given_noise_equals_snac_drawing_the_same(codec: Codec) ->
 
 def test_gradients_pass_the_codebooks_straight_through(codec: Codec) -> None:
     z = torch.randn(1, codec.model.latent_dim, 64, requires_grad=True)
-    found = quantise(codec.model, z)
+    found = quantise(codec.model.quantizer, z)
     found.z_q.sum().backward()
     assert z.grad is not None
     assert float(z.grad.abs().sum()) > 0
@@ -50,8 +53,8 @@ def test_gradients_pass_the_codebooks_straight_through(codec: Codec) -> None:
 
 def test_levels_that_are_dropped_are_not_heard(codec: Codec) -> None:
     z = torch.randn(2, codec.model.latent_dim, 64)
-    kept = quantise(codec.model, z, kept=torch.tensor([1, len(codec.levels)]))
-    whole = quantise(codec.model, z)
+    kept = quantise(codec.model.quantizer, z, kept=torch.tensor([1, len(codec.levels)]))
+    whole = quantise(codec.model.quantizer, z)
     first = codec.model.quantizer.quantizers[0]
     only = first.out_proj(first.decode_code(whole.codes[0])).repeat_interleave(first.stride, dim=-1)
     torch.testing.assert_close(kept.z_q[0], only[0], atol=1e-5, rtol=1e-4)
@@ -59,21 +62,21 @@ def test_levels_that_are_dropped_are_not_heard(codec: Codec) -> None:
 
 
 def test_warm_up_without_noise_passes_vectors_as_they_are(codec: Codec) -> None:
-    found = quantise(codec.model, torch.randn(1, codec.model.latent_dim, 64), noise=0.0)
+    found = quantise(codec.model.quantizer, torch.randn(1, codec.model.latent_dim, 64), noise=0.0)
     assert found.codes == []
     assert float(commitment(found)) == 0
 
 
 def test_commitment_does_not_reward_small_vectors(codec: Codec) -> None:
     """A loss in absolute terms would shrink the encoder's vectors instead of moving them to the codes."""
-    found = quantise(codec.model, torch.randn(1, codec.model.latent_dim, 64))
+    found = quantise(codec.model.quantizer, torch.randn(1, codec.model.latent_dim, 64))
     before = commitment(found)
     found.vectors, found.chosen = [v * 0.1 for v in found.vectors], [c * 0.1 for c in found.chosen]
     torch.testing.assert_close(commitment(found), before)
 
 
 def test_centring_is_zero_only_without_a_mean(codec: Codec) -> None:
-    found = quantise(codec.model, torch.randn(1, codec.model.latent_dim, 64))
+    found = quantise(codec.model.quantizer, torch.randn(1, codec.model.latent_dim, 64))
     found.vectors = [v - v.mean(-1, keepdim=True) for v in found.vectors]
     assert float(centring(found)) < 1e-9
     found.vectors = [v * 0 + 2 for v in found.vectors]

@@ -1,7 +1,7 @@
-"""Starting weights from data: every layer's output at unit variance, projections along principal axes.
+"""Starting weights from data: every layer's output at unit variance, projections along principal axes, codebooks by k-means.
 
-SNAC's default weights let the signal fade layer by layer, until its snakes work on a part of their curve that is nearly a
-straight line; training then takes thousands of steps to get out of it. One pass over real audio sets that right.
+With SNAC's default weights the signal fades layer by layer, its snake activations are nearly linear there, and training needs
+thousands of steps to recover. One pass over real audio corrects the scales.
 
 Letters: B batch, C channels, N audio samples, D codebook dimensions, V vectors.
 """
@@ -9,29 +9,29 @@ Letters: B batch, C channels, N audio samples, D codebook dimensions, V vectors.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
 from einops import rearrange
 from snac import SNAC
 from snac.layers import NoiseBlock, ResidualUnit
-from snac.vq import ResidualVectorQuantize, VectorQuantize
+from snac.vq import VectorQuantize
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from snac_plugin.codec.snac_forward import on_sphere
+from snac_plugin.codec.quantise import on_sphere, pool, unpool
 from snac_plugin.codec_training.codebooks import RunningCodebook, nearest_direction
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 BRANCH, NOISE, AUDIO = 0.5, 0.1, 0.1
-"""Standard deviations at the end of a residual branch, of a noise block's gain, and of the audio made."""
+"""Standard deviations at the end of a residual branch, of a noise block's gain, and of the decoded audio."""
 
 
 @torch.no_grad()
 def initialise_from_data(model: SNAC, audio: Tensor) -> None:
-    """Rescale a freshly made model so that audio [B, 1, N] passes it at unit variance; its directions stay random."""
+    """Rescale a new model's random weights so that audio [B, 1, N] passes it at unit variance."""
     wanted = {module: 1.0 for module in model.modules() if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))}
     for module in model.modules():
         if isinstance(module, ResidualUnit):
@@ -45,9 +45,9 @@ def initialise_from_data(model: SNAC, audio: Tensor) -> None:
     residual = model.encoder(model.preprocess(audio))
     z_q = torch.zeros_like(residual)
     for level in model.quantizer.quantizers:
-        pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
-        principal_axes(level, pooled)
-        step = level.out_proj(level.in_proj(pooled)).repeat_interleave(level.stride, dim=-1)
+        pooled = pool(level, residual)
+        _project_on_principal_axes(level, pooled)
+        step = unpool(level, level.in_proj(pooled))
         residual, z_q = residual - step, z_q + step
     model.decoder(z_q)
     for handle in handles:
@@ -73,7 +73,7 @@ def _rescale(scale: float) -> Callable[[nn.Conv1d | nn.ConvTranspose1d, tuple[Te
 
 
 def _write(module: nn.Module, weight: Tensor) -> None:
-    """Set a weight in place. Assigning to one under weight norm moves its parameters elsewhere, and DDP loses sight of them."""
+    """Set a weight in place: assigning to one under weight norm would replace its parameters, and DDP would keep the old ones."""
     if not parametrize.is_parametrized(module, "weight"):
         cast(Tensor, module.weight).copy_(weight)
         return
@@ -82,8 +82,7 @@ def _write(module: nn.Module, weight: Tensor) -> None:
         original.copy_(value)
 
 
-@torch.no_grad()
-def principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
+def _project_on_principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
     """Project one level's input [B, C, T] on its first D principal axes, to unit variance, and back again."""
     flat = pooled.transpose(1, 2).flatten(0, 1)
     mean = flat.mean(0)
@@ -99,25 +98,22 @@ def principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
 
 @torch.no_grad()
 def start_codebooks(
-    quantizer: ResidualVectorQuantize, books: Sequence[RunningCodebook], z: Tensor, generator: torch.Generator, steps: int = 8
+    levels: Iterable[tuple[VectorQuantize, RunningCodebook]], z: Tensor, generator: torch.Generator, steps: int = 8
 ) -> None:
-    """Begin each codebook by k-means, coarsest first, on the residual that the levels before it leave.
+    """Start each codebook by k-means, coarsest first, on the residual that the levels before it leave.
 
     Args:
-        quantizer: SNAC's, whose codebooks are written.
-        books: what follows them, one a level.
-        z: the encoder's output [B, C, T] for audio to start from; a few vectors a code make a good start.
-        generator: on the CPU; where the first code vectors come from.
+        levels: SNAC's levels, whose codebooks are written, each with the running means that follow it.
+        z: the encoder's output [B, C, T]; a few vectors a code are enough.
+        generator: on the CPU; draws the first code vectors.
         steps: of k-means.
     """
     residual = z
-    for level, book in zip(quantizer.quantizers, books, strict=True):
-        pooled = torch.nn.functional.avg_pool1d(residual, level.stride, level.stride)
-        vectors = rearrange(on_sphere(level.in_proj(pooled)), "b d t -> (b t) d")
+    for level, book in levels:
+        vectors = rearrange(on_sphere(level.in_proj(pool(level, residual))), "b d t -> (b t) d")
         weight = level.codebook.weight.data
         book.start(weight, vectors, steps, generator)
         codes = nearest_direction(vectors, weight)
-        z_q = level.out_proj(rearrange(weight[codes], "(b t) d -> b d t", b=len(z)))
-        residual = residual - z_q.repeat_interleave(level.stride, dim=-1)
+        residual = residual - unpool(level, rearrange(weight[codes], "(b t) d -> b d t", b=len(z)))
         error = float((vectors - weight[codes]).square().mean() / vectors.square().mean())
-        logger.info("codebook, stride %d: starts with %d codes, error %.3f", level.stride, len(codes.unique()), error)
+        log.info("codebook, stride %d: starts with %d codes, error %.3f", level.stride, len(codes.unique()), error)

@@ -1,4 +1,4 @@
-"""SNAC's encoder and decoder as stable-audio-tools' autoencoders take them, and the way back to a SNAC model.
+"""SNAC's encoder and decoder as parts of stable-audio-tools' autoencoders, and the SNAC model of such an autoencoder.
 
 Letters: B batch, N audio samples, C latent channels, T finest codes.
 """
@@ -6,16 +6,15 @@ Letters: B batch, N audio samples, C latent channels, T finest codes.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from snac import SNAC
-from snac.layers import Decoder, Encoder
-from torch import Tensor
+from snac.layers import Decoder, DecoderBlock, Encoder, EncoderBlock, ResidualUnit, Snake1d
+from torch import Tensor, nn
 from torch.nn import functional
-
-from snac_plugin.codec.snac_forward import run_module
 
 
 class SnacEncoder(Encoder):
@@ -38,13 +37,11 @@ class SnacEncoder(Encoder):
         pad_to: int | None = None,
     ) -> None:
         super().__init__(encoder_dim, list(encoder_rates), depthwise=depthwise, attn_window_size=attn_window_size)
-        hop = int(torch.tensor(list(encoder_rates)).prod())
-        self.pad_to = pad_to or hop * (attn_window_size or 1)
+        self.pad_to = pad_to or math.prod(encoder_rates) * (attn_window_size or 1)
         self.fast: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        padding = -x.shape[-1] % self.pad_to
-        x = functional.pad(x, (0, padding)) if padding else x
+        x = functional.pad(x, (0, -x.shape[-1] % self.pad_to))
         return self.fast(x) if self.fast is not None and torch.is_grad_enabled() else self.block(x)
 
 
@@ -77,18 +74,43 @@ class SnacDecoder(Decoder):
 
 
 def compile_parts(autoencoder: Any) -> None:
-    """Let torch.compile fuse what encoder and decoder do in training; it needs a C++ compiler on a CPU."""
+    """Compile encoder and decoder for training; it needs a C++ compiler on a CPU."""
     encoder, decoder = autoencoder.encoder, autoencoder.decoder
-    encoder.fast = torch.compile(functools.partial(run_module, encoder.block))
-    decoder.fast = torch.compile(functools.partial(run_module, decoder.model))
+    encoder.fast = torch.compile(functools.partial(run_fused, encoder.block))
+    decoder.fast = torch.compile(functools.partial(run_fused, decoder.model))
+
+
+def run_fused(module: nn.Module, x: Tensor) -> Tensor:
+    """The output of `module(x)`, with snakes and depthwise convolutions written out so that torch.compile fuses them."""
+    if isinstance(module, (EncoderBlock, DecoderBlock)):
+        return run_fused(module.block, x)
+    if isinstance(module, ResidualUnit):
+        return x + run_fused(module.block, x)
+    if isinstance(module, nn.Sequential):
+        for part in module:
+            x = run_fused(part, x)
+        return x
+    if isinstance(module, Snake1d):
+        return x + (module.alpha + 1e-9).reciprocal() * torch.sin(module.alpha * x).square()
+    if isinstance(module, nn.Conv1d) and module.groups == module.in_channels > 1 and module.stride == (1,):
+        return _depthwise(module, x)
+    return module(x)
+
+
+def _depthwise(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """A depthwise convolution as a sum of shifted inputs: PyTorch has no fast kernel for its gradient on a CPU."""
+    weight, spread, length = conv.weight, conv.dilation[0], x.shape[-1]
+    padding = spread * (conv.kernel_size[0] - 1) // 2
+    padded = functional.pad(x, (padding, padding))
+    assert conv.bias is not None
+    y = conv.bias[None, :, None]
+    for tap in range(conv.kernel_size[0]):
+        y = y + weight[:, 0, tap][None, :, None] * padded[..., tap * spread : tap * spread + length]
+    return y
 
 
 def snac_of(autoencoder: Any) -> SNAC:
-    """The SNAC model whose parts an autoencoder of `snac` and `snac_rvq` parts holds; it shares their weights.
-
-    Args:
-        autoencoder: as stable-audio-tools builds it from a config; `snac_config` is the contents of SNAC's config.json.
-    """
+    """The SNAC model of an autoencoder of `snac` and `snac_rvq` parts, whose weights it shares."""
     with torch.device("meta"):
         model = SNAC(**autoencoder.snac_config)
     model.encoder, model.decoder = autoencoder.encoder, autoencoder.decoder

@@ -1,4 +1,4 @@
-"""What goes into a codec, checked: each error says how to convert what does not fit.
+"""Checks of a codec's input; each error says how to convert the input.
 
 Letters: B batch, N audio samples, R rows, T frames.
 """
@@ -13,11 +13,11 @@ from torch import Tensor
 from snac_plugin.errors import AudioError, Mismatch
 
 
-def check_audio(audio: Tensor) -> None:
-    """Raise AudioError unless audio is mono float audio [B, 1, N] without NaN."""
+def check_audio(audio: Tensor, sample_rate: int | None, expected_rate: int, codec: str) -> None:
+    """Raise AudioError unless audio is mono float audio [B, 1, N] without NaN at the codec's rate (None: the rate is unknown)."""
     shape = tuple(audio.shape)
     if audio.ndim != 3:
-        advice = "Add the missing axes: audio.reshape(batch, 1, -1)." if audio.ndim < 3 else "Flatten what is too much."
+        advice = "Add the missing axes: audio.reshape(batch, 1, -1)." if audio.ndim < 3 else "Flatten the other axes."
         raise AudioError("audio", f"shape {shape}", "[batch, 1, samples]", advice)
     if audio.shape[1] != 1:
         advice = "Convert it with audio.mean(dim=1, keepdim=True); a dataset or model config does it with audio_channels 1."
@@ -27,14 +27,10 @@ def check_audio(audio: Tensor) -> None:
     if audio.numel() == 0:
         raise AudioError("audio", f"shape {shape}", "at least one sample")
     if not torch.isfinite(audio).all():
-        raise AudioError("audio", "NaN or infinite samples", "finite samples", "Look at where it was made: often 0 / 0.")
-
-
-def check_rate(sample_rate: int | None, expected: int, codec: str) -> None:
-    """Raise AudioError if the caller knows the audio's sample rate and it is another than the codec's."""
-    if sample_rate is not None and sample_rate != expected:
-        advice = f"Convert it with torchaudio.functional.resample(audio, {sample_rate}, {expected})."
-        raise AudioError("audio", f"{sample_rate} Hz", f"{expected} Hz, the rate of {codec}", advice)
+        raise AudioError("audio", "NaN or infinite samples", "finite samples", "Often they come from 0 / 0 where it was made.")
+    if sample_rate not in (None, expected_rate):
+        advice = f"Convert it with torchaudio.functional.resample(audio, {sample_rate}, {expected_rate})."
+        raise AudioError("audio", f"{sample_rate} Hz", f"{expected_rate} Hz, the rate of {codec}", advice)
 
 
 def check_codes(codes: Tensor, codebook_size: int) -> None:

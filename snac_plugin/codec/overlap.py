@@ -1,4 +1,4 @@
-"""Long files in overlapping pieces whose results equal those of the whole file: how much context a piece needs.
+"""Long files in overlapping tiles whose results equal those of the whole file: how much context a tile needs.
 
 Letters: T frames.
 """
@@ -6,20 +6,20 @@ Letters: T frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+import torch
 from snac import SNAC
 from snac.attention import LocalMHA
 from snac.layers import DecoderBlock, EncoderBlock, ResidualUnit
-from torch import nn
+from torch import Tensor, nn
 
 from snac_plugin.levels import Levels
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Frames [start, stop) of a file, computed from frames [first, last) of it."""
+class Tile(NamedTuple):
+    """Frames [start, stop) of a file, computed from its frames [first, last)."""
 
     first: int
     start: int
@@ -27,21 +27,41 @@ class Piece:
     last: int
 
 
-def pieces(frames: int, keep: int, margin: int) -> Iterator[Piece]:
-    """Cut a file into pieces of `keep` frames with up to `margin` frames of context at each side.
+def tiles(frames: int, keep: int, margin: int) -> Iterator[Tile]:
+    """Cut a file into tiles of `keep` frames with up to `margin` frames of context at each side.
 
     Args:
         frames: of the whole file, a multiple of the grid.
-        keep: frames that each piece contributes, a multiple of the grid.
+        keep: frames that each tile contributes, a multiple of the grid.
         margin: frames of context, a multiple of the grid, so that attention windows fall as in the whole file.
     """
     for start in range(0, frames, keep):
         stop = min(start + keep, frames)
-        yield Piece(max(0, start - margin), start, stop, min(frames, stop + margin))
+        yield Tile(max(0, start - margin), start, stop, min(frames, stop + margin))
+
+
+def run_in_tiles(
+    x: Tensor, run: Callable[[Tensor, int], Tensor], keep: int, margin: int, before: int = 1, after: int = 1
+) -> Tensor:
+    """Run over the last axis tile by tile.
+
+    Args:
+        x: the whole file.
+        run: called with a part of x and the number of its first frame.
+        keep: frames that each tile contributes.
+        margin: frames of context.
+        before: steps of x in a frame.
+        after: steps of the result in a frame.
+    """
+    done = []
+    for tile in tiles(x.shape[-1] // before, keep, margin):
+        out = run(x[..., tile.first * before : tile.last * before], tile.first)
+        done.append(out[..., (tile.start - tile.first) * after : (tile.stop - tile.first) * after])
+    return torch.cat(done, dim=-1)
 
 
 def margin_frames(model: SNAC, levels: Levels) -> int:
-    """Frames of context after which encoder and decoder no longer notice where a piece was cut, on the grid of frames.
+    """Frames of context beyond which nothing reaches the outputs of encoder and decoder, a multiple of the grid.
 
     Both reach a little over one attention window: convolutions on both sides of it, and any code of the window itself.
     """

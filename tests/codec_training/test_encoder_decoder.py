@@ -12,7 +12,7 @@ from stable_audio_tools.models import create_model_from_config
 from stable_audio_tools.models.factory import create_pretransform_from_config
 
 from snac_plugin import register
-from snac_plugin.codec_training.parts import compile_parts, snac_of
+from snac_plugin.codec_training.encoder_decoder import compile_parts, snac_of
 
 register()
 

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from snac_plugin.codec.load import Codec
-from snac_plugin.codec.pieces import margin_frames, pieces
+from snac_plugin.codec.overlap import margin_frames, tiles
 
 
 @pytest.mark.parametrize(("frames", "keep", "margin"), [(64, 16, 8), (68, 16, 8), (4, 16, 8), (40, 4, 8)])
-def test_pieces_cover_every_frame_once_on_the_grid(frames: int, keep: int, margin: int) -> None:
-    cut = list(pieces(frames, keep, margin))
-    assert [frame for piece in cut for frame in range(piece.start, piece.stop)] == list(range(frames))
-    for piece in cut:
-        assert piece.first % 4 == piece.start % 4 == 0
-        assert piece.start - piece.first == min(margin, piece.start)
-        assert piece.last - piece.stop == min(margin, frames - piece.stop)
+def test_tiles_cover_every_frame_once_on_the_grid(frames: int, keep: int, margin: int) -> None:
+    cut = list(tiles(frames, keep, margin))
+    assert [frame for tile in cut for frame in range(tile.start, tile.stop)] == list(range(frames))
+    for tile in cut:
+        assert tile.first % 4 == tile.start % 4 == 0
+        assert tile.start - tile.first == min(margin, tile.start)
+        assert tile.last - tile.stop == min(margin, frames - tile.stop)
 
 
 def test_the_margin_covers_what_gradients_say_a_frame_depends_on(codec: Codec) -> None:

@@ -1,0 +1,83 @@
+"""Noise for SNAC's decoder that depends on a seed and the place in the file alone.
+
+SNAC draws it from the global generator. Drawn by place, the same seed gives the same wav, tiles of a file join without a seam,
+and the global generator is left alone.
+
+Letters: B batch, N audio samples, C channels, T steps of a layer or finest codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from snac.layers import Decoder, DecoderBlock, NoiseBlock
+from torch import Tensor
+
+DRAWN_FRAMES = 16
+"""Frames whose noise one generator draws."""
+
+
+def decode_with_noise(decoder: Decoder, z_q: Tensor, noise: Callable[[int, Tensor], Tensor]) -> Tensor:
+    """The output of `decoder(z_q)`, with its noise from elsewhere than the global generator.
+
+    Args:
+        decoder: SNAC's.
+        z_q: [B, C, T] at the finest level's rate.
+        noise: called with the number of the noise block, from 0, and its input [B, C, T]; gives [B, 1, T].
+
+    Returns:
+        Audio [B, 1, N].
+    """
+    x, block = z_q, 0
+    for layer in decoder.model:
+        for part in layer.block if isinstance(layer, DecoderBlock) else (layer,):
+            if isinstance(part, NoiseBlock):
+                x = x + noise(block, x) * part.linear(x)
+                block += 1
+            else:
+                x = part(x)
+    return x
+
+
+class PlacedNoise:
+    """The noise of frames that begin at `first_frame` of their files.
+
+    Args:
+        seeds: one an example of the batch.
+        first_frame: the first frame that is decoded.
+        frames: how many are decoded.
+    """
+
+    def __init__(self, seeds: Sequence[int], first_frame: int, frames: int) -> None:
+        self.seeds, self.first_frame, self.frames = seeds, first_frame, frames
+
+    def __call__(self, block: int, x: Tensor) -> Tensor:
+        """Noise [B, 1, T] for the input [B, C, T] of a noise block."""
+        per_frame = x.shape[-1] // self.frames
+        first = self.first_frame * per_frame
+        rows = [noise_at(seed, block, first, x.shape[-1], per_frame) for seed in self.seeds]
+        return torch.stack(rows)[:, None].to(x.device, x.dtype)
+
+
+def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> Tensor:
+    """Standard normal noise [count] of one noise block.
+
+    Args:
+        seed: of the whole file.
+        block: number of the noise block in the decoder.
+        first: place of the first value from the start of the file.
+        count: how many values.
+        per_frame: values of this block in one frame.
+    """
+    size = DRAWN_FRAMES * per_frame
+    draws = range(first // size, -(-(first + count) // size))
+    offset = first - draws.start * size
+    return torch.cat([_draw(seed, block, number, size) for number in draws])[offset : offset + count]
+
+
+def _draw(seed: int, block: int, number: int, size: int) -> Tensor:
+    mixed = np.random.SeedSequence([seed % 2**64, block, number]).generate_state(2, np.uint32)
+    generator = torch.Generator().manual_seed(int(mixed[0]) << 32 >> 1 | int(mixed[1]))
+    return torch.randn(size, generator=generator, dtype=torch.float32)  # whatever the default: the same noise

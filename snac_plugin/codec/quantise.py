@@ -1,0 +1,86 @@
+"""SNAC's residual quantiser with the vectors before and after each codebook, which its own forward does not give.
+
+Letters: B batch, D codebook dimensions, C latent channels, T finest codes, T_level codes of one level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from snac.vq import ResidualVectorQuantize, VectorQuantize
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass
+class Quantised:
+    """The result of one pass through the codebooks.
+
+    Args:
+        z_q: [B, C, T] sum of all levels, the decoder's input.
+        vectors: [B, D, T_level] a level: the encoder's side of each codebook, `on_sphere`.
+        chosen: [B, D, T_level] a level: the code vectors chosen (the vectors themselves without codebooks).
+        codes: [B, T_level] a level, empty without codebooks.
+    """
+
+    z_q: Tensor
+    vectors: list[Tensor] = field(default_factory=list)
+    chosen: list[Tensor] = field(default_factory=list)
+    codes: list[Tensor] = field(default_factory=list)
+
+
+def quantise(
+    quantizer: ResidualVectorQuantize,
+    z: Tensor,
+    noise: float | None = None,
+    kept: Tensor | None = None,
+    keep_lengths: bool = False,
+) -> Quantised:
+    """SNAC's residual quantiser over z [B, C, T]; gradients pass the codebooks straight through.
+
+    Args:
+        quantizer: SNAC's.
+        z: the encoder's output.
+        noise: None quantises; a number bypasses the codebooks and adds noise of this standard deviation (vectors have 1) instead.
+        kept: [B] number of levels, coarsest first, that each example is decoded from; all by default.
+        keep_lengths: give each vector the length of the code it chose: for codebooks whose code vectors differ in length.
+    """
+    out = Quantised(torch.zeros_like(z))
+    residual = z
+    for index, level in enumerate(quantizer.quantizers):
+        vectors = on_sphere(level.in_proj(pool(level, residual)))
+        if noise is None:
+            chosen, codes = level.decode_latents(vectors)
+            if keep_lengths:
+                vectors = functional.normalize(vectors, dim=1) * chosen.detach().norm(dim=1, keepdim=True)
+            passed = vectors + (chosen - vectors).detach()
+            out.codes.append(codes)
+        else:
+            chosen = vectors
+            passed = vectors + noise * torch.randn_like(vectors)
+        z_q = unpool(level, passed)
+        residual = residual - z_q
+        out.z_q = out.z_q + (z_q if kept is None else z_q * (kept > index)[:, None, None])
+        out.vectors.append(vectors)
+        out.chosen.append(chosen)
+    return out
+
+
+def on_sphere(vectors: Tensor) -> Tensor:
+    """Vectors [B, D, T] scaled to length sqrt(D).
+
+    SNAC compares directions, so codes do not depend on lengths. If training passed lengths straight through, the decoder could
+    not make use of them, and the encoder's vectors would outgrow the codebooks.
+    """
+    return functional.normalize(vectors, dim=1) * vectors.shape[1] ** 0.5
+
+
+def pool(level: VectorQuantize, residual: Tensor) -> Tensor:
+    """Latents [B, C, T] averaged to the codes of a level [B, C, T_level]."""
+    return functional.avg_pool1d(residual, level.stride, level.stride) if level.stride > 1 else residual
+
+
+def unpool(level: VectorQuantize, vectors: Tensor) -> Tensor:
+    """Code vectors [B, D, T_level] of a level to the decoder's channels at the rate of the finest level [B, C, T]."""
+    return level.out_proj(vectors).repeat_interleave(level.stride, dim=-1)

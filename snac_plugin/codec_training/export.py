@@ -1,0 +1,63 @@
+"""Writing a trained codec as a folder in the hub's format: config.json, pytorch_model.bin, README.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from snac import SNAC
+from torch import Tensor
+
+from snac_plugin.checkpoints.weights import check_weights
+from snac_plugin.files import write_whole
+
+PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer.": "quantizer."}
+"""The prefixes of the weights' names in an autoencoder of `snac` parts, and in SNAC."""
+
+
+def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], where: str) -> SNAC:
+    """The SNAC model, in evaluation mode, whose weights an autoencoder's state dict holds.
+
+    Args:
+        state: weights by the autoencoder's own names.
+        config: the contents of SNAC's config.json.
+        where: the file they were read from, for messages.
+
+    Raises:
+        CheckpointError: weights are missing, left over, or of another shape.
+    """
+    weights = {
+        renamed + name.removeprefix(prefix): value
+        for prefix, renamed in PARTS.items()
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+    model = SNAC(**config)
+    check_weights(weights, model.state_dict(), where, "a codec of this model config", "Use the config that it was trained with.")
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False)
+
+
+def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dtype: torch.dtype = torch.float16) -> Path:
+    """Write a codec into a folder, which is made if need be. Each file appears whole, the weights first.
+
+    Args:
+        folder: where to.
+        model: the weights, under the names of SNAC's own state dict.
+        config: the contents of config.json, SNAC's constructor arguments.
+        card: the text of README.md.
+        dtype: of the stored floating-point weights; half precision halves the file, without an audible difference.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in model.state_dict().items()}
+    write_whole(folder / "pytorch_model.bin", lambda part: torch.save(weights, part))
+    write_whole(folder / "config.json", lambda part: part.write_text(json.dumps(config, indent=2) + "\n"))
+    (folder / "model.safetensors").unlink(missing_ok=True)  # with both files, programs would differ in which they read
+    (folder / "README.md").write_text(card)
+    return folder
