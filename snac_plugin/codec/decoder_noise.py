@@ -20,15 +20,9 @@ DRAWN_FRAMES = 16
 
 
 def decode_with_noise(decoder: Decoder, z_q: Tensor, noise: Callable[[int, Tensor], Tensor]) -> Tensor:
-    """The output of `decoder(z_q)`, with its noise from elsewhere than the global generator.
+    """The audio [B, 1, N] that SNAC's decoder makes of z_q [B, C, T], with noise from elsewhere than the global generator.
 
-    Args:
-        decoder: SNAC's.
-        z_q: [B, C, T] at the finest level's rate.
-        noise: called with the number of the noise block, from 0, and its input [B, C, T]; gives [B, 1, T].
-
-    Returns:
-        Audio [B, 1, N].
+    `noise` is called with the number of the noise block, from 0, and its input [B, C, T]; it returns [B, 1, T].
     """
     x, block = z_q, 0
     for layer in decoder.model:
@@ -42,13 +36,7 @@ def decode_with_noise(decoder: Decoder, z_q: Tensor, noise: Callable[[int, Tenso
 
 
 class PlacedNoise:
-    """The noise of frames that begin at `first_frame` of their files.
-
-    Args:
-        seeds: one an example of the batch.
-        first_frame: the first frame that is decoded.
-        frames: how many are decoded.
-    """
+    """The noise of so many frames that begin at `first_frame` of their files; one seed an example of the batch."""
 
     def __init__(self, seeds: Sequence[int], first_frame: int, frames: int) -> None:
         self.seeds, self.first_frame, self.frames = seeds, first_frame, frames
@@ -62,14 +50,9 @@ class PlacedNoise:
 
 
 def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> Tensor:
-    """Standard normal noise [count] of one noise block.
+    """Standard normal noise [count] of one noise block of the decoder.
 
-    Args:
-        seed: of the whole file.
-        block: number of the noise block in the decoder.
-        first: place of the first value from the start of the file.
-        count: how many values.
-        per_frame: values of this block in one frame.
+    `first` is the place of the first value from the start of the file, `per_frame` the number of the block's values in a frame.
     """
     size = DRAWN_FRAMES * per_frame
     draws = range(first // size, -(-(first + count) // size))

@@ -110,13 +110,12 @@ def read_config(path: Path) -> dict[str, Any]:
     if unknown := sorted(contents.keys() - CONFIG_KEYS):
         raise CodecError(str(path), f"unknown keys {', '.join(unknown)}", f"only {', '.join(CONFIG_KEYS)}")
     config = CONFIG_KEYS | contents
-    for key in ("encoder_rates", "decoder_rates", "vq_strides"):
-        value = config[key]
-        if not isinstance(value, list) or not value or any(type(n) is not int or n <= 0 for n in value):
-            raise CodecError(f"{path}: {key}", value, "a list of whole numbers above 0")
-    for key in ("sampling_rate", "encoder_dim", "decoder_dim", "codebook_size", "codebook_dim"):
-        if type(config[key]) is not int or config[key] <= 0:
-            raise CodecError(f"{path}: {key}", repr(config[key]), "a whole number above 0")
+    for key, default in CONFIG_KEYS.items():
+        numbers = config[key] if isinstance(default, list) else [config[key]]
+        fits = isinstance(numbers, list) and numbers and all(type(n) is int and n > 0 for n in numbers)
+        if type(default) in (int, list) and key != "attn_window_size" and not fits:
+            expected = "a list of whole numbers above 0" if isinstance(default, list) else "a whole number above 0"
+            raise CodecError(f"{path}: {key}", repr(config[key]), expected)
     rates = config["encoder_rates"], config["decoder_rates"]
     if math.prod(rates[0]) != math.prod(rates[1]):
         raise CodecError(f"{path}: encoder_rates, decoder_rates", rates, "the same product", "Or decoded audio has another length.")

@@ -1,7 +1,4 @@
-"""Long files in overlapping tiles whose results equal those of the whole file: how much context a tile needs.
-
-Letters: T frames.
-"""
+"""Long files in overlapping tiles whose results equal those of the whole file: how much context a tile needs."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from typing import NamedTuple
 import torch
 from snac import SNAC
 from snac.attention import LocalMHA
-from snac.layers import DecoderBlock, EncoderBlock, ResidualUnit
 from torch import Tensor, nn
 
 from snac_plugin.levels import Levels
@@ -43,15 +39,10 @@ def tiles(frames: int, keep: int, margin: int) -> Iterator[Tile]:
 def run_in_tiles(
     x: Tensor, run: Callable[[Tensor, int], Tensor], keep: int, margin: int, before: int = 1, after: int = 1
 ) -> Tensor:
-    """Run over the last axis tile by tile.
+    """Run over the last axis of a file x tile by tile; for `keep` and `margin` see `tiles`.
 
-    Args:
-        x: the whole file.
-        run: called with a part of x and the number of its first frame.
-        keep: frames that each tile contributes.
-        margin: frames of context.
-        before: steps of x in a frame.
-        after: steps of the result in a frame.
+    `run` is called with a part of x and the number of its first frame. A frame is `before` steps of x and `after` steps of the
+    result.
     """
     done = []
     for tile in tiles(x.shape[-1] // before, keep, margin):
@@ -74,7 +65,7 @@ def margin_frames(model: SNAC, levels: Levels) -> int:
 def _reach(layers: nn.Module, samples_per_step: float) -> float:
     """Audio samples to either side that one output of a stack of SNAC's layers depends on, at most."""
     reach, step = 0.0, samples_per_step
-    for layer in _flat(layers):
+    for layer in layers.modules():  # in the order in which the signal passes them
         if isinstance(layer, LocalMHA):
             reach += step * layer.window_size
         elif isinstance(layer, nn.ConvTranspose1d):
@@ -85,14 +76,3 @@ def _reach(layers: nn.Module, samples_per_step: float) -> float:
             reach += step * (spread / 2 if layer.stride[0] == 1 else spread)
             step *= layer.stride[0]
     return reach
-
-
-def _flat(module: nn.Module) -> Iterator[nn.Module]:
-    """Layers in the order in which the signal passes them."""
-    if isinstance(module, (EncoderBlock, DecoderBlock, ResidualUnit)):
-        module = module.block
-    if isinstance(module, nn.Sequential):
-        for part in module:
-            yield from _flat(part)
-    else:
-        yield module

@@ -5,7 +5,6 @@ Letters: B batch, N audio samples, R rows (codes per frame, all levels), T frame
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,10 +73,9 @@ class SnacPretransform(Pretransform):
         if not (self.enable_grad and torch.is_grad_enabled()):
             return self.space.from_codes(self.tokenize(x, sample_rate))
         check_audio(x, sample_rate, self.sample_rate, self.codec_name)
-        with self._precision():
-            z = self.model.encoder(self.model.preprocess(x.to(self._dtype())))
+        z = self._encoder_output(self.model.preprocess(x))
         with torch.autocast(x.device.type, enabled=False):
-            quantised = quantise(self.model.quantizer, z.float())
+            quantised = quantise(self.model.quantizer, z)
         through = [v + (chosen - v).detach() for v, chosen in zip(quantised.vectors, quantised.chosen, strict=True)]
         return self.space.from_vectors(through)[..., : self.levels.frames_for(x.shape[-1])]
 
@@ -88,7 +86,9 @@ class SnacPretransform(Pretransform):
         samples = checked_length(z.shape[-1], self.downsampling_ratio, length)
         snapped = z + (self.snap(z) - z).detach()
         vectors = self.space.to_vectors(self._on_grid(snapped, self.space.from_codes(self.silent_codes())))
-        return self._decode_vectors(vectors, 0, self._seeds(seed, len(z)))[..., :samples]
+        with torch.autocast(z.device.type, enabled=False):
+            z_q: Any = sum(unpool(level, v) for level, v in zip(self.model.quantizer.quantizers, vectors, strict=True))
+        return self._decoder_output(z_q, 0, self._seeds(seed, len(z)))[..., :samples]
 
     @torch.no_grad()
     def tokenize(self, x: Tensor, sample_rate: int | None = None, **_: Any) -> Tensor:
@@ -159,22 +159,21 @@ class SnacPretransform(Pretransform):
         return self
 
     def _encode_piece(self, audio: Tensor) -> Tensor:
-        with self._precision():
-            z = self.model.encoder(audio.to(self._dtype()))
+        z = self._encoder_output(audio)
         with torch.autocast(audio.device.type, enabled=False):
-            return self.levels.pack(self.model.quantizer(z.float())[1])
+            return self.levels.pack(self.model.quantizer(z)[1])
 
     def _decode_piece(self, codes: Tensor, first_frame: int, seeds: Sequence[int]) -> Tensor:
-        ragged = zip(self.model.quantizer.quantizers, self.levels.unpack(codes.long()), strict=True)
-        vectors = [level.decode_code(level_codes) for level, level_codes in ragged]
-        return self._decode_vectors(vectors, first_frame, seeds)
+        with torch.autocast(codes.device.type, enabled=False):
+            z_q = self.model.quantizer.from_codes(self.levels.unpack(codes.long()))
+        return self._decoder_output(z_q, first_frame, seeds)
 
-    def _decode_vectors(self, vectors: Sequence[Tensor], first_frame: int, seeds: Sequence[int]) -> Tensor:
-        """Code vectors [B, D, T * per_frame] a level to audio: SNAC's `from_codes` and decoder, with noise by place."""
-        with torch.autocast(vectors[0].device.type, enabled=False):
-            unpooled = [unpool(level, v) for level, v in zip(self.model.quantizer.quantizers, vectors, strict=True)]
-            z_q = functools.reduce(torch.add, unpooled)
-        noise = PlacedNoise(seeds, first_frame, vectors[0].shape[-1] // self.levels.per_frame[0])
+    def _encoder_output(self, audio: Tensor) -> Tensor:
+        with self._precision():
+            return self.model.encoder(audio.to(self._dtype())).float()
+
+    def _decoder_output(self, z_q: Tensor, first_frame: int, seeds: Sequence[int]) -> Tensor:
+        noise = PlacedNoise(seeds, first_frame, z_q.shape[-1] // self.levels.strides[0])
         with self._precision():
             return decode_with_noise(self.model.decoder, z_q.to(self._dtype()), noise).float()
 

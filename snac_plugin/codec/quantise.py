@@ -31,11 +31,7 @@ class Quantised:
 
 
 def quantise(
-    quantizer: ResidualVectorQuantize,
-    z: Tensor,
-    noise: float | None = None,
-    kept: Tensor | None = None,
-    keep_lengths: bool = False,
+    quantizer: ResidualVectorQuantize, z: Tensor, noise: float | None = None, kept: Tensor | None = None, keep_lengths: bool = False
 ) -> Quantised:
     """SNAC's residual quantiser over z [B, C, T]; gradients pass the codebooks straight through.
 

@@ -24,21 +24,10 @@ from snac_plugin.levels import Levels
 class SnacBottleneck(DiscreteBottleneck):
     """SNAC's residual quantiser, whose codebooks follow the encoder while it trains.
 
-    In evaluation it is SNAC's own forward. In training, as long as gradients flow, codebooks are running means of the encoder's
-    vectors and dead codes are revived (see `RunningCodebook`); without gradients they do not change. All state that resuming
-    needs is in buffers.
+    In evaluation it is SNAC's own forward. In training codebooks are running means of the encoder's vectors and dead codes are
+    revived (see `RunningCodebook`); without gradients they do not change. All state that resuming needs is in buffers.
 
-    Args:
-        latent_dim: channels of the encoder's output.
-        codebook_size: codes of each level.
-        codebook_dim: dimensions of a code vector.
-        vq_strides: finest codes per code of each level, coarsest first.
-        codebook_starts: training steps at which codebooks start from data; before the first, noise replaces quantisation.
-        warmup_noise: standard deviation of that noise relative to the vectors'.
-        level_dropout: probability that an example is decoded from its first one, two, ... levels only.
-        visits: average visits that a code remembers.
-        start_vectors: vectors of the coarsest level that a start from data uses.
-        keep_lengths: training does not change the lengths of code vectors: for pretrained codebooks.
+    The arguments are the keys of `model.bottleneck.config`, described in config/codec_model.py (`latent_dim`: C).
     """
 
     steps: Tensor

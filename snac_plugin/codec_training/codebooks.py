@@ -1,7 +1,7 @@
-"""Keeping SNAC's codebooks alive while a codec is trained: k-means start, running means, revival of dead codes.
+"""SNAC's codebooks in training: k-means start, running means, revival of dead codes.
 
-SNAC picks the code whose direction is nearest (both sides L2-normalised) and decodes the code vector as it stands, so a
-code vector here is the mean of the encoder's vectors that chose it, found by direction.
+SNAC picks the code whose direction is nearest (both sides L2-normalised) and decodes the code vector without normalising it, so
+a code vector here is the mean of the encoder's vectors that chose it by direction.
 
 Letters: K codes, D codebook dimensions, V vectors.
 """
@@ -29,9 +29,10 @@ def perplexity(counts: Tensor) -> Tensor:
 
 
 def k_means(vectors: Tensor, codes: int, steps: int, generator: torch.Generator) -> Tensor:
-    """Code vectors [K, D] by Lloyd's algorithm on directions; a code that nobody chose starts again at a random vector."""
-    drawn = torch.randint(len(vectors), (codes,), generator=generator) if len(vectors) < codes else None
-    codebook = vectors[drawn if drawn is not None else torch.randperm(len(vectors), generator=generator)[:codes]].clone()
+    """Code vectors [K, D] by Lloyd's algorithm on directions; a code that no vector chose is set to a random vector."""
+    few = len(vectors) < codes
+    order = torch.randint(len(vectors), (codes,), generator=generator) if few else torch.randperm(len(vectors), generator=generator)
+    codebook = vectors[order[:codes]].clone()
     for _ in range(steps):
         chosen = nearest_direction(vectors, codebook)
         counts = vectors.new_zeros(codes).index_add_(0, chosen, vectors.new_ones(len(vectors)))
@@ -42,17 +43,17 @@ def k_means(vectors: Tensor, codes: int, steps: int, generator: torch.Generator)
 
 
 class RunningCodebook(nn.Module):
-    """One level's code vectors as running means of the vectors that choose them. All it remembers is in its buffers.
+    """One level's code vectors as running means of the vectors that choose them. All its state is in buffers.
 
-    A code remembers about its last `visits` visits if all codes are visited alike: the decay follows from how many vectors a
-    step brings, so that a coarse level (few vectors a step) remembers more steps than a fine one. A code that falls below a
-    tenth of the average number of visits is dead and starts again at a vector seen lately.
+    A code remembers about its last `visits` visits if all codes are visited alike: a coarse level (few vectors a step)
+    remembers more steps than a fine one. A code with less than a tenth of the average number of visits is dead and is set to a
+    recent vector.
 
     Args:
         weight: SNAC's codebook [K, D], which the methods write in place.
         visits: average visits remembered.
         recent: vectors kept for revival.
-        keep_lengths: running means give a code its direction alone; its length stays what it was.
+        keep_lengths: running means change the direction of a code, not its length.
     """
 
     counts: Tensor
@@ -70,7 +71,7 @@ class RunningCodebook(nn.Module):
 
     @torch.no_grad()
     def begin(self, weight: Tensor) -> None:
-        """Remember nothing but the codebook itself."""
+        """Forget all visits; the codebook stays."""
         self.counts = weight.new_ones(len(weight))
         self.sums = weight.detach().clone()
         self.pool = self.sums[torch.arange(self.recent, device=weight.device) % len(weight)]
@@ -79,7 +80,7 @@ class RunningCodebook(nn.Module):
 
     @torch.no_grad()
     def start(self, weight: Tensor, vectors: Tensor, steps: int, generator: torch.Generator) -> None:
-        """Begin from data: k-means over vectors [V, D]."""
+        """Start from data: k-means over vectors [V, D]."""
         weight.copy_(k_means(vectors, len(weight), steps, generator))
         self.begin(weight)
         self.pool = vectors[torch.randint(len(vectors), (self.recent,), generator=generator)]

@@ -20,12 +20,8 @@ from torch.nn import functional
 class SnacEncoder(Encoder):
     """SNAC's encoder, audio [B, 1, N] to [B, C, T]; it pads audio with silence as SNAC does before it encodes.
 
-    Args:
-        encoder_dim: channels of the first layer; each rate doubles them.
-        encoder_rates: strides.
-        attn_window_size: finest codes in a window of local attention; None leaves attention out.
-        depthwise: convolve each channel on its own.
-        pad_to: audio is padded to a multiple of so many samples; by default to whole attention windows.
+    The arguments are those of SNAC's config.json; `pad_to`: audio is padded to a multiple of so many samples, by default to whole
+    attention windows.
     """
 
     def __init__(
@@ -46,15 +42,9 @@ class SnacEncoder(Encoder):
 
 
 class SnacDecoder(Decoder):
-    """SNAC's decoder, [B, C, T] to audio [B, 1, N]. Its noise comes from the global generator.
+    """SNAC's decoder, [B, C, T] to audio [B, 1, N], its arguments those of SNAC's config.json (`latent_dim`: C).
 
-    Args:
-        latent_dim: C.
-        decoder_dim: channels of the first layer; each rate halves them.
-        decoder_rates: strides.
-        attn_window_size: finest codes in a window of local attention; None leaves attention out.
-        noise: with noise blocks.
-        depthwise: convolve each channel on its own.
+    Its noise comes from the global generator.
     """
 
     def __init__(
@@ -99,13 +89,13 @@ def run_fused(module: nn.Module, x: Tensor) -> Tensor:
 
 def _depthwise(conv: nn.Conv1d, x: Tensor) -> Tensor:
     """A depthwise convolution as a sum of shifted inputs: PyTorch has no fast kernel for its gradient on a CPU."""
-    weight, spread, length = conv.weight, conv.dilation[0], x.shape[-1]
-    padding = spread * (conv.kernel_size[0] - 1) // 2
+    weight, dilation, length = conv.weight, conv.dilation[0], x.shape[-1]
+    padding = dilation * (conv.kernel_size[0] - 1) // 2
     padded = functional.pad(x, (padding, padding))
     assert conv.bias is not None
     y = conv.bias[None, :, None]
     for tap in range(conv.kernel_size[0]):
-        y = y + weight[:, 0, tap][None, :, None] * padded[..., tap * spread : tap * spread + length]
+        y = y + weight[:, 0, tap][None, :, None] * padded[..., tap * dilation : tap * dilation + length]
     return y
 
 

@@ -1,4 +1,4 @@
-"""Audio of the training set beside the training itself: what codebooks start from, and what demos are made of.
+"""Examples of the training set for the starts from data and for demos.
 
 Letters: B batch, N audio samples.
 """
@@ -14,10 +14,9 @@ from torch.utils.data import IterableDataset
 
 
 def example_audio(loader: Any, count: int) -> Iterator[Tensor]:
-    """The first examples of a data loader as batches [B, 1, N], `count` or a few more; read here, not by its workers.
+    """The first examples of a data loader (the next ones of a stream) as batches [B, 1, N], `count` or a few more.
 
-    What they draw at random does not touch the global generators of Python, NumPy and torch. Of a stream, which has no first
-    examples, the next ones.
+    They are read in this process. The global generators of Python, NumPy and torch are left as they were.
     """
     batch = loader.batch_size or 1
     dataset = getattr(loader, "dataset", None)
@@ -41,6 +40,6 @@ def _next_audio(loader: Any, count: int) -> Iterator[Tensor]:
         if batch is None:
             return
         audio = batch[0]
-        audio = audio[0] if audio.ndim == 4 else audio  # a stream may make batches of its own, which the loader then wraps
+        audio = audio[0] if audio.ndim == 4 else audio  # a stream that makes batches of its own
         seen += len(audio)
         yield audio

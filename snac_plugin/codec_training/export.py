@@ -19,15 +19,10 @@ PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer."
 
 
 def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], where: str) -> SNAC:
-    """The SNAC model, in evaluation mode, whose weights an autoencoder's state dict holds.
-
-    Args:
-        state: weights by the autoencoder's own names.
-        config: the contents of SNAC's config.json.
-        where: the file they were read from, for messages.
+    """The SNAC model, in evaluation mode, of an autoencoder's state dict and the contents of SNAC's config.json.
 
     Raises:
-        CheckpointError: weights are missing, left over, or of another shape.
+        CheckpointError: weights are missing, left over, or of another shape; `where` is the file they were read from.
     """
     weights = {
         renamed + name.removeprefix(prefix): value
@@ -42,17 +37,14 @@ def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], w
 
 
 def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dtype: torch.dtype = torch.float16) -> Path:
-    """Write a codec into a folder, which is made if need be. Each file appears whole, the weights first.
+    """Write a codec into a folder, which is made if need be, and return the folder. Each file appears whole, the weights first.
 
     Args:
         folder: where to.
-        model: the weights, under the names of SNAC's own state dict.
+        model: the codec.
         config: the contents of config.json, SNAC's constructor arguments.
         card: the text of README.md.
         dtype: of the stored floating-point weights; half precision halves the file, without an audible difference.
-
-    Returns:
-        The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in model.state_dict().items()}

@@ -30,14 +30,9 @@ def magnitude(audio: Tensor, window: Tensor) -> Tensor:
 
 
 def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80, size: int = 1024) -> float:
-    """Mean absolute difference of two log-mel spectrograms in decibels, floor -80 dB.
+    """Mean absolute difference of the log-mel spectrograms of two audios [B, 1, N] in decibels, floor -80 dB.
 
-    Args:
-        real: audio [B, 1, N].
-        made: its reconstruction, same shape.
-        sample_rate: of both.
-        bands: mel bands.
-        size: samples of a window.
+    `bands` are mel bands, `size` the samples of a window.
     """
     window = torch.hann_window(size)
     bank = torchaudio.functional.melscale_fbanks(size // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate)
@@ -75,12 +70,7 @@ def line_loss(made: Tensor, period: int) -> Tensor:
 
 
 class LinesLoss(LossModule):
-    """`line_loss` of the decoded audio, as a loss of stable-audio-tools.
-
-    Args:
-        period: samples of a finest code.
-        weight: factor on the loss.
-    """
+    """`weight` times `line_loss` of the decoded audio, as a loss of stable-audio-tools; `period`: samples of a finest code."""
 
     def __init__(self, period: int, weight: float) -> None:
         super().__init__(name="lines_loss", weight=weight)

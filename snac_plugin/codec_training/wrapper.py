@@ -40,7 +40,7 @@ IN_THE_PROGRESS_BAR = ("train/loss", "train/mrstft_loss", "_perplexity")
 
 
 def create_codec_training_wrapper(config: Mapping[str, Any], model: Any) -> SnacCodecTrainingWrapper:
-    """The Lightning module that trains a codec; `config` is the whole model config, kept for its checkpoints."""
+    """The Lightning module that trains a codec; `config` is the whole model config."""
     checked = check_codec_config(config)
     if checked.training is None:
         raise ConfigError("training", "nothing", "a training section", "See model_configs/snac_codec_tiny.json.")
