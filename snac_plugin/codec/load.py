@@ -66,11 +66,8 @@ def shipped_codecs() -> list[str]:
 
 
 def load_codec(name: str) -> Codec:
-    """Load a codec by name.
-
-    Args:
-        name: "snac_tiny_32khz" or another shipped codec, a folder with config.json and pytorch_model.bin or
-            model.safetensors, or a hub id such as "hubertsiuzdak/snac_32khz".
+    """Load a codec by name: "snac_tiny_32khz" or another shipped codec, a folder with config.json and pytorch_model.bin or
+    model.safetensors, or a hub id such as "hubertsiuzdak/snac_32khz".
 
     Raises:
         CodecError: there is no such codec, it cannot be fetched, or its files do not fit together.

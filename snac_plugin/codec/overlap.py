@@ -26,10 +26,7 @@ class Tile(NamedTuple):
 def tiles(frames: int, keep: int, margin: int) -> Iterator[Tile]:
     """Cut a file into tiles of `keep` frames with up to `margin` frames of context at each side.
 
-    Args:
-        frames: of the whole file, a multiple of the grid.
-        keep: frames that each tile contributes, a multiple of the grid.
-        margin: frames of context, a multiple of the grid, so that attention windows fall as in the whole file.
+    All three are multiples of the grid, so that attention windows fall as in the whole file.
     """
     for start in range(0, frames, keep):
         stop = min(start + keep, frames)

@@ -88,7 +88,7 @@ class SnacPretransform(Pretransform):
         vectors = self.space.to_vectors(self._on_grid(snapped, self.space.from_codes(self.silent_codes())))
         with torch.autocast(z.device.type, enabled=False):
             z_q: Any = sum(unpool(level, v) for level, v in zip(self.model.quantizer.quantizers, vectors, strict=True))
-        return self._decoder_output(z_q, 0, self._seeds(seed, len(z)))[..., :samples]
+        return self._decoder_output(z_q, 0, seeds_for(self.seed if seed is None else seed, len(z)))[..., :samples]
 
     @torch.no_grad()
     def tokenize(self, x: Tensor, sample_rate: int | None = None, **_: Any) -> Tensor:
@@ -113,7 +113,8 @@ class SnacPretransform(Pretransform):
             seed: of the decoder's noise: one for each example, or one for the batch, whose examples then take it and the
                 integers after it; `self.seed` by default. The global generator is neither read nor moved.
         """
-        samples, seeds = checked_length(tokens.shape[-1], self.downsampling_ratio, length), self._seeds(seed, len(tokens))
+        samples = checked_length(tokens.shape[-1], self.downsampling_ratio, length)
+        seeds = seeds_for(self.seed if seed is None else seed, len(tokens))
         if self.iterate_batch and len(tokens) > 1:
             return torch.cat([self.decode_tokens(t[None], length, s) for t, s in zip(tokens, seeds, strict=True)])
         check_codes(tokens, self.codebook_size)
@@ -190,9 +191,6 @@ class SnacPretransform(Pretransform):
             samples = self.downsampling_ratio * self.levels.grid_frames
             self._silence = self._encode_piece(torch.zeros(1, 1, samples, device=self.space.means.device)).cpu()
         return self._silence.to(self.space.means.device)
-
-    def _seeds(self, seed: int | Sequence[int] | None, batch: int) -> list[int]:
-        return seeds_for(self.seed if seed is None else seed, batch)
 
     def _dtype(self) -> torch.dtype:
         return next(self.model.encoder.parameters()).dtype

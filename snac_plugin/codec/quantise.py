@@ -15,19 +15,12 @@ from torch.nn import functional
 
 @dataclass
 class Quantised:
-    """The result of one pass through the codebooks.
+    """The result of one pass through the codebooks; without codebooks `chosen` are the vectors themselves."""
 
-    Args:
-        z_q: [B, C, T] sum of all levels, the decoder's input.
-        vectors: [B, D, T_level] a level: the encoder's side of each codebook, `on_sphere`.
-        chosen: [B, D, T_level] a level: the code vectors chosen (the vectors themselves without codebooks).
-        codes: [B, T_level] a level, empty without codebooks.
-    """
-
-    z_q: Tensor
-    vectors: list[Tensor] = field(default_factory=list)
-    chosen: list[Tensor] = field(default_factory=list)
-    codes: list[Tensor] = field(default_factory=list)
+    z_q: Tensor  # [B, C, T] sum of all levels, the decoder's input
+    vectors: list[Tensor] = field(default_factory=list)  # [B, D, T_level] a level: the encoder's side, `on_sphere`
+    chosen: list[Tensor] = field(default_factory=list)  # [B, D, T_level] a level: the code vectors chosen
+    codes: list[Tensor] = field(default_factory=list)  # [B, T_level] a level, empty without codebooks
 
 
 def quantise(

@@ -25,6 +25,7 @@ from snac_plugin.codec_training.codebooks import RunningCodebook, nearest_direct
 
 log = logging.getLogger(__name__)
 
+K_MEANS_STEPS = 8
 BRANCH, NOISE, AUDIO = 0.5, 0.1, 0.1
 """Standard deviations at the end of a residual branch, of a noise block's gain, and of the decoded audio."""
 
@@ -97,22 +98,19 @@ def _project_on_principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
 
 
 @torch.no_grad()
-def start_codebooks(
-    levels: Iterable[tuple[VectorQuantize, RunningCodebook]], z: Tensor, generator: torch.Generator, steps: int = 8
-) -> None:
+def start_codebooks(levels: Iterable[tuple[VectorQuantize, RunningCodebook]], z: Tensor, generator: torch.Generator) -> None:
     """Start each codebook by k-means, coarsest first, on the residual that the levels before it leave.
 
     Args:
         levels: SNAC's levels, whose codebooks are written, each with the running means that follow it.
         z: the encoder's output [B, C, T]; a few vectors a code are enough.
         generator: on the CPU; draws the first code vectors.
-        steps: of k-means.
     """
     residual = z
     for level, book in levels:
         vectors = rearrange(on_sphere(level.in_proj(pool(level, residual))), "b d t -> (b t) d")
         weight = level.codebook.weight.data
-        book.start(weight, vectors, steps, generator)
+        book.start(weight, vectors, K_MEANS_STEPS, generator)
         codes = nearest_direction(vectors, weight)
         residual = residual - unpool(level, rearrange(weight[codes], "(b t) d -> b d t", b=len(z)))
         error = float((vectors - weight[codes]).square().mean() / vectors.square().mean())

@@ -170,7 +170,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _average_codebooks(self) -> None:
-        """Do not average a revived code with what it was before, nor the buffers, which describe the codebooks as they are."""
+        """Copy revived codes and the buffers to the averaged codec: a mean of a code before and after revival is no useful code."""
         if self.autoencoder_ema is None:
             return
         for name, value in self.bottleneck.named_buffers():
