@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snac_plugin.config import CodecModelConfig
-from snac_plugin.config.reference import reference_table
+from snac_plugin.config.reference_table import reference_table
 
 
 def main(argv: Sequence[str]) -> int:

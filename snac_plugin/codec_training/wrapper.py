@@ -26,7 +26,7 @@ from snac_plugin.codec_training.initialise import initialise_from_data
 from snac_plugin.codec_training.losses import log_mel_distance
 from snac_plugin.codec_training.parts import compile_parts, snac_of
 from snac_plugin.config import CodecTraining, check_codec_config
-from snac_plugin.config.optimisers import optimizer_configs_named
+from snac_plugin.config.optimizers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import stage_seed
 from snac_plugin.errors import ConfigError
 

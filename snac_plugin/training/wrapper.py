@@ -19,7 +19,7 @@ from snac_plugin.checkpoints.codec_note import replace_codec_by_note, replace_no
 from snac_plugin.checkpoints.reading import check_head, saved_config
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
-from snac_plugin.config.optimisers import optimizer_configs_named
+from snac_plugin.config.optimizers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import stage_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context

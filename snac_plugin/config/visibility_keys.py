@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from snac_plugin.config.base import BY_LEVEL, ONCE, Names, Section
+from snac_plugin.config.section import BY_LEVEL, ONCE, Names, Section
 from snac_plugin.errors import ConfigError
 
 PATH = "model.diffusion.config.visibility"
@@ -22,7 +22,7 @@ Within = Annotated[LevelTable | Annotated[Literal["coarser", "none"], Tag(ONCE)]
 Context = Annotated[LevelTable | Annotated[Literal["all", "same", "none"], Tag(ONCE)], Discriminator(_shape)]
 
 
-class Visibility(Section):
+class VisibilityConfig(Section):
     """What the tokens of each level see besides themselves.
 
     A level that a table leaves out keeps the default ("coarser", "all"), so `{"within": {"D": ["C"]}}` changes

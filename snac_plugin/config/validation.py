@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from snac_plugin.config.base import Section
-from snac_plugin.config.messages import config_error, problems_of
-from snac_plugin.config.model import PretransformSection, SnacModelConfig
-from snac_plugin.config.rules import model_problems
+from snac_plugin.config.error_messages import config_error, problems_of
+from snac_plugin.config.model_keys import PretransformSection, SnacModelConfig
+from snac_plugin.config.model_rules import model_problems
+from snac_plugin.config.section import Section
 
 
 class AnyPretransform(PretransformSection):

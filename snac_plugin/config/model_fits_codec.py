@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from snac_plugin.config.messages import Problem, config_error, did_you_mean, show
-from snac_plugin.config.model import SnacModelConfig
+from snac_plugin.config.error_messages import Problem, config_error, did_you_mean, show
+from snac_plugin.config.model_keys import SnacModelConfig
 from snac_plugin.errors import ConfigError
 
 SAMPLING = "model.diffusion.config.sampling"

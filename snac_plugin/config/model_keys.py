@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from snac_plugin.config.base import AtLeastOne, Names, Positive, Section
-from snac_plugin.config.network import DiffusionSection
-from snac_plugin.config.training import TrainingSection
+from snac_plugin.config.network_keys import DiffusionSection
+from snac_plugin.config.section import AtLeastOne, Names, Positive, Section
+from snac_plugin.config.training_keys import TrainingSection
 
 
 class PretransformConfig(Section):

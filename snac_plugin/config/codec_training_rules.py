@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from snac_plugin.config.base import Section
-from snac_plugin.config.codec_model import CodecModelConfig, CodecSection, CodecTraining
-from snac_plugin.config.messages import Problem, config_error, problems_of, show
-from snac_plugin.config.rules import optimizer_problems
+from snac_plugin.config.codec_training_keys import CodecModelConfig, CodecSection, CodecTraining
+from snac_plugin.config.error_messages import Problem, config_error, problems_of, show
+from snac_plugin.config.model_rules import optimizer_problems
+from snac_plugin.config.section import Section
 
 HEAD = 64
 """Dimensions of one of SNAC's attention heads."""

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from snac_plugin.config.base import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
-from snac_plugin.config.visibility import Visibility
+from snac_plugin.config.section import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.visibility_keys import VisibilityConfig
 from snac_plugin.diffusion.sampler_names import V_SAMPLERS
 
 
@@ -89,7 +89,7 @@ class NetworkConfig(Section):
     rotary_base: Positive = Field(default=10000.0, description="base of the rotary frequencies")
     chunk_frames: AtLeastOne = Field(default=64, description="frames that are generated at once")
     context_chunks: Count = Field(default=2, description="clean chunks that are seen before the chunk")
-    visibility: Visibility = Field(default=Visibility(), description="which levels a level sees")
+    visibility: VisibilityConfig = Field(default=VisibilityConfig(), description="which levels a level sees")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in training")
     gradient_checkpointing: bool = Field(default=False, description="recompute blocks in the backward pass to save memory")
     cond_token_dim: Count = Field(default=0, description="channels of cross_attention_cond_ids")

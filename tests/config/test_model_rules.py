@@ -10,7 +10,7 @@ import torch
 from config_examples import MISSING, example, phase
 
 from snac_plugin.config import check_model_config
-from snac_plugin.config.rules import OPTIMIZERS, SCHEDULERS
+from snac_plugin.config.model_rules import OPTIMIZERS, SCHEDULERS
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.errors import ConfigError
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from snac_plugin.config.messages import Problem, did_you_mean, show
-from snac_plugin.config.model import ConditioningSection, SnacModelConfig
-from snac_plugin.config.network import DiffusionSection, NetworkConfig, SamplingConfig
-from snac_plugin.config.training import TIMESTEP_OPTIONS, DemoSection, OptimizerEntry, TrainingSection
+from snac_plugin.config.error_messages import Problem, did_you_mean, show
+from snac_plugin.config.model_keys import ConditioningSection, SnacModelConfig
+from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
+from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, OptimizerEntry, TrainingSection
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 
 # fmt: off

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from snac_plugin.config.base import AtLeastOne, Count, Positive, Section, Share
-from snac_plugin.config.training import OptimizerEntry
+from snac_plugin.config.section import AtLeastOne, Count, Positive, Section, Share
+from snac_plugin.config.training_keys import OptimizerEntry
 
 Rates = Annotated[tuple[AtLeastOne, ...], Field(strict=False, min_length=1)]
 Weight = Annotated[float, Field(ge=0)]

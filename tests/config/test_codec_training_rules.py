@@ -13,7 +13,7 @@ from tiny import CODEC_32KHZ
 from snac_plugin.codec.load import CONFIG_KEYS
 from snac_plugin.codec_training.plan import TINY_32KHZ
 from snac_plugin.config import check_codec_config, check_codec_section, load_json, padded_to, snac_config
-from snac_plugin.config.codec_rules import PLACES
+from snac_plugin.config.codec_training_rules import PLACES
 from snac_plugin.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

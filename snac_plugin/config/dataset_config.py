@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from snac_plugin.config.base import AtLeastOne, Positive, Section
-from snac_plugin.config.messages import Problem, config_error, did_you_mean, problems_of, show
+from snac_plugin.config.error_messages import Problem, config_error, did_you_mean, problems_of, show
+from snac_plugin.config.section import AtLeastOne, Positive, Section
 
 AUDIO_ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".aif", ".opus")
 """What stable-audio-tools' SampleDataset looks for in a folder."""

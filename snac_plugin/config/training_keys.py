@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from snac_plugin.config.base import BY_LEVEL, ONCE, AtLeastOne, Numbers, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, Numbers, PerLevel, Positive, Section, Share, spread
 
 TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
 
