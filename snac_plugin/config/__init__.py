@@ -4,36 +4,21 @@ from snac_plugin.config.codec_training_keys import CodecModelConfig, CodecTraini
 from snac_plugin.config.codec_training_rules import check_codec_config, check_codec_section, padded_to, snac_config
 from snac_plugin.config.dataset_config import check_dataset_config
 from snac_plugin.config.model_fits_codec import check_against_codec, check_dataset_against_model
-from snac_plugin.config.model_keys import (
-    ConditioningSection,
-    ModelSection,
-    PretransformConfig,
-    PretransformSection,
-    SnacModelConfig,
-)
-from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig, split_steps
+from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.model_rules import check_model_config, check_pretransform_config
+from snac_plugin.config.network_keys import NetworkConfig, SamplingConfig
 from snac_plugin.config.read_json import load_json
-from snac_plugin.config.section import spread
-from snac_plugin.config.training_keys import CurriculumPhase, DemoSection, OptimizerConfigs, TrainingSection
-from snac_plugin.config.validation import check_model_config, check_pretransform_config
-from snac_plugin.config.visibility_keys import VisibilityConfig
+from snac_plugin.config.training_keys import CurriculumPhase, DemoSection, TrainingSection
 
 __all__ = [
     "CodecModelConfig",
     "CodecTraining",
-    "ConditioningSection",
     "CurriculumPhase",
     "DemoSection",
-    "DiffusionSection",
-    "ModelSection",
     "NetworkConfig",
-    "OptimizerConfigs",
-    "PretransformConfig",
-    "PretransformSection",
     "SamplingConfig",
     "SnacModelConfig",
     "TrainingSection",
-    "VisibilityConfig",
     "check_against_codec",
     "check_codec_config",
     "check_codec_section",
@@ -44,6 +29,4 @@ __all__ = [
     "load_json",
     "padded_to",
     "snac_config",
-    "split_steps",
-    "spread",
 ]

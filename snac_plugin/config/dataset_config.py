@@ -1,4 +1,4 @@
-"""Check a dataset config, in stable-audio-tools' format, before its data loader reads it."""
+"""The keys of a dataset config in stable-audio-tools' format, and its check before a data loader reads it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from snac_plugin.config.error_messages import Problem, config_error, did_you_mean, problems_of, show
+from snac_plugin.config.error_messages import Problem, not_one_of, raise_problems, show
 from snac_plugin.config.section import AtLeastOne, Positive, Section
+from snac_plugin.config.validation import validated
 
 AUDIO_ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".aif", ".opus")
 """What stable-audio-tools' SampleDataset looks for in a folder."""
@@ -18,64 +19,67 @@ AUDIO_ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".aif", ".opus")
 Pair = Annotated[tuple[float, float], Field(strict=False)]
 
 
-class FolderSource(Section):
-    """A folder, searched with all its sub-folders."""
-
+class Source(Section):
     id: str = Field(description="a name for the source")
-    path: str = Field(min_length=1, description="the folder")
     custom_metadata_module: str | None = Field(default=None, description="Python file with get_custom_metadata(info, audio)")
 
 
-class ShardSource(Section):
+class FolderSource(Source):
+    """A folder, searched with all its sub-folders."""
+
+    path: str = Field(min_length=1, description="the folder")
+
+
+class ShardSource(Source):
     """Tar files in the WebDataset format, in a folder or in an S3 bucket."""
 
-    id: str = Field(description="a name for the source")
     s3_path: str | None = Field(default=None, description="s3:// address of a prefix")
     path: str | None = Field(default=None, description="folder")
     profile: str | None = Field(default=None, description="AWS profile")
-    custom_metadata_module: str | None = Field(default=None, description="Python file with get_custom_metadata(info, audio)")
 
 
 class AudioFolders(Section):
     """Audio files in folders."""
 
-    dataset_type: Literal["audio_dir"]
+    dataset_type: Literal["audio_dir"] = Field(description="audio files in folders")
     datasets: tuple[FolderSource, ...] = Field(strict=False, min_length=1, description="the folders")
-    random_crop: bool = True
-    drop_last: bool = True
+    random_crop: bool = Field(default=True, description="train on a random part of each file; false: on its beginning")
+    drop_last: bool = Field(default=True, description="leave out a last batch that is not full")
 
 
 class PreEncodedFolders(Section):
     """Latents that were encoded before."""
 
-    dataset_type: Literal["pre_encoded"]
+    dataset_type: Literal["pre_encoded"] = Field(description="latents in folders")
     datasets: tuple[FolderSource, ...] = Field(strict=False, min_length=1, description="the folders")
-    random_crop: bool = False
-    drop_last: bool = True
+    random_crop: bool = Field(default=False, description="train on a random part of each file; false: on its beginning")
+    drop_last: bool = Field(default=True, description="leave out a last batch that is not full")
     latent_crop_length: AtLeastOne | None = Field(default=None, description="frames in a crop")
-    min_length_sec: Positive | None = None
-    max_length_sec: Positive | None = None
-    latent_extension: str = "npy"
+    min_length_sec: Positive | None = Field(default=None, description="leave out shorter files")
+    max_length_sec: Positive | None = Field(default=None, description="leave out longer files")
+    latent_extension: str = Field(default="npy", description="ending of the files")
 
 
 class Shards(Section):
     """WebDataset shards."""
 
-    dataset_type: Literal["s3", "wds"]
+    dataset_type: Literal["s3", "wds"] = Field(description="WebDataset shards")
     datasets: tuple[ShardSource, ...] = Field(strict=False, min_length=1, description="the shards")
-    random_crop: bool = True
-    remove_silence: bool = False
-    silence_threshold: Pair = (0.01, 0.5)
-    max_silence_duration: float = 0.25
-    volume_norm: bool = False
-    volume_norm_param: Pair = (-16.0, 2.0)
-    epoch_steps: AtLeastOne = 2000
-    pre_encoded: bool = False
-    latent_crop_length: AtLeastOne | None = None
-    resampled_shards: bool = True
+    random_crop: bool = Field(default=True, description="train on a random part of each file; false: on its beginning")
+    remove_silence: bool = Field(default=False, description="cut silence out")
+    silence_threshold: Pair = Field(default=(0.01, 0.5), description="of remove_silence")
+    max_silence_duration: float = Field(default=0.25, description="of remove_silence, in seconds")
+    volume_norm: bool = Field(default=False, description="bring all audio to about one loudness")
+    volume_norm_param: Pair = Field(default=(-16.0, 2.0), description="mean and deviation of that loudness, in dB")
+    epoch_steps: AtLeastOne = Field(default=2000, description="batches in an epoch")
+    pre_encoded: bool = Field(default=False, description="the shards hold latents, not audio")
+    latent_crop_length: AtLeastOne | None = Field(default=None, description="frames in a crop")
+    resampled_shards: bool = Field(default=True, description="draw shards with replacement")
 
 
-SECTIONS: dict[str, type[AudioFolders] | type[PreEncodedFolders] | type[Shards]] = {
+DatasetConfig = AudioFolders | PreEncodedFolders | Shards
+
+SECTIONS: dict[Any, type[AudioFolders] | type[PreEncodedFolders] | type[Shards]] = {
     "audio_dir": AudioFolders,
     "pre_encoded": PreEncodedFolders,
     "s3": Shards,
@@ -94,59 +98,45 @@ def check_dataset_config(config: Mapping[str, Any], source: str = "dataset confi
     Raises:
         ConfigError: with every problem: JSON path, what was found, what was expected, the nearest known key.
     """
-    data = dict(config)
-    kind = data.get("dataset_type")
+    kind = config.get("dataset_type")
     if not isinstance(kind, str) or kind not in SECTIONS:
-        found = show(kind) if "dataset_type" in data else "nothing"
-        expected = f"one of: {', '.join(SECTIONS)}"
-        raise config_error([Problem("dataset_type", found, expected, did_you_mean(kind, SECTIONS))], source)
-    try:
-        checked = SECTIONS[kind].model_validate(data)
-    except ValidationError as error:
-        raise config_error(problems_of(error, SECTIONS[kind], data), source) from None
-    problems = list(_shard_problems(checked)) if isinstance(checked, Shards) else []
-    if check_paths:
-        problems += _path_problems(checked)
-    if problems:
-        raise config_error(problems, source)
-    return data
+        problem = not_one_of("dataset_type", kind, "one of", SECTIONS)
+        raise_problems([problem if "dataset_type" in config else problem._replace(found="nothing")], source)
+
+    def problems(checked: DatasetConfig) -> Iterator[Problem]:
+        for index, entry in enumerate(checked.datasets):
+            if isinstance(entry, ShardSource):
+                yield from _shard_problems(f"datasets[{index}]", entry)
+            if check_paths:
+                yield from _path_problems(f"datasets[{index}]", entry, checked)
+
+    section: type[Any] = SECTIONS[kind]
+    validated(section, config, source, problems)
+    return dict(config)
 
 
-def _shard_problems(config: Shards) -> Iterator[Problem]:
-    for index, entry in enumerate(config.datasets):
-        where = f"datasets[{index}]"
-        if (entry.path is None) == (entry.s3_path is None):
-            found = "neither path nor s3_path" if entry.path is None else "both path and s3_path"
-            yield Problem(where, found, "one of path and s3_path")
-        elif entry.s3_path is not None and not entry.s3_path.startswith("s3://"):
-            yield Problem(f"{where}.s3_path", show(entry.s3_path), "an address that starts with s3://", "A folder goes under path.")
+def _shard_problems(where: str, entry: ShardSource) -> Iterator[Problem]:
+    if (entry.path is None) == (entry.s3_path is None):
+        found = "neither path nor s3_path" if entry.path is None else "both path and s3_path"
+        yield Problem(where, found, "one of path and s3_path")
+    elif entry.s3_path is not None and not entry.s3_path.startswith("s3://"):
+        yield Problem(f"{where}.s3_path", show(entry.s3_path), "an address that starts with s3://", "A folder goes under path.")
 
 
-def _path_problems(config: AudioFolders | PreEncodedFolders | Shards) -> Iterator[Problem]:
-    endings: tuple[str, ...] = AUDIO_ENDINGS
+def _path_problems(where: str, entry: Any, config: DatasetConfig) -> Iterator[Problem]:
+    path, module = entry.path, entry.custom_metadata_module
+    endings: tuple[str, ...] = (".tar",) if isinstance(config, Shards) else AUDIO_ENDINGS
     if isinstance(config, PreEncodedFolders):
-        endings = (f".{config.latent_extension}",)
-    elif isinstance(config, Shards):
-        endings = (".tar",)
-    sources: tuple[FolderSource | ShardSource, ...] = config.datasets
-    for index, entry in enumerate(sources):
-        where = f"datasets[{index}]"
-        if entry.path is not None:
-            listed = (
-                isinstance(config, PreEncodedFolders) and Path(entry.path, "filelist.txt").is_file()
-            )  # read in place of a search
-            yield from _folder_problem(f"{where}.path", entry.path, () if listed else endings)
-        module = entry.custom_metadata_module
-        if module is not None and not Path(module).is_file():
-            yield Problem(f"{where}.custom_metadata_module", show(module), "a Python file that exists", _from_here(module))
-
-
-def _folder_problem(where: str, path: str, endings: tuple[str, ...]) -> Iterator[Problem]:
-    if not Path(path).is_dir():
+        listed = Path(entry.path or "", "filelist.txt").is_file()  # read in place of a search
+        endings = () if listed else (f".{config.latent_extension}",)
+    if path is not None and not Path(path).is_dir():
         what = "a file" if Path(path).is_file() else "no such folder"
-        yield Problem(where, f"{show(path)} ({what})", "a folder that exists", _from_here(path))
-    elif endings and not _holds(path, endings):
-        yield Problem(where, f"{show(path)}, a folder without a file to load", f"files ending in {', '.join(endings)}")
+        yield Problem(f"{where}.path", f"{show(path)} ({what})", "a folder that exists", _from_here(path))
+    elif path is not None and endings and not _holds(path, endings):
+        found = f"{show(path)}, a folder without a file to load"
+        yield Problem(f"{where}.path", found, f"files ending in {', '.join(endings)}")
+    if module is not None and not Path(module).is_file():
+        yield Problem(f"{where}.custom_metadata_module", show(module), "a Python file that exists", _from_here(module))
 
 
 def _from_here(path: str) -> str:

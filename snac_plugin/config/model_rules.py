@@ -1,27 +1,19 @@
-"""What has to fit together inside a model config, as far as that can be told without the codec."""
+"""Check a model config of type `diffusion_snac_dit`: its keys, and what has to fit together, as far as needs no codec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from snac_plugin.config.error_messages import Problem, did_you_mean, show
-from snac_plugin.config.model_keys import ConditioningSection, SnacModelConfig
+from pydantic import Field
+
+from snac_plugin.config.error_messages import Problem, did_you_mean, not_one_of, show
+from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig
 from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
-from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, OptimizerEntry, TrainingSection
+from snac_plugin.config.optimizers import optimizer_problems
+from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection
+from snac_plugin.config.validation import validated
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
-
-# fmt: off
-OPTIMIZERS = (
-    "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "FusedAdam", "LBFGS", "NAdam", "RAdam", "RMSprop",
-    "Rprop", "SGD", "SparseAdam",
-)
-SCHEDULERS = (
-    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR", "InverseLR",
-    "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR",
-    "StepLR",
-)
-# fmt: on
-"""Names that stable-audio-tools finds: torch's own, FusedAdam (DeepSpeed) and its InverseLR."""
 
 NETWORK = "model.diffusion.config"
 COND_INPUTS = {
@@ -36,17 +28,44 @@ SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel ax
 OWN_WIDTH = ("snac_context",)  # conditioners whose output goes through the network's own input projections
 
 
-def model_problems(config: SnacModelConfig) -> Iterator[Problem]:
-    """Everything in a well-formed model config that does not fit together."""
-    yield from _network_problems(config.model.diffusion.config)
-    diffusion = config.model.diffusion
-    yield from _sampling_problems(diffusion.config.sampling, diffusion.diffusion_objective, diffusion.config.head)
-    yield from _conditioning_problems(config.model.diffusion, config.model.conditioning)
-    if config.training is not None:
-        yield from _optimizer_problems(config.training)
-        yield from _timestep_problems(config.training)
-        yield from _curriculum_problems(config.training, config.model.diffusion.config.context_chunks)
-        yield from _demo_problems(config.training.demo, config.model.conditioning)
+class TrainablePretransform(PretransformSection):
+    """`model.pretransform` of a model of any type: stable-audio-tools' own models may train their pretransform."""
+
+    enable_grad: bool = Field(default=False, description="let gradients through, and train the codec")
+
+
+def check_model_config(config: Mapping[str, Any], source: str = "model config") -> SnacModelConfig:
+    """A model config of type `diffusion_snac_dit`, checked as far as that goes without its codec.
+
+    Args:
+        config: what the JSON holds.
+        source: where it was read from, for the message.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    return validated(SnacModelConfig, config, source, _problems)
+
+
+def check_pretransform_config(section: Mapping[str, Any], source: str = "model config") -> TrainablePretransform:
+    """The `model.pretransform` of a model of any type, if its type is `snac_hierarchical`; see `check_model_config`."""
+    return validated(TrainablePretransform, section, source, within=("model", "pretransform"))
+
+
+def _problems(config: SnacModelConfig) -> Iterator[Problem]:
+    diffusion, training = config.model.diffusion, config.training
+    yield from _network_problems(diffusion.config)
+    yield from _sampler_problems(diffusion)
+    yield from _temperature_problems(diffusion.config.sampling)
+    low, high = diffusion.config.sampling.cfg_interval
+    if low >= high:
+        yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")
+    yield from _conditioning_problems(diffusion, config.model.conditioning)
+    if training is not None:
+        yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
+        yield from _timestep_problems(training)
+        yield from _curriculum_problems(training, diffusion.config.context_chunks)
+        yield from _demo_problems(training.demo, config.model.conditioning)
 
 
 def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
@@ -59,26 +78,18 @@ def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
         yield Problem(f"{NETWORK}.num_heads", show(heads), expected, advice)
 
 
-def _sampling_problems(sampling: SamplingConfig, objective: str, head: str) -> Iterator[Problem]:
-    allowed, where = SAMPLERS[objective], f"{NETWORK}.sampling.sampler"
-    sampler = sampling.sampler
-    named = [(where, sampler)] if isinstance(sampler, str) else [(f"{where}.{level}", name) for level, name in sampler.items()]
-    for path, name in named:
-        if name not in allowed:
+def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:
+    where, sampler = f"{NETWORK}.sampling.sampler", diffusion.config.sampling.sampler
+    objective, head = diffusion.diffusion_objective, diffusion.config.head
+    named = {where: sampler} if isinstance(sampler, str) else {f"{where}.{level}": name for level, name in sampler.items()}
+    for path, name in named.items():
+        if name not in SAMPLERS[objective]:
             other = next((key for key, names in SAMPLERS.items() if name in names), None)
-            advice = f"{show(name)} is for objective {show(other)}." if other else did_you_mean(name, allowed)
-            yield Problem(path, show(name), f"a sampler of objective {objective}: {', '.join(allowed)}", advice)
+            problem = not_one_of(path, name, f"a sampler of objective {objective}", SAMPLERS[objective])
+            yield problem._replace(advice=f"{show(name)} is for objective {show(other)}.") if other else problem
         elif name == CODE_SAMPLER and head == "velocity":
-            yield Problem(
-                path,
-                show(name),
-                "another sampler for head velocity",
-                "It draws codes, which logits and posterior predict: take one of these heads, or euler.",
-            )
-    yield from _temperature_problems(sampling)
-    low, high = sampling.cfg_interval
-    if low >= high:
-        yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")
+            advice = "It draws codes, which logits and posterior predict: take one of these heads, or euler."
+            yield Problem(path, show(name), "another sampler for head velocity", advice)
 
 
 def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
@@ -105,64 +116,36 @@ def _conditioning_problems(diffusion: DiffusionSection, conditioning: Conditioni
         for index, name in unknown:
             expected = f"an id of model.conditioning.configs: {', '.join(kinds) or 'there is none'}"
             yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
-        if not unknown:
-            channels = [widths[name] for name in ids if kinds[name] not in OWN_WIDTH]
-            yield from _width_problem(key, dim_key, channels, getattr(diffusion.config, dim_key))
-
-
-def _width_problem(key: str, dim_key: str, channels: list[int], found: int) -> Iterator[Problem]:
-    if key in SUMMED:
-        expected = sum(channels)
-    elif len(set(channels)) > 1:
-        yield Problem(f"model.diffusion.{key}", f"conditioners of {show(channels)} channels", "conditioners of equal width")
-        return
-    else:
-        expected = channels[0] if channels else 0
-    if found != expected:
-        yield Problem(f"{NETWORK}.{dim_key}", show(found), f"{expected}, the channels of model.diffusion.{key}")
-
-
-def _optimizer_problems(training: TrainingSection) -> Iterator[Problem]:
-    if training.optimizer_configs is None:
-        if training.learning_rate is None:
-            yield Problem("training", "neither learning_rate nor optimizer_configs", "one of them")
-        return
-    if training.learning_rate is not None:
-        yield Problem(
-            "training.learning_rate", show(training.learning_rate), "no such key beside optimizer_configs", "Set lr there."
-        )
-    yield from optimizer_problems("training.optimizer_configs.diffusion", training.optimizer_configs.diffusion)
-
-
-def optimizer_problems(where: str, entry: OptimizerEntry) -> Iterator[Problem]:
-    """Names of an optimizer and its scheduler that stable-audio-tools would not find."""
-    if entry.optimizer.type not in OPTIMIZERS:
-        name = entry.optimizer.type
-        yield Problem(f"{where}.optimizer.type", show(name), "an optimizer of torch.optim", did_you_mean(name, OPTIMIZERS))
-    if entry.scheduler is not None and entry.scheduler.type not in SCHEDULERS:
-        name = entry.scheduler.type
-        expected = "InverseLR or a scheduler of torch.optim.lr_scheduler"
-        yield Problem(f"{where}.scheduler.type", show(name), expected, did_you_mean(name, SCHEDULERS))
+        if unknown:
+            continue
+        channels = [widths[name] for name in ids if kinds[name] not in OWN_WIDTH]
+        if key not in SUMMED and len(set(channels)) > 1:
+            yield Problem(f"model.diffusion.{key}", f"conditioners of {show(channels)} channels", "conditioners of equal width")
+            continue
+        total = sum(channels if key in SUMMED else channels[:1])
+        if getattr(diffusion.config, dim_key) != total:
+            expected = f"{total}, the channels of model.diffusion.{key}"
+            yield Problem(f"{NETWORK}.{dim_key}", show(getattr(diffusion.config, dim_key)), expected)
 
 
 def _timestep_problems(training: TrainingSection) -> Iterator[Problem]:
-    levels = [*training.timestep_sampler] if isinstance(training.timestep_sampler, dict) else []
-    levels += [key for key, value in training.timestep_sampler_options.items() if isinstance(value, dict) and key not in levels]
-    letters = "".join(level for level in levels if len(level) == 1)
-    if len(letters) < len(levels):
-        return  # a level name that no codec has: told when the codec is known
-    for level, (sampler, options) in zip(letters or "*", training.timesteps(letters or "*"), strict=True):
-        nested = any(isinstance(value, dict) for value in training.timestep_sampler_options.values())
-        where = f"training.timestep_sampler_options{f'.{level}' if nested else ''}"
-        yield from _option_problems(where, sampler, options)
+    by_level = any(isinstance(value, dict) for value in training.timestep_sampler_options.values())
+    levels = {*training.timestep_sampler} if isinstance(training.timestep_sampler, dict) else set()
+    levels |= {*training.timestep_sampler_options} if by_level else set()
+    if any(len(level) != 1 for level in levels):
+        return  # no codec has a level of such a name: an error as soon as the codec is known
+    names = "".join(sorted(levels)) or "*"
+    for level, (sampler, options) in zip(names, training.timesteps(names), strict=True):
+        where = f"training.timestep_sampler_options{f'.{level}' if by_level else ''}"
+        yield from _timestep_option_problems(where, sampler, options)
 
 
-def _option_problems(where: str, sampler: str, options: Mapping[str, float]) -> Iterator[Problem]:
+def _timestep_option_problems(where: str, sampler: str, options: Mapping[str, float]) -> Iterator[Problem]:
     known = TIMESTEP_OPTIONS[sampler]
     for key, value in options.items():
         if key not in known:
-            expected = f"an option of {sampler}: {', '.join(known)}"
-            yield Problem(f"{where}.{key}", f"an unknown key {show(key)}", expected, did_you_mean(key, known))
+            problem = not_one_of(f"{where}.{key}", key, f"an option of {sampler}", known)
+            yield problem._replace(found=f"an unknown key {show(key)}")
         elif key in ("shift", "std", "std_logsnr") and value <= 0:
             yield Problem(f"{where}.{key}", show(value), "a number greater than 0")
     left, right = options.get("left_trunc", 0.075), options.get("right_trunc", 1.0)
@@ -172,40 +155,33 @@ def _option_problems(where: str, sampler: str, options: Mapping[str, float]) -> 
 
 def _curriculum_problems(training: TrainingSection, context_chunks: int) -> Iterator[Problem]:
     phases = training.curriculum or ()
-    if training.curriculum is not None and not phases:
-        yield Problem("training.curriculum", "[]", "at least one phase, or null")
+    known = [str(count) for count in range(context_chunks + 1)]
     for index, phase in enumerate(phases):
         where = f"training.curriculum[{index}]"
         if phase.name in [other.name for other in phases[:index]]:
             yield Problem(f"{where}.name", show(phase.name), "a name of its own for each phase")
         if phase.steps is None and index < len(phases) - 1:
             yield Problem(f"{where}.steps", "null", "a number of steps", "Only the last phase may be open-ended.")
-        known = [str(count) for count in range(context_chunks + 1)]
         for key in phase.context:
             if key not in known:
-                expected = (
-                    f"a number of context chunks: {', '.join(known)} (model.diffusion.config.context_chunks is {context_chunks})"
-                )
-                yield Problem(f"{where}.context.{key}", show(key), expected)
+                expected = f"a number of chunks up to context_chunks: {', '.join(known)}"
+                yield Problem(f"{where}.context.{key}", show(key), expected, f"See {NETWORK}.context_chunks.")
         total = sum(phase.context.values())
         if abs(total - 1) > 1e-6:
             yield Problem(f"{where}.context", f"probabilities that sum to {total:g}", "probabilities that sum to 1")
-        if phase.levels == "":
-            yield Problem(f"{where}.levels", '""', "at least one level, or null for all")
 
 
 def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
+    where = "training.demo.demo_cond"
     if demo.demo_cond and len(demo.demo_cond) != demo.num_demos:
-        yield Problem(
-            "training.demo.demo_cond", f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}"
-        )
-    if conditioning is None or not conditioning.configs or demo.demo_cond_from_batch:
+        yield Problem(where, f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}")
+    if conditioning is None or demo.demo_cond_from_batch:
         return
     ids = [c.id for c in conditioning.configs if c.type not in OWN_WIDTH]
     if ids and not demo.demo_cond:
-        advice = "Or set demo_cond_from_batch."
-        yield Problem("training.demo.demo_cond", "[]", f"{demo.num_demos} objects with the keys {', '.join(ids)}", advice)
+        expected = f"{demo.num_demos} objects with the keys {', '.join(ids)}"
+        yield Problem(where, "[]", expected, "Or set demo_cond_from_batch.")
     for index, entry in enumerate(demo.demo_cond):
         for name in ids:
             if name not in entry and conditioning.default_keys.get(name) not in entry:
-                yield Problem(f"training.demo.demo_cond[{index}]", f"no key {show(name)}", "the id of every conditioner")
+                yield Problem(f"{where}[{index}]", f"no key {show(name)}", "the id of every conditioner")

@@ -1,66 +1,46 @@
-"""Check a model config before anything is built from it."""
+"""The one way in which configs are checked: keys and values first, then whether they fit together; all problems in one error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from snac_plugin.config.error_messages import config_error, problems_of
-from snac_plugin.config.model_keys import PretransformSection, SnacModelConfig
-from snac_plugin.config.model_rules import model_problems
+from snac_plugin.config.error_messages import Location, Problem, problems_of, raise_problems
 from snac_plugin.config.section import Section
 
+S = TypeVar("S", bound=Section)
 
-class AnyPretransform(PretransformSection):
-    """`model.pretransform` of a model of any type: stable-audio-tools' models may train it."""
-
-    enable_grad: bool = Field(default=False, description="let gradients through, and train the codec")
-
-
-class _Model(Section):
-    pretransform: AnyPretransform
+EDITOR_KEY = "$schema"
+"""Where editors read the path of a config's JSON schema."""
 
 
-class _Around(Section):
-    """Just so much of a model config that paths are right."""
-
-    model: _Model
-
-
-def check_model_config(config: Mapping[str, Any], source: str = "model config") -> SnacModelConfig:
-    """A model config of type `diffusion_snac_dit`, checked as far as that goes without its codec.
+def validated(
+    section: type[S],
+    data: Mapping[str, Any],
+    source: str,
+    rules: Callable[[S], Iterable[Problem]] = lambda _: (),
+    within: Location = (),
+) -> S:
+    """A config, or a part of one, that was checked.
 
     Args:
-        config: what the JSON holds.
+        section: the keys it may have.
+        data: what the JSON holds.
         source: where it was read from, for the message.
+        rules: yields what does not fit together.
+        within: the part's place in its config, as ("model", "pretransform").
 
     Raises:
         ConfigError: with every problem: JSON path, what was found, what was expected, the nearest known key.
     """
-    data = dict(config)
+    data = {key: value for key, value in data.items() if key != EDITOR_KEY}
+    problems: list[Problem] = []
     try:
-        checked = SnacModelConfig.model_validate(data)
+        checked = section.model_validate(data)
     except ValidationError as error:
-        raise config_error(problems_of(error, SnacModelConfig, data), source) from None
-    if problems := list(model_problems(checked)):
-        raise config_error(problems, source)
+        problems = problems_of(error, section, data, within)
+    raise_problems(problems, source)
+    raise_problems(rules(checked), source)
     return checked
-
-
-def check_pretransform_config(section: Mapping[str, Any], source: str = "model config") -> AnyPretransform:
-    """The `model.pretransform` of a model of any type, if its type is `snac_hierarchical`.
-
-    Args:
-        section: what the JSON holds at `model.pretransform`.
-        source: where it was read from, for the message.
-
-    Raises:
-        ConfigError: with every problem.
-    """
-    data = {"model": {"pretransform": dict(section)}}
-    try:
-        return _Around.model_validate(data).model.pretransform
-    except ValidationError as error:
-        raise config_error(problems_of(error, _Around, data), source) from None

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from snac_plugin.config.section import BY_LEVEL, ONCE, Names, Section
+from snac_plugin.config.section import BY_LEVEL, ONCE, Names, Section, once_or_by_level
 from snac_plugin.errors import ConfigError
 
 PATH = "model.diffusion.config.visibility"
 
 
-def _shape(value: Any) -> str:
-    return BY_LEVEL if isinstance(value, dict) else ONCE
-
-
 LevelTable = Annotated[dict[str, Names], Tag(BY_LEVEL)]
-Within = Annotated[LevelTable | Annotated[Literal["coarser", "none"], Tag(ONCE)], Discriminator(_shape)]
-Context = Annotated[LevelTable | Annotated[Literal["all", "same", "none"], Tag(ONCE)], Discriminator(_shape)]
+Within = Annotated[LevelTable | Annotated[Literal["coarser", "none"], Tag(ONCE)], Discriminator(once_or_by_level)]
+Context = Annotated[LevelTable | Annotated[Literal["all", "same", "none"], Tag(ONCE)], Discriminator(once_or_by_level)]
 
 
 class VisibilityConfig(Section):
@@ -42,43 +37,29 @@ class VisibilityConfig(Section):
             ConfigError: a name that is no level of the codec, or `within` names a level that is not coarser: levels are
                 generated from coarse to fine, so a finer one does not exist yet.
         """
+        self._check(names)
+        return tuple(
+            (_seen(self.within, names, level, "coarser"), _seen(self.context, names, level, "all")) for level in range(len(names))
+        )
+
+    def _check(self, names: str) -> None:
         for part, table in (("within", self.within), ("context", self.context)):
-            if isinstance(table, dict):
-                _check_names(table, names, f"{PATH}.{part}")
-        return tuple((self._within(level, names), self._context(level, names)) for level in range(len(names)))
-
-    def _within(self, level: int, names: str) -> tuple[int, ...]:
-        coarser = tuple(range(level))
-        if isinstance(self.within, str):
-            return coarser if self.within == "coarser" else ()
-        named = self.within.get(names[level])
-        if named is None:
-            return coarser
-        seen = _indices(named, names)
-        for index in seen:
-            if index >= level:
-                raise ConfigError(
-                    f"{PATH}.within.{names[level]}",
-                    f"level {names[index]}",
-                    f"levels coarser than {names[level]}: {', '.join(names[:level]) or 'none'}",
-                    "Levels are generated from coarse to fine, so a level can only see those before it.",
-                )
-        return seen
-
-    def _context(self, level: int, names: str) -> tuple[int, ...]:
-        every = tuple(range(len(names)))
-        if isinstance(self.context, str):
-            return {"all": every, "same": (level,), "none": ()}[self.context]
-        named = self.context.get(names[level])
-        return every if named is None else _indices(named, names)
+            for level, seen in table.items() if isinstance(table, dict) else ():
+                where = f"{PATH}.{part}.{level}"
+                for path, name in [(where, level), *((f"{where}[{i}]", name) for i, name in enumerate(seen))]:
+                    if name not in tuple(names):
+                        raise ConfigError(path, f"level {name!r}", f"level names of the codec: {', '.join(names)}")
+                coarser = names[: names.index(level)]
+                for name in seen:
+                    if part == "within" and name not in coarser:
+                        expected = f"levels coarser than {level}: {', '.join(coarser) or 'none'}"
+                        advice = "Levels are generated from coarse to fine, so a level can only see those before it."
+                        raise ConfigError(where, f"level {name}", expected, advice)
 
 
-def _indices(named: Iterable[str], names: str) -> tuple[int, ...]:
-    return tuple(sorted({names.index(name) for name in named}))
-
-
-def _check_names(table: dict[str, tuple[str, ...]], names: str, where: str) -> None:
-    for level, seen in table.items():
-        for path, name in [(f"{where}.{level}", level), *((f"{where}.{level}[{i}]", name) for i, name in enumerate(seen))]:
-            if name not in tuple(names):
-                raise ConfigError(path, f"level {name!r}", f"level names of the codec: {', '.join(names)}")
+def _seen(table: str | dict[str, tuple[str, ...]], names: str, level: int, default: str) -> tuple[int, ...]:
+    """Indices of the levels that a level sees; the default where the table leaves it out."""
+    seen = table if isinstance(table, str) else table.get(names[level], default)
+    if isinstance(seen, str):
+        return {"all": tuple(range(len(names))), "coarser": tuple(range(level)), "same": (level,), "none": ()}[seen]
+    return tuple(sorted({names.index(name) for name in seen}))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from snac_plugin.config import SamplingConfig, TrainingSection, VisibilityConfig, split_steps, spread
+from snac_plugin.config.network_keys import SamplingConfig, split_steps
+from snac_plugin.config.section import spread
+from snac_plugin.config.training_keys import TrainingSection
+from snac_plugin.config.visibility_keys import VisibilityConfig
 from snac_plugin.errors import ConfigError
 
 ALL = (0, 1, 2, 3)
