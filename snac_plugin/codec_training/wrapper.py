@@ -18,6 +18,7 @@ from stable_audio_tools.training.losses import ValueLoss
 from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
 from torch import Tensor, nn
 
+from snac_plugin.checkpoints.config_note import put_config
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.codec_training.bottleneck import SnacBottleneck, same_everywhere
 from snac_plugin.codec_training.codebooks import perplexity
@@ -252,7 +253,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the config in."""
-        checkpoint["model_config"] = self.model_config
+        put_config(checkpoint, self.model_config)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """An error if the checkpoint was made for another codec, or by another trainer."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from snac_plugin.config.section import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
 from snac_plugin.config.visibility_keys import VisibilityConfig
-from snac_plugin.diffusion.sampler_names import V_SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
+
+Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [*FLOW_SAMPLERS, *V_SAMPLERS]})]
 
 
 class SamplingConfig(Section):
@@ -18,8 +20,10 @@ class SamplingConfig(Section):
     step_weights: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         default=None, description="share of the steps that each level takes, coarsest first"
     )
-    sampler: PerLevel[str] = Field(
-        default="euler", description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes"
+    sampler: PerLevel[Sampler] = Field(
+        default=CODE_SAMPLER,
+        description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes; "
+        "by default euler with the head velocity, dpmpp-3m-sde with the objective v",
     )
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
     temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 pingpong-codes draws likely codes more often")
@@ -49,7 +53,7 @@ class SamplingConfig(Section):
 
     def samplers(self, names: str) -> tuple[str, ...]:
         """The sampler of each level, coarsest first; "euler" for levels left out."""
-        return spread(self.sampler, names, "euler", "model.diffusion.config.sampling.sampler")
+        return spread(self.sampler, names, FLOW_SAMPLERS[0], "model.diffusion.config.sampling.sampler")
 
     def shifts(self, names: str) -> tuple[float, ...]:
         """The shift of each level, coarsest first; 1 for levels left out."""
@@ -79,7 +83,7 @@ class NetworkConfig(Section):
     num_heads: AtLeastOne = Field(default=4, description="attention heads; divides dim")
     ff_mult: Positive = Field(default=4.0, description="width of the feed-forward layer over dim")
     head: Literal["velocity", "logits", "posterior"] = Field(
-        default="velocity", description="what is predicted: a vector, the code, or the code before its own noised point is seen"
+        default="logits", description="what is predicted: a vector, the code, or the code before its own noised point is seen"
     )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")
@@ -113,10 +117,10 @@ class DiffusionSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_sampler(cls, data: Any) -> Any:
-        """The default sampler follows the objective, so that a config with objective v need not name one."""
-        if not isinstance(data, dict) or data.get("diffusion_objective") != "v":
+        """Name the sampler that a config leaves out: the default suits neither objective v nor the head velocity."""
+        network = data.get("config") if isinstance(data, dict) else None
+        if not isinstance(network, dict) or not isinstance(network.get("sampling", {}), dict):
             return data
-        network = data.get("config")
-        if isinstance(network, dict) and isinstance(sampling := network.get("sampling", {}), dict):
-            return data | {"config": network | {"sampling": {"sampler": V_SAMPLERS[0]} | sampling}}
-        return data
+        is_v, has_codes = data.get("diffusion_objective") == "v", network.get("head") != "velocity"
+        sampler = V_SAMPLERS[0] if is_v else CODE_SAMPLER if has_codes else FLOW_SAMPLERS[0]
+        return data | {"config": network | {"sampling": {"sampler": sampler} | network.get("sampling", {})}}
