@@ -60,26 +60,27 @@ def snac_config(
     Raises:
         ConfigError: numbers are missing, contradict each other or `model.pretrained`, or make no codec.
     """
-    written = {part: getattr(section, part).config.model_dump(mode="json", exclude_unset=True) for part in section.parts}
-    base = {part: getattr(section, part).config.model_dump(mode="json") for part in section.parts}
-    start = None if pretrained is None else json.loads(json.dumps(pretrained))  # lists in place of tuples
-    problems, made = [], {"sampling_rate": sample_rate}
+    configs = {part: getattr(section, part).config for part in section.parts}
+    written = {part: config.model_dump(mode="json", exclude_unset=True) for part, config in configs.items()}
+    base = None if pretrained is None else json.loads(json.dumps(pretrained))  # lists in place of tuples
+    problems, geometry = [], {"sampling_rate": sample_rate}
     for key, parts in PARTS_WITH.items():
         values = {f"model.{part}.config.{key}": written[part][key] for part in parts if key in written[part]}
-        first = next(iter(values), None)
-        made[key] = values[first] if first is not None else start[key] if start is not None else base[parts[0]][key]
+        default = getattr(configs[parts[0]], key) if base is None else base[key]
+        first = next(iter(values), "")
+        geometry[key] = values.get(first, default)
         for path, value in values.items():
-            if start is not None and value != start[key]:
+            if base is not None and value != base[key]:
                 advice = "Leave the key out: it is taken from there."
-                problems.append(Problem(path, show(value), f"{show(start[key])}, as in {section.pretrained}", advice))
-            elif value != made[key]:
-                problems.append(Problem(path, show(value), f"{show(made[key])}, as at {first}"))
-    if start is not None and sample_rate != start["sampling_rate"]:
-        problems.append(Problem("sample_rate", show(sample_rate), f"{start['sampling_rate']}, as in {section.pretrained}"))
+                problems.append(Problem(path, show(value), f"{show(base[key])}, as in {section.pretrained}", advice))
+            elif value != geometry[key]:
+                problems.append(Problem(path, show(value), f"{show(geometry[key])}, as at {first}"))
+    if base is not None and sample_rate != base["sampling_rate"]:
+        problems.append(Problem("sample_rate", show(sample_rate), f"{base['sampling_rate']}, as in {section.pretrained}"))
     raise_problems(problems, "model config")
-    raise_problems(_missing_keys(made), "model config")
-    raise_problems(_geometry_problems(section, made, sample_size), "model config")
-    return made
+    raise_problems(_missing_keys(geometry), "model config")
+    raise_problems(_geometry_problems(section, geometry, sample_size), "model config")
+    return geometry
 
 
 def padded_to(config: Mapping[str, Any]) -> int:
@@ -87,16 +88,16 @@ def padded_to(config: Mapping[str, Any]) -> int:
     return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config["attn_window_size"] or 1)
 
 
-def _missing_keys(made: Mapping[str, Any]) -> Iterator[Problem]:
+def _missing_keys(geometry: Mapping[str, Any]) -> Iterator[Problem]:
     for key in ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "vq_strides"):
-        if made[key] is None:
+        if geometry[key] is None:
             advice = "model_configs/snac_codec_tiny.json has all of them."
             yield Problem(f"model.{PARTS_WITH[key][0]}.config.{key}", "nothing", "this key, or model.pretrained", advice)
 
 
-def _geometry_problems(section: CodecSection, made: Mapping[str, Any], sample_size: int | None) -> Iterator[Problem]:
-    hop, latent = math.prod(made["encoder_rates"]), made["encoder_dim"] * 2 ** len(made["encoder_rates"])
-    rates, strides = made["decoder_rates"], made["vq_strides"]
+def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sample_size: int | None) -> Iterator[Problem]:
+    hop, latent = math.prod(geometry["encoder_rates"]), geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])
+    rates, strides = geometry["decoder_rates"], geometry["vq_strides"]
     if math.prod(rates) != hop:
         expected = f"rates whose product is {hop}, as that of encoder_rates"
         yield Problem("model.decoder.config.decoder_rates", f"{show(rates)}, product {math.prod(rates)}", expected)
@@ -113,8 +114,8 @@ def _geometry_problems(section: CodecSection, made: Mapping[str, Any], sample_si
             yield Problem(path, show(size), f"{latent}: encoder_dim * 2 ** (number of encoder_rates)")
     if section.downsampling_ratio is not None and section.downsampling_ratio != hop:
         yield Problem("model.downsampling_ratio", show(section.downsampling_ratio), f"{hop}, the product of encoder_rates")
-    yield from _width_problems(made, latent)
-    grid = padded_to(made)
+    yield from _width_problems(geometry, latent)
+    grid = padded_to(geometry)
     if (pad := section.encoder.config.pad_to) is not None and pad % grid:
         yield Problem("model.encoder.config.pad_to", show(pad), f"a multiple of {grid}")
     if sample_size is not None and sample_size % grid:
@@ -122,16 +123,16 @@ def _geometry_problems(section: CodecSection, made: Mapping[str, Any], sample_si
         yield Problem("sample_size", show(sample_size), expected, f"Nearest: {nearest_multiples(sample_size, grid)}.")
 
 
-def _width_problems(made: Mapping[str, Any], latent: int) -> Iterator[Problem]:
-    width, halvings = made["decoder_dim"], len(made["decoder_rates"])
+def _width_problems(geometry: Mapping[str, Any], latent: int) -> Iterator[Problem]:
+    width, halvings = geometry["decoder_dim"], len(geometry["decoder_rates"])
     if width % 2**halvings:
         expected = f"a multiple of {2**halvings}: each of decoder_rates halves it"
         yield Problem("model.decoder.config.decoder_dim", show(width), expected)
     advice = "Or set attn_window_size to null in encoder and decoder."
-    if made["attn_window_size"] is not None and latent % HEAD:
-        found = f"{made['encoder_dim']}, so that latent_dim is {latent}"
+    if geometry["attn_window_size"] is not None and latent % HEAD:
+        found = f"{geometry['encoder_dim']}, so that latent_dim is {latent}"
         yield Problem("model.encoder.config.encoder_dim", found, f"a latent_dim that attention splits into heads of {HEAD}", advice)
-    if made["attn_window_size"] is not None and width % HEAD:
+    if geometry["attn_window_size"] is not None and width % HEAD:
         yield Problem("model.decoder.config.decoder_dim", show(width), f"a multiple of {HEAD}, for attention", advice)
 
 

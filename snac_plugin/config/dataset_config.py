@@ -38,22 +38,19 @@ class ShardSource(Source):
     profile: str | None = Field(default=None, description="AWS profile")
 
 
-class AudioFolders(Section):
-    """Audio files in folders."""
+class Folders(Section):
+    datasets: tuple[FolderSource, ...] = Field(strict=False, min_length=1, description="the folders")
+    drop_last: bool = Field(default=True, description="leave out a last batch that is not full")
 
+
+class AudioFolders(Folders):
     dataset_type: Literal["audio_dir"] = Field(description="audio files in folders")
-    datasets: tuple[FolderSource, ...] = Field(strict=False, min_length=1, description="the folders")
     random_crop: bool = Field(default=True, description="train on a random part of each file; false: on its beginning")
-    drop_last: bool = Field(default=True, description="leave out a last batch that is not full")
 
 
-class PreEncodedFolders(Section):
-    """Latents that were encoded before."""
-
+class PreEncodedFolders(Folders):
     dataset_type: Literal["pre_encoded"] = Field(description="latents in folders")
-    datasets: tuple[FolderSource, ...] = Field(strict=False, min_length=1, description="the folders")
     random_crop: bool = Field(default=False, description="train on a random part of each file; false: on its beginning")
-    drop_last: bool = Field(default=True, description="leave out a last batch that is not full")
     latent_crop_length: AtLeastOne | None = Field(default=None, description="frames in a crop")
     min_length_sec: Positive | None = Field(default=None, description="leave out shorter files")
     max_length_sec: Positive | None = Field(default=None, description="leave out longer files")
@@ -61,8 +58,6 @@ class PreEncodedFolders(Section):
 
 
 class Shards(Section):
-    """WebDataset shards."""
-
     dataset_type: Literal["s3", "wds"] = Field(description="WebDataset shards")
     datasets: tuple[ShardSource, ...] = Field(strict=False, min_length=1, description="the shards")
     random_crop: bool = Field(default=True, description="train on a random part of each file; false: on its beginning")
@@ -79,12 +74,7 @@ class Shards(Section):
 
 DatasetConfig = AudioFolders | PreEncodedFolders | Shards
 
-SECTIONS: dict[Any, type[AudioFolders] | type[PreEncodedFolders] | type[Shards]] = {
-    "audio_dir": AudioFolders,
-    "pre_encoded": PreEncodedFolders,
-    "s3": Shards,
-    "wds": Shards,
-}
+SECTIONS: dict[str, Any] = {"audio_dir": AudioFolders, "pre_encoded": PreEncodedFolders, "s3": Shards, "wds": Shards}
 
 
 def check_dataset_config(config: Mapping[str, Any], source: str = "dataset config", check_paths: bool = True) -> dict[str, Any]:
@@ -110,8 +100,7 @@ def check_dataset_config(config: Mapping[str, Any], source: str = "dataset confi
             if check_paths:
                 yield from _path_problems(f"datasets[{index}]", entry, checked)
 
-    section: type[Any] = SECTIONS[kind]
-    validated(section, config, source, problems)
+    validated(SECTIONS[kind], config, source, problems)
     return dict(config)
 
 

@@ -19,19 +19,12 @@ FIRST_VERSION = 1
 
 
 class FormerDefault(NamedTuple):
-    """A default that has changed.
+    """A default that has changed."""
 
-    Args:
-        version: the last one that had it.
-        path: JSON path of the key.
-        value: what the key meant when it was left out.
-        objective: of the models that had this default; None for all.
-    """
-
-    version: int
-    path: str
-    value: Any
-    objective: str | None = None
+    version: int  # the last one that had it
+    path: str  # JSON path of the key
+    value: Any  # what the key meant when it was left out
+    objective: str | None = None  # of the models that had this default; None: of all
 
 
 FORMER_DEFAULTS = (

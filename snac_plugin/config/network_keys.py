@@ -104,8 +104,6 @@ class NetworkConfig(Section):
 
 
 class DiffusionSection(Section):
-    """`model.diffusion`."""
-
     type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
     diffusion_objective: Literal["rectified_flow", "v"] = Field(default="rectified_flow", description="what is learnt")
     cross_attention_cond_ids: Names = Field(default=(), description="conditioners read through cross-attention")

@@ -37,8 +37,6 @@ LevelLetters = Annotated[
 
 
 class OptimizerConfigs(Section):
-    """`training.optimizer_configs`, in stable-audio-tools' form."""
-
     diffusion: OptimizerEntry = Field(description="optimizer and scheduler of the network")
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,8 +70,6 @@ class CurriculumPhase(Section):
 
 
 class DemoSection(Section):
-    """`training.demo`, stable-audio-tools' keys."""
-
     demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
     demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
     num_demos: AtLeastOne = Field(default=2, description="samples in a demo")
@@ -83,8 +79,6 @@ class DemoSection(Section):
 
 
 class TrainingSection(Section):
-    """`training`."""
-
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
     optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; or give learning_rate")
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")

@@ -16,7 +16,7 @@ from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.diffusion.samplers import flow_times
 from snac_plugin.diffusion.seeds import stage_noise, stage_seed
-from snac_plugin.errors import UsageError, Mismatch
+from snac_plugin.errors import Mismatch, UsageError
 from snac_plugin.generation.chunks import chunks_for, generate_chunks
 from snac_plugin.generation.settings import Settings, settings_from
 from snac_plugin.levels import Levels
