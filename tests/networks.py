@@ -15,7 +15,8 @@ THREE_LEVELS = Levels(strides=(4, 2, 1), hop=512, attn_window=None, sample_rate=
 def make_network(levels: Levels, **options: object) -> SnacDiT:
     """A small float64 network whose every weight matters: what starts at zero is drawn at random."""
     torch.manual_seed(0)
-    config = NetworkConfig(**{"dim": 32, "depth": 2, "num_heads": 2, "modulation_rank": 4, "chunk_frames": 3} | options)
+    small = {"dim": 32, "depth": 2, "num_heads": 2, "head": "velocity", "modulation_rank": 4, "chunk_frames": 3}
+    config = NetworkConfig(**small | options)
     network = SnacDiT(config, levels).double()
     with torch.no_grad():
         for parameter in network.parameters():

@@ -62,8 +62,8 @@ def tiny_model_config(codec_folder: Path, **network: Any) -> dict[str, Any]:
     strides, hop = codec["vq_strides"], 1
     for rate in codec["encoder_rates"]:
         hop *= rate
-    options = {"dim": 32, "depth": 2, "num_heads": 2, "modulation_rank": 4, "chunk_frames": CHUNK_FRAMES, "context_chunks": 0}
-    options |= {"sampling": {"steps": len(strides)}} | network
+    options = {"dim": 32, "depth": 2, "num_heads": 2, "head": "velocity", "modulation_rank": 4}
+    options |= {"chunk_frames": CHUNK_FRAMES, "context_chunks": 0, "sampling": {"steps": len(strides)}} | network
     chunk = options["chunk_frames"] * hop * strides[0]
     return {
         "model_type": "diffusion_snac_dit",

@@ -14,9 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from snac_plugin.checkpoints import codec_note
+from snac_plugin.checkpoints import codec_note, config_note
 from snac_plugin.checkpoints.shipped import model_file
 from snac_plugin.checkpoints.weights import load_state, model_weights
+from snac_plugin.config import NetworkConfig
+from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
 
 
@@ -26,10 +28,11 @@ class Checkpoint:
 
     Args:
         state: weights by the model's own names, without the codec's.
-        model_config: the model config it was trained with, or None.
+        model_config: the model config it was trained with, or None; former defaults are filled in.
         codec: {"name", "fingerprint"} of its codec, or None.
         path: the file.
         steps: training steps behind it, 0 if it does not say.
+        config_version: the version of the defaults under which it was written.
     """
 
     state: dict[str, Tensor]
@@ -37,6 +40,11 @@ class Checkpoint:
     codec: dict[str, str] | None
     path: Path
     steps: int = 0
+    config_version: int = CONFIG_VERSION
+
+    def config_beside(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A model config that was given together with this checkpoint: what it leaves out means what it meant back then."""
+        return with_former_defaults(config, self.config_version)
 
 
 def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
@@ -57,12 +65,8 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
         raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     weights, steps = model_weights(content["state_dict"], ema), content.get("global_step", 0)
-    return Checkpoint(weights, saved_config(content), content.get(codec_note.KEY), path, steps)
-
-
-def saved_config(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The model config that a checkpoint was trained with, if it holds one."""
-    return content.get("model_config")
+    config, version = config_note.saved_config(content), config_note.noted_version(content)
+    return Checkpoint(weights, config, content.get(codec_note.KEY), path, steps, version)
 
 
 def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
@@ -94,7 +98,7 @@ def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None
     network = getattr(getattr(model, "model", None), "network", None)
     if network is None or config is None or config.get("model_type") != "diffusion_snac_dit":
         return
-    trained = config["model"]["diffusion"]["config"].get("head", "velocity")
+    trained = config["model"]["diffusion"]["config"].get("head", NetworkConfig.model_fields["head"].default)
     if trained != network.config.head:
         advice = f'Set model.diffusion.config.head to "{trained}".'
         raise CheckpointError(where, f'weights of the head "{trained}"', f'"{network.config.head}", as in the model config', advice)
@@ -107,7 +111,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         weights = load_file(str(path))
     except SafetensorError as error:
         raise CheckpointError(str(path), f"an unreadable file ({error})", "a .safetensors checkpoint") from None
-    return {"state_dict": weights} | {key: json.loads(notes[key]) for key in ("model_config", codec_note.KEY) if key in notes}
+    keys = (config_note.CONFIG, config_note.KEY, codec_note.KEY)
+    return {"state_dict": weights} | {key: json.loads(notes[key]) for key in keys if key in notes}
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:

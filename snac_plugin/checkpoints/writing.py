@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from snac_plugin.checkpoints import codec_note
+from snac_plugin.checkpoints import codec_note, config_note
 from snac_plugin.checkpoints.weights import model_weights
 from snac_plugin.files import write_whole
 
@@ -31,10 +31,11 @@ def save_unwrapped(
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {codec_note.KEY: codec}
+    config_note.put_config(content, model_config)
     if path.suffix == ".safetensors":
-        notes = {"model_config": json.dumps(model_config)} | ({codec_note.KEY: json.dumps(codec)} if codec else {})
+        notes = {key: json.dumps(value) for key, value in content.items() if value is not None}
         write_whole(path, lambda part: save_file(state, str(part), metadata=notes))
         path.chmod(0o644)  # safetensors lets only the owner read it
     else:
-        content = {"state_dict": state, "model_config": model_config, codec_note.KEY: codec}
-        write_whole(path, lambda part: torch.save(content, part))
+        write_whole(path, lambda part: torch.save({"state_dict": state} | content, part))

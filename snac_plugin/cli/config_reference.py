@@ -1,17 +1,34 @@
 """Print the tables of all keys of a model config, their defaults and what they are: of a model, and of a codec.
 
-python -m snac_plugin config_reference
+    python -m snac_plugin config_reference
+    python -m snac_plugin config_reference --schema
+
+With --schema it writes the JSON schemas that editors complete configs by in place of printing.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from snac_plugin.config import CodecModelConfig
-from snac_plugin.config.reference import reference_table
+from snac_plugin.config.editor_schema import SCHEMAS, editor_schema
+from snac_plugin.config.reference_table import reference_table
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print two Markdown tables, those in the README."""
-    print(f"{reference_table()}\n\n{reference_table(CodecModelConfig)}")
+    """Print two Markdown tables, or write the schemas."""
+    parser = argparse.ArgumentParser("config_reference")
+    parser.add_argument("--schema", action="store_true", help=f"write {', '.join(SCHEMAS)} instead")
+    parser.add_argument("--folder", type=Path, default=Path(), help="where to; the current folder by default")
+    args = parser.parse_args(argv)
+    if not args.schema:
+        print(f"{reference_table()}\n\n{reference_table(CodecModelConfig)}")
+        return 0
+    for name, kind in SCHEMAS.items():
+        path = args.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(editor_schema(kind))
+        print(f"schema: {path}")
     return 0

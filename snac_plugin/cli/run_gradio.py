@@ -79,7 +79,7 @@ def _page(args: argparse.Namespace) -> Any:
     from snac_plugin.interface.page import create_page
 
     checkpoint = read_checkpoint(hub_weights(name) if path is None else path)
-    config = config or checkpoint.model_config or {}
+    config = checkpoint.config_beside(config or checkpoint.model_config or {})
     if not config:
         raise CheckpointError(path, "no model config inside", "one", "Give --model-config, the one it was trained with.")
     model = snac_plugin.load_model(checkpoint, config, pick_device(args.device))

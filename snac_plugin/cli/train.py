@@ -48,7 +48,7 @@ def train(args: argparse.Namespace) -> Path | None:
     from stable_audio_tools.training import create_demo_callback_from_config, create_training_wrapper_from_config
 
     import snac_plugin
-    from snac_plugin.checkpoints.reading import load_weights
+    from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
     from snac_plugin.cli.lightning_trainer import hide_warnings, make_trainer
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.cli.train_data import data_loaders
@@ -59,6 +59,8 @@ def train(args: argparse.Namespace) -> Path | None:
     hide_warnings()
     torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny
     pl.seed_everything(args.seed, workers=True)
+    if resume is not None:
+        config = read_checkpoint(resume).config_beside(config)
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
         load_weights(model, args.pretrained_ckpt_path)

@@ -16,7 +16,7 @@ from stable_audio_tools.data.dataset import create_dataloader_from_config
 from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import Codec, load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
-from snac_plugin.config.codec_fit import check_dataset_against_model
+from snac_plugin.config.model_fits_codec import check_dataset_against_model
 from snac_plugin.data.audio_folders import scan_audio
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.resumable_loader import repeatable, resumable

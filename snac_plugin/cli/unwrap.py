@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--half", action="store_true", help="store float16, at half the size")
     args = parser.parse_args(argv)
     checkpoint = read_checkpoint(args.ckpt_path)
-    config = checkpoint.model_config if args.model_config is None else load_json(args.model_config)
+    config = checkpoint.model_config if args.model_config is None else checkpoint.config_beside(load_json(args.model_config))
     model = load_model(checkpoint, config)
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
     save_unwrapped(model, path, config or {}, checkpoint.codec, args.half)

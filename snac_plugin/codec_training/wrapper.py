@@ -18,6 +18,7 @@ from stable_audio_tools.training.losses import ValueLoss
 from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
 from torch import Tensor
 
+from snac_plugin.checkpoints.config_note import put_config
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.codec_training.bottleneck import SnacBottleneck, broadcast_from_first
 from snac_plugin.codec_training.codebooks import perplexity
@@ -26,7 +27,7 @@ from snac_plugin.codec_training.examples import example_audio
 from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
 from snac_plugin.codec_training.starting_weights import initialise_from_data
 from snac_plugin.config import CodecTraining, check_codec_config
-from snac_plugin.config.optimisers import optimizer_configs_named
+from snac_plugin.config.optimizers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import stage_seed
 from snac_plugin.errors import ConfigError
 
@@ -243,7 +244,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the config."""
-        checkpoint["model_config"] = self.model_config
+        put_config(checkpoint, self.model_config)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise a CheckpointError if the checkpoint is of another codec, or of another trainer."""

@@ -1,33 +1,24 @@
 """Checked, frozen configs: what a JSON file may say, and errors that name the path, what was found and what fits."""
 
-from snac_plugin.config.base import spread
-from snac_plugin.config.check import check_model_config, check_pretransform_config
-from snac_plugin.config.codec_fit import check_against_codec, check_dataset_against_model
-from snac_plugin.config.codec_model import CodecModelConfig, CodecTraining
-from snac_plugin.config.codec_rules import check_codec_config, check_codec_section, padded_to, snac_config
-from snac_plugin.config.dataset import check_dataset_config
-from snac_plugin.config.files import load_json
-from snac_plugin.config.model import ConditioningSection, ModelSection, PretransformConfig, PretransformSection, SnacModelConfig
-from snac_plugin.config.network import DiffusionSection, NetworkConfig, SamplingConfig, split_steps
-from snac_plugin.config.training import CurriculumPhase, DemoSection, OptimizerConfigs, TrainingSection
-from snac_plugin.config.visibility import Visibility
+from snac_plugin.config.codec_training_keys import CodecModelConfig, CodecTraining
+from snac_plugin.config.codec_training_rules import check_codec_config, check_codec_section, padded_to, snac_config
+from snac_plugin.config.dataset_config import check_dataset_config
+from snac_plugin.config.model_fits_codec import check_against_codec, check_dataset_against_model
+from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.model_rules import check_model_config, check_pretransform_config
+from snac_plugin.config.network_keys import NetworkConfig, SamplingConfig
+from snac_plugin.config.read_json import load_json
+from snac_plugin.config.training_keys import CurriculumPhase, DemoSection, TrainingSection
 
 __all__ = [
     "CodecModelConfig",
     "CodecTraining",
-    "ConditioningSection",
     "CurriculumPhase",
     "DemoSection",
-    "DiffusionSection",
-    "ModelSection",
     "NetworkConfig",
-    "OptimizerConfigs",
-    "PretransformConfig",
-    "PretransformSection",
     "SamplingConfig",
     "SnacModelConfig",
     "TrainingSection",
-    "Visibility",
     "check_against_codec",
     "check_codec_config",
     "check_codec_section",
@@ -38,6 +29,4 @@ __all__ = [
     "load_json",
     "padded_to",
     "snac_config",
-    "split_steps",
-    "spread",
 ]

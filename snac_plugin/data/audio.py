@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torchaudio.transforms import Resample
 
-from snac_plugin.config.dataset import AUDIO_ENDINGS
+from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.errors import AudioError
 
 __all__ = ["AUDIO_ENDINGS", "OTHER_AUDIO_ENDINGS", "UnreadableAudio", "audio_seconds", "read_audio", "read_mono", "read_mono_ahead"]

@@ -15,7 +15,7 @@ from stable_audio_tools.inference import sampling
 from torch import Tensor
 
 from snac_plugin.diffusion.sampler_names import SAMPLERS
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import UsageError
 
 # (x [B, C, N], t [B]) -> velocity [B, C, N]
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -71,7 +71,7 @@ def solve(
         return (guided, {} if plain is None else {"uncond_output": plain}) if return_info else guided
 
     if sampler not in SAMPLERS[objective]:
-        raise ConfigError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
+        raise UsageError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
     with _without_inner_bars():
         if objective == "rectified_flow":
             times = flow_times(steps, shift).to(noise)

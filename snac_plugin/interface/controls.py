@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.network import split_steps
+from snac_plugin.config.network_keys import split_steps
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import Mismatch
 from snac_plugin.levels import Levels

@@ -38,8 +38,7 @@ def load_model(
     if isinstance(model_config, str | Path):
         model_config = load_json(model_config)
     checkpoint = path if isinstance(path, Checkpoint) else read_checkpoint(path, ema)
-    if model_config is None:
-        model_config = checkpoint.model_config
+    model_config = checkpoint.model_config if model_config is None else checkpoint.config_beside(model_config)
     if model_config is None:
         where = str(checkpoint.path)
         raise CheckpointError(where, "no model config inside", "a training checkpoint", "Give the config it was trained with.")

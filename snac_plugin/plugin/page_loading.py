@@ -67,11 +67,13 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
 
         from stable_audio_tools.models.factory import create_model_from_config
 
-        from snac_plugin.checkpoints.reading import load_weights
+        from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
         from snac_plugin.device import pick_device
 
+        checkpoint = read_checkpoint(path if path is not None else hub_weights(str(name)))
+        config = checkpoint.config_beside(config)
         model = create_model_from_config(config)
-        load_weights(model, path if path is not None else hub_weights(str(name)))
+        load_weights(model, checkpoint)
         return model.to(given.get("device", pick_device())).eval().requires_grad_(False), config
 
     return load_model

@@ -16,10 +16,11 @@ from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
 from snac_plugin.checkpoints.codec_note import replace_codec_by_note, replace_note_by_codec
-from snac_plugin.checkpoints.reading import check_head, saved_config
+from snac_plugin.checkpoints.config_note import put_config, saved_config
+from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
-from snac_plugin.config.optimisers import optimizer_configs_named
+from snac_plugin.config.optimizers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import stage_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
@@ -143,7 +144,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the frozen codec out, note which one it was, and put the config in."""
-        checkpoint["model_config"] = self.model_config
+        put_config(checkpoint, self.model_config)
         replace_codec_by_note(checkpoint, self.diffusion, "diffusion.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

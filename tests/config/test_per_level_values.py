@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from snac_plugin.config import SamplingConfig, TrainingSection, Visibility, split_steps, spread
+from snac_plugin.config.network_keys import SamplingConfig, split_steps
+from snac_plugin.config.section import spread
+from snac_plugin.config.training_keys import TrainingSection
+from snac_plugin.config.visibility_keys import VisibilityConfig
 from snac_plugin.errors import ConfigError
 
 ALL = (0, 1, 2, 3)
@@ -12,8 +15,8 @@ ALL = (0, 1, 2, 3)
 
 def test_default_visibility_is_the_table_of_the_hierarchy():
     """A level sees all coarser levels of its chunk, and every level of the chunks before."""
-    assert Visibility().resolved("ABCD") == (((), ALL), ((0,), ALL), ((0, 1), ALL), ((0, 1, 2), ALL))
-    assert Visibility().resolved("ABC") == (((), (0, 1, 2)), ((0,), (0, 1, 2)), ((0, 1), (0, 1, 2)))
+    assert VisibilityConfig().resolved("ABCD") == (((), ALL), ((0,), ALL), ((0, 1), ALL), ((0, 1, 2), ALL))
+    assert VisibilityConfig().resolved("ABC") == (((), (0, 1, 2)), ((0,), (0, 1, 2)), ((0, 1), (0, 1, 2)))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,7 @@ def test_default_visibility_is_the_table_of_the_hierarchy():
     ],
 )
 def test_visibility_tables(table, expected):
-    assert Visibility.model_validate(table).resolved("ABCD") == expected
+    assert VisibilityConfig.model_validate(table).resolved("ABCD") == expected
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_visibility_tables(table, expected):
 )
 def test_visibility_refuses_levels_that_are_not_there_yet_or_at_all(table, where, found):
     with pytest.raises(ConfigError) as caught:
-        Visibility.model_validate(table).resolved("ABCD")
+        VisibilityConfig.model_validate(table).resolved("ABCD")
     assert caught.value.where == f"model.diffusion.config.visibility.{where}"
     assert caught.value.found == found
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from snac_plugin.diffusion.objectives import OBJECTIVES
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.diffusion.samplers import flow_times, solve
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import UsageError
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 48])
@@ -39,7 +39,7 @@ def test_shift_above_one_moves_steps_towards_noise() -> None:
 @pytest.mark.parametrize(("objective", "sampler"), [("rectified_flow", "v-ddim"), ("v", "euler"), ("v", "dppm")])
 def test_sampler_of_another_objective_is_an_error(objective: str, sampler: str) -> None:
     """stable-audio-tools returns None for a name it does not know, which fails far from here."""
-    with pytest.raises(ConfigError, match=f"sampler: found '{sampler}', expected one of"):
+    with pytest.raises(UsageError, match=f"sampler: found '{sampler}', expected one of"):
         solve(objective, lambda x, t: x, torch.zeros(1, 8, 4), steps=2, sampler=sampler)
 
 

@@ -16,7 +16,7 @@ from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.diffusion.samplers import flow_times
 from snac_plugin.diffusion.seeds import stage_noise, stage_seed
-from snac_plugin.errors import ConfigError, Mismatch
+from snac_plugin.errors import Mismatch, UsageError
 from snac_plugin.generation.chunks import chunks_for, generate_chunks
 from snac_plugin.generation.settings import Settings, settings_from
 from snac_plugin.levels import Levels
@@ -231,7 +231,7 @@ def test_settings_that_do_not_fit_say_so(wrong: dict[str, Any], message: str) ->
 
 def test_a_sampler_of_the_other_objective_is_named() -> None:
     model = make_model(FOUR_LEVELS)
-    with pytest.raises(ConfigError, match="sampler: found 'v-ddim', expected one of euler, rk4, dpmpp, pingpong"):
+    with pytest.raises(UsageError, match="sampler: found 'v-ddim', expected one of euler, rk4, dpmpp, pingpong"):
         generated(model, [1], settings(model.levels, "v-ddim"), 1)
 
 

@@ -10,7 +10,7 @@ import torch
 from config_examples import MISSING, example, phase
 
 from snac_plugin.config import check_model_config
-from snac_plugin.config.rules import OPTIMIZERS, SCHEDULERS
+from snac_plugin.config.optimizers import OPTIMIZERS, SCHEDULERS
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.errors import ConfigError
 
@@ -46,7 +46,13 @@ CASES = [
         'Did you mean "tempo"?',
     ),
     ("no rate", {"training": {}}, "training", "neither learning_rate nor optimizer_configs", ""),
-    ("two rates", {"training": {"learning_rate": 0.1, **optimizer()}}, "training.learning_rate", "0.1", "Set lr there."),
+    (
+        "two rates",
+        {"training": {"learning_rate": 0.1, **optimizer()}},
+        "training",
+        "both learning_rate and optimizer_configs",
+        "a learning rate of their own: lr.",
+    ),
     (
         "optimizer",
         {"training": optimizer("Adamw")},
@@ -97,7 +103,7 @@ CASES = [
     ),
     (
         "temperature of all levels",
-        {"model.diffusion.config.sampling": {"temperature": 0.8}},
+        {"model.diffusion.config.sampling": {"temperature": 0.8, "sampler": "euler"}},
         "model.diffusion.config.sampling.temperature",
         "0.8",
         "",

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from snac_plugin.config.base import AtLeastOne, Count, Positive, Section, Share
-from snac_plugin.config.training import OptimizerEntry
+from snac_plugin.config.optimizers import OptimizerEntry
+from snac_plugin.config.section import AtLeastOne, Count, Positive, Section, Share, Weight
 
 Rates = Annotated[tuple[AtLeastOne, ...], Field(strict=False, min_length=1)]
-Weight = Annotated[float, Field(ge=0)]
-Window = Annotated[int, Field(ge=1)]
 
 
 class EncoderConfig(Section):
-    """`model.encoder.config`."""
-
     encoder_dim: AtLeastOne | None = Field(default=None, description="channels of the first layer; each rate doubles them")
     encoder_rates: Rates | None = Field(default=None, description="strides; their product is the samples of a finest code")
-    attn_window_size: Window | None = Field(default=32, description="finest codes in a window of attention; null: no attention")
+    attn_window_size: AtLeastOne | None = Field(default=32, description="finest codes in a window of attention; null: no attention")
     depthwise: bool = Field(default=True, description="convolve each channel on its own")
     pad_to: AtLeastOne | None = Field(default=None, description="pad audio to a multiple; null: what the codec needs")
 
 
 class DecoderConfig(Section):
-    """`model.decoder.config`."""
-
     decoder_dim: AtLeastOne | None = Field(default=None, description="channels of the first layer; each rate halves them")
     decoder_rates: Rates | None = Field(default=None, description="strides; the same product as encoder_rates")
-    attn_window_size: Window | None = Field(default=32, description="as the encoder's")
+    attn_window_size: AtLeastOne | None = Field(default=32, description="as the encoder's")
     noise: bool = Field(default=True, description="with SNAC's noise blocks")
     depthwise: bool = Field(default=True, description="as the encoder's")
     latent_dim: AtLeastOne | None = Field(default=None, description="as model.latent_dim; null: taken from there")
 
 
 class BottleneckConfig(Section):
-    """`model.bottleneck.config`."""
-
     codebook_size: AtLeastOne = Field(default=4096, description="codes of each level")
     codebook_dim: AtLeastOne = Field(default=8, description="dimensions of a code vector")
     vq_strides: Rates | None = Field(default=None, description="finest codes per code of each level, coarsest first")
@@ -54,33 +46,26 @@ class BottleneckConfig(Section):
     )
 
 
-class EncoderSection(Section):
-    """`model.encoder`."""
+class CodecPart(Section):
+    requires_grad: bool = Field(default=True, description="train it; false: its weights stay as they are")
 
+
+class EncoderSection(CodecPart):
     type: Literal["snac"] = Field(description="the encoder's type")
-    requires_grad: bool = Field(default=True, description="train it; false: it stays as it is")
     config: EncoderConfig = Field(default=EncoderConfig(), description="its geometry")
 
 
-class DecoderSection(Section):
-    """`model.decoder`."""
-
+class DecoderSection(CodecPart):
     type: Literal["snac"] = Field(description="the decoder's type")
-    requires_grad: bool = Field(default=True, description="train it; false: it stays as it is")
     config: DecoderConfig = Field(default=DecoderConfig(), description="its geometry")
 
 
-class BottleneckSection(Section):
-    """`model.bottleneck`."""
-
+class BottleneckSection(CodecPart):
     type: Literal["snac_rvq"] = Field(description="the bottleneck's type")
-    requires_grad: bool = Field(default=True, description="train it; false: codebooks and projections stay as they are")
     config: BottleneckConfig = Field(default=BottleneckConfig(), description="its geometry, and how it trains")
 
 
 class CodecSection(Section):
-    """`model`."""
-
     pretrained: str | None = Field(
         default=None, min_length=1, description="start from a codec: hub id, folder with config.json and weights, or a shipped one"
     )
@@ -91,24 +76,39 @@ class CodecSection(Section):
     downsampling_ratio: AtLeastOne | None = Field(default=None, description="product of encoder_rates; null: computed")
     io_channels: Literal[1] = Field(default=1, description="1: SNAC is mono")
 
+    parts: ClassVar = ("encoder", "bottleneck", "decoder")
+
+    @property
+    def codebook_starts(self) -> tuple[int, ...]:
+        """Steps at which codebooks start from data."""
+        starts = self.bottleneck.config.codebook_starts
+        return starts if starts is not None else (0,) if self.pretrained is None else ()
+
 
 class CodecOptimizers(Section):
-    """`training.optimizer_configs`, in stable-audio-tools' form."""
-
     autoencoder: OptimizerEntry = Field(description="optimizer and scheduler of the codec")
     discriminator: OptimizerEntry | None = Field(default=None, description="of the discriminator")
+
+
+class AdversarialWeights(Section):
+    adversarial: Weight = Field(description="weight of the adversarial loss")
+    feature_matching: Weight = Field(description="weight of the distance of the discriminator's features")
 
 
 class DiscriminatorLoss(Section):
     type: Literal["encodec", "oobleck", "dac", "big_vgan"] = Field(description="stable-audio-tools' name of the discriminator")
     config: dict[str, Any] = Field(description="arguments of its constructor")
-    weights: dict[Literal["adversarial", "feature_matching"], Weight] = Field(description="adversarial, feature_matching")
+    weights: AdversarialWeights = Field(description="weights of its losses")
+
+
+class SpectralWeights(Section):
+    mrstft: Weight = Field(description="weight of the loss")
 
 
 class SpectralLoss(Section):
     type: Literal["mrstft"] = Field(default="mrstft", description="multi-resolution spectrograms")
     config: dict[str, Any] = Field(description="fft_sizes, hop_sizes, win_lengths, perceptual_weighting, ...")
-    weights: dict[Literal["mrstft"], Weight] = Field(description="mrstft")
+    weights: SpectralWeights = Field(description="weight of the loss")
     decay: Positive = Field(default=1.0, description="factor on the weight, each step")
 
 
@@ -133,8 +133,6 @@ class LinesLoss(Section):
 
 
 class LossConfigs(Section):
-    """`training.loss_configs`, in stable-audio-tools' form."""
-
     spectral: SpectralLoss = Field(description="spectral loss")
     time: TimeLoss = Field(default=TimeLoss(), description="loss of the waveform")
     mrmel: MelLoss | None = Field(default=None, description="spectral loss on mel bands")
@@ -144,23 +142,17 @@ class LossConfigs(Section):
 
 
 class CodecDemo(Section):
-    """`training.demo`."""
-
     demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
     num_demos: AtLeastOne = Field(default=4, description="recordings in a demo")
 
 
 class RateScales(Section):
-    """`training.learning_rate_scales`."""
-
     encoder: Weight = Field(default=1.0, description="factor on the encoder's learning rate, so that codebooks can follow it")
     projections: Weight = Field(default=1.0, description="factor on that of the projections to and from code vectors")
     decoder: Weight = Field(default=1.0, description="factor on the decoder's learning rate")
 
 
 class CodecTraining(Section):
-    """`training`."""
-
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
     optimizer_configs: CodecOptimizers | None = Field(default=None, description="optimizers and schedulers; or give learning_rate")
     learning_rate_scales: RateScales = Field(default=RateScales(), description="parts of the codec at other rates")
@@ -179,8 +171,6 @@ class CodecTraining(Section):
 
 
 class CodecModelConfig(Section):
-    """A whole model config."""
-
     model_type: Literal["autoencoder"] = Field(description="the model's type")
     sample_size: AtLeastOne = Field(description="audio samples of a training example")
     sample_rate: AtLeastOne = Field(description="audio samples per second")

@@ -147,7 +147,12 @@ def test_defaults_are_those_of_the_documented_schema():
     checked = check_model_config(example())
     network, sampling = checked.model.diffusion.config, checked.model.diffusion.config.sampling
     assert (network.dim, network.depth, network.num_heads, network.chunk_frames, network.context_chunks) == (256, 6, 4, 64, 2)
-    assert (checked.model.diffusion.diffusion_objective, sampling.sampler, sampling.steps) == ("rectified_flow", "euler", 48)
+    assert (checked.model.diffusion.diffusion_objective, sampling.sampler, sampling.steps) == (
+        "rectified_flow",
+        "pingpong-codes",
+        48,
+    )
+    assert network.head == "logits"
     assert checked.training is not None
     assert checked.training.demo.demo_every == 2000
     assert checked.model.pretransform.config.piece_seconds == 10.0
@@ -158,8 +163,11 @@ def test_training_may_be_left_out():
     assert check_model_config(example({"training": MISSING})).training is None
 
 
-def test_default_sampler_follows_the_objective():
-    """Euler on a v model would integrate the wrong equation, so v must not inherit it."""
+def test_default_sampler_follows_the_head_and_the_objective():
+    """Euler on a v model would integrate the wrong equation, and a velocity gives no codes to draw."""
+    for head, sampler in (("velocity", "euler"), ("logits", "pingpong-codes"), ("posterior", "pingpong-codes")):
+        checked = check_model_config(example({f"{NET}.head": head}))
+        assert checked.model.diffusion.config.sampling.sampler == sampler
     checked = check_model_config(example({"model.diffusion.diffusion_objective": "v"}))
     assert checked.model.diffusion.config.sampling.sampler == "dpmpp-3m-sde"
     named = example({"model.diffusion.diffusion_objective": "v", f"{NET}.sampling.sampler": "v-ddim"})

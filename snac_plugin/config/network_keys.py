@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
-from snac_plugin.config.base import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
-from snac_plugin.config.visibility import Visibility
-from snac_plugin.diffusion.sampler_names import V_SAMPLERS
+from snac_plugin.config.section import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.visibility_keys import VisibilityConfig
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
+
+Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [*FLOW_SAMPLERS, *V_SAMPLERS]})]
 
 
 class SamplingConfig(Section):
@@ -18,8 +20,10 @@ class SamplingConfig(Section):
     step_weights: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         default=None, description="share of the steps that each level takes, coarsest first"
     )
-    sampler: PerLevel[str] = Field(
-        default="euler", description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes"
+    sampler: PerLevel[Sampler] = Field(
+        default=CODE_SAMPLER,
+        description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes; "
+        "by default euler with the head velocity, dpmpp-3m-sde with the objective v",
     )
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
     temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 pingpong-codes draws likely codes more often")
@@ -49,7 +53,7 @@ class SamplingConfig(Section):
 
     def samplers(self, names: str) -> tuple[str, ...]:
         """The sampler of each level, coarsest first; "euler" for levels left out."""
-        return spread(self.sampler, names, "euler", "model.diffusion.config.sampling.sampler")
+        return spread(self.sampler, names, FLOW_SAMPLERS[0], "model.diffusion.config.sampling.sampler")
 
     def shifts(self, names: str) -> tuple[float, ...]:
         """The shift of each level, coarsest first; 1 for levels left out."""
@@ -79,7 +83,7 @@ class NetworkConfig(Section):
     num_heads: AtLeastOne = Field(default=4, description="attention heads; divides dim")
     ff_mult: Positive = Field(default=4.0, description="width of the feed-forward layer over dim")
     head: Literal["velocity", "logits", "posterior"] = Field(
-        default="velocity", description="what is predicted: a vector, the code, or the code before its own noised point is seen"
+        default="logits", description="what is predicted: a vector, the code, or the code before its own noised point is seen"
     )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")
@@ -89,7 +93,7 @@ class NetworkConfig(Section):
     rotary_base: Positive = Field(default=10000.0, description="base of the rotary frequencies")
     chunk_frames: AtLeastOne = Field(default=64, description="frames that are generated at once")
     context_chunks: Count = Field(default=2, description="clean chunks that are seen before the chunk")
-    visibility: Visibility = Field(default=Visibility(), description="which levels a level sees")
+    visibility: VisibilityConfig = Field(default=VisibilityConfig(), description="which levels a level sees")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in training")
     gradient_checkpointing: bool = Field(default=False, description="recompute blocks in the backward pass to save memory")
     cond_token_dim: Count = Field(default=0, description="channels of cross_attention_cond_ids")
@@ -100,8 +104,6 @@ class NetworkConfig(Section):
 
 
 class DiffusionSection(Section):
-    """`model.diffusion`."""
-
     type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
     diffusion_objective: Literal["rectified_flow", "v"] = Field(default="rectified_flow", description="what is learnt")
     cross_attention_cond_ids: Names = Field(default=(), description="conditioners read through cross-attention")
@@ -113,10 +115,10 @@ class DiffusionSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_sampler(cls, data: Any) -> Any:
-        """The default sampler follows the objective, so that a config with objective v need not name one."""
-        if not isinstance(data, dict) or data.get("diffusion_objective") != "v":
+        """Name the sampler that a config leaves out: the default suits neither objective v nor the head velocity."""
+        network = data.get("config") if isinstance(data, dict) else None
+        if not isinstance(network, dict) or not isinstance(network.get("sampling", {}), dict):
             return data
-        network = data.get("config")
-        if isinstance(network, dict) and isinstance(sampling := network.get("sampling", {}), dict):
-            return data | {"config": network | {"sampling": {"sampler": V_SAMPLERS[0]} | sampling}}
-        return data
+        is_v, has_codes = data.get("diffusion_objective") == "v", network.get("head") != "velocity"
+        sampler = V_SAMPLERS[0] if is_v else CODE_SAMPLER if has_codes else FLOW_SAMPLERS[0]
+        return data | {"config": network | {"sampling": {"sampler": sampler} | network.get("sampling", {})}}

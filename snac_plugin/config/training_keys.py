@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, WithJsonSchema, field_validator
 
-from snac_plugin.config.base import BY_LEVEL, ONCE, AtLeastOne, Numbers, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.optimizers import OptimizerEntry
+from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, Numbers, PerLevel, Positive, Section, Share, Weight, spread
 
 TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
 
@@ -30,21 +31,12 @@ TimestepOptions = Annotated[
 ]
 
 
-class OptimizerPart(Section):
-    """An optimizer or a scheduler: its class and the arguments of its constructor."""
-
-    type: str = Field(description="name of the class in torch.optim or torch.optim.lr_scheduler")
-    config: dict[str, Any] = Field(description="arguments of its constructor")
-
-
-class OptimizerEntry(Section):
-    optimizer: OptimizerPart = Field(description="the optimizer")
-    scheduler: OptimizerPart | None = Field(default=None, description="the learning-rate scheduler, stepped every training step")
+LevelLetters = Annotated[
+    str, Field(min_length=1), WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}, "minLength": 1})
+]
 
 
 class OptimizerConfigs(Section):
-    """`training.optimizer_configs`, in stable-audio-tools' form."""
-
     diffusion: OptimizerEntry = Field(description="optimizer and scheduler of the network")
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,15 +45,15 @@ class OptimizerConfigs(Section):
 
 
 class CurriculumPhase(Section):
-    """Part of a training run, told by its global step."""
+    """Part of a training run."""
 
     name: str = Field(description="shown in the log")
     steps: AtLeastOne | None = Field(default=None, description="training steps; null in the last phase: to the end")
     context: dict[str, Share] = Field(description="probability of each number of context chunks, as {'0': 0.5, '1': 0.5}")
-    levels: str | None = Field(
+    levels: LevelLetters | None = Field(
         default=None, description='levels trained, as "BCD" or a list; null: all; of the others only what these see is computed'
     )
-    level_weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+    level_weights: dict[str, Weight] | None = Field(
         default=None, description="loss weight of each level, in place of training.level_weights"
     )
     learning_rate_scale: Positive = Field(default=1.0, description="factor on the learning rate")
@@ -78,8 +70,6 @@ class CurriculumPhase(Section):
 
 
 class DemoSection(Section):
-    """`training.demo`, stable-audio-tools' keys."""
-
     demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
     demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
     num_demos: AtLeastOne = Field(default=2, description="samples in a demo")
@@ -89,8 +79,6 @@ class DemoSection(Section):
 
 
 class TrainingSection(Section):
-    """`training`."""
-
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
     optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; or give learning_rate")
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
@@ -105,9 +93,11 @@ class TrainingSection(Section):
     validation_timesteps: Annotated[tuple[Share, ...], Field(strict=False)] = Field(
         default=(0.1, 0.3, 0.5, 0.7, 0.9), description="noise levels of the validation loss"
     )
-    level_weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(default=None, description="loss weight of each level")
+    level_weights: dict[str, Weight] | None = Field(default=None, description="loss weight of each level")
     corruption: PerLevel[Share] = Field(default=0.0, description="share of codes replaced in context and finished levels")
-    curriculum: tuple[CurriculumPhase, ...] | None = Field(default=None, strict=False, description="phases by global step")
+    curriculum: tuple[CurriculumPhase, ...] | None = Field(
+        default=None, strict=False, min_length=1, description="phases by global step"
+    )
     demo: DemoSection = Field(default=DemoSection(), description="samples made in training")
 
     def timesteps(self, names: str) -> tuple[tuple[TimestepSampler, dict[str, float]], ...]:

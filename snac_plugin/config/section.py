@@ -20,11 +20,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _shape(value: Any) -> str:
+def once_or_by_level(value: Any) -> str:
+    """The tag of a value that is given once, or as an object with one value a level."""
     return BY_LEVEL if isinstance(value, dict) else ONCE
 
 
-PerLevel = Annotated[Annotated[T, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LEVEL)], Discriminator(_shape)]
+PerLevel = Annotated[Annotated[T, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LEVEL)], Discriminator(once_or_by_level)]
 """A value for all levels, or an object with one value a level: `{"A": 8, "B": 10}`."""
 
 # JSON has no tuples, so strictness is lifted for the container and stays for what it holds.
@@ -32,16 +33,17 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 Numbers = Annotated[tuple[float, ...], Field(strict=False)]
 
 Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def spread(value: T | Mapping[str, T] | None, names: str, default: T, where: str = "value") -> tuple[T, ...]:
-    """One value a level, from a value given once, per level (`default` for levels left out) or not at all.
+    """One value a level, coarsest first.
 
     Args:
-        value: what the config holds.
+        value: one for all levels, an object with one a level, or None for the default.
         names: the codec's level names, "ABCD".
         default: for levels that the config leaves out.
         where: JSON path, for the error.
@@ -49,11 +51,9 @@ def spread(value: T | Mapping[str, T] | None, names: str, default: T, where: str
     Raises:
         ConfigError: a name that is no level of the codec.
     """
-    if value is None:
-        return (default,) * len(names)
     if not isinstance(value, Mapping):
-        return (value,) * len(names)
-    unknown = [name for name in value if name not in tuple(names)]
-    if unknown:
-        raise ConfigError(f"{where}.{unknown[0]}", f"level {unknown[0]!r}", f"level names of the codec: {', '.join(names)}")
+        return (default if value is None else value,) * len(names)
+    for name in value:
+        if name not in tuple(names):
+            raise ConfigError(f"{where}.{name}", f"level {name!r}", f"level names of the codec: {', '.join(names)}")
     return tuple(value.get(name, default) for name in names)

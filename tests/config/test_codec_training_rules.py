@@ -12,7 +12,7 @@ from tiny import CODEC_32KHZ
 
 from snac_plugin.codec.load import CONFIG_KEYS, SHIPPED
 from snac_plugin.config import check_codec_config, check_codec_section, load_json, padded_to, snac_config
-from snac_plugin.config.codec_rules import PLACES
+from snac_plugin.config.codec_training_rules import PARTS_WITH
 from snac_plugin.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def test_three_parts_make_one_snac_config() -> None:
 
 
 def test_every_key_of_snac_has_a_place() -> None:
-    assert PLACES.keys() | {"sampling_rate", "latent_dim"} == CONFIG_KEYS.keys()
+    assert PARTS_WITH.keys() | {"sampling_rate", "latent_dim"} == CONFIG_KEYS.keys()
 
 
 def test_the_shipped_config_is_the_geometry_of_the_shipped_codec() -> None:

@@ -6,22 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from snac_plugin.config.base import AtLeastOne, Names, Positive, Section
-from snac_plugin.config.network import DiffusionSection
-from snac_plugin.config.training import TrainingSection
+from snac_plugin.config.network_keys import DiffusionSection
+from snac_plugin.config.section import AtLeastOne, Names, Positive, Section
+from snac_plugin.config.training_keys import TrainingSection
 
 
 class PretransformConfig(Section):
-    """`model.pretransform.config`."""
-
     codec: str = Field(min_length=1, description="hub id, folder with config.json and weights, or a shipped codec's name")
     piece_seconds: Positive = Field(default=10.0, description="long audio is encoded in pieces of so many seconds")
     model_half: bool = Field(default=False, description="run the codec in half precision")
 
 
 class PretransformSection(Section):
-    """`model.pretransform`."""
-
     type: Literal["snac_hierarchical"] = Field(default="snac_hierarchical", description="the pretransform's type")
     iterate_batch: bool = Field(default=False, description="encode and decode one sample at a time, to save memory")
     config: PretransformConfig = Field(description="the codec")
@@ -36,8 +32,6 @@ class ConditionerSection(Section):
 
 
 class ConditioningSection(Section):
-    """`model.conditioning`, in stable-audio-tools' form."""
-
     configs: tuple[ConditionerSection, ...] = Field(strict=False, description="the conditioners")
     cond_dim: AtLeastOne = Field(description="channels of every conditioner that sets no output_dim")
     default_keys: dict[str, str] = Field(default={}, description="metadata key to read in place of a missing one")
@@ -45,8 +39,6 @@ class ConditioningSection(Section):
 
 
 class ModelSection(Section):
-    """`model`."""
-
     pretransform: PretransformSection = Field(description="audio to latents and back")
     conditioning: ConditioningSection | None = Field(default=None, description="the conditioners; null: none")
     diffusion: DiffusionSection = Field(description="the network and its inputs")
@@ -54,8 +46,6 @@ class ModelSection(Section):
 
 
 class SnacModelConfig(Section):
-    """A whole model config."""
-
     model_type: Literal["diffusion_snac_dit"] = Field(description="the model's type")
     sample_size: AtLeastOne = Field(description="audio samples of the training window: (context_chunks + 1) chunks")
     sample_rate: AtLeastOne = Field(description="audio samples per second: the codec's")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from snac_plugin.config.model import SnacModelConfig
+from snac_plugin.config.model_keys import SnacModelConfig
 
 
 def reference_table(config: type[BaseModel] = SnacModelConfig) -> str:

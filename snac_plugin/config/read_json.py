@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.config.messages import did_you_mean, show
+from snac_plugin.config.error_messages import did_you_mean, show
 from snac_plugin.errors import ConfigError
 
 

@@ -1,0 +1,168 @@
+"""Check the config of a SNAC codec in training, and work out the one SNAC config that its three parts make."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from snac_plugin.config.codec_training_keys import CodecModelConfig, CodecSection, CodecTraining
+from snac_plugin.config.error_messages import Problem, raise_problems, show
+from snac_plugin.config.model_fits_codec import nearest_multiples
+from snac_plugin.config.optimizers import optimizer_problems
+from snac_plugin.config.validation import validated
+
+HEAD = 64
+"""Dimensions of one of SNAC's attention heads."""
+
+PARTS_WITH: dict[str, tuple[str, ...]] = {
+    "encoder_dim": ("encoder",),
+    "encoder_rates": ("encoder",),
+    "decoder_dim": ("decoder",),
+    "decoder_rates": ("decoder",),
+    "attn_window_size": ("encoder", "decoder"),
+    "codebook_size": ("bottleneck",),
+    "codebook_dim": ("bottleneck",),
+    "vq_strides": ("bottleneck",),
+    "noise": ("decoder",),
+    "depthwise": ("encoder", "decoder"),
+}
+"""The parts whose config holds each key of a SNAC config.json."""
+
+
+def check_codec_config(config: Mapping[str, Any], source: str = "model config") -> CodecModelConfig:
+    """A whole model config of a codec, checked as far as that goes without `model.pretrained`.
+
+    Raises:
+        ConfigError: with every problem: JSON path, what was found, what was expected.
+    """
+    return validated(CodecModelConfig, config, source, _problems)
+
+
+def check_codec_section(section: Mapping[str, Any], source: str = "model config") -> CodecSection:
+    """`model` of such a config alone, as a pretransform of stable-audio-tools gives it; see `check_codec_config`."""
+    return validated(CodecSection, section, source, within=("model",))
+
+
+def snac_config(
+    section: CodecSection, sample_rate: int, pretrained: Mapping[str, Any] | None = None, sample_size: int | None = None
+) -> dict[str, Any]:
+    """The contents of the config.json that SNAC makes the codec from.
+
+    Args:
+        section: `model`, checked.
+        sample_rate: of the model config.
+        pretrained: the config.json of `model.pretrained`, if there is one.
+        sample_size: of the model config, if it has one.
+
+    Raises:
+        ConfigError: numbers are missing, contradict each other or `model.pretrained`, or make no codec.
+    """
+    configs = {part: getattr(section, part).config for part in section.parts}
+    written = {part: config.model_dump(mode="json", exclude_unset=True) for part, config in configs.items()}
+    base = None if pretrained is None else json.loads(json.dumps(pretrained))  # lists in place of tuples
+    problems, geometry = [], {"sampling_rate": sample_rate}
+    for key, parts in PARTS_WITH.items():
+        values = {f"model.{part}.config.{key}": written[part][key] for part in parts if key in written[part]}
+        default = getattr(configs[parts[0]], key) if base is None else base[key]
+        first = next(iter(values), "")
+        geometry[key] = values.get(first, default)
+        for path, value in values.items():
+            if base is not None and value != base[key]:
+                advice = "Leave the key out: it is taken from there."
+                problems.append(Problem(path, show(value), f"{show(base[key])}, as in {section.pretrained}", advice))
+            elif value != geometry[key]:
+                problems.append(Problem(path, show(value), f"{show(geometry[key])}, as at {first}"))
+    if base is not None and sample_rate != base["sampling_rate"]:
+        problems.append(Problem("sample_rate", show(sample_rate), f"{base['sampling_rate']}, as in {section.pretrained}"))
+    raise_problems(problems, "model config")
+    raise_problems(_missing_keys(geometry), "model config")
+    raise_problems(_geometry_problems(section, geometry, sample_size), "model config")
+    return geometry
+
+
+def padded_to(config: Mapping[str, Any]) -> int:
+    """Samples that audio is padded to a multiple of, by the contents of a config.json."""
+    return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config["attn_window_size"] or 1)
+
+
+def _missing_keys(geometry: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "vq_strides"):
+        if geometry[key] is None:
+            advice = "model_configs/snac_codec_tiny.json has all of them."
+            yield Problem(f"model.{PARTS_WITH[key][0]}.config.{key}", "nothing", "this key, or model.pretrained", advice)
+
+
+def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sample_size: int | None) -> Iterator[Problem]:
+    hop, latent = math.prod(geometry["encoder_rates"]), geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])
+    rates, strides = geometry["decoder_rates"], geometry["vq_strides"]
+    if math.prod(rates) != hop:
+        expected = f"rates whose product is {hop}, as that of encoder_rates"
+        yield Problem("model.decoder.config.decoder_rates", f"{show(rates)}, product {math.prod(rates)}", expected)
+    if any(a < b or a % b for a, b in itertools.pairwise(strides)):
+        expected = "strides from coarse to fine, each a multiple of the next"
+        yield Problem("model.bottleneck.config.vq_strides", show(strides), expected)
+    widths = {
+        "model.latent_dim": section.latent_dim,
+        "model.decoder.config.latent_dim": section.decoder.config.latent_dim,
+        "model.bottleneck.config.latent_dim": section.bottleneck.config.latent_dim,
+    }
+    for path, size in widths.items():
+        if size is not None and size != latent:
+            yield Problem(path, show(size), f"{latent}: encoder_dim * 2 ** (number of encoder_rates)")
+    if section.downsampling_ratio is not None and section.downsampling_ratio != hop:
+        yield Problem("model.downsampling_ratio", show(section.downsampling_ratio), f"{hop}, the product of encoder_rates")
+    yield from _width_problems(geometry, latent)
+    grid = padded_to(geometry)
+    if (pad := section.encoder.config.pad_to) is not None and pad % grid:
+        yield Problem("model.encoder.config.pad_to", show(pad), f"a multiple of {grid}")
+    if sample_size is not None and sample_size % grid:
+        expected = f"a multiple of {grid}, what SNAC encodes without padding"
+        yield Problem("sample_size", show(sample_size), expected, f"Nearest: {nearest_multiples(sample_size, grid)}.")
+
+
+def _width_problems(geometry: Mapping[str, Any], latent: int) -> Iterator[Problem]:
+    width, halvings = geometry["decoder_dim"], len(geometry["decoder_rates"])
+    if width % 2**halvings:
+        expected = f"a multiple of {2**halvings}: each of decoder_rates halves it"
+        yield Problem("model.decoder.config.decoder_dim", show(width), expected)
+    advice = "Or set attn_window_size to null in encoder and decoder."
+    if geometry["attn_window_size"] is not None and latent % HEAD:
+        found = f"{geometry['encoder_dim']}, so that latent_dim is {latent}"
+        yield Problem("model.encoder.config.encoder_dim", found, f"a latent_dim that attention splits into heads of {HEAD}", advice)
+    if geometry["attn_window_size"] is not None and width % HEAD:
+        yield Problem("model.decoder.config.decoder_dim", show(width), f"a multiple of {HEAD}, for attention", advice)
+
+
+def _problems(config: CodecModelConfig) -> Iterator[Problem]:
+    if config.training is not None:
+        yield from _optimizer_problems(config.training)
+        yield from _untrained_problems(config.model, config.training)
+
+
+def _optimizer_problems(training: CodecTraining) -> Iterator[Problem]:
+    optimizers, where = training.optimizer_configs, "training.optimizer_configs"
+    yield from optimizer_problems(training.learning_rate, optimizers)
+    if optimizers is None or training.loss_configs.discriminator is None:
+        return
+    if optimizers.discriminator is None:
+        yield Problem(f"{where}.discriminator", "nothing", "an optimizer for training.loss_configs.discriminator")
+    elif (optimizers.discriminator.scheduler is None) != (optimizers.autoencoder.scheduler is None):
+        yield Problem(where, "one scheduler", "a scheduler for both, or for none", "stable-audio-tools would use neither.")
+
+
+def _untrained_problems(section: CodecSection, training: CodecTraining) -> Iterator[Problem]:
+    """What would never train: parts with random weights, codebooks whose start never comes."""
+    configured = section.bottleneck.config.codebook_starts
+    starts = section.codebook_starts
+    if training.encoder_freeze_on_warmup and starts and max(starts) >= training.warmup_steps:
+        found = show(starts) if configured is not None else f"null, which is {show(starts)}"
+        expected = f"steps before training.warmup_steps, {training.warmup_steps}"
+        advice = "From there on training.encoder_freeze_on_warmup leaves encoder and codebooks as they are."
+        yield Problem("model.bottleneck.config.codebook_starts", found, expected, advice)
+    for name in section.parts if section.pretrained is None else ():
+        if not getattr(section, name).requires_grad:
+            advice = "Name a codec as model.pretrained: a folder that export_codec wrote, a hub id or a shipped one."
+            yield Problem(f"model.{name}.requires_grad", "false", "true: without model.pretrained its weights are random", advice)

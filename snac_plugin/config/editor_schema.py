@@ -1,0 +1,48 @@
+"""JSON schemas for editors, made from the sections: with `"$schema"` in a config VS Code and others complete and check its keys."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from snac_plugin.config.codec_training_keys import CodecModelConfig
+from snac_plugin.config.dataset_config import DatasetConfig
+from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.validation import EDITOR_KEY
+
+SCHEMAS: dict[str, Any] = {
+    "model_configs/schema/snac_dit.json": SnacModelConfig,
+    "model_configs/schema/snac_codec.json": CodecModelConfig,
+    "dataset_configs/schema/dataset.json": Annotated[DatasetConfig, Field(discriminator="dataset_type")],
+}
+"""Where each schema lies in the repository, and the kind of config that it describes."""
+
+
+def editor_schema(kind: Any) -> str:
+    """The text of the JSON schema of one kind of config."""
+    schema = TypeAdapter(kind).json_schema()
+    kinds = [schema["$defs"][option["$ref"].rpartition("/")[2]] for option in schema.get("oneOf", ())]  # of datasets
+    for top in kinds or [schema]:
+        top["properties"] = {EDITOR_KEY: {"type": "string", "description": "path of the JSON schema"}, **top["properties"]}
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(dialect | _plain(schema), indent=1) + "\n"
+
+
+def _plain(schema: Any) -> Any:
+    """A schema without what editors would show for nothing: names of classes, sections' defaults, pydantic's discriminators."""
+    if isinstance(schema, list):
+        return [_plain(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    dropped = {"discriminator", "properties", "title"}
+    if "$ref" in schema:
+        dropped.add("default")
+    if "properties" in schema:
+        dropped.add("description")  # that of the class: the key has one of its own
+    renamed = {"oneOf": "anyOf"}  # {} is no options for all levels, and none by level
+    plain = {renamed.get(key, key): _plain(value) for key, value in schema.items() if key not in dropped}
+    if "properties" in schema:
+        plain["properties"] = {name: _plain(value) for name, value in schema["properties"].items()}
+    return plain

@@ -1,0 +1,57 @@
+"""What a config of an earlier version means: defaults change, and what was trained under the former ones keeps them.
+
+A checkpoint holds its model config as it was written, without defaults, and notes the version of the defaults beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from snac_plugin.diffusion.sampler_names import FLOW_SAMPLERS
+
+CONFIG_VERSION = 2
+"""Version of the defaults of `diffusion_snac_dit`. Raise it when one changes, and put the former value into the table."""
+
+FIRST_VERSION = 1
+"""Version of a checkpoint without a note."""
+
+
+class FormerDefault(NamedTuple):
+    """A default that has changed."""
+
+    version: int  # the last one that had it
+    path: str  # JSON path of the key
+    value: Any  # what the key meant when it was left out
+    objective: str | None = None  # of the models that had this default; None: of all
+
+
+FORMER_DEFAULTS = (
+    FormerDefault(1, "model.diffusion.config.head", "velocity"),
+    FormerDefault(1, "model.diffusion.config.sampling.sampler", FLOW_SAMPLERS[0], "rectified_flow"),
+)
+
+
+def with_former_defaults(config: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """A copy of a model config that says explicitly what it left out when it was written for an earlier version."""
+    filled = copy.deepcopy(dict(config))
+    if filled.get("model_type") != "diffusion_snac_dit":
+        return filled
+    for former in FORMER_DEFAULTS:
+        if version > former.version or former.objective not in (None, _objective(filled)):
+            continue
+        *sections, key = former.path.split(".")
+        section: Any = filled
+        for name in sections:
+            section = section.setdefault(name, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict):  # else the config's check says what is wrong
+            section.setdefault(key, former.value)
+    return filled
+
+
+def _objective(config: Mapping[str, Any]) -> str | None:
+    try:
+        return config["model"]["diffusion"].get("diffusion_objective", "rectified_flow")
+    except (AttributeError, KeyError, TypeError):
+        return None

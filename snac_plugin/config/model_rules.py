@@ -1,0 +1,187 @@
+"""Check a model config of type `diffusion_snac_dit`: its keys, and what has to fit together, as far as needs no codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from snac_plugin.config.error_messages import Problem, did_you_mean, not_one_of, show
+from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig
+from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
+from snac_plugin.config.optimizers import optimizer_problems
+from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection
+from snac_plugin.config.validation import validated
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+
+NETWORK = "model.diffusion.config"
+COND_INPUTS = {
+    "cross_attention_cond_ids": "cond_token_dim",
+    "global_cond_ids": "global_cond_dim",
+    "prepend_cond_ids": "prepend_cond_dim",
+    "input_concat_ids": "input_concat_dim",
+}
+"""Which key of the network says how many channels the conditioners of a list have."""
+
+SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel axis, the others on the sequence axis
+OWN_WIDTH = ("snac_context",)  # conditioners whose output goes through the network's own input projections
+
+
+class TrainablePretransform(PretransformSection):
+    """`model.pretransform` of a model of any type: stable-audio-tools' own models may train their pretransform."""
+
+    enable_grad: bool = Field(default=False, description="let gradients through, and train the codec")
+
+
+def check_model_config(config: Mapping[str, Any], source: str = "model config") -> SnacModelConfig:
+    """A model config of type `diffusion_snac_dit`, checked as far as that goes without its codec.
+
+    Args:
+        config: what the JSON holds.
+        source: where it was read from, for the message.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    return validated(SnacModelConfig, config, source, _problems)
+
+
+def check_pretransform_config(section: Mapping[str, Any], source: str = "model config") -> TrainablePretransform:
+    """The `model.pretransform` of a model of any type, if its type is `snac_hierarchical`; see `check_model_config`."""
+    return validated(TrainablePretransform, section, source, within=("model", "pretransform"))
+
+
+def _problems(config: SnacModelConfig) -> Iterator[Problem]:
+    diffusion, training = config.model.diffusion, config.training
+    yield from _network_problems(diffusion.config)
+    yield from _sampler_problems(diffusion)
+    yield from _temperature_problems(diffusion.config.sampling)
+    low, high = diffusion.config.sampling.cfg_interval
+    if low >= high:
+        yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")
+    yield from _conditioning_problems(diffusion, config.model.conditioning)
+    if training is not None:
+        yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
+        yield from _timestep_problems(training)
+        yield from _curriculum_problems(training, diffusion.config.context_chunks)
+        yield from _demo_problems(training.demo, config.model.conditioning)
+
+
+def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
+    dim, heads = network.dim, network.num_heads
+    if dim % heads or dim // heads % 2:
+        fitting = [count for count in range(1, dim + 1) if dim % count == 0 and dim // count % 2 == 0]
+        close = sorted(sorted(fitting, key=lambda count: abs(count - heads))[:3])
+        expected = f"heads that split dim {dim} into heads of an even width (rotary positions turn pairs)"
+        advice = f"For dim {dim}: {' or '.join(map(str, close))}." if close else "Make dim even."
+        yield Problem(f"{NETWORK}.num_heads", show(heads), expected, advice)
+
+
+def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:
+    where, sampler = f"{NETWORK}.sampling.sampler", diffusion.config.sampling.sampler
+    objective, head = diffusion.diffusion_objective, diffusion.config.head
+    named = {where: sampler} if isinstance(sampler, str) else {f"{where}.{level}": name for level, name in sampler.items()}
+    for path, name in named.items():
+        if name not in SAMPLERS[objective]:
+            other = next((key for key, names in SAMPLERS.items() if name in names), None)
+            problem = not_one_of(path, name, f"a sampler of objective {objective}", SAMPLERS[objective])
+            yield problem._replace(advice=f"{show(name)} is for objective {show(other)}.") if other else problem
+        elif name == CODE_SAMPLER and head == "velocity":
+            advice = "It draws codes, which logits and posterior predict: take one of these heads, or euler."
+            yield Problem(path, show(name), "another sampler for head velocity", advice)
+
+
+def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
+    """A temperature where no codes are drawn would do nothing."""
+    where, expected = f"{NETWORK}.sampling.temperature", f"a sampler that draws codes beside it: {CODE_SAMPLER}"
+    temperature, sampler = sampling.temperature, sampling.sampler
+    if not isinstance(temperature, Mapping):
+        if temperature != 1 and CODE_SAMPLER not in ([sampler] if isinstance(sampler, str) else sampler.values()):
+            yield Problem(where, show(temperature), expected)
+        return
+    for level, value in temperature.items():
+        if value != 1 and (sampler if isinstance(sampler, str) else sampler.get(level)) != CODE_SAMPLER:
+            yield Problem(f"{where}.{level}", show(value), expected)
+
+
+def _conditioning_problems(diffusion: DiffusionSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
+    widths = {c.id: c.config.get("output_dim", conditioning.cond_dim) for c in conditioning.configs} if conditioning else {}
+    kinds = {c.id: c.type for c in conditioning.configs} if conditioning else {}
+    if conditioning and len(kinds) < len(conditioning.configs):
+        yield Problem("model.conditioning.configs", "the same id twice", "an id of its own for each conditioner")
+    for key, dim_key in COND_INPUTS.items():
+        ids: tuple[str, ...] = getattr(diffusion, key)
+        unknown = [(index, name) for index, name in enumerate(ids) if name not in kinds]
+        for index, name in unknown:
+            expected = f"an id of model.conditioning.configs: {', '.join(kinds) or 'there is none'}"
+            yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
+        if unknown:
+            continue
+        channels = [widths[name] for name in ids if kinds[name] not in OWN_WIDTH]
+        if key not in SUMMED and len(set(channels)) > 1:
+            yield Problem(f"model.diffusion.{key}", f"conditioners of {show(channels)} channels", "conditioners of equal width")
+            continue
+        total = sum(channels if key in SUMMED else channels[:1])
+        if getattr(diffusion.config, dim_key) != total:
+            expected = f"{total}, the channels of model.diffusion.{key}"
+            yield Problem(f"{NETWORK}.{dim_key}", show(getattr(diffusion.config, dim_key)), expected)
+
+
+def _timestep_problems(training: TrainingSection) -> Iterator[Problem]:
+    by_level = any(isinstance(value, dict) for value in training.timestep_sampler_options.values())
+    levels = {*training.timestep_sampler} if isinstance(training.timestep_sampler, dict) else set()
+    levels |= {*training.timestep_sampler_options} if by_level else set()
+    if any(len(level) != 1 for level in levels):
+        return  # no codec has a level of such a name: an error as soon as the codec is known
+    names = "".join(sorted(levels)) or "*"
+    for level, (sampler, options) in zip(names, training.timesteps(names), strict=True):
+        where = f"training.timestep_sampler_options{f'.{level}' if by_level else ''}"
+        yield from _timestep_option_problems(where, sampler, options)
+
+
+def _timestep_option_problems(where: str, sampler: str, options: Mapping[str, float]) -> Iterator[Problem]:
+    known = TIMESTEP_OPTIONS[sampler]
+    for key, value in options.items():
+        if key not in known:
+            problem = not_one_of(f"{where}.{key}", key, f"an option of {sampler}", known)
+            yield problem._replace(found=f"an unknown key {show(key)}")
+        elif key in ("shift", "std", "std_logsnr") and value <= 0:
+            yield Problem(f"{where}.{key}", show(value), "a number greater than 0")
+    left, right = options.get("left_trunc", 0.075), options.get("right_trunc", 1.0)
+    if not 0 <= left < right <= 1:
+        yield Problem(f"{where}.left_trunc", f"{show(left)} with right_trunc {show(right)}", "0 <= left_trunc < right_trunc <= 1")
+
+
+def _curriculum_problems(training: TrainingSection, context_chunks: int) -> Iterator[Problem]:
+    phases = training.curriculum or ()
+    known = [str(count) for count in range(context_chunks + 1)]
+    for index, phase in enumerate(phases):
+        where = f"training.curriculum[{index}]"
+        if phase.name in [other.name for other in phases[:index]]:
+            yield Problem(f"{where}.name", show(phase.name), "a name of its own for each phase")
+        if phase.steps is None and index < len(phases) - 1:
+            yield Problem(f"{where}.steps", "null", "a number of steps", "Only the last phase may be open-ended.")
+        for key in phase.context:
+            if key not in known:
+                expected = f"a number of chunks up to context_chunks: {', '.join(known)}"
+                yield Problem(f"{where}.context.{key}", show(key), expected, f"See {NETWORK}.context_chunks.")
+        total = sum(phase.context.values())
+        if abs(total - 1) > 1e-6:
+            yield Problem(f"{where}.context", f"probabilities that sum to {total:g}", "probabilities that sum to 1")
+
+
+def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
+    where = "training.demo.demo_cond"
+    if demo.demo_cond and len(demo.demo_cond) != demo.num_demos:
+        yield Problem(where, f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}")
+    if conditioning is None or demo.demo_cond_from_batch:
+        return
+    ids = [c.id for c in conditioning.configs if c.type not in OWN_WIDTH]
+    if ids and not demo.demo_cond:
+        expected = f"{demo.num_demos} objects with the keys {', '.join(ids)}"
+        yield Problem(where, "[]", expected, "Or set demo_cond_from_batch.")
+    for index, entry in enumerate(demo.demo_cond):
+        for name in ids:
+            if name not in entry and conditioning.default_keys.get(name) not in entry:
+                yield Problem(f"{where}[{index}]", f"no key {show(name)}", "the id of every conditioner")

@@ -1,0 +1,65 @@
+"""Optimizers and schedulers: the keys of a config that name them, the names it may give, and errors when they are built."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from snac_plugin.config.error_messages import Problem, not_one_of
+from snac_plugin.config.section import Section
+from snac_plugin.errors import ConfigError
+
+# fmt: off
+OPTIMIZERS = (
+    "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "FusedAdam", "LBFGS", "NAdam", "RAdam", "RMSprop",
+    "Rprop", "SGD", "SparseAdam",
+)
+SCHEDULERS = (
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR", "InverseLR",
+    "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR",
+    "StepLR",
+)
+# fmt: on
+"""Names that stable-audio-tools finds: torch's own, FusedAdam (DeepSpeed) and its InverseLR."""
+
+
+class OptimizerPart(Section):
+    """An optimizer or a scheduler: its class and the arguments of its constructor."""
+
+    type: str = Field(description="name of the class in torch.optim or torch.optim.lr_scheduler")
+    config: dict[str, Any] = Field(description="arguments of its constructor")
+
+
+class OptimizerEntry(Section):
+    optimizer: OptimizerPart = Field(description="the optimizer")
+    scheduler: OptimizerPart | None = Field(default=None, description="the learning-rate scheduler, stepped every training step")
+
+
+def optimizer_problems(learning_rate: float | None, configs: Section | None) -> Iterator[Problem]:
+    """What stable-audio-tools would not find in `training.optimizer_configs`, or in `training.learning_rate` in its place."""
+    if (configs is None) == (learning_rate is None):
+        found = "neither learning_rate nor optimizer_configs" if configs is None else "both learning_rate and optimizer_configs"
+        yield Problem("training", found, "one of them", "Optimizer configs hold a learning rate of their own: lr.")
+    for name, entry in configs or ():
+        where = f"training.optimizer_configs.{name}"
+        if entry is not None and entry.optimizer.type not in OPTIMIZERS:
+            yield not_one_of(f"{where}.optimizer.type", entry.optimizer.type, "an optimizer of torch.optim", OPTIMIZERS)
+        if entry is not None and entry.scheduler is not None and entry.scheduler.type not in SCHEDULERS:
+            yield not_one_of(f"{where}.scheduler.type", entry.scheduler.type, "a scheduler of torch, or InverseLR", SCHEDULERS)
+
+
+@contextlib.contextmanager
+def optimizer_configs_named() -> Iterator[None]:
+    """Turn what fails while optimizers are built into an error that names their section.
+
+    Raises:
+        ConfigError: torch has no such class, or it does not take these arguments.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        advice = "Their arguments are those of torch.optim and torch.optim.lr_scheduler."
+        raise ConfigError("training.optimizer_configs", f"what fails with: {error}", "a class and its arguments", advice) from error
