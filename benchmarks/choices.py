@@ -39,7 +39,8 @@ from snac_plugin.config import load_json
 from snac_plugin.device import pick_precision
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
 from snac_plugin.generation.chunks import generate_chunks
-from snac_plugin.generation.settings import settings_from
+from snac_plugin.generation.request import Request
+from snac_plugin.generation.settings import resolve
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
@@ -188,7 +189,7 @@ def _samplers(model: SnacDiffusion) -> tuple[str, ...]:
 def continued(model: SnacDiffusion, windows: Tensor, steps: int, sampler: str, seed: int, batch: int) -> dict[str, Any]:
     """Last chunks of windows [S, W, R, 3 T] made anew from what is before them: codes [S * W, R, T], and seconds a chunk."""
     network = model.model.network.config
-    settings = settings_from(network.sampling, model.levels.names, steps=steps, sampler=sampler)
+    settings = resolve(Request(steps=steps, sampler=sampler), network, model.levels.names)
     past = windows[..., : -network.chunk_frames].flatten(0, 1)
     made, seconds = [], []
     watch = measure.Stopwatch(model.device)

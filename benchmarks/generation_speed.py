@@ -30,7 +30,8 @@ from training_speed import SNAC_32KHZ, draw_zeros
 from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.generation.chunks import generate_chunks
-from snac_plugin.generation.settings import Settings, settings_from
+from snac_plugin.generation.request import Request
+from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.model import guided
 from snac_plugin.model.attention import SequenceAttention
 from snac_plugin.model.conditions import Conditions
@@ -93,8 +94,8 @@ class Generator:
         network = draw_zeros(SnacDiT(config, levels))
         weights = config.sampling.weights(levels.names)
         self.model = SnacDiffusionModel(network, "rectified_flow", codebooks, weights).to(device).eval().requires_grad_(False)
-        self.settings = settings_from(config.sampling, levels.names, steps=args.steps)
-        self.short = settings_from(config.sampling, levels.names, steps=len(levels))
+        self.settings = resolve(Request(steps=args.steps), config, levels.names)
+        self.short = resolve(Request(steps=len(levels)), config, levels.names)
         shape = (args.batch_size, levels.rows, CONTEXT_CHUNKS * args.chunk_frames)
         self.context = torch.randint(levels.codebook_size, shape, device=device)
         self.seeds = list(range(args.seed, args.seed + args.batch_size))

@@ -1,38 +1,57 @@
-"""Kinds of arguments that several commands take."""
+"""Flags for the options of a request, which `generate.py` and `evaluate.py` share."""
 
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Callable
 from typing import Any
 
-
-def steps(text: str) -> int | list[int] | dict[str, int]:
-    """ "48", "6,8,10,24" or "A=6,B=8,C=10,D=24"."""
-    try:
-        if "=" in text:
-            pairs = [part.split("=") for part in text.split(",")]
-            named = {name.strip().upper(): int(count) for name, count in pairs}
-            if len(named) < len(pairs):
-                raise ValueError
-            return named
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected 48, or A=6,B=8,C=10,D=24 with one entry a level") from None
-    return counts[0] if len(counts) == 1 else counts
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.request import OPTIONS, Request
 
 
-def with_prompt(conditioning: dict[str, Any] | None, prompt: str | None) -> dict[str, Any] | None:
-    """Conditioning with what --prompt says in it."""
-    return conditioning if prompt is None else {**(conditioning or {}), "prompt": prompt}
+def add_options(group: Any, *names: str, **helps: str) -> None:
+    """Add a flag for each option to a parser or a group of one; beside --conditioning its short form --prompt.
+
+    Args:
+        group: where to.
+        names: fields of `Request`.
+        helps: other help texts, by option.
+    """
+    for name in names:
+        option = OPTIONS[name]
+        if name == "conditioning":
+            group.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
+        count = {} if isinstance(option.metavar, str) else {"nargs": len(option.metavar)}
+        flag, text = f"--{name.replace('_', '-')}", helps.get(name, option.help)
+        group.add_argument(flag, type=_reader(option.parse), metavar=option.metavar, help=text, **count)
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """A JSON object, '{"prompt": "techno"}'."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a JSON object ({error})") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a JSON object")
-    return value
+def request_from(args: argparse.Namespace, *names: str) -> Request:
+    """The request that flags make.
+
+    Args:
+        args: parsed flags.
+        names: the options to take; by default all that the parser has.
+
+    Raises:
+        UsageError: a value that fits no model.
+    """
+    values = {name: getattr(args, name, None) for name in names or OPTIONS}
+    values = {name: tuple(value) if OPTIONS[name].sliders and isinstance(value, list) else value for name, value in values.items()}
+    if "conditioning" in values and args.prompt is not None:
+        values["conditioning"] = {**(values["conditioning"] or {}), "prompt": args.prompt}
+    return Request(**values)
+
+
+def _reader(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser of text whose errors argparse shows in full."""
+
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(f"found {error.found}, expected {error.expected}") from None
+
+    read.__name__ = parse.__name__  # argparse names it where a number cannot be read
+    return read

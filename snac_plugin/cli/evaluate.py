@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import json_object, steps, with_prompt
+from snac_plugin.cli.arguments import add_options, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.request import SAMPLING
 
 SHIPPED = "snac_tiny_32khz"
-SAMPLING = ("steps", "sampler", "temperature", "cfg_scale")  # flags that say how a checkpoint generates
 OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free")
 
 
@@ -44,12 +44,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (%(default)s)")
     model = made.add_argument_group("of a checkpoint")
     model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
-    model.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler, or pingpong-codes")
-    model.add_argument("--steps", type=steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
-    model.add_argument("--temperature", type=float, metavar="X", help="below 1 pingpong-codes draws likely codes more often")
-    model.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
-    model.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
-    model.add_argument("--conditioning", type=json_object, metavar="JSON", help="what the model's conditioners read, for all clips")
+    add_options(model, *SAMPLING, "conditioning", conditioning="what the model's conditioners read, for all clips")
     model.add_argument("--no-free", action="store_true", help="do not generate without context")
     other = made.add_argument_group("of a folder or a codec")
     other.add_argument("--seconds", type=float, metavar="S", help="length of a clip; 64 frames, 6.144 s at 32 kHz, by default")
@@ -110,22 +105,21 @@ def _evaluate(args: argparse.Namespace) -> Any:
     from snac_plugin.evaluation.folder_report import evaluate_folder
     from snac_plugin.evaluation.model_report import evaluate_model
     from snac_plugin.evaluation.options import Options
-    from snac_plugin.output.samples import Request
+    from snac_plugin.generation.settings import resolve
     from snac_plugin.plugin.loading import load_model
 
     names = ("clips", "seconds", "seed", "chunks")
-    sampling, conditioning = {name: getattr(args, name) for name in SAMPLING}, with_prompt(args.conditioning, args.prompt) or {}
     options = Options(
         **{name: getattr(args, name) for name in names},
         batch=args.batch_size,
-        sampling=sampling,
-        conditioning=conditioning,
+        request=request_from(args, *SAMPLING, "conditioning"),
         free=not args.no_free,
     )
     device = pick_device(args.device)
     if args.ckpt_path:
         model = load_model(args.ckpt_path, args.model_config, device)
-        Request(**sampling).settings(model)  # finds mistakes before minutes of reading and encoding
+        network, objective = model.model.network.config, model.model.objective.name
+        resolve(options.request, network, model.levels.names, objective)  # finds mistakes before minutes of encoding
         return evaluate_model(model, args.data, options, Path(args.ckpt_path).name)
     codec = load_codec(args.codec or SHIPPED)
     if args.generated:

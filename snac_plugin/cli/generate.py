@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import json_object, steps, with_prompt
+from snac_plugin.cli.arguments import add_options, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
-from snac_plugin.errors import Mismatch
+from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,19 +38,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--num", type=int, metavar="N", help="samples in all; the batch size by default")
     what.add_argument("--batch-size", type=int, metavar="N", help="samples generated at once; 1 by default")
     what.add_argument("--continue", dest="recording", metavar="FILE", help="recording that each sample begins with and continues")
-    length = what.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, metavar="S", help="length of the new audio; one chunk by default")
-    length.add_argument("--chunks", type=int, metavar="N", help="length in chunks of the model")
-    what.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
-    what.add_argument("--conditioning", type=json_object, metavar="JSON", help="what the model's conditioners read")
-    what.add_argument("--negative-conditioning", type=json_object, metavar="JSON", help="what guidance leads away from")
-    how = made.add_argument_group("how (the model config's values by default)")
-    how.add_argument("--steps", type=steps, metavar="N", help="denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24")
-    how.add_argument("--sampler", metavar="NAME", help="stable-audio-tools' name of the sampler, or pingpong-codes")
-    how.add_argument("--temperature", type=float, metavar="X", help="below 1 pingpong-codes draws likely codes more often")
-    how.add_argument("--cfg-scale", type=float, metavar="X", help="classifier-free guidance; 1 is none")
-    how.add_argument("--cfg-rescale", type=float, metavar="X", help="0 to 1: keeps guidance from raising the variance")
-    how.add_argument("--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="noise levels between which it acts")
+    add_options(what.add_mutually_exclusive_group(), "seconds", "chunks")
+    add_options(what, "conditioning", "negative_conditioning")
+    add_options(made.add_argument_group("how (the model config's values by default)"), *SAMPLING)
     return made
 
 
@@ -57,62 +48,58 @@ def main(argv: Sequence[str]) -> int:
     """Generate, write, and say where the files lie."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _check(args)
+    request, seed, count = request_from(args), sample_seeds(args.seed, 1)[0], args.num or args.batch_size or 1
     reuse_freed_memory()
-    from snac_plugin.generation.snac_diffusion import sample_seeds
-    from snac_plugin.output.samples import Recording, make_samples  # only now: --help must not wait for torch
+    from snac_plugin.output.samples import make_samples  # only now: wrong flags and --help must not wait for torch
 
-    for flag, value in (("--num", args.num), ("--batch-size", args.batch_size)):
-        if value is not None and value < 1:
-            raise Mismatch(flag, value, "1 or more")
-    count = args.num or args.batch_size or 1
-    seed = sample_seeds(args.seed, 1)[0]
-    model, request = _load(args), _request(args)
-    recording = None if args.recording is None else Recording.read(args.recording, model)
+    model, recording = _load(args, request)
     print(f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}", flush=True)
-    started, seconds, heard_after = time.perf_counter(), 0.0, 0.0
+    started, seconds, first_audio_after = time.perf_counter(), 0.0, 0.0
+    options: Any = {"seed": seed, "count": count, "batch_size": args.batch_size or 1, "checkpoint": str(args.ckpt)}
     try:
-        samples = make_samples(
-            model,
-            request,
-            args.out,
-            seed=seed,
-            count=count,
-            batch_size=args.batch_size or 1,
-            recording=recording,
-            checkpoint=str(args.ckpt),
-        )
-        for sample in samples:
+        for sample in make_samples(model, request, args.out, recording=recording, **options):
             seconds += sample.seconds
-            heard_after = heard_after or sample.heard_after
+            first_audio_after = first_audio_after or sample.first_audio_after
             print(f"wav      {sample.files.wav}\npicture  {sample.files.picture}\nsettings {sample.files.json}", flush=True)
     except KeyboardInterrupt:
         print("stopped; what was finished stays in", Path(args.out))
         return 130
     taken = time.perf_counter() - started
     speed = f"{seconds:.2f} s of new audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time"
-    print(f"{speed}, the first of it after {heard_after:.2f} s")
+    print(f"{speed}, the first of it after {first_audio_after:.2f} s")
     return 0
 
 
-def _load(args: argparse.Namespace) -> Any:
+def _check(args: argparse.Namespace) -> None:
+    """What can be checked without a model, besides the request."""
+    for flag, value in (("--num", args.num), ("--batch-size", args.batch_size)):
+        if value is not None and value < 1:
+            raise UsageError(flag, value, "1 or more")
+    if args.recording is not None and not Path(args.recording).is_file():
+        found = "a folder" if Path(args.recording).is_dir() else "no such file"
+        raise AudioError(args.recording, found, "an audio file: wav, flac, ogg or mp3")
+    if Path(args.out).exists() and not Path(args.out).is_dir():
+        raise UsageError(args.out, "a file where a folder must be", "a folder, or a name that is not taken")
+
+
+def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:
+    """The model and the recording to continue; the request is checked against the config before the model is built."""
+    from snac_plugin.checkpoints.checkpoint import read_checkpoint
+    from snac_plugin.codec.load import locate, read_config
+    from snac_plugin.config import check_model_config, load_json
     from snac_plugin.device import pick_device
+    from snac_plugin.generation.settings import check_request
+    from snac_plugin.levels import Levels
+    from snac_plugin.output.samples import Recording
     from snac_plugin.plugin.loading import load_model
 
-    return load_model(args.ckpt, args.model_config, pick_device(args.device))
-
-
-def _request(args: argparse.Namespace) -> Any:
-    from snac_plugin.output.samples import Request
-
-    return Request(
-        seconds=args.seconds,
-        chunks=args.chunks,
-        steps=args.steps,
-        sampler=args.sampler,
-        temperature=args.temperature,
-        cfg_scale=args.cfg_scale,
-        cfg_rescale=args.cfg_rescale,
-        cfg_interval=None if args.cfg_interval is None else tuple(args.cfg_interval),
-        conditioning=with_prompt(args.conditioning, args.prompt),
-        negative_conditioning=args.negative_conditioning,
-    )
+    device, checkpoint = pick_device(args.device), read_checkpoint(args.ckpt)
+    config = checkpoint.model_config if args.model_config is None else load_json(args.model_config)
+    recording = None
+    if config is not None:  # without one, loading says what to do
+        checked = check_model_config(config)
+        levels = Levels.from_snac_config(read_config(locate(checked.model.pretransform.config.codec)[0]))
+        check_request(request, checked, levels.names)
+        recording = None if args.recording is None else Recording.read(args.recording, levels)
+    return load_model(checkpoint, config, device), recording

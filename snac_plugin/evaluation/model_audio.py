@@ -48,13 +48,12 @@ def _generated(model: SnacDiffusion, past: Tensor | None, count: int, options: O
     for start in tqdm(range(0, count, options.batch), desc=doing, unit="batch", disable=not options.progress):
         size = min(options.batch, count - start)
         made = model.generate(
+            options.request,
             context=None if past is None else list(past[start : start + size]),
             batch_size=size,
             seed=options.seed + start,
             chunks=options.chunks,
-            conditioning=options.conditioning,
             progress=False,
-            **options.sampling,
         )
         assert isinstance(made, Tensor)
         audio.append(made[:, 0])

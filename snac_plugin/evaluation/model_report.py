@@ -26,7 +26,7 @@ from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_set
 from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.report import Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_dots, report_picture
-from snac_plugin.generation.settings import settings_from
+from snac_plugin.generation.settings import resolve
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.pictures import LEVEL_COLOURS
 
@@ -65,7 +65,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
         tables.append(_agreement_table(clips, kinds, options))
     settings = {
         "seed": seed,
-        "sampling": settings_from(network.sampling, model.levels.names, **options.sampling).as_dict(model.levels.names),
+        "sampling": resolve(options.request, network, model.levels.names, model.model.objective.name).as_dict(model.levels.names),
         "codec": model.pretransform.codec_name,
         "data": clips.as_dict(),
     }

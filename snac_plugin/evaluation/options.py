@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from snac_plugin.generation.request import Request
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -18,8 +20,7 @@ class Options:
         batch: clips at once.
         progress: show bars.
         chunks: of a model, new chunks of a continuation.
-        sampling: of a model, `steps`, `sampler`, `temperature` and `cfg_scale` of `SnacDiffusion.stream`.
-        conditioning: of a model, metadata of all clips.
+        request: of a model, how it generates, with the metadata of all clips.
         free: of a model, generate without context too.
     """
 
@@ -29,6 +30,12 @@ class Options:
     batch: int = 8
     progress: bool = True
     chunks: int = 1
-    sampling: Mapping[str, Any] = field(default_factory=dict)
-    conditioning: Mapping[str, Any] = field(default_factory=dict)
+    request: Request = field(default_factory=Request)
     free: bool = True
+
+    @property
+    def conditioning(self) -> Mapping[str, Any]:
+        """Metadata of all clips."""
+        metadata = self.request.conditioning
+        assert metadata is None or isinstance(metadata, Mapping)
+        return metadata or {}

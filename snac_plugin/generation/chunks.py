@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,9 +17,7 @@ from tqdm import tqdm
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
 from snac_plugin.diffusion.samplers import solve, solve_by_codes
 from snac_plugin.diffusion.seeds import stage_noise, stage_seed
-from snac_plugin.errors import Mismatch
 from snac_plugin.generation.settings import Settings
-from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.model.guided import GuidedChunk
@@ -42,136 +41,127 @@ def generate_chunks(
 ) -> Iterator[Tensor]:
     """Generate chunk after chunk; each becomes context of the next.
 
-    A seed gives the same codes in any batch; only samplers that renoise (pingpong, SDE and ancestral ones) draw for a batch as
-    a whole, and need the same batch again.
+    A seed gives the same codes in any batch, except with samplers that add noise for the whole batch at once (pingpong, SDE
+    and ancestral ones): those need the same batch again.
 
     Args:
         model: the model, in evaluation mode.
         conditions: conditioning inputs of B samples.
         seeds: the seed of each sample.
-        settings: how stages are solved.
+        settings: how the levels are solved.
         chunks: how many chunks.
         negative: conditioning inputs that guidance leads away from.
         context: packed codes of the audio before [B, R, T], whole chunks.
         context_mask: [B, T] bool, False where a context frame is padding.
         progress: show a bar that names chunk and level.
-        callback: told about each step.
+        callback: called after each step.
 
     Yields:
         Packed codes of a chunk [B, R, chunk frames].
     """
     frames = model.network.config.chunk_frames
     window = model.network.config.context_chunks * frames
-    total = sum(settings.steps) * chunks
-    with tqdm(total=total, unit="step", disable=not progress, dynamic_ncols=True) as bar:
+    with tqdm(total=sum(settings.steps) * chunks, unit="step", disable=not progress, dynamic_ncols=True) as bar:
         for index in range(chunks):
             past = None if context is None or not window else context[..., -window:]
             mask = None if context_mask is None or past is None else context_mask[:, -past.shape[-1] :]
             mask = None if mask is not None and bool(mask.all()) else mask  # attention is faster without one
+            inputs = conditions.fitted(frames * chunks).of_frames(frames * index, frames)
+            unwanted = None if negative is None else negative.fitted(frames * chunks).of_frames(frames * index, frames)
             latents = None if past is None else model.packed_latents(past)
-            told = conditions.fitted(frames * chunks).of_frames(frames * index, frames)
-            other = None if negative is None else negative.fitted(frames * chunks).of_frames(frames * index, frames)
-            chunk = model.start_chunk(told, len(seeds), settings.guidance, other, latents, mask)
-            codes = _one_chunk(model, chunk, seeds, settings, index, chunks, bar, callback)
+            chunk = model.start_chunk(inputs, len(seeds), settings.guidance, unwanted, latents, mask)
+            title = f"chunk {index + 1}/{chunks} " if chunks > 1 else ""
+            codes = _ChunkSolver(model, chunk, seeds, settings, index, bar, title, callback).solve()
             yield codes
             context = codes if past is None else torch.cat([past, codes], dim=-1)
             if mask is not None:
                 context_mask = torch.cat([mask, mask.new_ones(mask.shape[0], codes.shape[-1])], dim=-1)
 
 
-def _one_chunk(
-    model: SnacDiffusionModel,
-    chunk: GuidedChunk,
-    seeds: Sequence[int],
-    settings: Settings,
-    index: int,
-    chunks: int,
-    bar: tqdm,
-    callback: StepCallback | None,
-) -> Tensor:
-    levels = model.levels
-    frames, like = model.network.config.chunk_frames, next(model.parameters())
-    finished = []
-    for level, name in enumerate(levels.names):
-        bar.set_description(f"chunk {index + 1}/{chunks} level {name}" if chunks > 1 else f"level {name}")
-        noise = stage_noise(seeds, index, level, (levels.codebook_dim, frames * levels.per_frame[level]), like)
-        solved = _solve_stage(model, chunk, level, noise, settings, seeds, index, bar, callback)
-        codes = model.nearest(level, solved.transpose(1, 2))
-        finished.append(codes)
-        if level + 1 < len(levels):
-            chunk.finish(level, model.latents_of(level, codes))
-    return levels.pack(finished)
+@dataclass(frozen=True)
+class _ChunkSolver:
+    """What the stages of one chunk share; arguments as of `generate_chunks`.
+
+    Args:
+        chunk: the chunk in progress.
+        index: its number, from 0.
+        bar: the progress bar.
+        title: what the bar says before the level.
+    """
+
+    model: SnacDiffusionModel
+    chunk: GuidedChunk
+    seeds: Sequence[int]
+    settings: Settings
+    index: int
+    bar: tqdm
+    title: str
+    callback: StepCallback | None
+
+    def solve(self) -> Tensor:
+        """All levels in order, each snapped to its nearest codes: packed codes [B, R, T]."""
+        model, levels = self.model, self.model.levels
+        frames, like = model.network.config.chunk_frames, next(model.parameters())
+        finished = []
+        for level, name in enumerate(levels.names):
+            self.bar.set_description(f"{self.title}level {name}")
+            noise = stage_noise(self.seeds, self.index, level, (levels.codebook_dim, frames * levels.per_frame[level]), like)
+            by_codes = self.settings.samplers[level] == CODE_SAMPLER
+            latents = self._solve_by_codes(level, noise) if by_codes else self._solve_by_velocity(level, noise)
+            finished.append(model.nearest(level, latents.transpose(1, 2)))
+            if level + 1 < len(levels):
+                self.chunk.finish(level, model.latents_of(level, finished[-1]))
+        return levels.pack(finished)
+
+    def _solve_by_velocity(self, level: int, noise: Tensor) -> Tensor:
+        """One level by a sampler of stable-audio-tools: noise [B, 8, N] -> latents [B, 8, N]."""
+        chunk, velocity, steps = self.chunk, self.chunk.velocity(level), iter(range(self.settings.steps[level]))
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(stage_seed(self.seeds[0], self.index, level))  # samplers that add noise use the global generator
+            latents = solve(
+                self.model.objective.name,
+                lambda x, t: velocity(x.transpose(1, 2), t).transpose(1, 2),
+                noise,
+                steps=self.settings.steps[level],
+                sampler=self.settings.samplers[level],
+                shift=self.settings.shifts[level],
+                callback=self._step_done(level, steps),
+                unconditioned=lambda: None if chunk.unconditioned is None else chunk.unconditioned.transpose(1, 2),
+            )
+        self.bar.update(len(list(steps)))  # steps that the sampler did not report
+        return latents
+
+    def _solve_by_codes(self, level: int, noise: Tensor) -> Tensor:
+        """The same by drawn codes. All its randomness comes from each sample's own seed, drawn on the CPU."""
+        model, temperature = self.model, self.settings.temperatures[level]
+        seeds = [stage_seed(seed, self.index, len(model.levels) + level) for seed in self.seeds]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        log_probabilities = self.chunk.guided(level, model.log_probabilities)
+
+        def draw(x: Tensor, t: Tensor) -> Tensor:
+            quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
+            return model.drawn(level, log_probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
+
+        def renoise() -> Tensor:
+            return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
+
+        steps, shift = self.settings.steps[level], self.settings.shifts[level]
+        done = self._step_done(level, iter(range(steps)))
+        return solve_by_codes(draw, noise, renoise, steps=steps, shift=shift, callback=done)
+
+    def _step_done(self, level: int, steps: Iterator[int]) -> Callable[[dict[str, Any]], None]:
+        """A sampler's callback that moves the bar; some samplers call it more often than once a step."""
+
+        def step_done(_: dict[str, Any]) -> None:
+            step = next(steps, None)
+            if step is not None:
+                self.bar.update(1)
+                if self.callback is not None:
+                    self.callback(self.index, level, step)
+
+        return step_done
 
 
-def _solve_stage(
-    model: SnacDiffusionModel,
-    chunk: GuidedChunk,
-    level: int,
-    noise: Tensor,
-    settings: Settings,
-    seeds: Sequence[int],
-    index: int,
-    bar: tqdm,
-    callback: StepCallback | None,
-) -> Tensor:
-    """One level of one chunk: noise [B, 8, N] -> latents [B, 8, N]."""
-    steps = iter(range(settings.steps[level]))
-
-    def step_done(_: dict[str, Any]) -> None:
-        step = next(steps, None)
-        if step is not None:  # some samplers call more often than once a step
-            bar.update(1)
-            if callback is not None:
-                callback(index, level, step)
-
-    if settings.samplers[level] == CODE_SAMPLER:
-        return _solve_by_codes(
-            model, chunk, level, noise, settings, [stage_seed(seed, index, len(model.levels) + level) for seed in seeds], step_done
-        )
-    velocity = chunk.velocity(level)
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(stage_seed(seeds[0], index, level))  # samplers that renoise draw from the global generator
-        solved = solve(
-            model.objective.name,
-            lambda x, t: velocity(x.transpose(1, 2), t).transpose(1, 2),
-            noise,
-            steps=settings.steps[level],
-            sampler=settings.samplers[level],
-            shift=settings.shifts[level],
-            callback=step_done,
-            unconditioned=lambda: None if chunk.unconditioned is None else chunk.unconditioned.transpose(1, 2),
-        )
-    for _ in steps:
-        bar.update(1)
-    return solved
-
-
-def _solve_by_codes(
-    model: SnacDiffusionModel,
-    chunk: GuidedChunk,
-    level: int,
-    noise: Tensor,
-    settings: Settings,
-    seeds: Sequence[int],
-    step_done: Callable[[dict[str, Any]], None],
-) -> Tensor:
-    """The same by drawn codes. What is random in it comes from each sample's own seed, drawn on the CPU."""
-    if model.network.config.head == "velocity":
-        raise Mismatch("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    log_probabilities, temperature = chunk.guided(level, model.log_probabilities), settings.temperatures[level]
-
-    def draw(x: Tensor, t: Tensor) -> Tensor:
-        quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-        return model.drawn(level, log_probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
-
-    def renoise() -> Tensor:
-        return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
-
-    return solve_by_codes(draw, noise, renoise, steps=settings.steps[level], shift=settings.shifts[level], callback=step_done)
-
-
-def chunks_for(levels: Levels, chunk_frames: int, samples: int) -> int:
+def chunks_for(samples: int, chunk_samples: int) -> int:
     """Chunks that cover so many audio samples."""
-    return max(1, math.ceil(samples / (chunk_frames * levels.frame_samples)))
+    return max(1, math.ceil(samples / chunk_samples))

@@ -18,11 +18,11 @@ from snac_plugin.generation.joining import JOIN_SECONDS, join
 
 
 @dataclass(frozen=True)
-class Piece:
+class StreamedChunk:
     """What is new after a chunk.
 
     Args:
-        audio: [B, 1, N] on the CPU; a little behind the codes, whose last frames the next chunk still shapes.
+        audio: [B, 1, N] on the CPU; it ends a little before the codes do, because the next chunk still changes their sound.
         codes: packed codes of the chunk [B, R, T] on the CPU.
     """
 
@@ -30,17 +30,17 @@ class Piece:
     codes: Tensor
 
 
-def decoded_pieces(
+def decoded_chunks(
     pretransform: SnacPretransform,
     chunks: Iterable[Tensor],
     count: int,
     seeds: Sequence[int],
     samples: int,
     context: Context | None,
-) -> Iterator[Piece]:
-    """Decode chunks as they come; the last piece is cut so that all together hold `samples` samples.
+) -> Iterator[StreamedChunk]:
+    """Decode chunks as they come; the last is cut so that all together hold `samples` samples.
 
-    Stopped by Ctrl-C while a chunk is generated, it first gives what was held back of those before.
+    Stopped by Ctrl-C while a chunk is generated, it first yields the audio that was held back.
 
     Args:
         pretransform: the codec.
@@ -48,54 +48,49 @@ def decoded_pieces(
         count: how many there are.
         seeds: of the decoder's noise, one a sample.
         samples: length of the audio in all.
-        context: what the audio continues: decoded before it and not given out; joined to it where it is audio.
+        context: what the audio continues: decoded before it and not yielded; joined to it where it is audio.
     """
-    stream = StreamDecoder(pretransform, seeds)
-    lead = _Lead(pretransform, context)
-    if context is not None:
-        lead.take(stream.push(context.codes[..., -_lead_frames(pretransform, context) :]))
+    decoder = StreamDecoder(pretransform, seeds)
+    border = _Border(pretransform, decoder, context)
     left, done = samples, 0
     try:
         for codes in chunks:
             done += 1
-            audio = stream.push(codes)
+            audio = decoder.push(codes)
             if done == count:
-                audio = torch.cat([audio, stream.finish()], dim=-1)
-            audio = lead.take(audio)[..., :left]
+                audio = torch.cat([audio, decoder.finish()], dim=-1)
+            audio = border.new_part(audio)[..., :left]
             left -= audio.shape[-1]
-            yield Piece(audio, codes.cpu())
+            yield StreamedChunk(audio, codes.cpu())
     except KeyboardInterrupt:
         if done:
-            yield Piece(lead.take(stream.finish())[..., :left], codes[..., :0].cpu())
+            yield StreamedChunk(border.new_part(decoder.finish())[..., :left], codes[..., :0].cpu())
         raise
 
 
-def _lead_frames(pretransform: SnacPretransform, context: Context) -> int:
-    """Frames of context to decode before the new ones: enough that no cut is heard."""
-    return min(
-        2 * pretransform.margin, context.codes.shape[-1] // pretransform.levels.grid_frames * pretransform.levels.grid_frames
-    )
+class _Border:
+    """Decodes the end of the context first, cuts it off, and joins the new audio to the recording's own end."""
 
-
-class _Lead:
-    """Takes away the decoded context in front of the new audio, and joins what follows to the recording's own end."""
-
-    def __init__(self, pretransform: SnacPretransform, context: Context | None) -> None:
-        frames = 0 if context is None else _lead_frames(pretransform, context)
-        self.left = frames * pretransform.downsampling_ratio
+    def __init__(self, pretransform: SnacPretransform, decoder: StreamDecoder, context: Context | None) -> None:
         self.tail = None if context is None else context.tail
         self.size = round(JOIN_SECONDS * pretransform.sample_rate)
-        self.heard: list[Tensor] = []
+        self.left = 0  # samples of the context that are still to come
+        self.decoded: list[Tensor] = []  # the context's audio, until all of it is there
+        if context is not None:
+            grid = pretransform.levels.grid_frames
+            frames = min(2 * pretransform.margin, context.codes.shape[-1] // grid * grid)  # enough that no cut is audible
+            self.left = frames * pretransform.downsampling_ratio
+            self.new_part(decoder.push(context.codes[..., -frames:]))
 
-    def take(self, audio: Tensor) -> Tensor:
+    def new_part(self, audio: Tensor) -> Tensor:
         """The part of the decoder's next audio [B, 1, N] that is new."""
-        if self.left == 0 and not self.heard:
+        if self.left == 0 and not self.decoded:
             return audio
-        own, audio = audio[..., : self.left], audio[..., self.left :]
-        self.left -= own.shape[-1]
-        self.heard.append(own)
+        before, audio = audio[..., : self.left], audio[..., self.left :]
+        self.left -= before.shape[-1]
+        self.decoded.append(before)
         if self.left or not audio.shape[-1]:
             return audio
-        decoded = torch.cat(self.heard, dim=-1)[..., -self.size :]
-        self.heard = []
+        decoded = torch.cat(self.decoded, dim=-1)[..., -self.size :]
+        self.decoded = []
         return audio if self.tail is None else join(audio, self.tail[:, None, -self.size :], decoded)

@@ -32,10 +32,10 @@ def join(audio: Tensor, recorded: Tensor, decoded: Tensor) -> Tensor:
     return torch.cat([audio[..., :size] + difference * fade, audio[..., size:]], dim=-1)
 
 
-def going_on(audio: Tensor, rate: int) -> Tensor:
-    """Audio [N] with a hundredth of a second behind it that goes on as smoothly as it ended: turned around its last sample.
+def with_mirrored_end(audio: Tensor, rate: int) -> Tensor:
+    """Audio [N] followed by its own last hundredth of a second, mirrored in time and value around the last sample.
 
-    A resampler that hears silence there instead bends the last samples towards it.
+    Followed by silence, a resampler would bend the last samples towards zero.
     """
     size = min(rate // 100, len(audio) - 1)
     return torch.cat([audio, 2 * audio[-1] - audio[len(audio) - 1 - size : -1].flip(0)]) if size > 0 else audio
@@ -55,26 +55,21 @@ class Continuation:
         self.end = recording[:, recording.shape[-1] - self.size :]
         self.skip = 0  # samples that the resampler still makes of the recording itself
         self.resampler = None if rate == model_rate else soxr.ResampleStream(model_rate, rate, 1, dtype="float32")
-        self.pending: Tensor | None = torch.zeros(0)  # what is too short to be joined yet; None once it is
+        self.pending: Tensor | None = torch.zeros(0)  # what is too short to be joined yet; None once the join is made
         if self.resampler is not None:
-            # The resampler first hears the recording, so that the new audio has no edge for it to ring at.
+            # The resampler first gets the end of the recording, so that it does not ring at the beginning of the new audio.
             step = rate // math.gcd(rate, model_rate)
             self.skip = min(recording.shape[-1] // step, max(1, rate // 4 // step)) * step
-            heard = going_on(recording.mean(dim=0)[recording.shape[-1] - self.skip :], rate)
-            lead = soxr.resample(heard.numpy(), rate, model_rate)[: self.skip * model_rate // rate]
-            self.pending = self._after_recording(self.resampler.resample_chunk(lead))
+            end = with_mirrored_end(recording.mean(dim=0)[recording.shape[-1] - self.skip :], rate)
+            self.pending = self._resampled(soxr.resample(end.numpy(), rate, model_rate)[: self.skip * model_rate // rate])
 
     def push(self, audio: Tensor) -> Tensor:
-        """The next new audio [N] to what can be written of it [C, N'], N' possibly 0."""
-        if self.resampler is not None:
-            audio = self._after_recording(self.resampler.resample_chunk(audio.float().numpy()))
-        return self._joined(audio, self.size)
+        """The next new audio [N] -> what can be written of it [C, N'], N' possibly 0."""
+        return self._joined(audio if self.resampler is None else self._resampled(audio.float().numpy()), self.size)
 
     def finish(self) -> Tensor:
         """What was held back [C, N']."""
-        rest = torch.zeros(0)
-        if self.resampler is not None:
-            rest = self._after_recording(self.resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        rest = torch.zeros(0) if self.resampler is None else self._resampled(np.zeros(0, np.float32), last=True)
         return self._joined(rest, 0)
 
     def _joined(self, audio: Tensor, needed: int) -> Tensor:
@@ -85,10 +80,13 @@ class Continuation:
         if len(self.pending) < needed:
             return audio.new_zeros(channels, 0)
         ready, self.pending = self.pending, None
-        # The new audio is already joined to the mono mix: what is left is each channel's own share.
+        # The new audio is already joined to the mono mix: each channel adds its difference from that mix.
         return join(ready.expand(channels, -1), self.end, self.end.mean(dim=0, keepdim=True).expand(channels, -1))
 
-    def _after_recording(self, samples: np.ndarray) -> Tensor:
-        skipped = min(self.skip, len(samples))
+    def _resampled(self, samples: np.ndarray, last: bool = False) -> Tensor:
+        """Samples at the recording's rate, without those that still belong to the recording."""
+        assert self.resampler is not None
+        resampled = self.resampler.resample_chunk(samples, last=last)
+        skipped = min(self.skip, len(resampled))
         self.skip -= skipped
-        return torch.from_numpy(samples[skipped:].copy())
+        return torch.from_numpy(resampled[skipped:].copy())

@@ -1,27 +1,27 @@
-"""How the stages of a chunk are solved: the config's sampling section with what a caller overrides."""
+"""How the levels of a chunk are solved: a request resolved against the model's config."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snac_plugin.config import SamplingConfig
+from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
-from snac_plugin.errors import Mismatch
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.request import Metadata, Request, Steps, check_sampler
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the stages of a chunk are solved; one entry a level, coarsest first.
+    """How the levels of a chunk are solved; one entry a level, coarsest first.
 
     Args:
         steps: denoising steps.
         samplers: stable-audio-tools' names.
         shifts: above 1 spends more steps near noise.
-        temperatures: what logits are divided by where codes are drawn from them; other samplers have none.
+        temperatures: what logits are divided by where codes are drawn from them; 1 for other samplers.
         guidance: classifier-free guidance of all levels.
     """
 
@@ -32,84 +32,87 @@ class Settings:
     guidance: Guidance
 
     def as_dict(self, names: str) -> dict[str, Any]:
-        """For a file beside the audio."""
-        return {
-            "steps": dict(zip(names, self.steps, strict=True)),
-            "sampler": dict(zip(names, self.samplers, strict=True)),
-            "shift": dict(zip(names, self.shifts, strict=True)),
-            "temperature": dict(zip(names, self.temperatures, strict=True)),
+        """For a file beside the audio, by the names of the levels."""
+        per_level = {"steps": self.steps, "sampler": self.samplers, "shift": self.shifts, "temperature": self.temperatures}
+        return {key: dict(zip(names, values, strict=True)) for key, values in per_level.items()} | {
             "cfg_scale": self.guidance.scale,
             "cfg_rescale": self.guidance.rescale,
             "cfg_interval": list(self.guidance.interval),
         }
 
 
-def settings_from(
-    sampling: SamplingConfig,
-    names: str,
-    *,
-    steps: int | Sequence[int] | Mapping[str, int] | None = None,
-    sampler: str | None = None,
-    temperature: float | None = None,
-    cfg_scale: float | None = None,
-    cfg_rescale: float | None = None,
-    cfg_interval: tuple[float, float] | None = None,
-) -> Settings:
-    """The config's sampling section with what a caller overrides.
+def resolve(request: Request, network: NetworkConfig, names: str, objective: str = "rectified_flow") -> Settings:
+    """The model config's sampling section with what a request overrides.
 
     Args:
-        sampling: the section.
+        request: what is asked.
+        network: the network's config.
         names: the codec's level names.
-        steps: in all (split by the section's weights), one a level in order, or by level name.
-        sampler: for all levels.
-        temperature: for all levels.
-        cfg_scale, cfg_rescale, cfg_interval: see `Guidance`.
+        objective: the model's diffusion objective.
+
+    Raises:
+        UsageError: an option that this model cannot follow.
     """
-    samplers = sampling.samplers(names) if sampler is None else (sampler,) * len(names)
+    sampling = network.sampling
+    if request.sampler is not None:
+        check_sampler(request.sampler, SAMPLERS[objective], f" for {objective}")
+    samplers = sampling.samplers(names) if request.sampler is None else (request.sampler,) * len(names)
+    if CODE_SAMPLER in samplers and network.head == "velocity":
+        raise UsageError("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
+    scale = sampling.cfg_scale if request.cfg_scale is None else request.cfg_scale
+    rescale = sampling.cfg_rescale if request.cfg_rescale is None else request.cfg_rescale
+    low, high = sampling.cfg_interval if request.cfg_interval is None else request.cfg_interval
     return Settings(
-        steps=_steps(sampling, names, steps),
+        steps=_steps(sampling, names, request.steps),
         samplers=samplers,
         shifts=sampling.shifts(names),
-        temperatures=_temperatures(sampling.temperatures(names), temperature, samplers),
-        guidance=_guidance(
-            sampling.cfg_scale if cfg_scale is None else cfg_scale,
-            sampling.cfg_rescale if cfg_rescale is None else cfg_rescale,
-            sampling.cfg_interval if cfg_interval is None else cfg_interval,
-        ),
+        temperatures=_temperatures(sampling.temperatures(names), request.temperature, samplers),
+        guidance=Guidance(scale, rescale, (low, high)),
     )
 
 
-def _steps(sampling: SamplingConfig, names: str, steps: int | Sequence[int] | Mapping[str, int] | None) -> tuple[int, ...]:
+def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[int, ...]:
     expected = f"one number, or at least 1 step for each of the levels {', '.join(names)}"
     if steps is None or isinstance(steps, int):
         if steps is not None and steps < len(names):
-            raise Mismatch("steps", steps, f"at least {len(names)} in all, one for each of the levels {', '.join(names)}")
+            raise UsageError("steps", steps, f"at least {len(names)} in all, one for each of the levels {', '.join(names)}")
         return sampling.steps_per_level(names, steps)
-    if isinstance(steps, Mapping):
-        if set(steps) != set(names):
-            raise Mismatch("steps", dict(steps), expected)
-        steps = [steps[name] for name in names]
-    if len(steps) != len(names) or any(not isinstance(n, int) or n < 1 for n in steps):
-        raise Mismatch("steps", steps, expected)
-    return tuple(steps)
+    counts = [steps.get(name, 0) for name in names] if isinstance(steps, Mapping) else steps
+    if len(steps) != len(names) or any(not isinstance(count, int) or count < 1 for count in counts):
+        raise UsageError("steps", steps, expected)
+    return tuple(counts)
 
 
-def _temperatures(own: tuple[float, ...], given: float | None, samplers: Sequence[str]) -> tuple[float, ...]:
-    """What is given for all levels, or their own; 1 where no codes are drawn."""
-    if given is not None and not 0 < given < math.inf:
-        raise Mismatch("temperature", given, "a finite number above 0")
-    if given not in (None, 1) and CODE_SAMPLER not in samplers:
-        raise Mismatch("temperature", given, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
-    wanted = own if given is None else (given,) * len(own)
-    return tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(wanted, samplers, strict=True))
+def _temperatures(defaults: tuple[float, ...], temperature: float | None, samplers: Sequence[str]) -> tuple[float, ...]:
+    if temperature not in (None, 1) and CODE_SAMPLER not in samplers:
+        raise UsageError("temperature", temperature, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
+    values = defaults if temperature is None else (temperature,) * len(defaults)
+    return tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(values, samplers, strict=True))
 
 
-def _guidance(scale: float, rescale: float, interval: tuple[float, float]) -> Guidance:
-    if not 0 <= scale < math.inf:
-        raise Mismatch("cfg_scale", scale, "a number from 0 up")
-    if not 0 <= rescale <= 1:
-        raise Mismatch("cfg_rescale", rescale, "a share between 0 and 1")
-    low, high = interval
-    if not 0 <= low < high <= 1:
-        raise Mismatch("cfg_interval", tuple(interval), "two noise levels between 0 and 1, the smaller first")
-    return Guidance(scale, rescale, (low, high))
+def check_request(request: Request, config: SnacModelConfig, names: str) -> Settings:
+    """Resolve a request, and check that its metadata is what the model's conditioners read: all of it, and nothing else.
+
+    Needs no weights: the config and the codec's level names are enough.
+
+    Raises:
+        UsageError: an option or a key of the metadata that does not fit the model.
+    """
+    for metadata in (request.conditioning or {}, request.negative_conditioning):
+        for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
+            _check_conditioning(one, config)
+    return resolve(request, config.model.diffusion.config, names, config.model.diffusion.diffusion_objective)
+
+
+def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
+    section = config.model.conditioning
+    kinds, aliases = ({c.id: c.type for c in section.configs}, section.default_keys) if section else ({}, {})
+    known = sorted({*kinds, *(aliases[name] for name in kinds if name in aliases)})
+    unknown = [key for key in metadata if key not in known]
+    if unknown:
+        expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
+        raise UsageError("conditioning", f"the key {unknown[0]!r}", expected)
+    needed = [name for name, kind in kinds.items() if kind != "snac_context"]  # a sample may do without context
+    missing = [name for name in needed if name not in metadata and aliases.get(name) not in metadata]
+    if missing:
+        raise UsageError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")

@@ -1,11 +1,10 @@
 """The page's inputs, and what their values ask for.
 
-`Controls` lays out one component for each name of the page's `generate` endpoint.
+`Controls` lays out one component for each parameter of the page's `generate` endpoint; sliders follow from a request's options.
 """
 
 from __future__ import annotations
 
-import json
 import keyword
 import re
 from collections.abc import Mapping
@@ -14,17 +13,22 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.network_keys import split_steps
+from snac_plugin.config import SnacModelConfig, split_steps
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
-from snac_plugin.errors import Mismatch
+from snac_plugin.generation.request import OPTIONS, Request, json_object
 from snac_plugin.levels import Levels
-from snac_plugin.output.samples import Request
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
 NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}  # with the bounds that their constructors assume
-SOLVER = ("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high")
-OTHERS = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", *SOLVER)
+SLIDERS = {
+    name: (name,) if len(option.sliders) == 1 else (f"{name}_low", f"{name}_high")
+    for name, option in OPTIONS.items()
+    if option.sliders
+}
+"""Endpoint parameters of the options that have sliders."""
+FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
+OTHERS = (*FIXED, *(parameter for parameters in SLIDERS.values() for parameter in parameters))
+"""All endpoint parameters besides the steps of each level and the conditioners' own."""
 CLIENT = ("progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8
@@ -39,34 +43,28 @@ class Controls:
     """
 
     def __init__(self, config: SnacModelConfig, levels: Levels) -> None:
-        self.config, self.levels = config, levels
-        self.sampling = config.model.diffusion.config.sampling
+        self.config, self.levels, self.network = config, levels, config.model.diffusion.config
+        self.sampling = self.network.sampling
         self.conditioners = {} if config.model.conditioning is None else {c.id: c for c in config.model.conditioning.configs}
         self.components: dict[str, Component] = {}
         self.text: dict[str, str] = {}  # conditioning key -> endpoint parameter
         self.negative: dict[str, str] = {}
 
     def lay_out(self) -> gr.Button:
-        """Put all inputs on the page, one below the other; the button that generates is what is returned."""
-        self._recording()
+        """Put all inputs on the page, one below the other; returns the button that generates."""
+        if self.network.context_chunks:  # a model that sees earlier chunks can continue a recording
+            sources: Any = ["upload", "microphone"]
+            audio = gr.Audio(None, label="Continue a recording (optional)", type="filepath", sources=sources)
+            self._add("recording", audio)
         self._conditioning()
         self._length()
-        self._steps()
         button = gr.Button("Generate", variant="primary", size="lg")
         self._steps_by_level()
-        self._solver()
+        self._sampler_and_guidance()
         return button
 
-    def _recording(self) -> None:
-        """A recording to continue, for a model that sees earlier chunks."""
-        if self.config.model.diffusion.config.context_chunks:
-            self._add(
-                "recording",
-                gr.Audio(None, label="Continue a recording (optional)", type="filepath", sources=["upload", "microphone"]),
-            )
-
     def _conditioning(self) -> None:
-        """One input for each conditioner; what has no input of its own is given as JSON."""
+        """One input for each conditioner; for types without an input of their own a text field of JSON."""
         others = []
         for key, conditioner in self.conditioners.items():
             name = self._free_name(key)
@@ -85,34 +83,20 @@ class Controls:
             self._add("conditioning", gr.Textbox("{}", label=f"{', '.join(others)} (JSON)", lines=2))
 
     def _length(self) -> None:
-        """Length and number of samples, seed, steps."""
-        network = self.config.model.diffusion.config
-        chunk = network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
-        step = round(chunk / 8, 6)
-        self._add(
-            "seconds", gr.Slider(step, round(MOST_CHUNKS * chunk, 6), round(chunk, 6), step=step, label="Length of what is new (s)")
-        )
+        """Length, seed, number of samples, denoising steps in all."""
+        chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
+        step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)
+        self._add("seconds", gr.Slider(step, most, round(chunk, 6), step=step, label="Length of what is new (s)"))
         with gr.Row():
             self._add("seed", gr.Number(-1, precision=0, label="Seed", info="-1: a new one", min_width=120))
-            samples = gr.Number(
-                1,
-                precision=0,
-                minimum=1,
-                maximum=MOST_SAMPLES,
-                label="Samples",
-                info=f"at once, 1 to {MOST_SAMPLES}",
-                min_width=120,
-            )
-            self._add("batch_size", samples)
-
-    def _steps(self) -> None:
-        """Denoising steps in all."""
+            limits: Any = {"minimum": 1, "maximum": MOST_SAMPLES, "info": f"at once, 1 to {MOST_SAMPLES}"}
+            self._add("batch_size", gr.Number(1, precision=0, **limits, label="Samples", min_width=120))
         names, total = self.levels.names, sum(self.sampling.steps_per_level(self.levels.names))
-        slider = gr.Slider(len(names), max(200, total), total, step=1, label="Steps", info="of a chunk, all levels together")
-        self._add("steps", slider)
+        info = "of a chunk, all levels together"
+        self._add("steps", gr.Slider(len(names), max(200, total), total, step=1, label="Steps", info=info))
 
     def _steps_by_level(self) -> None:
-        """What each level takes of the steps, or steps set by hand."""
+        """How the steps are split over the levels, or steps set by hand."""
         names, split = self.levels.names, self.sampling.steps_per_level(self.levels.names)
         with gr.Accordion("Steps of each level", open=False):
             by_hand = self._add("steps_by_level", gr.Checkbox(False, label="Set by hand"))
@@ -121,70 +105,64 @@ class Controls:
                 slider = gr.Slider(1, 100, count, step=1, label=f"Level {name}", interactive=False)
                 sliders.append(self._add(f"steps_{name.lower()}", slider))
 
-        def follow(total: int, own: bool) -> list[Any]:
+        def follow(total: int, by_hand: bool) -> list[Any]:
             split = split_steps(int(total), self.sampling.weights(names))
-            return [gr.Slider(interactive=True) if own else gr.Slider(value=count, interactive=False) for count in split]
+            return [gr.Slider(interactive=True) if by_hand else gr.Slider(value=count, interactive=False) for count in split]
 
         total: Any = self.components["steps"]
         gr.on(
             [total.change, by_hand.change], follow, [total, by_hand], sliders, api_name=False, show_progress="hidden", queue=False
         )
 
-    def _solver(self) -> None:
-        """Sampler and guidance; guidance only for a model that something can guide."""
+    def _sampler_and_guidance(self) -> None:
+        """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""
         default = sorted(set(self.sampling.samplers(self.levels.names)))
         choices = list(SAMPLERS[self.config.model.diffusion.diffusion_objective])
-        guided = bool(self.conditioners) or self.config.model.diffusion.config.context_chunks > 0
+        guided = bool(self.conditioners) or self.network.context_chunks > 0
+        can = {"": True, "guidance": guided, "drawn codes": CODE_SAMPLER in choices and self.network.head != "velocity"}
         with gr.Accordion("Sampler and guidance" if guided else "Sampler", open=False):
             mixed = [("each level's own", "")] if len(default) > 1 else []
             options = mixed + [(name, name) for name in choices]
             self._add("sampler", gr.Dropdown(options, value="" if mixed else default[0], label="Sampler"))
-            draws = CODE_SAMPLER in choices and self.config.model.diffusion.config.head != "velocity"
-            info = "below 1 pingpong-codes draws likely codes more often"
-            own = self._temperature
-            slider = gr.Slider(min(0.1, own), max(2, own), own, step=0.05, label="Temperature", info=info, visible=draws)
-            self._add("temperature", slider)
-            low, high = self.sampling.cfg_interval
-            sliders = {
-                "cfg_scale": gr.Slider(0, 15, self.sampling.cfg_scale, step=0.1, label="Guidance", info="CFG scale; 1 is none"),
-                "cfg_rescale": gr.Slider(0, 1, self.sampling.cfg_rescale, step=0.05, label="Rescale of guidance"),
-                "cfg_interval_low": gr.Slider(0, 1, low, step=0.01, label="Guidance from noise level"),
-                "cfg_interval_high": gr.Slider(0, 1, high, step=0.01, label="Guidance up to noise level"),
-            }
-            for name, slider in sliders.items():
-                slider.visible = guided
-                self._add(name, slider)
-            texts = [key for key in self.text if self.conditioners[key].type in TEXT_TYPES]
-            for key in texts:
+            for option, parameters in SLIDERS.items():
+                for name, slider, value in zip(parameters, OPTIONS[option].sliders, self._default(option), strict=True):
+                    low, high = min(slider.low, value), max(slider.high, value)
+                    look: dict[str, Any] = {"label": slider.label, "info": slider.info or None, "visible": can[slider.needs]}
+                    self._add(name, gr.Slider(low, high, value, step=slider.step, **look))
+            for key in (key for key in self.text if self.conditioners[key].type in TEXT_TYPES):
                 self.negative[key] = self._free_name(f"negative_{self.text[key]}")
                 self._add(self.negative[key], gr.Textbox("", label=f"Negative {key.replace('_', ' ')}", lines=1))
 
-    @property
-    def _temperature(self) -> float:
-        """What the slider shows at first: the levels may have temperatures of their own, which stay until it is moved."""
-        return min(self.sampling.temperatures(self.levels.names))
+    def _default(self, option: str) -> tuple[float, ...]:
+        """What an option's sliders show at first. Levels may have temperatures of their own, which stay until it is moved."""
+        if option == "temperature":
+            return (min(self.sampling.temperatures(self.levels.names)),)
+        value = getattr(self.sampling, option)
+        return value if isinstance(value, tuple) else (value,)
 
     def request(self, values: Mapping[str, Any]) -> Request:
-        """What the values of all components ask for.
+        """The request that the values of all components make.
 
         Raises:
-            Mismatch: a text that should be JSON and is not.
+            UsageError: a text that should be JSON and is not, or a value that fits no model.
         """
         steps: int | dict[str, int] = int(values["steps"])
         if values["steps_by_level"]:
             steps = {name: int(values[f"steps_{name.lower()}"]) for name in self.levels.names}
-        conditioning = {key: values[name] for key, name in self.text.items()} | _json(values.get("conditioning", "{}"))
+        moved = {option: tuple(float(values[name]) for name in names) for option, names in SLIDERS.items()}
+        sampling: dict[str, Any] = {
+            option: value if len(value) > 1 else value[0] for option, value in moved.items() if value != self._default(option)
+        }
+        conditioning = {key: values[name] for key, name in self.text.items()}
+        conditioning |= json_object(values.get("conditioning") or "{}")
         negative = {key: values[name] for key, name in self.negative.items() if values[name]}
         return Request(
             seconds=float(values["seconds"]),
             steps=steps,
             sampler=values["sampler"] or None,
-            temperature=None if values["temperature"] == self._temperature else float(values["temperature"]),
-            cfg_scale=float(values["cfg_scale"]),
-            cfg_rescale=float(values["cfg_rescale"]),
-            cfg_interval=(float(values["cfg_interval_low"]), float(values["cfg_interval_high"])),
             conditioning=conditioning or None,
             negative_conditioning={**conditioning, **negative} if negative else None,
+            **sampling,
         )
 
     def _free_name(self, key: str) -> str:
@@ -199,13 +177,3 @@ class Controls:
     def _add(self, name: str, component: Any) -> Any:
         self.components[name] = component
         return component
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
-        raise Mismatch("conditioning", repr(text), f"a JSON object ({error})") from None
-    if not isinstance(value, dict):
-        raise Mismatch("conditioning", repr(text), "a JSON object")
-    return value

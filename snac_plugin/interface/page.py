@@ -16,6 +16,7 @@ import gradio as gr
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.look import CSS, heading, theme
@@ -60,7 +61,9 @@ def create_page(
 
         def make(values: Values, progress: Callable[..., Any]) -> list[Sample]:
             request = controls.request(values)
-            recording = Recording.read(values["recording"], model) if values.get("recording") else None
+            steps = check_request(request, model.config, model.levels.names).steps
+            chunks = chunks_for(request.samples(model.chunk_samples, model.sample_rate), model.chunk_samples)
+            recording = Recording.read(values["recording"], model.levels) if values.get("recording") else None
             return list(
                 make_samples(
                     model,
@@ -71,9 +74,7 @@ def create_page(
                     recording=recording,
                     checkpoint=checkpoint,
                     progress=False,
-                    callback=_reporter(
-                        progress, model.levels.names, request.settings(model).steps, _chunks(model, request.seconds)
-                    ),
+                    callback=_reporter(progress, model.levels.names, steps, chunks),
                 )
             )
 
@@ -152,12 +153,7 @@ def _reporter(progress: Callable[..., Any], names: str, steps: Sequence[int], ch
 def _about(model: SnacDiffusion) -> str:
     """One line on the model."""
     weights = sum(p.numel() for p in model.model.parameters())
-    chunk = model.config.model.diffusion.config.chunk_frames * model.levels.frame_samples / model.sample_rate
+    chunk = model.chunk_samples / model.sample_rate
     codec = Path(model.pretransform.codec_name).name
     rate = f"{model.sample_rate / 1000:g} kHz"
     return f"{weights / 1e6:.3g} M weights · codec {codec}, {rate}, levels {' '.join(model.levels.names)} · chunks of {chunk:.3f} s"
-
-
-def _chunks(model: SnacDiffusion, seconds: float | None) -> int:
-    """Chunks that a length takes."""
-    return chunks_for(model.levels, model.config.model.diffusion.config.chunk_frames, round((seconds or 0) * model.sample_rate))

@@ -1,4 +1,4 @@
-"""A wav that grows on disk while it is made: what is there when the program is stopped, stays."""
+"""A wav that grows on disk while it is generated: a program that is stopped leaves what was written so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import soundfile
 from torch import Tensor
 
-from snac_plugin.errors import Mismatch
+from snac_plugin.errors import UsageError
 
 # A plain wav counts its bytes in 32 bits; past that a reader sees nonsense.
 LARGEST_WAV = 2**32 - 2**20
@@ -30,9 +30,9 @@ class GrowingWav:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise Mismatch(str(folder), "a file where a folder must be", "a folder, or a name that is not taken") from error
+            raise UsageError(str(folder), "a file where a folder must be", "a folder, or a name that is not taken") from error
         except OSError as error:
-            raise Mismatch(str(folder), f"no way to make it ({error.strerror})", "a folder that can be written to") from error
+            raise UsageError(str(folder), f"no way to make it ({error.strerror})", "a folder that can be written to") from error
         self.part = folder / f".{name}.{os.getpid()}.part"
         self.folder, self.sample_rate, self.samples = folder, sample_rate, 0
         kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"

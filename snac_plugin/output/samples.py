@@ -2,78 +2,81 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
+import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import snac_plugin
 from snac_plugin.checkpoints.weights import fingerprint
-from snac_plugin.diffusion.sampler_names import SAMPLERS
-from snac_plugin.errors import ConfigError, Mismatch
-from snac_plugin.generation.chunks import StepCallback
-from snac_plugin.generation.settings import Settings, settings_from
-from snac_plugin.generation.snac_diffusion import SnacDiffusion, sample_seeds
-from snac_plugin.output.sample_in_progress import Recording, Sample, Take
+from snac_plugin.data.audio import read_audio
+from snac_plugin.errors import AudioError
+from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.joining import Continuation
+from snac_plugin.generation.request import Request, sample_seeds
+from snac_plugin.generation.settings import check_request
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.levels import Levels
+from snac_plugin.output.growing_wav import GrowingWav
+from snac_plugin.output.sample_files import SampleFiles, finish_sample
 
-__all__ = ["Recording", "Request", "Sample", "check_conditioning", "make_samples"]
+__all__ = ["Recording", "Sample", "make_samples"]
+
+BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of its continuation
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be generated; None takes the model config's value.
+class Recording:
+    """A recording to continue.
 
     Args:
-        seconds: length of the audio; a chunk by default.
-        chunks: length in chunks, in place of seconds.
-        steps: denoising steps of a chunk in all, one a level in order, or by level name.
-        sampler: stable-audio-tools' name of the sampler.
-        temperature: below 1 the sampler pingpong-codes draws likely codes more often.
-        cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance.
-        conditioning: metadata of every sample.
-        negative_conditioning: metadata that guidance leads away from.
+        path: its file.
+        rate: its sample rate.
+        audio: [C, N].
     """
 
-    seconds: float | None = None
-    chunks: int | None = None
-    steps: int | Sequence[int] | Mapping[str, int] | None = None
-    sampler: str | None = None
-    temperature: float | None = None
-    cfg_scale: float | None = None
-    cfg_rescale: float | None = None
-    cfg_interval: tuple[float, float] | None = None
-    conditioning: Mapping[str, Any] | None = None
-    negative_conditioning: Mapping[str, Any] | None = None
+    path: Path
+    rate: int
+    audio: Tensor
 
-    def settings(self, model: SnacDiffusion) -> Settings:
-        """How the stages are solved, checked against the model.
+    @classmethod
+    def read(cls, path: str | Path, levels: Levels) -> Recording:
+        """Read a file.
 
         Raises:
-            ConfigError: a sampler that the model's objective does not have.
-            Mismatch: steps that do not fit its levels.
+            AudioError: it cannot be read, or is shorter than one frame of the codec.
         """
-        objective = model.model.objective.name
-        if self.sampler is not None and self.sampler not in SAMPLERS[objective]:
-            nearest = difflib.get_close_matches(self.sampler, SAMPLERS[objective], 1)
-            hint = f"Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ConfigError("sampler", repr(self.sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}", hint)
-        if isinstance(self.steps, Mapping) and (unknown := [name for name in self.steps if name not in tuple(model.levels.names)]):
-            raise Mismatch("steps", f"level {unknown[0]!r}", f"the levels of the codec: {', '.join(model.levels.names)}")
-        return settings_from(
-            model.config.model.diffusion.config.sampling,
-            model.levels.names,
-            steps=self.steps,
-            sampler=self.sampler,
-            temperature=self.temperature,
-            cfg_scale=self.cfg_scale,
-            cfg_rescale=self.cfg_rescale,
-            cfg_interval=self.cfg_interval,
-        )
+        rate, audio = read_audio(path)
+        seconds, shortest = audio.shape[-1] / rate, levels.frame_samples / levels.sample_rate
+        if seconds < shortest:
+            raise AudioError(str(path), f"{seconds:.3f} s of audio", f"at least one frame of the codec: {shortest:.3f} s")
+        return cls(Path(path), rate, audio)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample that was written.
+
+    Args:
+        seed: its own seed; the same seed and settings give the same audio.
+        seconds: how much of it is new.
+        first_audio_after: seconds from the beginning of its batch until its first new audio was on disk.
+        settings: everything that made it, as its JSON file holds it.
+        files: where it lies.
+    """
+
+    seed: int
+    seconds: float
+    first_audio_after: float
+    settings: dict[str, Any]
+    files: SampleFiles
 
 
 def make_samples(
@@ -95,7 +98,7 @@ def make_samples(
 
     Args:
         model: the model.
-        request: what is to be generated.
+        request: what is asked of each sample.
         folder: where to; made if need be.
         seed: of the first sample, the next one's is one more; -1 draws one.
         count: number of samples.
@@ -103,65 +106,90 @@ def make_samples(
         recording: what each sample continues: it begins with the recording's own samples, at its rate and with its channels.
         checkpoint: where the model came from, for the JSON files.
         progress: show a bar that names chunk and level.
-        callback: told (chunk, level, step) after each denoising step.
+        callback: called with (chunk, level, step) after each denoising step.
 
     Raises:
         SnacPluginError: the request does not fit the model.
     """
-    settings = request.settings(model)
-    for metadata in (request.conditioning or {}, request.negative_conditioning):
-        if metadata is not None:
-            check_conditioning(model, metadata)
+    settings = check_request(request, model.config, model.levels.names).as_dict(model.levels.names)
     about = {"conditioning": request.conditioning, "negative_conditioning": request.negative_conditioning}
-    about |= describe(model, checkpoint) | ({} if recording is None else {"continues": recording.about()})
-    seeds = sample_seeds(seed, count)
-    size = batch_size or count
+    about |= _about(model, checkpoint, recording)
+    context = None if recording is None else (recording.rate, recording.audio)
+    seeds, size = sample_seeds(seed, count), batch_size or count
     for start in range(0, count, size):
         batch = seeds[start : start + size]
-        length = model.length(request.chunks, request.seconds)
-        takes = [Take(Path(folder), own, model, recording, length) for own in batch]
+        samples = [_SampleInProgress(Path(folder), one, model, request, recording) for one in batch]
+        options: Any = {"batch_size": len(batch), "seed": batch[0], "progress": progress, "callback": callback}
         failure: BaseException | None = None
         try:
-            _fill(takes, model, request, batch, recording, progress, callback)
+            for chunk in model.stream(request, context=context, **options):
+                for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
+                    sample.add(audio[0], codes)
         except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
             failure = error
-        for take in takes:
-            if not take.codes:  # not one chunk was finished
-                take.wav.discard()
-                continue
-            noted = {"seed": take.seed, "batch_size": len(batch), **settings.as_dict(model.levels.names), **about}
-            yield take.finish(noted)
+        for sample in samples:
+            if sample.codes:
+                yield sample.finish({"seed": sample.seed, "batch_size": len(batch), **settings, **about})
+            else:  # not one chunk was finished
+                sample.wav.discard()
         if failure is not None:
             raise failure
 
 
-def _fill(
-    takes: Sequence[Take],
-    model: SnacDiffusion,
-    request: Request,
-    seeds: list[int],
-    recording: Recording | None,
-    progress: bool,
-    callback: StepCallback | None,
-) -> None:
-    """Write pieces to disk as they are generated."""
-    stream = model.stream(
-        **{name: value for name, value in vars(request).items() if value is not None},
-        context=None if recording is None else (recording.rate, recording.audio),
-        batch_size=len(seeds),
-        seed=seeds[0],
-        progress=progress,
-        callback=callback,
-    )
-    for piece in stream:
-        for take, audio, codes in zip(takes, piece.audio, piece.codes, strict=True):
-            take.add(audio[0], codes)
+class _SampleInProgress:
+    """A sample while it is written.
+
+    Args:
+        folder: where it will lie.
+        seed: its seed.
+        model: the model that makes it.
+        request: what is asked.
+        recording: what it continues, whose samples are written first.
+    """
+
+    def __init__(self, folder: Path, seed: int, model: SnacDiffusion, request: Request, recording: Recording | None) -> None:
+        self.seed, self.model, self.recording = seed, model, recording
+        rate, channels, self.before = (model.sample_rate, 1, 0)
+        self.name, self.continuation = f"seed_{seed}", None
+        if recording is not None:
+            rate, (channels, self.before) = recording.rate, recording.audio.shape
+            self.name = f"{recording.path.stem}_seed_{seed}"
+            self.continuation = Continuation(recording.audio, rate, model.sample_rate)
+        new = request.samples(model.chunk_samples, model.sample_rate)
+        self.wav = GrowingWav(folder, self.name, rate, channels, self.before + math.ceil(new * rate / model.sample_rate))
+        self.codes: list[Tensor] = []
+        self.started, self.first_audio_after = time.perf_counter(), 0.0
+        if recording is not None:
+            self.wav.write(recording.audio)
+
+    def add(self, audio: Tensor, codes: Tensor) -> None:
+        """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
+        self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
+        self.wav.write(audio[None] if self.continuation is None else self.continuation.push(audio))
+        self.codes.append(codes.short())
+
+    def finish(self, settings: dict[str, Any]) -> Sample:
+        """Complete the files."""
+        if self.continuation is not None:
+            self.wav.write(self.continuation.finish())
+        rate, levels = self.wav.sample_rate, self.model.levels
+        seconds, joined_at = self.wav.samples / rate, self.before / rate
+        new = (self.wav.samples - self.before) * self.model.sample_rate // rate  # in samples of the model, whole ones
+        settings = {"seconds": round(seconds, 6), "chunks": chunks_for(new, self.model.chunk_samples), **settings}
+        recording = self.recording
+        title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
+        codes = torch.cat(self.codes, dim=-1).long() if recording is None else None
+        shown_from = max(0, round((joined_at - BEFORE_JOIN_SECONDS) * rate))
+        files = finish_sample(
+            self.wav, self.name, codes=codes, levels=levels, settings=settings, title=title, shown_from=shown_from
+        )
+        return Sample(self.seed, seconds - joined_at, self.first_audio_after, settings, files)
 
 
-def describe(model: SnacDiffusion, checkpoint: str | None = None) -> dict[str, Any]:
-    """What a sample depends on besides the request: model, codec, device, versions."""
+def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | None) -> dict[str, Any]:
+    """What a sample depends on besides the request: model, codec, device, versions, recording."""
     diffusion = model.config.model.diffusion
-    return {
+    about: dict[str, Any] = {
         "checkpoint": checkpoint,
         "model": {
             "type": model.config.model_type,
@@ -179,21 +207,7 @@ def describe(model: SnacDiffusion, checkpoint: str | None = None) -> dict[str, A
             "python": platform.python_version(),
         },
     }
-
-
-def check_conditioning(model: SnacDiffusion, metadata: Mapping[str, Any]) -> None:
-    """Raise unless metadata has what the model's conditioners read, and nothing that none of them would.
-
-    Raises:
-        ConfigError: naming the keys.
-    """
-    conditioners, aliases = list(model.conditioner.conditioners), model.conditioner.default_keys
-    known = sorted({*conditioners, *(aliases[name] for name in conditioners if name in aliases)})
-    unknown = [key for key in metadata if key not in known]
-    if unknown:
-        expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
-        raise ConfigError("conditioning", f"the key {unknown[0]!r}", expected)
-    needed = [name for name, conditioner in model.conditioner.conditioners.items() if not getattr(conditioner, "optional", False)]
-    missing = [name for name in needed if name not in metadata and aliases.get(name) not in metadata]
-    if missing:
-        raise ConfigError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")
+    if recording is not None:
+        seconds = round(recording.audio.shape[-1] / recording.rate, 6)
+        about["continues"] = {"file": recording.path.name, "sample_rate": recording.rate, "seconds": seconds}
+    return about

@@ -144,17 +144,17 @@ def test_steps_are_read_in_all_their_forms(text: str, steps: Any) -> None:
 def test_ctrl_c_keeps_what_is_finished(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snac_plugin.output import samples
+    from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
-    real, calls = samples._fill, []
+    real, calls = SnacDiffusion.stream, []
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **options)
 
-    monkeypatch.setattr(samples, "_fill", interrupted)
+    monkeypatch.setattr(SnacDiffusion, "stream", interrupted)
     assert run("--ckpt", checkpoint, "--out", tmp_path, "--seed", 1, "--num", 3) == 130
     assert "stopped" in capsys.readouterr().out
     assert [path.name for path in tmp_path.glob("*.wav")] == ["seed_1.wav"]

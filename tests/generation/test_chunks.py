@@ -11,14 +11,15 @@ from known import KnowsTheAnswer, make_model, random_codes
 from networks import FOUR_LEVELS
 from torch import Tensor
 
-from snac_plugin.config import SamplingConfig
+from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.diffusion.samplers import flow_times
 from snac_plugin.diffusion.seeds import stage_noise, stage_seed
-from snac_plugin.errors import Mismatch, UsageError
+from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import chunks_for, generate_chunks
-from snac_plugin.generation.settings import Settings, settings_from
+from snac_plugin.generation.request import Request
+from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
@@ -158,9 +159,8 @@ def test_at_a_low_temperature_the_likeliest_codes_are_drawn() -> None:
 
 
 def test_codes_are_not_drawn_from_velocities() -> None:
-    model = make_model(FOUR_LEVELS, head="velocity")
-    with pytest.raises(Mismatch, match="sampler: found pingpong-codes, expected another one: this model predicts velocities"):
-        generated(model, [1], settings(model.levels, "pingpong-codes"), 1)
+    with pytest.raises(UsageError, match="sampler: found pingpong-codes, expected another one: this model predicts velocities"):
+        resolve(Request(sampler="pingpong-codes"), NetworkConfig(head="velocity"), NAMES)
 
 
 def test_every_stage_has_noise_of_its_own() -> None:
@@ -183,27 +183,24 @@ def test_each_step_is_told_once_and_in_order(sampler: str) -> None:
 
 
 def test_settings_take_what_is_given_over_the_config() -> None:
-    config = SamplingConfig(steps=8, sampler={"A": "rk4", "B": "pingpong-codes"}, shift={"D": 2.0}, temperature=0.8, cfg_scale=3.0)
-    plain = settings_from(config, NAMES)
+    samplers = {"A": "rk4", "B": "pingpong-codes"}
+    sampling = {"steps": 8, "sampler": samplers, "shift": {"D": 2.0}, "temperature": 0.8, "cfg_scale": 3.0}
+    config = NetworkConfig.model_validate({"head": "logits", "sampling": sampling})
+    plain = resolve(Request(), config, NAMES)
     assert sum(plain.steps) == 8
     assert plain.samplers == ("rk4", "pingpong-codes", "euler", "euler")
     assert plain.shifts == (1.0, 1.0, 1.0, 2.0)
     assert plain.temperatures == (1.0, 0.8, 1.0, 1.0)
     assert plain.guidance == Guidance(3.0)
-    given = settings_from(
-        config,
-        NAMES,
-        steps={"D": 4, "A": 1, "B": 2, "C": 3},
-        sampler="pingpong-codes",
-        temperature=0.5,
-        cfg_scale=1.0,
-        cfg_interval=(0.2, 0.9),
+    request = Request(
+        steps={"D": 4, "A": 1, "B": 2, "C": 3}, sampler="pingpong-codes", temperature=0.5, cfg_scale=1.0, cfg_interval=(0.2, 0.9)
     )
-    assert given.steps == settings_from(config, NAMES, steps=[1, 2, 3, 4]).steps == (1, 2, 3, 4)
+    given = resolve(request, config, NAMES)
+    assert given.steps == resolve(Request(steps=[1, 2, 3, 4]), config, NAMES).steps == (1, 2, 3, 4)
     assert given.samplers == ("pingpong-codes",) * 4
     assert given.temperatures == (0.5,) * 4
     assert given.guidance == Guidance(1.0, 0.0, (0.2, 0.9))
-    assert sum(settings_from(config, NAMES, steps=30).steps) == 30
+    assert sum(resolve(Request(steps=30), config, NAMES).steps) == 30
     assert given.as_dict(NAMES)["steps"] == {"A": 1, "B": 2, "C": 3, "D": 4}
 
 
@@ -225,8 +222,8 @@ def test_settings_take_what_is_given_over_the_config() -> None:
 )
 def test_settings_that_do_not_fit_say_so(wrong: dict[str, Any], message: str) -> None:
     """Fewer steps than levels used to become one step a level in silence."""
-    with pytest.raises(Mismatch, match=message):
-        settings_from(SamplingConfig(), NAMES, **wrong)
+    with pytest.raises(UsageError, match=message):
+        resolve(Request(**wrong), NetworkConfig(head="logits"), NAMES)
 
 
 def test_a_sampler_of_the_other_objective_is_named() -> None:
@@ -237,4 +234,4 @@ def test_a_sampler_of_the_other_objective_is_named() -> None:
 
 @pytest.mark.parametrize(("samples", "chunks"), [(1, 1), (9216, 1), (9217, 2), (92160, 10)])
 def test_chunks_cover_the_samples_asked_for(samples: int, chunks: int) -> None:
-    assert chunks_for(FOUR_LEVELS, SIZE, samples) == chunks
+    assert chunks_for(samples, SIZE * FOUR_LEVELS.frame_samples) == chunks

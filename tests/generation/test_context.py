@@ -136,9 +136,10 @@ def test_continuing_chunk_by_chunk_is_continuing(model: SnacDiffusion) -> None:
     chunk = CHUNK_FRAMES
     assert both.shape[-1] == 3 * chunk
     from snac_plugin.generation.chunks import generate_chunks
-    from snac_plugin.generation.settings import settings_from
+    from snac_plugin.generation.request import Request
+    from snac_plugin.generation.settings import resolve
 
-    settings = settings_from(model.config.model.diffusion.config.sampling, "ABCD", steps=4)
+    settings = resolve(Request(steps=4), model.model.network.config, "ABCD")
     told = model.conditions([{"seconds": 3.0}])
     again = start[None]
     for index in range(3):
