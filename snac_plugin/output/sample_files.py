@@ -1,9 +1,10 @@
-"""A sample on disk: its audio, its picture, and everything that made it. Each file appears whole or not at all."""
+"""A sample on disk: its wav, which grows while it is generated, its picture, and everything that made it as JSON."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ import soundfile
 import torch
 from torch import Tensor
 
+from snac_plugin.errors import UsageError
 from snac_plugin.files import write_whole
 from snac_plugin.levels import Levels
-from snac_plugin.output.growing_wav import GrowingWav
 from snac_plugin.output.pictures import save_picture
 
-__all__ = ["SampleFiles", "finish_sample", "write_sample"]
+__all__ = ["SampleFiles", "SampleWriter", "write_sample"]
 
 PICTURE_SECONDS = 120
+LARGEST_WAV = 2**32 - 2**20  # a plain wav counts its bytes in 32 bits; above that a reader sees nonsense
+HEADER = 128  # bytes of a wav file in which libsndfile puts its chunks
 
 
 @dataclass(frozen=True)
@@ -32,73 +35,104 @@ class SampleFiles:
     json: Path
 
 
-def write_sample(
-    folder: str | Path,
-    name: str,
-    audio: Tensor,
-    sample_rate: int,
-    *,
-    codes: Tensor | None = None,
-    levels: Levels | None = None,
-    settings: Mapping[str, Any],
-    title: str | None = None,
-) -> SampleFiles:
-    """Write NAME.wav, NAME.png and NAME.json; the same sample gives the same bytes.
+class SampleWriter:
+    """Writes NAME.wav as 32-bit floats into a hidden file until `finish` gives it its name and adds NAME.png and NAME.json.
 
-    A sample of that name with the same settings is replaced. One with other settings is kept: this one becomes NAME_2.
+    A program that is stopped leaves what was written so far. The same sample gives the same bytes.
 
     Args:
         folder: where to; made if need be.
         name: without an ending, as "seed_42".
-        audio: mono audio, [1, N] or [N], in [-1, 1].
         sample_rate: samples per second.
-        codes: its packed codes [R, T], for the picture.
-        levels: the codec's geometry; needed with codes.
-        settings: what made it; written as JSON.
-        title: above the picture; the name by default.
+        channels: of the audio.
+        samples: how many there will be, if known: above 4 GiB the wav is written as RF64.
+
+    Raises:
+        UsageError: the folder cannot be made.
     """
-    wav = GrowingWav(Path(folder), name, sample_rate, 1)
-    try:
-        wav.write(audio.reshape(1, -1))
-        return finish_sample(wav, name, codes=codes, levels=levels, settings=settings, title=title)
-    finally:
-        wav.discard()
 
+    def __init__(self, folder: str | Path, name: str, sample_rate: int, channels: int = 1, samples: int = 0) -> None:
+        self.folder, self.name, self.sample_rate, self.samples = Path(folder), name, sample_rate, 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(str(folder), "a file where a folder must be", "a folder, or a name that is not taken") from error
+        except OSError as error:
+            raise UsageError(str(folder), f"no way to make it ({error.strerror})", "a folder that can be written to") from error
+        self.part = self.folder / f".{name}.{os.getpid()}.part"
+        kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"
+        self._file = soundfile.SoundFile(self.part, "w", sample_rate, channels, subtype="FLOAT", format=kind)
 
-def finish_sample(
-    wav: GrowingWav,
-    name: str,
-    *,
-    codes: Tensor | None = None,
-    levels: Levels | None = None,
-    settings: Mapping[str, Any],
-    title: str | None = None,
-    shown_from: int = 0,
-) -> SampleFiles:
-    """Give a wav that has been written its name, and put picture and settings beside it; see `write_sample`.
+    def write(self, audio: Tensor) -> None:
+        """Append audio [C, N]."""
+        if audio.shape[-1]:
+            self._file.write(audio.detach().float().cpu().T.contiguous().numpy())
+            self._file.flush()
+            self.samples += audio.shape[-1]
 
-    Args:
-        wav: the audio, written.
-        shown_from: first sample in the picture, which shows no more than `PICTURE_SECONDS`.
-    """
-    noted = json.dumps(dict(settings), indent=2, ensure_ascii=False, default=str) + "\n"
-    files = _free_names(wav.folder, name, noted)
-    wav.move_to(files.wav)
-    shown, rate = soundfile.read(files.wav, PICTURE_SECONDS * wav.sample_rate, shown_from, dtype="float32", always_2d=True)
-    mono = torch.from_numpy(shown).mean(dim=1)
-    save_picture(files.picture, mono, rate, codes, levels, files.wav.stem if title is None else title)
-    write_whole(files.json, lambda part: part.write_text(noted, encoding="utf-8"))
-    return files
+    def finish(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        codes: Tensor | None = None,
+        levels: Levels | None = None,
+        title: str | None = None,
+        shown_from: int = 0,
+    ) -> SampleFiles:
+        """Give the wav its name, and put picture and settings beside it.
 
+        A sample of that name with the same settings is replaced. One with other settings is kept: this one becomes NAME_2.
 
-def _free_names(folder: Path, name: str, noted: str) -> SampleFiles:
-    """The first of NAME, NAME_2, ... that is free, or taken by a sample with these very settings."""
-    for count in itertools.count(1):
-        stem = name if count == 1 else f"{name}_{count}"
-        files = SampleFiles(*(folder / f"{stem}.{ending}" for ending in ("wav", "png", "json")))
-        if files.json.exists():
-            if files.json.read_bytes() == noted.encode():
+        Args:
+            settings: what made the sample; written as JSON.
+            codes: its packed codes [R, T], for the picture.
+            levels: the codec's geometry; needed with codes.
+            title: above the picture; the name by default.
+            shown_from: first sample in the picture, which shows no more than `PICTURE_SECONDS`.
+        """
+        text = json.dumps(dict(settings), indent=2, ensure_ascii=False, default=str) + "\n"
+        files = self._free_names(text)
+        self._file.close()
+        _drop_time_of_writing(self.part)
+        self.part.replace(files.wav)
+        shown, rate = soundfile.read(files.wav, PICTURE_SECONDS * self.sample_rate, shown_from, dtype="float32", always_2d=True)
+        mono = torch.from_numpy(shown).mean(dim=1)
+        save_picture(files.picture, mono, rate, codes, levels, files.wav.stem if title is None else title)
+        write_whole(files.json, lambda part: part.write_text(text, encoding="utf-8"))
+        return files
+
+    def discard(self) -> None:
+        """Close the wav and take it away, if it has no name yet."""
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+
+    def _free_names(self, text: str) -> SampleFiles:
+        """The first of NAME, NAME_2, ... that is free, or taken by a sample with these very settings."""
+        for count in itertools.count(1):
+            stem = self.name if count == 1 else f"{self.name}_{count}"
+            files = SampleFiles(*(self.folder / f"{stem}.{ending}" for ending in ("wav", "png", "json")))
+            same = files.json.exists() and files.json.read_bytes() == text.encode()
+            if same or not (files.json.exists() or files.wav.exists()):
                 return files
-        elif not files.wav.exists():
-            return files
-    raise AssertionError("count() has no end")
+        raise AssertionError("count() has no end")
+
+
+def write_sample(
+    folder: str | Path, name: str, audio: Tensor, sample_rate: int, *, settings: Mapping[str, Any], **shown: Any
+) -> SampleFiles:
+    """Write mono audio [1, N] or [N] in [-1, 1] as a sample; arguments as of `SampleWriter` and `SampleWriter.finish`."""
+    writer = SampleWriter(folder, name, sample_rate)
+    try:
+        writer.write(audio.reshape(1, -1))
+        return writer.finish(settings, **shown)
+    finally:
+        writer.discard()
+
+
+def _drop_time_of_writing(path: Path) -> None:
+    """libsndfile notes the clock in a float file's PEAK chunk (id, size, version, time), so no two runs would be equal."""
+    with path.open("r+b") as file:
+        start = file.read(HEADER).find(b"PEAK")
+        if start >= 0:
+            file.seek(start + 12)
+            file.write(bytes(4))

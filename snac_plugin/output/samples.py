@@ -24,8 +24,7 @@ from snac_plugin.generation.request import Request, sample_seeds
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.levels import Levels
-from snac_plugin.output.growing_wav import GrowingWav
-from snac_plugin.output.sample_files import SampleFiles, finish_sample
+from snac_plugin.output.sample_files import SampleFiles, SampleWriter
 
 __all__ = ["Recording", "Sample", "make_samples"]
 
@@ -131,7 +130,7 @@ def make_samples(
             if sample.codes:
                 yield sample.finish({"seed": sample.seed, "batch_size": len(batch), **settings, **about})
             else:  # not one chunk was finished
-                sample.wav.discard()
+                sample.writer.discard()
         if failure is not None:
             raise failure
 
@@ -150,39 +149,37 @@ class _SampleInProgress:
     def __init__(self, folder: Path, seed: int, model: SnacDiffusion, request: Request, recording: Recording | None) -> None:
         self.seed, self.model, self.recording = seed, model, recording
         rate, channels, self.before = (model.sample_rate, 1, 0)
-        self.name, self.continuation = f"seed_{seed}", None
+        name, self.continuation = f"seed_{seed}", None
         if recording is not None:
             rate, (channels, self.before) = recording.rate, recording.audio.shape
-            self.name = f"{recording.path.stem}_seed_{seed}"
+            name = f"{recording.path.stem}_seed_{seed}"
             self.continuation = Continuation(recording.audio, rate, model.sample_rate)
         new = request.samples(model.chunk_samples, model.sample_rate)
-        self.wav = GrowingWav(folder, self.name, rate, channels, self.before + math.ceil(new * rate / model.sample_rate))
+        self.writer = SampleWriter(folder, name, rate, channels, self.before + math.ceil(new * rate / model.sample_rate))
         self.codes: list[Tensor] = []
         self.started, self.first_audio_after = time.perf_counter(), 0.0
         if recording is not None:
-            self.wav.write(recording.audio)
+            self.writer.write(recording.audio)
 
     def add(self, audio: Tensor, codes: Tensor) -> None:
         """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
         self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
-        self.wav.write(audio[None] if self.continuation is None else self.continuation.push(audio))
+        self.writer.write(audio[None] if self.continuation is None else self.continuation.push(audio))
         self.codes.append(codes.short())
 
     def finish(self, settings: dict[str, Any]) -> Sample:
         """Complete the files."""
         if self.continuation is not None:
-            self.wav.write(self.continuation.finish())
-        rate, levels = self.wav.sample_rate, self.model.levels
-        seconds, joined_at = self.wav.samples / rate, self.before / rate
-        new = (self.wav.samples - self.before) * self.model.sample_rate // rate  # in samples of the model, whole ones
+            self.writer.write(self.continuation.finish())
+        rate, levels = self.writer.sample_rate, self.model.levels
+        seconds, joined_at = self.writer.samples / rate, self.before / rate
+        new = (self.writer.samples - self.before) * self.model.sample_rate // rate  # in samples of the model, whole ones
         settings = {"seconds": round(seconds, 6), "chunks": chunks_for(new, self.model.chunk_samples), **settings}
         recording = self.recording
         title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
         codes = torch.cat(self.codes, dim=-1).long() if recording is None else None
         shown_from = max(0, round((joined_at - BEFORE_JOIN_SECONDS) * rate))
-        files = finish_sample(
-            self.wav, self.name, codes=codes, levels=levels, settings=settings, title=title, shown_from=shown_from
-        )
+        files = self.writer.finish(settings, codes=codes, levels=levels, title=title, shown_from=shown_from)
         return Sample(self.seed, seconds - joined_at, self.first_audio_after, settings, files)
 
 

@@ -141,6 +141,14 @@ def test_steps_are_read_in_all_their_forms(text: str, steps: Any) -> None:
     assert generate.parser().parse_args(["--ckpt", "a", "--steps", text]).steps == steps
 
 
+@pytest.mark.parametrize("arguments", [["--steps", "A=1"], ["--sampler", "v-ddim"], ["--prompt", "techno"], ["--steps", "3"]])
+def test_what_the_config_forbids_is_refused_before_the_model_is_built(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(builders, "model", lambda config: pytest.fail("the model was built"))
+    assert run("--ckpt", checkpoint, "--out", tmp_path, *arguments) == 1
+
+
 def test_ctrl_c_keeps_what_is_finished(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

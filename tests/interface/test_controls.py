@@ -70,6 +70,13 @@ def test_a_negative_text_does_not_take_a_conditioner_s_name(tmp_path: Path) -> N
     assert asked.negative_conditioning == {"prompt": "noise", "negative_prompt": ""}
 
 
+def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path) -> None:
+    assert list(lay_out(tmp_path, [], context_chunks=1).components) == [
+        *("recording", "seconds", "seed", "batch_size", "steps", "steps_by_level", "steps_a", "steps_b", "steps_c", "steps_d"),
+        *("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high"),
+    ]
+
+
 def test_every_input_of_the_page_itself_is_kept_from_conditioners(tmp_path: Path) -> None:
     """A new input has to be named in OTHERS."""
     own = lay_out(tmp_path, [], context_chunks=1).components.keys()

@@ -12,9 +12,7 @@ import soundfile
 import torch
 from tiny import LEVELS_32KHZ
 
-from snac_plugin.output import sample_files as output
-from snac_plugin.output.growing_wav import GrowingWav
-from snac_plugin.output.sample_files import SampleFiles, finish_sample, write_sample
+from snac_plugin.output.sample_files import SampleFiles, SampleWriter, write_sample
 
 AUDIO = torch.linspace(-1, 1, 12288)[None]
 CODES = torch.arange(60).reshape(15, 4)
@@ -71,7 +69,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_files_and_no_rest(tmp_path: 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(output.GrowingWav, "write", fail)
+    monkeypatch.setattr(SampleWriter, "write", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path, -AUDIO, steps=4)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
@@ -80,17 +78,17 @@ def test_a_write_that_fails_half_way_leaves_the_old_files_and_no_rest(tmp_path: 
 
 def test_a_long_sample_is_drawn_in_part(tmp_path: Path) -> None:
     """An hour of audio must not be read back whole for its picture."""
-    wav = GrowingWav(tmp_path, "long", 8000, 2, samples=8000 * 200)
+    wav = SampleWriter(tmp_path, "long", 8000, 2, samples=8000 * 200)
     for second in range(200):
         wav.write(torch.full((2, 8000), second / 200))
-    files = finish_sample(wav, "long", settings={}, shown_from=8000 * 100)
+    files = wav.finish({}, shown_from=8000 * 100)
     assert soundfile.info(files.wav).frames == 8000 * 200
     assert files.picture.stat().st_size > 1000
 
 
 def test_a_stopped_recording_keeps_what_was_written(tmp_path: Path) -> None:
     """Until it has its name, the hidden file can be read: a crash loses nothing that was on disk."""
-    wav = GrowingWav(tmp_path, "cut", 8000, 1)
+    wav = SampleWriter(tmp_path, "cut", 8000, 1)
     wav.write(torch.ones(1, 4000) / 2)
     assert soundfile.info(wav.part).frames == 4000
     wav.discard()
