@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.errors import CheckpointError, ConfigError
+from snac_plugin.errors import CheckpointError, UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     """Open the page and serve it until Ctrl-C."""
     args = parser().parse_args(argv)
     if (args.username is None) != (args.password is None):
-        raise ConfigError("--username and --password", "one of them", "both, or neither")
+        raise UsageError("--username and --password", "one of them", "both, or neither")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     page = _page(args)
     page.queue()
@@ -68,13 +68,13 @@ def _page(args: argparse.Namespace) -> Any:
     if name is None and path is None:
         path = DEFAULT
     if name is not None and path is not None:
-        raise ConfigError("--pretrained-name and --ckpt-path", "both", "one of them")
+        raise UsageError("--pretrained-name and --ckpt-path", "both", "one of them")
     config = hub_config(name) if args.model_config is None else load_json(args.model_config)
     if config and config.get("model_type") not in BUILDERS["ui"]:
         return _plain_page(args)
     if args.pretransform_ckpt_path is not None:
         advice = "The codec is named in the model config: model.pretransform.config.codec."
-        raise ConfigError("--pretransform-ckpt-path", args.pretransform_ckpt_path, "no checkpoint of a pretransform", advice)
+        raise UsageError("--pretransform-ckpt-path", args.pretransform_ckpt_path, "no checkpoint of a pretransform", advice)
 
     from snac_plugin.interface.page import create_page
 
@@ -92,7 +92,7 @@ def _plain_page(args: argparse.Namespace) -> Any:
     if given:
         advice = "CUDA_VISIBLE_DEVICES picks its device." if "--device" in given else ""
         expected = "none: this model opens stable-audio-tools' own page, which has no such flag"
-        raise ConfigError(" and ".join(given), "a value", expected, advice)
+        raise UsageError(" and ".join(given), "a value", expected, advice)
     import snac_plugin
 
     snac_plugin.register()

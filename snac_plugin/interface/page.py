@@ -64,19 +64,10 @@ def create_page(
             steps = check_request(request, model.config, model.levels.names).steps
             chunks = chunks_for(request.samples(model.chunk_samples, model.sample_rate), model.chunk_samples)
             recording = Recording.read(values["recording"], model.levels) if values.get("recording") else None
-            return list(
-                make_samples(
-                    model,
-                    request,
-                    Path(temporary.name if temporary is not None else folder or "."),
-                    seed=int(values["seed"]),
-                    count=int(values["batch_size"]),
-                    recording=recording,
-                    checkpoint=checkpoint,
-                    progress=False,
-                    callback=_reporter(progress, model.levels.names, steps, chunks),
-                )
-            )
+            options: Any = {"seed": int(values["seed"]), "count": int(values["batch_size"]), "recording": recording}
+            options |= {"callback": _reporter(progress, model.levels.names, steps, chunks), "checkpoint": checkpoint}
+            out = folder if temporary is None else temporary.name  # used here, or it would be deleted with its owner
+            return list(make_samples(model, request, str(out), progress=False, **options))
 
         done = button.click(
             _endpoint(make, list(controls.components)),
@@ -102,18 +93,23 @@ class _Results:
         picture = gr.Image(
             label="Picture", show_label=False, type="filepath", interactive=False, height=460, elem_classes="snac-picture"
         )
-        with gr.Column(visible=False) as self.details:  # until there is something to tell
+        with gr.Column(visible=False) as self.details:  # until there is a sample
             with gr.Row():
                 self.seed = gr.Number(label="Seed of this sample", precision=0, interactive=False, scale=2, min_width=160)
                 self.seed_again = gr.Button("Use this seed again", size="md", scale=1, min_width=160, elem_classes="snac-again")
             files = gr.File(label="Files", file_count="multiple", interactive=False)
             with gr.Accordion("Settings of this sample", open=False):
                 settings = gr.JSON(label="Settings", show_label=False)
-        made = gr.State([])
+        samples = gr.State([])
         shown = [audio, picture, self.seed, settings]
-        self.components = [*shown, files, self.choice, made]
+        self.components = [*shown, files, self.choice, samples]
         self.choice.input(
-            lambda index, samples: samples[index], [self.choice, made], shown, api_name=False, show_progress="hidden", queue=False
+            lambda index, samples: samples[index],
+            [self.choice, samples],
+            shown,
+            api_name=False,
+            show_progress="hidden",
+            queue=False,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,16 +70,9 @@ def sample_picture(
     return figure
 
 
-def save_picture(
-    path: str | Path,
-    audio: Tensor,
-    sample_rate: int,
-    codes: Tensor | None = None,
-    levels: Levels | None = None,
-    title: str = "",
-) -> Path:
-    """Draw a sample (see `sample_picture`) into a PNG file, which appears whole or not at all."""
-    figure = sample_picture(audio, sample_rate, codes, levels, title)
+def save_picture(path: str | Path, *sample: Any) -> Path:
+    """Draw a sample (arguments as of `sample_picture`) into a PNG file, which appears whole or not at all."""
+    figure = sample_picture(*sample)
     # Without a note of the software that drew it: the same sample gives the same file.
     return write_whole(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
 
@@ -112,7 +106,7 @@ def mel_spectrogram(audio: Tensor, sample_rate: int) -> Tensor:
 
 
 def _layout(strips: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure of 12 inches by what it takes; the axes of the spectrogram, then of each strip. Heights in inches."""
+    """An empty figure, 12 inches wide; the axes of the spectrogram, then of each strip. Heights in inches."""
     top, spectrogram, space, strip, gap, bottom = 0.42, 3.2, 0.14, 0.42, 0.06, 0.55
     height = top + spectrogram + bottom + (space + strips * strip + (strips - 1) * gap if strips else 0)
     figure = Figure(figsize=(12.0, height), dpi=100, facecolor=PAPER)
