@@ -85,7 +85,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:
     """The model and the recording to continue; the request is checked against the config before the model is built."""
-    from snac_plugin.checkpoints.checkpoint import read_checkpoint
+    from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.codec.load import locate, read_config
     from snac_plugin.config import check_model_config, load_json
     from snac_plugin.device import pick_device
