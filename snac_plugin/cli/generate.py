@@ -95,7 +95,7 @@ def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:
     from snac_plugin.plugin.loading import load_model
 
     device, checkpoint = pick_device(args.device), read_checkpoint(args.ckpt)
-    config = checkpoint.model_config if args.model_config is None else load_json(args.model_config)
+    config = checkpoint.model_config if args.model_config is None else checkpoint.config_beside(load_json(args.model_config))
     recording = None
     if config is not None:  # without one, loading says what to do
         checked = check_model_config(config)

@@ -13,7 +13,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from snac_plugin.config import SnacModelConfig, split_steps
+from snac_plugin.config import SnacModelConfig
+from snac_plugin.config.network_keys import split_steps
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.generation.request import OPTIONS, Request, json_object
 from snac_plugin.levels import Levels
