@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ FLOORS = (
 MODULES_AT_THE_TOP = 10
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 LINES = 300
+FUNCTION_LINES = 50
+PACKAGE_LINES = 13_000
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -101,6 +104,63 @@ def test_no_file_is_too_long() -> None:
     files = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert {name: lines for name, lines in lengths.items() if lines > LINES} == {}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules_imported_at_once(tree: ast.Module, modules: set[str]) -> set[str]:
+    """The modules of the package that a file imports while it is imported itself, not later in a function."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {full if (full := f"{node.module}.{alias.name}") in modules else node.module for alias in node.names}
+    return names & modules
+
+
+def first_circle(imports: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_import_circle() -> None:
+    modules = {module_name(path) for path in FILES}
+    assert first_circle({module_name(p): modules_imported_at_once(ast.parse(p.read_text()), modules) for p in FILES}) == []
+
+
+def test_a_circle_would_be_seen() -> None:
+    modules = {"snac_plugin.a", "snac_plugin.b", "snac_plugin"}
+    to_b, to_a = (ast.parse(text) for text in ("from snac_plugin import b", "from snac_plugin.a import name"))
+    imports = {"snac_plugin.a": modules_imported_at_once(to_b, modules), "snac_plugin.b": modules_imported_at_once(to_a, modules)}
+    assert set(first_circle(imports)) == {"snac_plugin.a", "snac_plugin.b"}
+    late = ast.parse("def late():\n    from snac_plugin.a import name")
+    assert modules_imported_at_once(late, modules) == set()
+
+
+def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = function.body[0]
+    length = (function.end_lineno or 0) - function.lineno + 1
+    return length - ((first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(function) is not None else 0)
+
+
+def test_no_function_is_too_long() -> None:
+    lengths = {
+        f"{path.relative_to(ROOT)}: {node.name}": lines_without_docstring(node)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES} == {}
+
+
+def test_the_package_stays_small() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in FILES) <= PACKAGE_LINES
 
 
 def test_only_the_command_line_prints() -> None:

@@ -38,18 +38,18 @@ MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 def parser() -> argparse.ArgumentParser:
     """The flags."""
-    made = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    flags = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     config = Path(__file__).resolve().parents[2] / "model_configs" / "snac_dit_finetune.json"  # of this checkout
-    made.add_argument("--model-config", default=str(config), help="model config to train")
-    made.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
-    made.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
-    made.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
-    made.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
-    made.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
-    made.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
-    made.add_argument("--key", default=KEY, help="their key")
-    made.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
-    return made
+    flags.add_argument("--model-config", default=str(config), help="model config to train")
+    flags.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
+    flags.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
+    flags.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
+    flags.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
+    flags.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
+    flags.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
+    flags.add_argument("--key", default=KEY, help="their key")
+    flags.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
+    return flags
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
-"""`python -m snac_plugin doctor`: what is installed, what is wrong, and what to do about it.
+"""Report what is installed, what is wrong, and what to do about it: `python -m snac_plugin doctor`.
 
-Standard library only: it has to run on the wrong Python and beside packages that cannot be imported. Those are tried
-in a process of their own, `doctor_probe`. Exit status 1 if something that the plugin cannot do without is wrong.
+Standard library only: it has to run on the wrong Python and beside packages that cannot be imported. `doctor_probe` tries
+those in a process of its own. Exit status 1 if something that the plugin needs is wrong.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HUB_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, how it is, and what to do if that is not well."""
+    """One line of the report: the thing, its state, what was found, and what to do if that is not OK."""
 
     what: str
     state: str
@@ -51,13 +51,13 @@ def satisfies(version: str, specifier: str) -> bool:
         numbers = [int(part) for part in re.findall(r"\d+", text)[:4]]
         return tuple(numbers + [0] * (4 - len(numbers)))
 
-    checks = {
-        "==": lambda wanted: version == wanted,
-        ">=": lambda wanted: release(version) >= release(wanted),
-        "<": lambda wanted: release(version) < release(wanted),
-    }
+    def fits(operator: str, wanted: str) -> bool:
+        if operator == "==":
+            return version == wanted
+        return release(version) >= release(wanted) if operator == ">=" else release(version) < release(wanted)
+
     parts = [re.fullmatch(r"(==|>=|<)(.+)", part) for part in specifier.split(",")]
-    return all(part is not None and checks[part[1]](part[2]) for part in parts)
+    return all(part is not None and fits(part[1], part[2]) for part in parts)
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
@@ -82,7 +82,7 @@ def check_package(name: str, specifier: str, essential: bool, extra: str = "") -
 
 
 def check_packages() -> list[Finding]:
-    """The whole tested set; what only `make test` needs is left out."""
+    """The whole tested set without the extra for `make test`."""
     findings = [check_package(name, specifier, name in ESSENTIAL) for name, specifier in REQUIRED.items()]
     extras = [(name, specifier, extra) for extra in ("demo", "evaluate") for name, specifier in EXTRAS[extra].items()]
     return findings + [check_package(name, specifier, False, extra) for name, specifier, extra in extras]
@@ -151,19 +151,17 @@ def check_codecs() -> list[Finding]:
     advice = "The package is incomplete: install it again."
     findings = [Finding("shipped codec", OK, shipped) if shipped else Finding("shipped codec", WRONG, "none", advice)]
 
+    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
     if hub_cached():
         return [*findings, Finding("hub codecs", OK, f"{HUB_CODEC} is cached")]
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
-        state = "switched off by HF_HUB_OFFLINE, and nothing is cached"
-    elif hub_reachable():
+    if not offline and hub_reachable():
         return [*findings, Finding("hub codecs", OK, "the hub can be reached")]
-    else:
-        state = "the hub cannot be reached, and nothing is cached"
-    folder_advice = (
+    reason = "switched off by HF_HUB_OFFLINE" if offline else "the hub cannot be reached"
+    advice = (
         "The shipped codec needs no network. For another one, copy its config.json and pytorch_model.bin "
         'into a folder and name the folder as "codec" in the model config.'
     )
-    return [*findings, Finding("hub codecs", NOTE, state, folder_advice)]
+    return [*findings, Finding("hub codecs", NOTE, f"{reason}, and nothing is cached", advice)]
 
 
 def hub_cached(codec: str = HUB_CODEC) -> bool:
@@ -195,15 +193,10 @@ def check_tools() -> list[Finding]:
     """The sound font of the demo music, and ffmpeg."""
     spec = importlib.util.find_spec("pretty_midi")
     fonts = list(Path(spec.origin).parent.glob("*.sf2")) if spec is not None and spec.origin else []
-    font = (
-        Finding("sound font", OK, fonts[0].name)
-        if fonts
-        else Finding("sound font", NOTE, "none", 'pip install "snac_plugin[demo]"')
-    )
-    if shutil.which("ffmpeg"):
-        return [font, Finding("ffmpeg", OK, "found")]
+    font = Finding("sound font", OK, fonts[0].name) if fonts else None
     advice = "Only for m4a and aac: wav, flac, ogg and mp3 are read without it."
-    return [font, Finding("ffmpeg", NOTE, "not found", advice)]
+    ffmpeg = Finding("ffmpeg", OK, "found") if shutil.which("ffmpeg") else Finding("ffmpeg", NOTE, "not found", advice)
+    return [font or Finding("sound font", NOTE, "none", 'pip install "snac_plugin[demo]"'), ffmpeg]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

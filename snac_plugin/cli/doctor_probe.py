@@ -1,4 +1,4 @@
-"""What `doctor` tries in a process of its own: imports that can fail, or take the whole interpreter down with them.
+"""Imports that can fail or end the whole interpreter: `doctor` runs this file in a process of its own.
 
     python -m snac_plugin.cli.doctor_probe
 
@@ -33,32 +33,26 @@ def plain_import() -> dict[str, Any]:
     return {"registered": hasattr(factory.create_model_from_config, "wrapped_by_snac_plugin")}
 
 
-def import_of(*modules: str) -> Callable[[], dict[str, Any]]:
-    """A step that imports modules."""
-
-    def step() -> dict[str, Any]:
-        for module in modules:
-            importlib.import_module(module)
-        return {}
-
-    return step
-
-
-STEPS: dict[str, Callable[[], dict[str, Any]]] = {
+STEPS: dict[str, Callable[[], dict[str, Any]] | str] = {
     "torch": torch_device,
-    "torchaudio": import_of("torchaudio"),
-    "soundfile": import_of("soundfile"),
-    "snac": import_of("snac"),
+    "torchaudio": "torchaudio",
+    "soundfile": "soundfile",
+    "snac": "snac",
     "plugin": plain_import,
-    "stable_audio_tools": import_of("stable_audio_tools.training.diffusion"),
-    "gradio": import_of("gradio"),
+    "stable_audio_tools": "stable_audio_tools.training.diffusion",
+    "gradio": "gradio",
 }
+"""By name, a function, or a module to import."""
 
 
 def main() -> None:
     for name, step in STEPS.items():
+        result: dict[str, Any] = {}
         try:
-            result = step()
+            if isinstance(step, str):
+                importlib.import_module(step)
+            else:
+                result = step()
         except BaseException as error:
             result = {"error": f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]}
         print("\n" + json.dumps([name, result]), flush=True)

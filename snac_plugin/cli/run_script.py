@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.errors import Mismatch
+from snac_plugin.errors import UsageError
 
 
 def run(script: str, arguments: Sequence[str]) -> None:
     """Run a script as `python SCRIPT [ARGS]` would: `__main__`, its own folder first on the path, its own arguments.
 
     Raises:
-        Mismatch: there is no such file.
+        UsageError: there is no such file.
         InstallationError: stable-audio-tools is missing or another version.
     """
     path = Path(script)
@@ -24,7 +24,7 @@ def run(script: str, arguments: Sequence[str]) -> None:
 
         nearest = difflib.get_close_matches(script, COMMANDS, 1)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else "python -m snac_plugin --help lists the commands."
-        raise Mismatch("python -m snac_plugin", repr(script), "a command or the path of a Python script", hint)
+        raise UsageError("python -m snac_plugin", repr(script), "a command or the path of a Python script", hint)
     from snac_plugin.plugin.registry import register
 
     register()

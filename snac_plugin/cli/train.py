@@ -42,19 +42,21 @@ def train(args: argparse.Namespace) -> Path | None:
     folder = run_folder(args)
     resume = checkpoint_to_resume(args, folder)
 
+    import snac_plugin
+
+    snac_plugin.register()  # before the functions that it wraps are imported here
+
     import pytorch_lightning as pl
     import torch
     from stable_audio_tools.models import create_model_from_config
     from stable_audio_tools.training import create_demo_callback_from_config, create_training_wrapper_from_config
 
-    import snac_plugin
     from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
     from snac_plugin.cli.lightning_trainer import hide_warnings, make_trainer
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.cli.train_data import data_loaders
     from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal
 
-    snac_plugin.register()
     reuse_freed_memory()
     hide_warnings()
     torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny

@@ -11,11 +11,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.checkpoints.reading import read_checkpoint
-from snac_plugin.checkpoints.writing import save_unwrapped
-from snac_plugin.config import load_json
-from snac_plugin.plugin.loading import load_model
-
 
 def main(argv: Sequence[str]) -> int:
     """Write the file and say where it lies."""
@@ -26,6 +21,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
     parser.add_argument("--half", action="store_true", help="store float16, at half the size")
     args = parser.parse_args(argv)
+
+    from snac_plugin.checkpoints.reading import read_checkpoint
+    from snac_plugin.checkpoints.writing import save_unwrapped
+    from snac_plugin.config import load_json
+    from snac_plugin.plugin.loading import load_model
+
     checkpoint = read_checkpoint(args.ckpt_path)
     config = checkpoint.model_config if args.model_config is None else checkpoint.config_beside(load_json(args.model_config))
     model = load_model(checkpoint, config)

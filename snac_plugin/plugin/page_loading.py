@@ -27,8 +27,8 @@ def wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functio
     """
 
     def create_ui(*args: Any, **kwargs: Any) -> Any:
-        given = arguments_by_name(original, args, kwargs)
-        path, name = given.get("model_config_path"), given.get("pretrained_name")
+        arguments = arguments_by_name(original, args, kwargs)
+        path, name = arguments.get("model_config_path"), arguments.get("pretrained_name")
         config = _read_config(path, pages) if path is not None else hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
@@ -36,13 +36,13 @@ def wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functio
 
         model, config = sys.modules[original.__module__].load_model(
             config,
-            given.get("ckpt_path"),
+            arguments.get("ckpt_path"),
             pretrained_name=name,
-            pretransform_ckpt_path=given.get("pretransform_ckpt_path"),
+            pretransform_ckpt_path=arguments.get("pretransform_ckpt_path"),
             device=pick_device(),
-            model_half=given.get("model_half", False),
+            model_half=arguments.get("model_half", False),
         )
-        return pages[config["model_type"]](config, model, gradio_title=given.get("gradio_title") or "")
+        return pages[config["model_type"]](config, model, gradio_title=arguments.get("gradio_title") or "")
 
     return create_ui
 
@@ -51,18 +51,18 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
     """The function that loads our models with all their weights; arguments as of `wrap_create_ui`."""
 
     def load_model(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        given = arguments_by_name(original, args, kwargs)
-        name, path = given.get("pretrained_name"), given.get("model_ckpt_path")
-        config = given.get("model_config") or hub_config(name)
+        arguments = arguments_by_name(original, args, kwargs)
+        name, path = arguments.get("pretrained_name"), arguments.get("model_ckpt_path")
+        config = arguments.get("model_config") or hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
-        if given.get("pretransform_ckpt_path"):
+        if arguments.get("pretransform_ckpt_path"):
             advice = "The codec is named in the model config: model.pretransform.config.codec."
-            found = given["pretransform_ckpt_path"]
+            found = arguments["pretransform_ckpt_path"]
             raise UsageError("--pretransform-ckpt-path", found, "no checkpoint of a pretransform", advice)
         if path is None and name is None:
             raise UsageError("--ckpt-path", "nothing", "a checkpoint", "Give a training checkpoint or an unwrapped one.")
-        if given.get("model_half"):
+        if arguments.get("model_half"):
             _log.info("%s models compute in float32; model_half has no effect", config["model_type"])
 
         from stable_audio_tools.models.factory import create_model_from_config
@@ -74,7 +74,7 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
         config = checkpoint.config_beside(config)
         model = create_model_from_config(config)
         load_weights(model, checkpoint)
-        return model.to(given.get("device", pick_device())).eval().requires_grad_(False), config
+        return model.to(arguments.get("device", pick_device())).eval().requires_grad_(False), config
 
     return load_model
 

@@ -10,13 +10,12 @@ An autoencoder is known by the type of its bottleneck.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import functools
 import importlib
 import importlib.metadata
 import inspect
-import textwrap
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -155,15 +154,11 @@ def _unknown_type(kind: str, where: str, found: Any, original: Function) -> Conf
 def _types_in(original: Function) -> set[str]:
     """The types that a factory of stable-audio-tools compares with, read from its source: releases differ."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(original))))
-    except (OSError, TypeError, SyntaxError):
+        source = inspect.getsource(inspect.unwrap(original))
+    except (OSError, TypeError):
         return set()
-    types: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name) and node.left.id.endswith("type"):
-            constants = [item for side in node.comparators for item in ast.walk(side) if isinstance(item, ast.Constant)]
-            types.update(item.value for item in constants if isinstance(item.value, str))
-    return types
+    conditions = re.findall(r"if \w*type (?:==|in) .*:", source)
+    return set(re.findall(r"""["']([^"']+)["']""", " ".join(conditions)))
 
 
 MODELS, TRAINING, PAGE = "stable_audio_tools.models", "stable_audio_tools.training", "stable_audio_tools.interface.gradio"

@@ -1,4 +1,4 @@
-"""What the metadata of a batch says of its samples: which files they come from, and which of their frames are padding.
+"""The metadata of a batch: the files of its samples, and the frames that are padding.
 
 Letters: B batch, T frames.
 """
@@ -15,7 +15,7 @@ from snac_plugin.errors import AudioError
 
 
 def naming_files(error: AudioError, reals: Tensor, metadata: list[dict[str, Any]]) -> AudioError:
-    """The error with the files of the samples that are not finite in place of "audio"; of all where none of them is to blame."""
+    """The error with the files of the samples that are not finite in place of "audio"; with all files if all samples are finite."""
     samples = reals[0] if reals.ndim == 4 and reals.shape[0] == 1 else reals
     names = [str(entry.get("path", f"sample {index} of the batch")) for index, entry in enumerate(metadata)]
     bad = [name for name, sample in zip(names, samples, strict=False) if not torch.isfinite(sample).all()]

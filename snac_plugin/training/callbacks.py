@@ -1,4 +1,4 @@
-"""What a run does besides training: its bar, saving its last step, stopping cleanly."""
+"""Callbacks of a run: its progress bar, its checkpoints, stopping after a signal."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class StepsBar(TQDMProgressBar):
 class StopOnSignal(pl.Callback):
     """Ctrl-C or a SIGTERM ends training after the step in progress, so that what is saved is whole; a second one aborts.
 
-    All ranks stop after the same step, whichever of them was told to.
+    All ranks stop after the same step, whichever of them got the signal.
     """
 
     def __init__(self) -> None:
         self._previous: dict[int, Any] = {}
-        self._asked = False
+        self._signalled = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         def stop(number: int, _: Any) -> None:
             log.warning("%s: stopping after this step; once more aborts at once", signal.Signals(number).name)
-            self._asked = True
+            self._signalled = True
             self._restore()
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,7 +65,7 @@ class StopOnSignal(pl.Callback):
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         # A rank that stopped alone would leave the others waiting for its gradients.
-        if trainer.strategy.reduce_boolean_decision(self._asked, all=False):
+        if trainer.strategy.reduce_boolean_decision(self._signalled, all=False):
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 

@@ -1,4 +1,4 @@
-"""What a training step trains on: a pure function of the global step, so that resuming cannot change it."""
+"""Which levels train with how much context at a global step: a pure function of the step, so that resuming cannot change it."""
 
 from __future__ import annotations
 
@@ -80,20 +80,14 @@ def curriculum_from_config(training: TrainingSection, names: str, context_chunks
         return Curriculum([Phase("all levels", 0, context, weights)])
     phases, first = [], 0
     for phase in training.curriculum:
-        phases.append(_phase(phase, first, names, context_chunks, weights))
+        context, phase_weights = phase.context_probabilities(context_chunks), _level_weights(phase, names, weights)
+        phases.append(Phase(phase.name, first, context, phase_weights, phase.learning_rate_scale))
         first += phase.steps or 0
     return Curriculum(phases)
 
 
-def _phase(config: CurriculumPhase, first: int, names: str, context_chunks: int, weights: Sequence[float]) -> Phase:
-    own = config.level_weights
-    trained = names if config.levels is None else config.levels
-    return Phase(
-        name=config.name,
-        first_step=first,
-        context=config.context_probabilities(context_chunks),
-        level_weights=tuple(
-            (weights[i] if own is None else own.get(name, 1.0)) if name in trained else 0.0 for i, name in enumerate(names)
-        ),
-        learning_rate_scale=config.learning_rate_scale,
-    )
+def _level_weights(phase: CurriculumPhase, names: str, default: Sequence[float]) -> tuple[float, ...]:
+    """The loss weight of each level in a phase; 0 for levels that it leaves out."""
+    weights = dict(zip(names, default, strict=True)) if phase.level_weights is None else phase.level_weights
+    trained = names if phase.levels is None else phase.levels
+    return tuple(weights.get(name, 1.0) if name in trained else 0.0 for name in names)

@@ -24,7 +24,7 @@ from snac_plugin.model.training_pass import all_stages
 
 @dataclass(frozen=True)
 class Draw:
-    """All that is random in a training step.
+    """The random part of a training step.
 
     Args:
         t: noise level of each chunk and level [B, C, L].
@@ -80,12 +80,12 @@ def stage_losses(
     before: Context | None = None,
     stages: Sequence[int] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss of each level, and what the network says of each code.
+    """Mean loss of each level, and the network's output for each code.
 
     Args:
         model: the model.
         codes: packed codes of the window [B, R, T].
-        draw: what is random.
+        draw: the random part of the step.
         conditions: conditioning inputs.
         frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
         before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
@@ -102,25 +102,24 @@ def stage_losses(
     t = _per_entry(draw.t, levels, codes.shape[-1], model.network.config.chunk_frames).to(data)
     noise = draw.noise.to(data)
     noised = add_noise(model.objective, data, noise, t)
-    seen, given, seen_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
+    visible, chunks_before, visible_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
     trained = tuple(range(len(levels)) if stages is None else stages)
     outputs = all_stages(
         model.network,
-        seen,
+        visible,
         noised,
         draw.t.to(data),
         conditions,
-        frame_mask=seen_mask,
+        frame_mask=visible_mask,
         context_chunks=draw.context_chunks,
-        given_chunks=given,
+        given_chunks=chunks_before,
         stages=trained,
     )
     if model.network.config.head != "velocity":
         points, times, targets = levels.unpack_latents(noised), levels.unpack_latents(t), levels.unpack(codes)
         outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
-        losses = [
-            cross_entropy(o.transpose(1, 2).float(), targets[i], reduction="none") for i, o in zip(trained, outputs, strict=True)
-        ]
+        by_class = [(i, o.transpose(1, 2).float()) for i, o in zip(trained, outputs, strict=True)]
+        losses = [cross_entropy(logits, targets[i], reduction="none") for i, logits in by_class]
     else:
         velocities = levels.unpack_latents(model.objective.target(data, noise, t))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
@@ -131,13 +130,12 @@ def stage_losses(
 def _after_context(
     model: SnacDiffusionModel, clean: Tensor, frame_mask: Tensor | None, before: Context | None
 ) -> tuple[Tensor, int, Tensor | None]:
-    """Clean latents [B, R * 8, T] with those of the chunks before the window in front, how many chunks these are, and the frame
-    mask of all."""
+    """Clean latents [B, R * 8, T] after those of the chunks before the window, the number of these chunks, the mask of both."""
     if before is None:
         return clean, 0, frame_mask
-    seen = torch.cat([model.packed_latents(before.codes), clean], dim=-1)
-    own = torch.ones_like(clean[:, 0], dtype=torch.bool) if frame_mask is None else frame_mask
-    return seen, before.codes.shape[-1] // model.network.config.chunk_frames, torch.cat([before.mask, own], dim=-1)
+    latents = torch.cat([model.packed_latents(before.codes), clean], dim=-1)
+    mask = torch.ones_like(clean[:, 0], dtype=torch.bool) if frame_mask is None else frame_mask
+    return latents, before.codes.shape[-1] // model.network.config.chunk_frames, torch.cat([before.mask, mask], dim=-1)
 
 
 def _masked_mean(loss: Tensor, frame_mask: Tensor | None, per_frame: int) -> Tensor:
@@ -157,7 +155,7 @@ def _per_entry(t: Tensor, levels: Levels, frames: int, chunk: int) -> Tensor:
 def _chunks_as_samples(
     model: SnacDiffusionModel, codes: Tensor, draw: Draw, conditions: Conditions, frame_mask: Tensor | None
 ) -> tuple[Tensor, Draw, Conditions, Tensor | None]:
-    """Without context the chunks of a window are independent: let each be a sample of its own."""
+    """Make each chunk a sample: without context the chunks of a window are independent."""
     size = model.network.config.chunk_frames
     chunks = codes.shape[-1] // size
     if chunks <= 1 or codes.shape[-1] % size:

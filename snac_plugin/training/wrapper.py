@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +41,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         model: the model.
         training: the training section of its config.
         model_config: its whole config as it was read, for checkpoints.
-        seed: what noise, noise levels and context lengths are drawn from, together with the global step.
+        seed: of noise, noise levels and context lengths, together with the global step.
     """
 
     def __init__(self, model: SnacDiffusion, training: TrainingSection, model_config: dict[str, Any], seed: int = 0) -> None:
@@ -78,18 +77,16 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         """Loss of one batch, the mean over trained levels by weight."""
         phase = self._enter_phase()
         context, generator = self._context_chunks(phase, batch_idx), self._generator(batch_idx)
-        # One draw for context and conditioning: guidance subtracts what the network says without either.
+        # One draw for context and conditioning: guidance subtracts the output without either.
         keep = torch.rand(len(batch[1]), generator=generator) >= self.cfg_dropout_prob
         codes, frame_mask, conditions = self._prepare(batch, generator, keep)
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
-        before = self._before(batch[1], keep)
-        trained = phase.trained
-        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, trained)
-        weights = per_level.new_tensor([phase.level_weights[level] for level in trained])
+        before = self._context_before(batch[1], keep)
+        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained)
+        weights = per_level.new_tensor([phase.level_weights[level] for level in phase.trained])
         loss = (per_level * weights).sum() / weights.sum()
-        self._log_step(
-            loss, {self.levels.names[i]: v for i, v in zip(trained, per_level.detach(), strict=True)}, context, len(batch[1])
-        )
+        by_name = {self.levels.names[level]: value for level, value in zip(phase.trained, per_level.detach(), strict=True)}
+        self._log_step(loss.detach(), by_name, context, len(batch[1]))
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -191,8 +188,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         conditions = self.diffusion.conditions(metadata, self.device)
         return codes, frame_mask, conditions if keep is None else conditions.dropped(keep.to(self.device))
 
-    def _before(self, metadata: list[dict[str, Any]], keep: Tensor) -> Context | None:
-        """Context that the metadata names, hidden from the samples that `keep` [B] is False for."""
+    def _context_before(self, metadata: list[dict[str, Any]], keep: Tensor) -> Context | None:
+        """The context that the metadata names, hidden from the samples whose `keep` [B] is False."""
         context = self.diffusion.context(metadata)
         return None if context is None else replace(context, mask=context.mask & keep.to(context.mask.device)[:, None])
 
@@ -202,8 +199,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def _generator(self, batch_idx: int) -> torch.Generator:
         """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
         seed = stage_seed(self._batch_seed(batch_idx), self.global_rank, 0)
-        random.seed(seed)  # conditioners of stable-audio-tools draw from here
-        torch.manual_seed(seed)  # and dropout from here
+        random.seed(seed)  # for conditioners of stable-audio-tools
+        torch.manual_seed(seed)  # for dropout
         return torch.Generator().manual_seed(seed)
 
     def _batch_seed(self, batch_idx: int) -> int:
@@ -225,13 +222,10 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self._phase = phase
         return phase
 
-    def _log_step(self, loss: Tensor, shown: dict[str, Tensor], context: int, batch_size: int) -> None:
-        """Log a loss, and those of the levels that were trained by name."""
-        self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, batch_size=batch_size)
-        self.log_dict(shown, prog_bar=True, logger=False, on_step=True, batch_size=batch_size)
-        quiet: Mapping[str, Tensor | float] = {f"train/loss_{name}": value for name, value in shown.items()}
-        extra = {
-            "train/context_chunks": float(context),
-            "train/phase": float(self.curriculum.index(self.global_step)),
-        }
-        self.log_dict({**quiet, **extra}, on_step=True, batch_size=batch_size)
+    def _log_step(self, loss: Tensor, level_losses: dict[str, Tensor], context: int, batch_size: int) -> None:
+        """Show the losses in the bar by the levels' names, and log them with the context's length and the phase."""
+        self.log("train/loss", loss, prog_bar=True, on_step=True, batch_size=batch_size)
+        self.log_dict(level_losses, prog_bar=True, logger=False, on_step=True, batch_size=batch_size)
+        logged: dict[str, Any] = {f"train/loss_{name}": value for name, value in level_losses.items()}
+        logged |= {"train/context_chunks": float(context), "train/phase": float(self.curriculum.index(self.global_step))}
+        self.log_dict(logged, on_step=True, batch_size=batch_size)

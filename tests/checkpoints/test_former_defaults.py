@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from snac_plugin.training.factory import create_training_wrapper
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
@@ -18,6 +17,7 @@ from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.errors import CheckpointError
 from snac_plugin.plugin import builders
+from snac_plugin.plugin.training_builders import training_wrapper
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_new_config_that_says_nothing_gives_the_best(silent: dict[str, Any], t
 
 
 def test_training_notes_the_version_and_resumes_a_former_run(explicit: dict[str, Any], silent: dict[str, Any]) -> None:
-    new, former = (create_training_wrapper(config, builders.model(config)) for config in (silent, explicit))
+    new, former = (training_wrapper(config, builders.model(config)) for config in (silent, explicit))
     written: dict[str, Any] = {"state_dict": new.state_dict()}
     new.on_save_checkpoint(written)
     assert new.diffusion.model.network.config.head == "logits"

@@ -56,6 +56,7 @@ def test_losses_are_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptur
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
     """An A minor chord struck 120 times a minute."""
     pytest.importorskip("librosa")

@@ -35,12 +35,12 @@ def flags(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path, flags: list[str]) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """Two steps by the script itself, with a demo after the first."""
+    """Two steps by the script itself, with a demo after the first, where only the script registers the plugin."""
     more = ["--max-steps", "2", "--save-dir", str(folder / "run"), "--batch-size", "2", "--accelerator", "cpu"]
     ran = subprocess.run(
         [sys.executable, "train.py", *flags, *more],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SNAC_PLUGIN_AUTOLOAD": "0"},
         capture_output=True,
         text=True,
         timeout=300,

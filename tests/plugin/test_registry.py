@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -224,7 +224,10 @@ def page_parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Builders that note what they get, in place of our model, weights and page."""
     parts: dict[str, Any] = {}
     checkpoints = ModuleType("snac_plugin.checkpoints.reading")
-    checkpoints.load_weights = lambda model, path: parts.update(loaded=(model, path))  # type: ignore[attr-defined]
+    checkpoints.read_checkpoint = lambda path: SimpleNamespace(  # type: ignore[attr-defined]
+        path=path, config_beside=lambda config: config
+    )
+    checkpoints.load_weights = lambda model, read: parts.update(loaded=(model, read.path))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "snac_plugin.checkpoints.reading", checkpoints)
     monkeypatch.setitem(registry.BUILDERS["model"], "ours", lambda config: nn.Linear(1, 1))
     monkeypatch.setitem(
