@@ -31,19 +31,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class DemoSongs:
-    """Songs of demo music.
+    """Songs of demo music."""
 
-    Args:
-        songs: how many; by default 240, or 16 held out.
-        seconds: length of each; a minute by default.
-        kind: what they have in common.
-        seed: other seeds give other songs.
-    """
-
-    songs: int | None = None
-    seconds: float | None = None
+    songs: int | None = None  # how many; by default 240, or 16 held out
+    seconds: float | None = None  # length of each; a minute by default
     kind: Kind = Kind()
-    seed: int = 0
+    seed: int = 0  # other seeds give other songs
 
     @property
     def folder(self) -> Path:
@@ -103,6 +96,6 @@ def songs_from(args: argparse.Namespace) -> DemoSongs:
 
 
 def demo_flags(args: argparse.Namespace) -> list[str]:
-    """The flags of `add_arguments` that are set, as "--songs"."""
-    names = [name for name in ("songs", "song_seconds", "styles", "tempo", "key") if getattr(args, name) is not None]
-    return [f"--{name.replace('_', '-')}" for name in [*names, *(["split"] if args.split != SPLITS[0] else [])]]
+    """The flags of `add_arguments` that differ from their defaults, as "--songs"."""
+    defaults = {"songs": None, "song_seconds": None, "styles": None, "tempo": None, "key": None, "split": SPLITS[0]}
+    return [f"--{name.replace('_', '-')}" for name, default in defaults.items() if getattr(args, name) != default]

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
     made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")
-    made.add_argument("--output-path", required=True, metavar="FOLDER", help="where to; made if need be")
+    made.add_argument("--output-path", required=True, metavar="FOLDER", help="folder for the codes; made if need be")
     made.add_argument("--sample-size", type=int, metavar="N", help="audio samples in a crop; the model config's by default")
     made.add_argument("--model-half", action="store_true", help="run the codec's encoder in half precision")
     made.add_argument("--num-workers", type=int, metavar="N", help="threads that read ahead; by default 4 on a GPU, 0 on the CPU")

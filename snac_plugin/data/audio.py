@@ -83,8 +83,11 @@ def read_mono_ahead(paths: Sequence[str | Path], sample_rate: int, workers: int)
         except UnreadableAudio as error:
             return error
 
+    if workers < 1:
+        yield from map(read, paths)
+        return
     waiting: deque[Future[Tensor | UnreadableAudio]] = deque()
-    pool = ThreadPoolExecutor(max(1, workers))
+    pool = ThreadPoolExecutor(workers)
     try:
         for path in paths:
             waiting.append(pool.submit(read, path))

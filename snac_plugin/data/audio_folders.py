@@ -16,17 +16,11 @@ __all__ = ["AudioFile", "Rejected", "Scan", "scan_audio"]
 
 
 class AudioFile(NamedTuple):
-    """A file that can be read.
-
-    Args:
-        path: the file.
-        folder: the folder it was found under, as it was given.
-        seconds: its length, as its header says.
-    """
+    """A file that can be read."""
 
     path: Path
-    folder: str
-    seconds: float
+    folder: str  # the folder that was searched, as its caller wrote it
+    seconds: float  # length, as the file's header says
 
 
 class Rejected(NamedTuple):
@@ -37,7 +31,7 @@ class Rejected(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a scan found, each list in the order of the folders and sorted by path within one."""
+    """The files of some folders, each list in the order of the folders and sorted by path within one."""
 
     files: list[AudioFile]
     rejected: list[Rejected]

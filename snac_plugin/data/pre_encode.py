@@ -38,17 +38,11 @@ GetMetadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
 
 
 class Track(NamedTuple):
-    """A track to encode.
-
-    Args:
-        file: its audio.
-        name: of its codes in the folder, without an ending.
-        get_metadata: the function of the dataset's `custom_metadata_module`.
-    """
+    """A track to encode."""
 
     file: AudioFile
-    name: str
-    get_metadata: GetMetadata | None
+    name: str  # of its codes in the folder, without an ending
+    get_metadata: GetMetadata | None  # of the dataset's `custom_metadata_module`
 
 
 def pre_encode(

@@ -17,7 +17,7 @@ class SeededDraws(Dataset):
 
     Args:
         dataset: one with a length.
-        seed: of the order of items and of what is random in them.
+        seed: of the order of items, and of the random choices in each item.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
-from pathlib import Path
 
 from .accompaniment import play_drums, play_pattern
 from .instruments import KITS, PROGRAMS, UNFIT_FOR_MELODY
 from .melody import make_motif, play_melody
-from .song import Part, Section, Song
+from .song import SONG_FORM, Part, Section, Song
 from .styles import STYLES, Style
 from .theory import Chord, Key
 
-# Intros by their roles, sections that are repeated until the song is long enough, arrangements by the roles they leave out.
-# Every section holds the chords, so that none is silent whatever the arrangement leaves out.
-_FORM = json.loads(Path(__file__).with_name("song_form.json").read_text(encoding="utf-8"))
 _SURPRISE = 0.25  # share of parts whose instrument comes from all of General MIDI instead of the style's own
 _SURPRISES = tuple(program for program in range(len(PROGRAMS)) if program not in UNFIT_FOR_MELODY)
 
@@ -46,10 +41,10 @@ def compose(seed: str, seconds: float, style: Style | None = None, tempo: int | 
 
 
 def _lay_out_sections(dice: random.Random, bars: int) -> list[Section]:
-    sections = [Section("intro", 0, 4 if bars > 20 else 2, 0.65, dice.choice(_FORM["intros"]), 0)]
+    sections = [Section("intro", 0, 4 if bars > 20 else 2, 0.65, dice.choice(SONG_FORM["intros"]), 0)]
     offset = dice.randrange(2)
     while (end := sections[-1].first_bar + sections[-1].bars) < bars:
-        section = _FORM["sections"][(len(sections) - 1 + offset) % len(_FORM["sections"])]
+        section = SONG_FORM["sections"][(len(sections) - 1 + offset) % len(SONG_FORM["sections"])]
         sections.append(Section(first_bar=end, **section))
     return sections
 
@@ -67,8 +62,8 @@ def _choose_parts(style: Style, dice: random.Random) -> list[Part]:
         parts.append(Part("pad", choose(style.pad)))
     if style.grooves:
         parts.append(Part("drums", KITS[dice.choice(style.kits)]))
-    likelihoods = [arrangement["likelihood"] for arrangement in _FORM["arrangements"]]
-    left_out = dice.choices(_FORM["arrangements"], likelihoods)[0]["left_out"]
+    likelihoods = [arrangement["likelihood"] for arrangement in SONG_FORM["arrangements"]]
+    left_out = dice.choices(SONG_FORM["arrangements"], likelihoods)[0]["left_out"]
     return [part for part in parts if part.role not in left_out]
 
 

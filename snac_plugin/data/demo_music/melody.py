@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .song import Part, Section, Song
+from .song import SONG_FORM, Part, Section, Song
 from .styles import Style
 from .theory import near
 
@@ -17,45 +17,28 @@ class MotifNote:
     degree: int  # scale degrees away from the motif's first note
 
 
-@dataclass(frozen=True)
-class Motif:
-    """Two bars: a call, and the answer's rhythm."""
-
-    call: tuple[MotifNote, ...]
-    answer: tuple[MotifNote, ...]
-
-
-_CELLS: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (0.0, (2.0,)),
-    (0.2, (1.0,)),
-    (0.35, (1.5, 0.5)),
-    (0.45, (-0.5, 0.5)),  # negative: a rest
-    (0.5, (0.5, 0.5)),
-    (0.6, (0.75, 0.25)),
-    (0.7, (0.5, 0.25, 0.25)),
-    (0.8, (0.25, 0.25, 0.5)),
-    (0.95, (0.25, 0.25, 0.25, 0.25)),
-)
+Motif = tuple[list[MotifNote], list[MotifNote]]
+"""Two bars: a call, and the answer to it."""
 
 
 def make_motif(dice: random.Random, style: Style) -> Motif:
     """Draw rhythm and contour; `style.density` says how busy."""
-    return Motif(_make_bar(dice, style), _make_bar(dice, style))
+    return _make_bar(dice, style), _make_bar(dice, style)
 
 
-def _make_bar(dice: random.Random, style: Style) -> tuple[MotifNote, ...]:
+def _make_bar(dice: random.Random, style: Style) -> list[MotifNote]:
     notes: list[MotifNote] = []
     beat, degree = 0.0, 0
     while beat < style.beats:
-        fitting = [cell for cell in _CELLS if sum(map(abs, cell[1])) <= style.beats - beat]
-        weights = [2 ** (-6 * abs(busy - style.density)) for busy, _ in fitting]
-        for length in dice.choices(fitting, weights)[0][1]:
-            if length > 0:
+        fitting = [rhythm for rhythm in SONG_FORM["rhythms"] if sum(map(abs, rhythm["beats"])) <= style.beats - beat]
+        weights = [2 ** (-6 * abs(rhythm["busy"] - style.density)) for rhythm in fitting]
+        for length in dice.choices(fitting, weights)[0]["beats"]:
+            if length > 0:  # a negative length is a rest
                 notes.append(MotifNote(beat, length, degree))
                 degree += dice.choice((-2, -1, -1, 0, 1, 1, 2, 2, -3, 4))
                 degree = max(-4, min(6, degree))
             beat += abs(length)
-    return tuple(notes)
+    return notes
 
 
 def play_melody(
@@ -70,7 +53,7 @@ def play_melody(
         home = song.key.nearest_degree(near(song.chords[bar].root, centre))
         swell = 0.85 + 0.15 * (index % 4) / 3
         varied = section.name == "solo" or index % 4 == 3
-        for note in motif.answer if index % 2 else motif.call:
+        for note in motif[index % 2]:
             if section.name in ("break", "intro") and note.beat % 1:
                 continue
             degree = home + note.degree + shift + (dice.choice((-1, 1)) if varied and note.beat >= 2 else 0)

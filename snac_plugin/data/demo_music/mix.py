@@ -70,7 +70,7 @@ def master(mix: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _levelling_gain(mix: np.ndarray, rate: int) -> np.ndarray:
-    """Halves, in decibels, how far the loudness over four seconds lies from that of the whole."""
+    """Gain that halves, in decibels, the difference of loudness between four seconds and the whole."""
     mean = max(np.mean(mix**2), 1e-12)
     local = uniform_filter1d(mix**2, 4 * rate, mode="nearest")
     return np.clip(mean / np.maximum(local, 1e-12), 0.1, 100) ** 0.25

@@ -139,12 +139,12 @@ def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
         raise AudioError(str(folder), "a file", "a folder", advice)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
     if names:
-        found = read_json_object(folder / RECORD)
-        if found is None:
+        recorded = read_json_object(folder / RECORD)
+        if recorded is None:
             raise AudioError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
-        different = [name for name in dict.fromkeys([*settings, *found]) if found.get(name) != settings.get(name)]
+        different = [name for name in dict.fromkeys([*settings, *recorded]) if recorded.get(name) != settings.get(name)]
         if different:
-            changes = ", ".join(f"{name} {found.get(name)!r} instead of {settings.get(name)!r}" for name in different)
+            changes = ", ".join(f"{name} {recorded.get(name)!r} instead of {settings.get(name)!r}" for name in different)
             raise AudioError(str(folder), f"demo music with {changes}", "demo music with the settings asked for", advice)
     wanted = [(index, _name(settings["split"], index)) for index in range(settings["songs"])]
     return [index for index, name in wanted if not {f"{name}.flac", f"{name}.json"} <= names]

@@ -17,7 +17,7 @@ _LONGEST_RELEASE = 1.5  # seconds
 
 
 class Sampler:
-    """Notes of one SoundFont as mono audio at `sample_rate`; recordings are cached in the form they were needed in."""
+    """Notes of one SoundFont as mono audio at `sample_rate`; oversampled recordings are cached."""
 
     def __init__(self, soundfont: SoundFont, sample_rate: int) -> None:
         self.soundfont, self.sample_rate = soundfont, sample_rate

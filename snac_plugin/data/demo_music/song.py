@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from .instruments import KITS, PROGRAMS
 from .styles import Style
 from .theory import Chord, Key
+
+SONG_FORM: dict[str, list[Any]] = json.loads(Path(__file__).with_name("song_form.json").read_text(encoding="utf-8"))
+"""Roles of intros; sections, which are repeated until the song is long enough; likelihood of arrangements that leave roles out;
+rhythms of melodies. Every section holds the chords, so that none is silent whatever is left out."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Section:
     first_bar: int
     bars: int
     energy: float  # 0 to 1: how loud
-    roles: tuple[str, ...]
+    roles: list[str]
     variant: int  # which loop, groove, patterns and motif: 0 for the verse, 1 for the chorus
 
 
