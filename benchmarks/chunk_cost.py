@@ -107,17 +107,14 @@ def _report(args: argparse.Namespace, device: torch.device, model: SnacDiffusion
     network = model.config.model.diffusion.config
     seconds = network.chunk_frames / model.levels.frames_per_second
     disturbed = f", {count} of {len(late)} chunks disturbed" if (count := sum(cost["disturbed"] > 0 for cost in late)) else ""
-    text = "\n\n".join(
-        [
-            f"Cost of a chunk: {args.chunks} chunks of {seconds:.3f} s streamed to disk, {args.steps} steps a chunk, dim "
-            f"{network.dim}, depth {network.depth}, codec {model.pretransform.codec_name}; CPU over wall time "
-            f"{ratio:.2f}{disturbed}. {measure.machine(device)}.",
-            measure.table(["chunks (median)", "seconds", "CPU seconds", "memory, MiB"], rows),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
-    data = {"settings": settings, "machine": measure.machine(device), "chunks": costs, "slopes": slopes, "growth": total}
-    measure.report(args.out, "chunk_cost", text, data)
+    paragraphs = [
+        f"Cost of a chunk: {args.chunks} chunks of {seconds:.3f} s streamed to disk, {args.steps} steps a chunk, dim "
+        f"{network.dim}, depth {network.depth}, codec {model.pretransform.codec_name}; CPU over wall time "
+        f"{ratio:.2f}{disturbed}. {measure.machine(device)}.",
+        measure.table(["chunks (median)", "seconds", "CPU seconds", "memory, MiB"], rows),
+    ]
+    data = {"chunks": costs, "slopes": slopes, "growth": total}
+    measure.report(args, device, "chunk_cost", paragraphs, data)
 
 
 if __name__ == "__main__":

@@ -206,6 +206,16 @@ def parser(doc: str | None, repeats: int | None = None) -> argparse.ArgumentPars
     return made
 
 
+def add_network_arguments(made: argparse.ArgumentParser, batch_size: int) -> None:
+    """Arguments on the size of a network with random weights."""
+    made.add_argument("--dim", type=int, default=256, help="width of the network")
+    made.add_argument("--depth", type=int, default=6, help="blocks")
+    made.add_argument("--heads", type=int, default=4, help="attention heads")
+    made.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
+    made.add_argument("--batch-size", type=int, default=batch_size, help="samples at once")
+    made.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     pass
 
@@ -231,11 +241,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
 
 
-def report(out: Path, name: str, text: str, data: Mapping[str, Any]) -> None:
-    """Print a report; write it and its figures to `name`.md and `name`.json."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-    (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+def report(args: argparse.Namespace, device: torch.device, name: str, paragraphs: Sequence[str], data: Mapping[str, Any]) -> None:
+    """Print a report; write it to `name`.md in --out, and its figures with all settings and the machine to `name`.json."""
+    about = {"settings": {key: str(value) for key, value in vars(args).items()}, "machine": machine(device)}
+    text = "\n\n".join(paragraphs)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    (args.out / f"{name}.json").write_text(json.dumps({**about, **data}, indent=1) + "\n", encoding="utf-8")
     print(text, flush=True)
 
 

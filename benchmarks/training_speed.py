@@ -172,12 +172,7 @@ def kind_of(operator: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and report."""
     parser = measure.parser(__doc__, repeats=5)
-    parser.add_argument("--dim", type=int, default=256, help="width of the network")
-    parser.add_argument("--depth", type=int, default=6, help="blocks")
-    parser.add_argument("--heads", type=int, default=4, help="attention heads")
-    parser.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
-    parser.add_argument("--batch-size", type=int, default=2, help="windows in a batch")
-    parser.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
+    measure.add_network_arguments(parser, batch_size=2)
     args = parser.parse_args(argv)
     device = measure.start(args)
     sides = Sides(args, device)
@@ -207,23 +202,21 @@ def _report(
         rows.append([side, sides.supervised(side), f"{speed[side]:,.0f}", f"**{speed[side] / slowest:.2f}x**", *cells])
         data[side] = timing.as_dict() | {"codes_per_second": speed[side], "memory_mib": needed}
     weights = sum(p.numel() for p in sides.network.parameters()) / 1e6
-    text = "\n\n".join(
-        [
-            f"Training: {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}), batch {args.batch_size}, "
-            f"three chunks of {args.chunk_frames} frames, forward and backward. {measure.machine(device)}.",
-            measure.table(
-                ["", "supervised codes", "codes/s", "speed-up", "seconds (range)", "CPU / wall time", "peak memory, MiB"], rows
-            ),
-            f"Outputs of a pass a stage and of one pass differ by at most {difference:.1e}.",
-            measure.table(["operators of one pass, all chunks", "share of time"], [[k, f"{v:.0%}"] for k, v in shares.items()]),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
+    paragraphs = [
+        f"Training: {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}), batch {args.batch_size}, "
+        f"three chunks of {args.chunk_frames} frames, forward and backward. {measure.machine(device)}.",
+        measure.table(
+            ["", "supervised codes", "codes/s", "speed-up", "seconds (range)", "CPU / wall time", "peak memory, MiB"], rows
+        ),
+        f"Outputs of a pass a stage and of one pass differ by at most {difference:.1e}.",
+        measure.table(["operators of one pass, all chunks", "share of time"], [[k, f"{v:.0%}"] for k, v in shares.items()]),
+    ]
     measure.report(
-        args.out,
+        args,
+        device,
         "training_speed",
-        text,
-        {"settings": settings, "machine": measure.machine(device), "difference": difference, "sides": data, "shares": shares},
+        paragraphs,
+        {"difference": difference, "sides": data, "shares": shares},
     )
 
 

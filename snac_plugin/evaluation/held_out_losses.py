@@ -36,15 +36,12 @@ def validation_losses(
 ) -> np.ndarray:
     """Loss of each window and level [P, L] as training's validation has it.
 
-    Every chunk of a window is a target, and sees the chunks before it; mean over noise levels.
+    Every chunk of a window is a target, and sees the chunks before it; mean over noise levels. Each window has noise of its own,
+    which does not depend on the others.
 
     Args:
-        model: the model.
         windows: packed codes [P, R, T].
-        noise_levels: where it is measured.
-        seed: of the noise; each window has its own, so that the batch size changes nothing.
         conditioning: metadata of all windows.
-        progress: show a bar.
     """
     network, found = model.model.network.config, []
     chunks = windows.shape[-1] // network.chunk_frames
@@ -71,13 +68,9 @@ def context_losses(
     conditioning: Mapping[str, Any] | None = None,
     batch: int = 8,
 ) -> dict[str, np.ndarray]:
-    """Loss of the last chunk of each window by noise level and level [E, P, L], given each of `KINDS` of context.
+    """Loss of the last chunk of each window [P, R, T] by noise level and level [E, P, L], given each of `KINDS` of context.
 
-    All kinds of context see the same noise.
-
-    Args:
-        songs: the song of each window [P]; see `validation_losses` for the others.
-        batch: windows in one pass.
+    The song of each window [P] tells another song's context. All kinds of context see the same noise.
     """
     chunk, past, noise = last_chunks(model, windows, len(noise_levels), seed)
     contexts = dict(zip(KINDS, (past, past[other_songs(songs, seed)], None), strict=True))
@@ -117,20 +110,16 @@ def chunk_outputs(
     """The network's outputs at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
 
     Args:
-        model: the model.
         chunk: packed codes [B, R, T].
         context: packed codes of the whole chunks before, or None.
         noise: packed [B, R * 8, T].
         t: noise level, as the model's objective counts it.
         conditioning: metadata of all samples.
-        batch: samples in one pass.
     """
     for start in range(0, len(chunk), batch):
         part = slice(start, start + batch)
-        codes, before = chunk[part].to(model.device), None
-        if context is not None:
-            past = context[part].to(model.device)
-            before = Context(past, torch.ones_like(past[:, 0], dtype=torch.bool))
+        codes, past = chunk[part].to(model.device), None if context is None else context[part].to(model.device)
+        before = None if past is None else Context(past, torch.ones_like(past[:, 0], dtype=torch.bool))
         levels = torch.full((len(codes), 1, len(model.levels)), t, device=model.device)
         seen = model.model.network.config.context_chunks if before else 0
         draw = Draw(levels, noise[part].to(model.device), codes, seen)

@@ -19,7 +19,7 @@ from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
 from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
-from snac_plugin.evaluation.frechet_distance import distance_tables
+from snac_plugin.evaluation.frechet_distance import distance_table
 from snac_plugin.evaluation.frechet_references import NOISE, REAL
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, validation_losses
 from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_sets
@@ -35,13 +35,7 @@ NO_CONTEXT = "this model sees no context (context_chunks 0): nothing to continue
 
 
 def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, name: str = "model") -> tuple[Report, Figure]:
-    """Losses, Frechet distances, and how continuations agree with their contexts, on the songs of a folder.
-
-    Args:
-        model: from `load_model`.
-        folder: audio that it was not trained on.
-        options: how.
-        name: of the model, for the report.
+    """Losses, Frechet distances, and how continuations agree with their contexts, on songs that it was not trained on.
 
     Raises:
         AudioError: the folder holds fewer than two songs of (context_chunks + chunks) chunks.
@@ -55,7 +49,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
     kinds = audio_sets(model, clips, codes, options)
     tables = [
         _loss_table(model, clips, codes, options),
-        *distance_tables(model.pretransform, kinds, seed, options.progress),
+        distance_table(model.pretransform, kinds, seed, options.progress),
         _sound_table(clips, kinds, options),
     ]
     notes = [] if network.context_chunks else [NO_CONTEXT]

@@ -149,7 +149,7 @@ def test_continuations(music: SimpleNamespace, tmp_path: Path) -> None:
 
 def test_a_seam_is_seen_and_none_is_not() -> None:
     """Noise that jumps to another filter at borders has a seam, steady noise has none."""
-    import listening
+    import spectral_flux
 
     rng = np.random.default_rng(0)
     steady = rng.standard_normal(8 * RATE)
@@ -159,8 +159,8 @@ def test_a_seam_is_seen_and_none_is_not() -> None:
         jumping[border - 400 : border] = 0
     ratios = []
     for audio in (steady, jumping):
-        values = listening.flux(audio)
-        within = listening.flux_at(values, listening.inside(borders, len(audio), RATE, FRAME), RATE).mean()
-        ratios.append(listening.flux_at(values, borders, RATE).mean() / within)
+        values = spectral_flux.flux(audio)
+        within = spectral_flux.flux_at(values, spectral_flux.inside(borders, len(audio), RATE, FRAME), RATE).mean()
+        ratios.append(spectral_flux.flux_at(values, borders, RATE).mean() / within)
     assert ratios[0] == pytest.approx(1, abs=0.05)
     assert ratios[1] > 1.5
