@@ -23,7 +23,7 @@ from snac_plugin.codec.load import Codec, codes_fingerprint
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.losses import log_mel_distance, multi_scale_log_mel_distance
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import UsageError
 from snac_plugin.evaluation.clips import Clips, clip_samples, decode, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, statistic_of
 from snac_plugin.evaluation.options import Options
@@ -60,13 +60,14 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
     """Distances, code usage and buzz of a codec on the songs of a folder that it was not trained on.
 
     Raises:
-        AudioError: the folder holds fewer than two songs of that length, or clips are too short for long-window spectra.
+        AudioError: the folder holds fewer than two songs of that length.
+        UsageError: clips are too short for long-window spectra.
     """
     levels, rate, seed = codec.levels, codec.levels.sample_rate, options.seed
     samples = clip_samples(levels.frame_samples, rate, options.seconds)
     if samples < PERIODS * levels.hop:
         least = f"at least {PERIODS * levels.hop / rate:.2f}, one long window"
-        raise AudioError("--seconds", f"{samples / rate:.2f}", least)
+        raise UsageError("--seconds", f"{samples / rate:.2f}", least)
     clips = read_clips(folder, rate, samples, options.clips, seed=seed, progress=options.progress)
     encoder = opus_encoder()
     coded = _round_trips(codec, clips, encoder, options, device)

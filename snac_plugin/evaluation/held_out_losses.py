@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
@@ -26,28 +27,17 @@ KINDS = ("true", "another song's", "none")
 
 
 @torch.inference_mode()
-def validation_losses(
-    model: SnacDiffusion,
-    windows: Tensor,
-    noise_levels: Sequence[float],
-    seed: int,
-    conditioning: Mapping[str, Any],
-    progress: bool = False,
-) -> np.ndarray:
-    """Loss of each window and level [P, L] as training's validation has it.
+def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], options: Options) -> np.ndarray:
+    """Loss by window of packed codes [P, R, T] and level [P, L], as training's validation has it, mean over noise levels.
 
-    Every chunk of a window is a target, and sees the chunks before it; mean over noise levels. Each window has noise of its own,
-    which does not depend on the others.
-
-    Args:
-        windows: packed codes [P, R, T].
-        conditioning: metadata of all windows.
+    Every chunk of a window is a target, and sees the chunks before it. Each window has noise of its own, which does not depend on
+    the others.
     """
     network, found = model.model.network.config, []
     chunks = windows.shape[-1] // network.chunk_frames
-    conditions = model.conditions([conditioning])
-    for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not progress)):
-        generator = torch.Generator().manual_seed(stage_seed(seed, index, 0))
+    conditions = model.conditions([options.conditioning])
+    for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not options.progress)):
+        generator = torch.Generator().manual_seed(stage_seed(options.seed, index, 0))
         losses = []
         for t in noise_levels:
             noise = torch.randn(1, model.levels.channels, window.shape[-1], generator=generator).to(model.device)
@@ -60,21 +50,15 @@ def validation_losses(
 
 @torch.inference_mode()
 def context_losses(
-    model: SnacDiffusion,
-    windows: Tensor,
-    songs: np.ndarray,
-    noise_levels: Sequence[float],
-    seed: int,
-    conditioning: Mapping[str, Any] | None = None,
-    batch: int = 8,
+    model: SnacDiffusion, windows: Tensor, songs: np.ndarray, noise_levels: Sequence[float], options: Options
 ) -> dict[str, np.ndarray]:
-    """Loss of the last chunk of each window [P, R, T] by noise level and level [E, P, L], given each of `KINDS` of context.
+    """Loss of the last chunk of windows [P, R, T] of songs [P] by noise level and level [E, P, L], with each of `KINDS` of context.
 
-    The song of each window [P] tells another song's context. All kinds of context see the same noise.
+    All kinds of context see the same noise.
     """
-    chunk, past, noise = last_chunks(model, windows, len(noise_levels), seed)
-    contexts = dict(zip(KINDS, (past, past[other_songs(songs, seed)], None), strict=True))
-    how = {"conditioning": conditioning, "batch": batch}
+    chunk, past, noise = last_chunks(model, windows, len(noise_levels), options.seed)
+    contexts = dict(zip(KINDS, (past, past[other_songs(songs, options.seed)], None), strict=True))
+    how = {"conditioning": options.conditioning, "batch": options.batch}
     found = {}
     for kind, context in contexts.items():
         losses = [chunk_losses(model, chunk, context, n, t, **how) for n, t in zip(noise, noise_levels, strict=True)]

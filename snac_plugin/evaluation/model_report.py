@@ -87,15 +87,14 @@ def _loss_table(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Opti
     network, training, names = model.model.network.config, model.config.training, model.levels.names
     windows = codes[..., : (network.context_chunks + 1) * network.chunk_frames]
     noise_levels = NOISE_LEVELS if training is None else tuple(training.validation_timesteps)
-    seed, conditioning = options.seed, options.conditioning
-    columns = {"validation loss": validation_losses(model, windows, noise_levels, seed, conditioning, options.progress)}
+    columns = {"validation loss": validation_losses(model, windows, noise_levels, options)}
     if network.context_chunks:
-        by_kind = context_losses(model, windows, clips.songs, noise_levels, seed, conditioning, options.batch)
+        by_kind = context_losses(model, windows, clips.songs, noise_levels, options)
         true, other, none = (by_kind[kind].mean(axis=0) for kind in KINDS)
         columns |= {"last chunk, true context": true, "another song's minus true": other - true, "none minus true": none - true}
     rows = {name: [by_song(v[:, level], clips.songs) for v in columns.values()] for level, name in enumerate(names)}
     rows["mean"] = [by_song(v.mean(axis=1), clips.songs) for v in columns.values()]
-    return Table.of("losses", _loss_title(model, noise_levels), ("level", *columns), rows, seed, digits=3)
+    return Table.of("losses", _loss_title(model, noise_levels), ("level", *columns), rows, options.seed, digits=3)
 
 
 def _loss_title(model: SnacDiffusion, noise_levels: Sequence[float]) -> str:
