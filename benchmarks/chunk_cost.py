@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must no
 import measure
 import numpy as np
 import soundfile
+import timing
 import torch
 from training_speed import draw_zeros
 
@@ -52,7 +53,7 @@ def stream(model: SnacDiffusion, args: argparse.Namespace, device: torch.device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "music.wav"
         with soundfile.SoundFile(path, "w", samplerate=model.sample_rate, channels=1, subtype="FLOAT") as file:
-            watch = measure.Stopwatch(device)
+            watch = timing.Stopwatch(device)
             pieces = model.stream(chunks=args.chunks + AHEAD, steps=args.steps, seed=args.seed, progress=False)
             for piece in pieces:
                 file.write(piece.audio[0, 0].numpy())
@@ -64,7 +65,7 @@ def stream(model: SnacDiffusion, args: argparse.Namespace, device: torch.device)
 
 def memory(device: torch.device) -> float:
     """What the process holds in MiB: on the GPU if it runs there."""
-    return torch.cuda.memory_allocated(device) / 2**20 if device.type == "cuda" else measure.resident()
+    return torch.cuda.memory_allocated(device) / 2**20 if device.type == "cuda" else timing.resident()
 
 
 def growth(values: Sequence[float]) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from unittest.mock import patch
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin, or CPU time says nothing
 
 import measure
+import timing
 import torch
 from torch import Tensor
 from training_speed import SNAC_32KHZ, draw_zeros
@@ -142,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sides: dict[tuple[str, str], Callable[[], object]] = {
         (name, way): partial(generator.generate, way, scale) for name, scale in scales.items() for way in ("cached", "recomputing")
     }
-    timings = measure.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
+    timings = timing.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
     differences = {name: generator.difference(scale) for name, scale in scales.items()}
     _report(args, device, generator, differences, timings)
 
@@ -152,15 +153,15 @@ def _report(
     device: torch.device,
     generator: Generator,
     differences: dict[str, tuple[float, float]],
-    timings: dict[tuple[str, str], measure.Timing],
+    timings: dict[tuple[str, str], timing.Timing],
 ) -> None:
     rows, data = [], {}
-    for (name, way), timing in timings.items():
-        faster = timings[name, "recomputing"].seconds / timing.seconds
+    for (name, way), runs in timings.items():
+        faster = timings[name, "recomputing"].seconds / runs.seconds
         apart, equal = differences[name]
         same = f"{apart:.1e}, {equal:.2%} of codes equal" if way == "cached" else ""
-        rows.append([name, way, timing.cell(), f"**{faster:.2f}x**", timing.trust(), same])
-        data[f"{name}, {way}"] = timing.as_dict() | {"speed_up": faster, "difference": apart, "equal_codes": equal}
+        rows.append([name, way, runs.cell(), f"**{faster:.2f}x**", runs.trust(), same])
+        data[f"{name}, {way}"] = runs.as_dict() | {"speed_up": faster, "difference": apart, "equal_codes": equal}
     weights = sum(p.numel() for p in generator.model.parameters()) / 1e6
     steps = ", ".join(f"{name} {n}" for name, n in zip(SNAC_32KHZ.names, generator.settings.steps, strict=True))
     seconds = args.chunk_frames / SNAC_32KHZ.frames_per_second

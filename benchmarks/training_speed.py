@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin, or CPU time says nothing
 
 import measure
+import timing
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -154,7 +155,7 @@ def what_limits(function: Callable[[], object], device: torch.device) -> dict[st
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiled:
         function()
-        measure.synchronise(device)
+        timing.synchronise(device)
     shares = dict.fromkeys([*KINDS, "the rest"], 0.0)
     for event in profiled.key_averages():
         time = event.self_device_time_total if on_gpu else event.self_cpu_time_total
@@ -178,8 +179,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sides = Sides(args, device)
     apart = zip(sides.pass_a_stage(), sides.last_chunk(), strict=True)
     difference = max(float((a.float() - b.float()).abs().max()) for a, b in apart)
-    memory = {side: measure.peak_memory(function, device) for side, function in sides.functions.items()}
-    timings = measure.interleaved(sides.functions, device, repeats=args.repeats, retries=args.retries)
+    memory = {side: timing.peak_memory(function, device) for side, function in sides.functions.items()}
+    timings = timing.interleaved(sides.functions, device, repeats=args.repeats, retries=args.retries)
     shares = what_limits(sides.all_chunks, device)
     _report(args, device, sides, difference, memory, timings, shares)
 
@@ -190,17 +191,17 @@ def _report(
     sides: Sides,
     difference: float,
     memory: dict[str, float | None],
-    timings: dict[str, measure.Timing],
+    timings: dict[str, timing.Timing],
     shares: dict[str, float],
 ) -> None:
-    speed = {side: sides.supervised(side) / timing.seconds for side, timing in timings.items()}
+    speed = {side: sides.supervised(side) / runs.seconds for side, runs in timings.items()}
     slowest, data = speed[SIDES[0]], {}
     rows: list[Sequence[Any]] = []
-    for side, timing in timings.items():
+    for side, runs in timings.items():
         needed = memory[side]
-        cells = [timing.cell(), timing.trust(), "not measured" if needed is None else f"{needed:,.0f}"]
+        cells = [runs.cell(), runs.trust(), "not measured" if needed is None else f"{needed:,.0f}"]
         rows.append([side, sides.supervised(side), f"{speed[side]:,.0f}", f"**{speed[side] / slowest:.2f}x**", *cells])
-        data[side] = timing.as_dict() | {"codes_per_second": speed[side], "memory_mib": needed}
+        data[side] = runs.as_dict() | {"codes_per_second": speed[side], "memory_mib": needed}
     weights = sum(p.numel() for p in sides.network.parameters()) / 1e6
     paragraphs = [
         f"Training: {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}), batch {args.batch_size}, "

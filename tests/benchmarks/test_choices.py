@@ -42,7 +42,7 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     assert found["distances"]["random codes"]["distance"] > found["distances"]["real, the same places"]["distance"]
     monkeypatch.setattr(small_trainings, "train", None)
     monkeypatch.setattr(choices, "load_model", None)
-    monkeypatch.setattr(choices.measure, "interleaved", lambda sides, *_, **__: dict.fromkeys(sides))
+    monkeypatch.setattr(choices.timing, "interleaved", lambda sides, *_, **__: dict.fromkeys(sides))
     choices.main(flags)
     assert results(tmp_path, "choices") == found
 
