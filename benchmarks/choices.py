@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must no
 import estimates
 import measure
 import songs
+import timing
 import torch
 from choices_report import report
 from context_losses import windows_of
@@ -126,8 +127,8 @@ def step_seconds(configs: dict[str, dict[str, Any]], args: argparse.Namespace, d
     sides = {key: _step(configs[name], args, device) for name, key in about.items() if key not in known}
     for step in sides.values():
         step()  # the first one sets memory up
-    timings = measure.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
-    known |= {key: timing.cpu if device.type == "cpu" else timing.seconds for key, timing in timings.items()}
+    timings = timing.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
+    known |= {key: runs.cpu if device.type == "cpu" else runs.seconds for key, runs in timings.items()}
     notes.parent.mkdir(parents=True, exist_ok=True)
     notes.write_text(json.dumps(known, indent=1))
     return {name: known[key] for name, key in about.items()}
@@ -192,7 +193,7 @@ def continued(model: SnacDiffusion, windows: Tensor, steps: int, sampler: str, s
     settings = resolve(Request(steps=steps, sampler=sampler), network, model.levels.names)
     past = windows[..., : -network.chunk_frames].flatten(0, 1)
     made, seconds = [], []
-    watch = measure.Stopwatch(model.device)
+    watch = timing.Stopwatch(model.device)
     for start in range(0, len(past), batch):
         context = past[start : start + batch].to(model.device)
         seeds = range(start, start + len(context))

@@ -142,31 +142,28 @@ def report(
     scored = [f"{kind} {name}" for kind in ("error", "right, %,") for name in levels.names]
     counted = [cell for count in steps for cell in (f"Frechet distance, {count} steps", "minus base")]
     cost = ["seconds a step", "steps", "minutes", "error", "minus base", "codes right, %", "minus base"]
-    text = "\n\n".join(
-        [
-            f"Choices: one setting changed at a time. dim {args.dim}, depth {args.depth}, chunks of "
-            f"{args.chunk_frames / levels.frames_per_second:.3f} s, batches of {args.batch_size} windows, learning rate "
-            f"{args.learning_rate:g}, seed {args.seed}. {windows.shape[0]} held-out songs, {windows.shape[1]} windows each; "
-            f"± standard error over songs; in brackets the middle 95 % of a bootstrap over songs. {measure.machine(device)}.",
-            measure.table(["", *cost], cost_rows(found)),
-            f"Error of the estimate, mean over t = {', '.join(f'{t:g}' for t in args.noise_levels)} above:",
-            measure.table(["t", "", *scored], score_rows(found, args.noise_levels)),
-            "Continuations by a chunk: Frechet distance to recordings (of `evaluate.py`: in parts of the recordings' variance), "
-            f"minus the base with the same sampler, or with {CODE_SAMPLER} where it has no such row:",
-            measure.table(
-                [
-                    "",
-                    "sampler",
-                    *counted,
-                    f"codes used {' / '.join(levels.names)}",
-                    *(f"seconds a chunk, {c} steps" for c in steps),
-                ],
-                made,
-            ),
-        ]
-    )
+    paragraphs = [
+        f"Choices: one setting changed at a time. dim {args.dim}, depth {args.depth}, chunks of "
+        f"{args.chunk_frames / levels.frames_per_second:.3f} s, batches of {args.batch_size} windows, learning rate "
+        f"{args.learning_rate:g}, seed {args.seed}. {windows.shape[0]} held-out songs, {windows.shape[1]} windows each; "
+        f"± standard error over songs; in brackets the middle 95 % of a bootstrap over songs. {measure.machine(device)}.",
+        measure.table(["", *cost], cost_rows(found)),
+        f"Error of the estimate, mean over t = {', '.join(f'{t:g}' for t in args.noise_levels)} above:",
+        measure.table(["t", "", *scored], score_rows(found, args.noise_levels)),
+        "Continuations by a chunk: Frechet distance to recordings (of `evaluate.py`: in parts of the recordings' variance), "
+        f"minus the base with the same sampler, or with {CODE_SAMPLER} where it has no such row:",
+        measure.table(
+            [
+                "",
+                "sampler",
+                *counted,
+                f"codes used {' / '.join(levels.names)}",
+                *(f"seconds a chunk, {c} steps" for c in steps),
+            ],
+            made,
+        ),
+    ]
     kept = {n: {k: v for k, v in run.items() if k != "made"} for n, run in found.items()}
     costs = {n: [{k: v for k, v in m.items() if k != "codes"} for m in run["made"]] for n, run in found.items()}
-    settings = {name: str(value) for name, value in vars(args).items()}
-    data = {"settings": settings, "machine": measure.machine(device), "variants": kept, "made": costs, "distances": distances}
-    measure.report(args.out, "choices", text, data)
+    data = {"variants": kept, "made": costs, "distances": distances}
+    measure.report(args, device, "choices", paragraphs, data)

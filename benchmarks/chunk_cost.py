@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must no
 import measure
 import numpy as np
 import soundfile
+import timing
 import torch
 from training_speed import draw_zeros
 
@@ -52,7 +53,7 @@ def stream(model: SnacDiffusion, args: argparse.Namespace, device: torch.device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "music.wav"
         with soundfile.SoundFile(path, "w", samplerate=model.sample_rate, channels=1, subtype="FLOAT") as file:
-            watch = measure.Stopwatch(device)
+            watch = timing.Stopwatch(device)
             pieces = model.stream(chunks=args.chunks + AHEAD, steps=args.steps, seed=args.seed, progress=False)
             for piece in pieces:
                 file.write(piece.audio[0, 0].numpy())
@@ -64,7 +65,7 @@ def stream(model: SnacDiffusion, args: argparse.Namespace, device: torch.device)
 
 def memory(device: torch.device) -> float:
     """What the process holds in MiB: on the GPU if it runs there."""
-    return torch.cuda.memory_allocated(device) / 2**20 if device.type == "cuda" else measure.resident()
+    return torch.cuda.memory_allocated(device) / 2**20 if device.type == "cuda" else timing.resident()
 
 
 def growth(values: Sequence[float]) -> tuple[float, float]:
@@ -107,17 +108,14 @@ def _report(args: argparse.Namespace, device: torch.device, model: SnacDiffusion
     network = model.config.model.diffusion.config
     seconds = network.chunk_frames / model.levels.frames_per_second
     disturbed = f", {count} of {len(late)} chunks disturbed" if (count := sum(cost["disturbed"] > 0 for cost in late)) else ""
-    text = "\n\n".join(
-        [
-            f"Cost of a chunk: {args.chunks} chunks of {seconds:.3f} s streamed to disk, {args.steps} steps a chunk, dim "
-            f"{network.dim}, depth {network.depth}, codec {model.pretransform.codec_name}; CPU over wall time "
-            f"{ratio:.2f}{disturbed}. {measure.machine(device)}.",
-            measure.table(["chunks (median)", "seconds", "CPU seconds", "memory, MiB"], rows),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
-    data = {"settings": settings, "machine": measure.machine(device), "chunks": costs, "slopes": slopes, "growth": total}
-    measure.report(args.out, "chunk_cost", text, data)
+    paragraphs = [
+        f"Cost of a chunk: {args.chunks} chunks of {seconds:.3f} s streamed to disk, {args.steps} steps a chunk, dim "
+        f"{network.dim}, depth {network.depth}, codec {model.pretransform.codec_name}; CPU over wall time "
+        f"{ratio:.2f}{disturbed}. {measure.machine(device)}.",
+        measure.table(["chunks (median)", "seconds", "CPU seconds", "memory, MiB"], rows),
+    ]
+    data = {"chunks": costs, "slopes": slopes, "growth": total}
+    measure.report(args, device, "chunk_cost", paragraphs, data)
 
 
 if __name__ == "__main__":

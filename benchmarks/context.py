@@ -66,14 +66,12 @@ def _test_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
     held_out = windows_of(songs.held_out(args, model.pretransform, window), args.windows, window)
     losses, names = evaluate(model, held_out, args.noise_levels, args.seed), model.levels.names
     header = ["", "level", *KINDS, *(f"{kind} minus true" for kind in KINDS[1:])]
-    text = "\n\n".join(
-        [
-            f"Losses of {args.ckpt} on {_held_out(held_out)}. {measure.machine(device)}.",
-            measure.table(header, context_rows("checkpoint", losses, names)),
-            by_noise_level(losses, args.noise_levels, names),
-        ]
-    )
-    measure.report(args.out, "context_of_checkpoint", text, {"losses": losses.as_dict(), "checkpoint": str(args.ckpt)})
+    paragraphs = [
+        f"Losses of {args.ckpt} on {_held_out(held_out)}. {measure.machine(device)}.",
+        measure.table(header, context_rows("checkpoint", losses, names)),
+        by_noise_level(losses, args.noise_levels, names),
+    ]
+    measure.report(args, device, "context_of_checkpoint", paragraphs, {"losses": losses.as_dict(), "checkpoint": str(args.ckpt)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,23 +146,20 @@ def _report(
             rows += context_rows(f"{title} ({step} steps)", losses[name, step], levels.names)
     taken = ", ".join(f"{name} {'not measured' if m is None else f'{m:.1f} minutes'}" for name, m in minutes.items())
     seconds = args.chunk_frames / levels.frames_per_second
-    text = "\n\n".join(
-        [
-            f"Context: losses of the third chunk ({seconds:.3f} s) of a window, mean over t = "
-            f"{', '.join(f'{t:g}' for t in args.noise_levels)}. dim {args.dim}, depth {args.depth}, {args.steps} steps of "
-            f"{args.batch_size} windows ({taken}). {held_out}. {measure.machine(device)}.",
-            measure.table(["trained", "level", *KINDS, *(f"{kind} minus true" for kind in KINDS[1:])], rows),
-            by_noise_level(losses["curriculum", args.steps], args.noise_levels, levels.names),
-            measure.table(
-                ["supervised codes", "level", "curriculum", "full context from the start", "difference"],
-                curriculum_rows(losses, ends, levels.names),
-            ),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
+    paragraphs = [
+        f"Context: losses of the third chunk ({seconds:.3f} s) of a window, mean over t = "
+        f"{', '.join(f'{t:g}' for t in args.noise_levels)}. dim {args.dim}, depth {args.depth}, {args.steps} steps of "
+        f"{args.batch_size} windows ({taken}). {held_out}. {measure.machine(device)}.",
+        measure.table(["trained", "level", *KINDS, *(f"{kind} minus true" for kind in KINDS[1:])], rows),
+        by_noise_level(losses["curriculum", args.steps], args.noise_levels, levels.names),
+        measure.table(
+            ["supervised codes", "level", "curriculum", "full context from the start", "difference"],
+            curriculum_rows(losses, ends, levels.names),
+        ),
+    ]
     kept = {f"{name}, {step}": found.as_dict() for (name, step), found in losses.items()}
-    data = {"settings": settings, "machine": measure.machine(device), "supervised_codes": ends, "minutes": minutes, "losses": kept}
-    measure.report(args.out, "context", text, data)
+    data = {"supervised_codes": ends, "minutes": minutes, "losses": kept}
+    measure.report(args, device, "context", paragraphs, data)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses
+from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
 
@@ -63,6 +64,6 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
     """Losses of the last chunk of windows [S, W, R, T]; all kinds of context see the same noise."""
     model.eval()
     songs, count = windows.shape[:2]
-    found = context_losses(model, windows.flatten(0, 1), np.arange(songs).repeat(count), noise_levels, seed)
+    found = context_losses(model, windows.flatten(0, 1), np.arange(songs).repeat(count), noise_levels, Options(seed=seed))
     values = torch.stack([torch.from_numpy(found[kind]) for kind in KINDS]).float()  # [kinds, P, S * W, L]
     return Losses(values.unflatten(2, (songs, count)).mean(dim=3).transpose(1, 2))

@@ -166,19 +166,16 @@ def _report(
     agreeing, drifting, seams = tables
     compared = ("own", "others", "own minus others")
     header = ["", *(f"{what}: {c}" for what in COMPARISONS for c in compared)]
-    text = "\n\n".join(
-        [
-            f"Continuations: {len(continuations.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} "
-            f"chunks of {continuations.chunk / continuations.rate:.3f} s (made in {taken:.0f} s); differences and ratios ± "
-            "standard error over songs. "
-            f"{measure.machine(device)}.",
-            measure.table(header, agreeing),
-            measure.table(["chunk", *(f"{kind}" for kind in data["by_chunk"] if kind != "slopes")], drifting),
-            measure.table(["flux at borders over flux inside", "borders", "ratio"], seams),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
-    measure.report(args.out, "continuations", text, {"settings": settings, "machine": measure.machine(device), **data})
+    paragraphs = [
+        f"Continuations: {len(continuations.contexts)} held-out songs, {CONTEXT_CHUNKS} chunks of context, {args.chunks} "
+        f"chunks of {continuations.chunk / continuations.rate:.3f} s (made in {taken:.0f} s); differences and ratios ± "
+        "standard error over songs. "
+        f"{measure.machine(device)}.",
+        measure.table(header, agreeing),
+        measure.table(["chunk", *(f"{kind}" for kind in data["by_chunk"] if kind != "slopes")], drifting),
+        measure.table(["flux at borders over flux inside", "borders", "ratio"], seams),
+    ]
+    measure.report(args, device, "continuations", paragraphs, data)
 
 
 if __name__ == "__main__":

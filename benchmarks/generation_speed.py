@@ -23,6 +23,7 @@ from unittest.mock import patch
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin, or CPU time says nothing
 
 import measure
+import timing
 import torch
 from torch import Tensor
 from training_speed import SNAC_32KHZ, draw_zeros
@@ -131,12 +132,7 @@ class Generator:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and report."""
     parser = measure.parser(__doc__, repeats=3)
-    parser.add_argument("--dim", type=int, default=256, help="width of the network")
-    parser.add_argument("--depth", type=int, default=6, help="blocks")
-    parser.add_argument("--heads", type=int, default=4, help="attention heads")
-    parser.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
-    parser.add_argument("--batch-size", type=int, default=1, help="continuations at once")
-    parser.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
+    measure.add_network_arguments(parser, batch_size=1)
     parser.add_argument("--steps", type=int, default=48, help="denoising steps of the chunk in all")
     parser.add_argument("--cfg-scale", type=float, default=3.0, help="scale of the guided runs")
     args = parser.parse_args(argv)
@@ -148,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sides: dict[tuple[str, str], Callable[[], object]] = {
         (name, way): partial(generator.generate, way, scale) for name, scale in scales.items() for way in ("cached", "recomputing")
     }
-    timings = measure.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
+    timings = timing.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
     differences = {name: generator.difference(scale) for name, scale in scales.items()}
     _report(args, device, generator, differences, timings)
 
@@ -158,30 +154,25 @@ def _report(
     device: torch.device,
     generator: Generator,
     differences: dict[str, tuple[float, float]],
-    timings: dict[tuple[str, str], measure.Timing],
+    timings: dict[tuple[str, str], timing.Timing],
 ) -> None:
     rows, data = [], {}
-    for (name, way), timing in timings.items():
-        faster = timings[name, "recomputing"].seconds / timing.seconds
+    for (name, way), runs in timings.items():
+        faster = timings[name, "recomputing"].seconds / runs.seconds
         apart, equal = differences[name]
         same = f"{apart:.1e}, {equal:.2%} of codes equal" if way == "cached" else ""
-        rows.append([name, way, timing.cell(), f"**{faster:.2f}x**", timing.trust(), same])
-        data[f"{name}, {way}"] = timing.as_dict() | {"speed_up": faster, "difference": apart, "equal_codes": equal}
+        rows.append([name, way, runs.cell(), f"**{faster:.2f}x**", runs.trust(), same])
+        data[f"{name}, {way}"] = runs.as_dict() | {"speed_up": faster, "difference": apart, "equal_codes": equal}
     weights = sum(p.numel() for p in generator.model.parameters()) / 1e6
     steps = ", ".join(f"{name} {n}" for name, n in zip(SNAC_32KHZ.names, generator.settings.steps, strict=True))
     seconds = args.chunk_frames / SNAC_32KHZ.frames_per_second
-    text = "\n\n".join(
-        [
-            f"Generation: a chunk of {seconds:.3f} s after two chunks of context, {args.steps} steps ({steps}), batch "
-            f"{args.batch_size}, {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}). "
-            f"{measure.machine(device)}.",
-            measure.table(
-                ["", "", "seconds (range)", "speed-up", "CPU / wall time", "largest difference (standard deviations)"], rows
-            ),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
-    measure.report(args.out, "generation_speed", text, {"settings": settings, "machine": measure.machine(device), "sides": data})
+    paragraphs = [
+        f"Generation: a chunk of {seconds:.3f} s after two chunks of context, {args.steps} steps ({steps}), batch "
+        f"{args.batch_size}, {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}). "
+        f"{measure.machine(device)}.",
+        measure.table(["", "", "seconds (range)", "speed-up", "CPU / wall time", "largest difference (standard deviations)"], rows),
+    ]
+    measure.report(args, device, "generation_speed", paragraphs, {"sides": data})
 
 
 if __name__ == "__main__":

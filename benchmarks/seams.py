@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import listening
 import numpy as np
 import songs
+import spectral_flux
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -74,12 +74,12 @@ def seam(continuations: Continuations, folder: Path) -> tuple[list[list[str]], d
     for name, (audio, borders) in kinds.items():
         ratios, around = [], []
         for one in audio:
-            values = listening.flux(one)
+            values = spectral_flux.flux(one)
             every = np.append(borders, start + inner) if audio is joined else borders
-            points = listening.inside(every, len(one), continuations.rate, continuations.frame)
-            usual = max(float(listening.flux_at(values, points, continuations.rate).mean()), 1e-10)
-            ratios.append(float(listening.flux_at(values, borders, continuations.rate).mean()) / usual)
-            around.append(listening.flux_around(values, borders, continuations.rate, PLOT_SECONDS) / usual)
+            points = spectral_flux.inside(every, len(one), continuations.rate, continuations.frame)
+            usual = max(float(spectral_flux.flux_at(values, points, continuations.rate).mean()), 1e-10)
+            ratios.append(float(spectral_flux.flux_at(values, borders, continuations.rate).mean()) / usual)
+            around.append(spectral_flux.flux_around(values, borders, continuations.rate, PLOT_SECONDS) / usual)
         mean, error = songs.mean_and_error(torch.tensor(ratios, dtype=torch.float64))
         rows.append([name, str(len(borders) * len(audio)), f"{mean:.3f} ± {error:.3f}"])
         data[name], curves[name] = ratios, np.mean(around, axis=0)
@@ -93,7 +93,7 @@ def _draw(curves: dict[str, np.ndarray], rate: int, path: Path) -> None:
     axes = figure.subplots()
     for name, curve in curves.items():
         reach = len(curve) // 2
-        axes.plot(np.arange(-reach, reach + 1) * listening.FLUX_HOP / rate * 1000, curve, label=name, linewidth=1)
+        axes.plot(np.arange(-reach, reach + 1) * spectral_flux.FLUX_HOP / rate * 1000, curve, label=name, linewidth=1)
     axes.axhline(1, color="black", linewidth=0.5)
     axes.set(xlabel="time from the border, ms", ylabel="spectral flux over that inside chunks", ylim=(0, None))
     axes.legend(frameon=False, fontsize=8)

@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin, or CPU time says nothing
 
 import measure
+import timing
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -154,7 +155,7 @@ def what_limits(function: Callable[[], object], device: torch.device) -> dict[st
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiled:
         function()
-        measure.synchronise(device)
+        timing.synchronise(device)
     shares = dict.fromkeys([*KINDS, "the rest"], 0.0)
     for event in profiled.key_averages():
         time = event.self_device_time_total if on_gpu else event.self_cpu_time_total
@@ -172,19 +173,14 @@ def kind_of(operator: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and report."""
     parser = measure.parser(__doc__, repeats=5)
-    parser.add_argument("--dim", type=int, default=256, help="width of the network")
-    parser.add_argument("--depth", type=int, default=6, help="blocks")
-    parser.add_argument("--heads", type=int, default=4, help="attention heads")
-    parser.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
-    parser.add_argument("--batch-size", type=int, default=2, help="windows in a batch")
-    parser.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
+    measure.add_network_arguments(parser, batch_size=2)
     args = parser.parse_args(argv)
     device = measure.start(args)
     sides = Sides(args, device)
     apart = zip(sides.pass_a_stage(), sides.last_chunk(), strict=True)
     difference = max(float((a.float() - b.float()).abs().max()) for a, b in apart)
-    memory = {side: measure.peak_memory(function, device) for side, function in sides.functions.items()}
-    timings = measure.interleaved(sides.functions, device, repeats=args.repeats, retries=args.retries)
+    memory = {side: timing.peak_memory(function, device) for side, function in sides.functions.items()}
+    timings = timing.interleaved(sides.functions, device, repeats=args.repeats, retries=args.retries)
     shares = what_limits(sides.all_chunks, device)
     _report(args, device, sides, difference, memory, timings, shares)
 
@@ -195,35 +191,33 @@ def _report(
     sides: Sides,
     difference: float,
     memory: dict[str, float | None],
-    timings: dict[str, measure.Timing],
+    timings: dict[str, timing.Timing],
     shares: dict[str, float],
 ) -> None:
-    speed = {side: sides.supervised(side) / timing.seconds for side, timing in timings.items()}
+    speed = {side: sides.supervised(side) / runs.seconds for side, runs in timings.items()}
     slowest, data = speed[SIDES[0]], {}
     rows: list[Sequence[Any]] = []
-    for side, timing in timings.items():
+    for side, runs in timings.items():
         needed = memory[side]
-        cells = [timing.cell(), timing.trust(), "not measured" if needed is None else f"{needed:,.0f}"]
+        cells = [runs.cell(), runs.trust(), "not measured" if needed is None else f"{needed:,.0f}"]
         rows.append([side, sides.supervised(side), f"{speed[side]:,.0f}", f"**{speed[side] / slowest:.2f}x**", *cells])
-        data[side] = timing.as_dict() | {"codes_per_second": speed[side], "memory_mib": needed}
+        data[side] = runs.as_dict() | {"codes_per_second": speed[side], "memory_mib": needed}
     weights = sum(p.numel() for p in sides.network.parameters()) / 1e6
-    text = "\n\n".join(
-        [
-            f"Training: {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}), batch {args.batch_size}, "
-            f"three chunks of {args.chunk_frames} frames, forward and backward. {measure.machine(device)}.",
-            measure.table(
-                ["", "supervised codes", "codes/s", "speed-up", "seconds (range)", "CPU / wall time", "peak memory, MiB"], rows
-            ),
-            f"Outputs of a pass a stage and of one pass differ by at most {difference:.1e}.",
-            measure.table(["operators of one pass, all chunks", "share of time"], [[k, f"{v:.0%}"] for k, v in shares.items()]),
-        ]
-    )
-    settings = {name: str(value) for name, value in vars(args).items()}
+    paragraphs = [
+        f"Training: {weights:.1f} M weights (dim {args.dim}, depth {args.depth}, {args.head}), batch {args.batch_size}, "
+        f"three chunks of {args.chunk_frames} frames, forward and backward. {measure.machine(device)}.",
+        measure.table(
+            ["", "supervised codes", "codes/s", "speed-up", "seconds (range)", "CPU / wall time", "peak memory, MiB"], rows
+        ),
+        f"Outputs of a pass a stage and of one pass differ by at most {difference:.1e}.",
+        measure.table(["operators of one pass, all chunks", "share of time"], [[k, f"{v:.0%}"] for k, v in shares.items()]),
+    ]
     measure.report(
-        args.out,
+        args,
+        device,
         "training_speed",
-        text,
-        {"settings": settings, "machine": measure.machine(device), "difference": difference, "sides": data, "shares": shares},
+        paragraphs,
+        {"difference": difference, "sides": data, "shares": shares},
     )
 
 

@@ -107,10 +107,10 @@ def decode(codec: SnacPretransform, codes: Tensor, batch: int, seed: int) -> Ten
 
 
 def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: int = 0, progress: bool = True) -> Clips:
-    """Cut clips that do not overlap out of the songs of a folder, as evenly over songs as can be.
+    """Cut clips that do not overlap out of the songs of a folder and its sub-folders, as evenly over songs as can be.
 
     Args:
-        folder: searched with all its sub-folders; a file is a song.
+        folder: a file in it is a song.
         rate: of the audio returned; other rates are resampled.
         samples: length of a clip at that rate.
         most: clips in all; of more songs than that, some are drawn at random.

@@ -6,9 +6,9 @@ Letters: P clips, N audio samples, S songs, L levels, K codes of a codebook or m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from snac_plugin.codec.load import Codec, codes_fingerprint
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.losses import log_mel_distance, multi_scale_log_mel_distance
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import UsageError
 from snac_plugin.evaluation.clips import Clips, clip_samples, decode, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, statistic_of
 from snac_plugin.evaluation.options import Options
@@ -39,33 +39,17 @@ BUZZ_DB = 3.0
 COLOURS = (ACCENT, GREY, "#c9892f")
 
 
-def _each(distance: Callable[[Tensor, Tensor, int], float]) -> Callable[[Tensor, Tensor, int], np.ndarray]:
-    """A distance of audio [1, 1, N] for each of many clips [P, N]."""
-
-    def of_all(real: Tensor, made: Tensor, rate: int) -> np.ndarray:
-        return np.array([distance(a, b, rate) for a, b in zip(real[:, None, None], made[:, None, None], strict=True)])
-
-    return of_all
-
-
 SIX_SCALES = "log-mel, six scales, dB"
-MEASURES: dict[str, Callable[[Tensor, Tensor, int], np.ndarray]] = {
-    SIX_SCALES: _each(multi_scale_log_mel_distance),
-    "log-mel, 80 bands, dB": _each(log_mel_distance),
-    "SI-SDR, dB": lambda real, made, rate: si_sdr(made, real, zero_mean=True).numpy(),
+MEASURES: dict[str, Callable[[Tensor, Tensor, int], float]] = {
+    SIX_SCALES: multi_scale_log_mel_distance,
+    "log-mel, 80 bands, dB": log_mel_distance,
+    "SI-SDR, dB": lambda real, made, rate: float(si_sdr(made, real, zero_mean=True)),
 }
-"""Columns of the table of distances: recordings [P, N], their round trips [P, N] and their rate -> [P]."""
+"""Columns of the table of distances: of a recording [1, 1, N], its round trip [1, 1, N] and their rate."""
 
 
-@dataclass(frozen=True)
-class Coded:
-    """The round trip of the clips through one coder.
-
-    Args:
-        audio: [P, N].
-        kbits: kbit/s.
-        counts: codes counted, [S, L, K]; None of Opus.
-    """
+class Coded(NamedTuple):
+    """The round trip of the clips through one coder: audio [P, N], kbit/s, and codes counted [S, L, K] (None of Opus)."""
 
     audio: Tensor
     kbits: float
@@ -73,22 +57,17 @@ class Coded:
 
 
 def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: torch.device | str = "cpu") -> tuple[Report, Figure]:
-    """Distances, code usage and buzz of a codec on the songs of a folder.
-
-    Args:
-        codec: from `load_codec`.
-        folder: recordings it was not trained on.
-        options: how; the seed is also that of the untrained codec's weights.
-        device: where the codecs run.
+    """Distances, code usage and buzz of a codec on the songs of a folder that it was not trained on.
 
     Raises:
-        AudioError: the folder holds fewer than two songs of that length, or clips are too short for long-window spectra.
+        AudioError: the folder holds fewer than two songs of that length.
+        UsageError: clips are too short for long-window spectra.
     """
     levels, rate, seed = codec.levels, codec.levels.sample_rate, options.seed
     samples = clip_samples(levels.frame_samples, rate, options.seconds)
     if samples < PERIODS * levels.hop:
         least = f"at least {PERIODS * levels.hop / rate:.2f}, one long window"
-        raise AudioError("--seconds", f"{samples / rate:.2f}", least)
+        raise UsageError("--seconds", f"{samples / rate:.2f}", least)
     clips = read_clips(folder, rate, samples, options.clips, seed=seed, progress=options.progress)
     encoder = opus_encoder()
     coded = _round_trips(codec, clips, encoder, options, device)
@@ -157,11 +136,13 @@ def _distance_table(
 ) -> Table:
     frequencies, rows = line_frequencies(clips.rate, hop), {}
     for name, one in tqdm(coded.items(), desc="distances", unit="coder", disable=not options.progress):
-        values = [by_song(measure(clips.audio, one.audio, clips.rate), clips.songs) for measure in MEASURES.values()]
+        pairs = list(zip(clips.audio[:, None, None], one.audio[:, None, None], strict=True))
+        values = [np.array([measure(*pair, clips.rate) for pair in pairs]) for measure in MEASURES.values()]
         mean = excess[name].mean(axis=0)
         strongest = int(mean.argmax())
         lines = [excess[name].mean(axis=1), excess[name][:, strongest], f"{frequencies[strongest]:,.0f} Hz"]
-        rows[name] = [one.kbits, *values, *lines, f"{(mean > BUZZ_DB).sum()} of {len(frequencies)}"]
+        loud = f"{(mean > BUZZ_DB).sum()} of {len(frequencies)}"
+        rows[name] = [one.kbits, *(by_song(v, clips.songs) for v in values), *lines, loud]
     unit = f"{clips.rate / hop:.1f} Hz"
     columns = ("coder", "kbit/s", *MEASURES, f"lines at {unit}, dB", "strongest line, dB", "where", f"lines above {BUZZ_DB:g} dB")
     title = (

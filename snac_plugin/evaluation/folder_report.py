@@ -18,7 +18,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, clip_samples, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, difference_of
-from snac_plugin.evaluation.frechet_distance import distance_tables
+from snac_plugin.evaluation.frechet_distance import distance_table
 from snac_plugin.evaluation.frechet_references import REAL, ceilings
 from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.report import Report, Table
@@ -34,13 +34,9 @@ Values = dict[str, dict[str, np.ndarray]]
 def evaluate_folder(
     generated: str | Path, recordings: str | Path, codec: SnacPretransform, options: Options
 ) -> tuple[Report, Figure]:
-    """Frechet distance, loudness, brightness, beat, tempo and key of generated audio beside recordings.
+    """Frechet distance, loudness, brightness, beat, tempo and key of a folder of generated audio beside one of recordings.
 
-    Args:
-        generated: folder of generated audio; a file is a song.
-        recordings: folder of recordings.
-        codec: its encoder gives the features of the Frechet distance.
-        options: how.
+    The codec's encoder gives the features of the Frechet distance.
 
     Raises:
         AudioError: one of the folders holds fewer than two songs of that length.
@@ -49,18 +45,17 @@ def evaluate_folder(
     samples = clip_samples(codec.downsampling_ratio, rate, options.seconds)
     made, real = (read_clips(path, rate, samples, options.clips, seed=seed, progress=progress) for path in (generated, recordings))
     audio = {REAL: AudioSet(real.audio, real.songs), GENERATED: AudioSet(made.audio, made.songs, paired=False)}
-    tables = distance_tables(codec, audio | ceilings(codec, audio[REAL], options.batch, seed), seed, progress)
+    distances = distance_table(codec, audio | ceilings(codec, audio[REAL], options.batch, seed), seed, progress)
     values = _values(audio, rate, progress)
     report = Report(
         f"{generated} beside {recordings}",
         f"{made.about()}; {real.about()}. Codec {codec.codec_name}, seed {seed}. {BRACKETS}",
-        [*tables, _sound_table(values, audio, seed)],
+        [distances, _sound_table(values, audio, seed)],
         () if music.have_librosa() else (music.WITHOUT_LIBROSA,),
         {"seed": seed, "codec": codec.codec_name, "generated": made.as_dict(), "data": real.as_dict()},
     )
-    distances = report.estimates("frechet", "distance")
     panels: dict[str, Callable[[Axes], None]] = {
-        "Frechet distance to recordings": lambda axis: draw_bars(axis, distances, [GREY, ACCENT, GREY, GREY]),
+        "Frechet distance to recordings": lambda axis: draw_bars(axis, distances.estimates("distance"), [GREY, ACCENT, GREY, GREY]),
         "Tempo (share of clips)": partial(_draw_shares, values=values, name=TEMPO),
         "Key (share of clips)": partial(_draw_shares, values=values, name=KEY),
     }

@@ -65,9 +65,9 @@ def encoder_features(codec: SnacPretransform, audio: Tensor) -> np.ndarray:
 
 
 FEATURES: dict[str, tuple[str, Callable[[SnacPretransform, Tensor], np.ndarray]]] = {
-    "frechet": ("the codec's encoder before quantisation", encoder_features),
+    "distance": ("the codec's encoder before quantisation", encoder_features),
 }
-"""Tables of distances: the name in the JSON file, where the features come from, and their function."""
+"""Columns of the table of distances: where their features come from, and the function of clips [B, 1, N] -> [B, P, features]."""
 
 
 @dataclass(frozen=True)
@@ -163,27 +163,24 @@ class Distances:
         found = spread_around(value, resampled) if self.songs > 1 else Estimate(value)
         return found if minus is not None else replace(found, low=max(found.low, 0.0))
 
-    def table(self, name: str, features: str) -> Table:
-        """All distances, with a title that says what they are."""
-        title = (
-            f"**Frechet distance** to recordings, on {features} (squared, in parts of the recordings' variance; "
-            f"{self.axes.project.shape[1]} axes with {self.axes.share:.0%} of it; songs: {self.songs} against as many others; "
-            "lower is better)"
-        )
-        rows = {ROW_NAMES.get(kind, kind): [self.estimate(kind)] for kind in self.values}
-        return Table.of(name, title, ("audio", "distance"), rows, digits=3)
 
-
-def distance_tables(codec: SnacPretransform, kinds: Mapping[str, AudioSet], seed: int, progress: bool = True) -> list[Table]:
-    """Distances of all kinds of audio to the recordings, which are among them as `REAL`; a table for each of `FEATURES`."""
-    tables, unpaired = [], [name for name, audio in kinds.items() if not audio.paired]
-    for table, (words, features) in FEATURES.items():
+def distance_table(codec: SnacPretransform, kinds: Mapping[str, AudioSet], seed: int, progress: bool = True) -> Table:
+    """Rows by kind of audio (the recordings, `REAL`, are one of them), a column for each of `FEATURES`."""
+    columns, unpaired = [], [name for name, audio in kinds.items() if not audio.paired]
+    for _, features in FEATURES.values():
         songs = {}
         for name, clips in tqdm(kinds.items(), desc="features", unit="kind", disable=not progress):
             patches = features(codec, clips.audio[:, None])
             songs[name] = [np.concatenate(list(patches[clips.songs == song])) for song in np.unique(clips.songs)]
-        tables.append(distances(songs.pop(REAL), songs, unpaired, seed).table(table, words))
-    return tables
+        columns.append(distances(songs.pop(REAL), songs, unpaired, seed))
+    axes = (f"{d.axes.project.shape[1]} axes with {d.axes.share:.0%} of the variance" for d in columns)
+    title = (
+        "**Frechet distance** to recordings, squared, in parts of their variance (lower is better), on "
+        f"{' and '.join(f'{source} ({kept})' for (source, _), kept in zip(FEATURES.values(), axes, strict=True))}; "
+        f"songs: {columns[0].songs} against as many others"
+    )
+    rows = {ROW_NAMES.get(kind, kind): [column.estimate(kind) for column in columns] for kind in columns[0].values}
+    return Table.of("frechet", title, ("audio", *FEATURES), rows, digits=3)
 
 
 def distances(

@@ -17,14 +17,7 @@ ROW_NAMES = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceil
 
 
 def ceilings(codec: SnacPretransform, recordings: AudioSet, batch: int, seed: int) -> dict[str, AudioSet]:
-    """Random codes, decoded: a clip for each song; and white noise as loud as each clip of the recordings.
-
-    Args:
-        codec: the codec.
-        recordings: clips of whole frames.
-        batch: clips decoded at once.
-        seed: of codes, noise and decoder.
-    """
+    """Random codes, decoded, a clip for each song; and white noise as loud as each clip of the recordings (whole frames)."""
     generator = torch.Generator().manual_seed(seed)
     frames, songs = recordings.audio.shape[-1] // codec.downsampling_ratio, np.unique(recordings.songs)
     codes = torch.randint(codec.codebook_size, (len(songs), codec.levels.rows, frames), generator=generator)

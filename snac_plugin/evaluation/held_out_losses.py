@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
@@ -26,31 +27,17 @@ KINDS = ("true", "another song's", "none")
 
 
 @torch.inference_mode()
-def validation_losses(
-    model: SnacDiffusion,
-    windows: Tensor,
-    noise_levels: Sequence[float],
-    seed: int,
-    conditioning: Mapping[str, Any],
-    progress: bool = False,
-) -> np.ndarray:
-    """Loss of each window and level [P, L] as training's validation has it.
+def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], options: Options) -> np.ndarray:
+    """Loss by window of packed codes [P, R, T] and level [P, L], as training's validation has it, mean over noise levels.
 
-    Every chunk of a window is a target, and sees the chunks before it; mean over noise levels.
-
-    Args:
-        model: the model.
-        windows: packed codes [P, R, T].
-        noise_levels: where it is measured.
-        seed: of the noise; each window has its own, so that the batch size changes nothing.
-        conditioning: metadata of all windows.
-        progress: show a bar.
+    Every chunk of a window is a target, and sees the chunks before it. Each window has noise of its own, which does not depend on
+    the others.
     """
     network, found = model.model.network.config, []
     chunks = windows.shape[-1] // network.chunk_frames
-    conditions = model.conditions([conditioning])
-    for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not progress)):
-        generator = torch.Generator().manual_seed(stage_seed(seed, index, 0))
+    conditions = model.conditions([options.conditioning])
+    for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not options.progress)):
+        generator = torch.Generator().manual_seed(stage_seed(options.seed, index, 0))
         losses = []
         for t in noise_levels:
             noise = torch.randn(1, model.levels.channels, window.shape[-1], generator=generator).to(model.device)
@@ -63,25 +50,15 @@ def validation_losses(
 
 @torch.inference_mode()
 def context_losses(
-    model: SnacDiffusion,
-    windows: Tensor,
-    songs: np.ndarray,
-    noise_levels: Sequence[float],
-    seed: int,
-    conditioning: Mapping[str, Any] | None = None,
-    batch: int = 8,
+    model: SnacDiffusion, windows: Tensor, songs: np.ndarray, noise_levels: Sequence[float], options: Options
 ) -> dict[str, np.ndarray]:
-    """Loss of the last chunk of each window by noise level and level [E, P, L], given each of `KINDS` of context.
+    """Loss of the last chunk of windows [P, R, T] of songs [P] by noise level and level [E, P, L], with each of `KINDS` of context.
 
     All kinds of context see the same noise.
-
-    Args:
-        songs: the song of each window [P]; see `validation_losses` for the others.
-        batch: windows in one pass.
     """
-    chunk, past, noise = last_chunks(model, windows, len(noise_levels), seed)
-    contexts = dict(zip(KINDS, (past, past[other_songs(songs, seed)], None), strict=True))
-    how = {"conditioning": conditioning, "batch": batch}
+    chunk, past, noise = last_chunks(model, windows, len(noise_levels), options.seed)
+    contexts = dict(zip(KINDS, (past, past[other_songs(songs, options.seed)], None), strict=True))
+    how = {"conditioning": options.conditioning, "batch": options.batch}
     found = {}
     for kind, context in contexts.items():
         losses = [chunk_losses(model, chunk, context, n, t, **how) for n, t in zip(noise, noise_levels, strict=True)]
@@ -117,20 +94,16 @@ def chunk_outputs(
     """The network's outputs at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
 
     Args:
-        model: the model.
         chunk: packed codes [B, R, T].
         context: packed codes of the whole chunks before, or None.
         noise: packed [B, R * 8, T].
         t: noise level, as the model's objective counts it.
         conditioning: metadata of all samples.
-        batch: samples in one pass.
     """
     for start in range(0, len(chunk), batch):
         part = slice(start, start + batch)
-        codes, before = chunk[part].to(model.device), None
-        if context is not None:
-            past = context[part].to(model.device)
-            before = Context(past, torch.ones_like(past[:, 0], dtype=torch.bool))
+        codes, past = chunk[part].to(model.device), None if context is None else context[part].to(model.device)
+        before = None if past is None else Context(past, torch.ones_like(past[:, 0], dtype=torch.bool))
         levels = torch.full((len(codes), 1, len(model.levels)), t, device=model.device)
         seen = model.model.network.config.context_chunks if before else 0
         draw = Draw(levels, noise[part].to(model.device), codes, seen)

@@ -21,11 +21,7 @@ CODEC, CONTINUED, FREE = "recordings through the codec", "continuations", "made 
 def audio_sets(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Options) -> dict[str, AudioSet]:
     """What follows the contexts: recorded, through the codec, continued by the model; audio without context; and ceilings.
 
-    Args:
-        model: the model.
-        clips: contexts and what follows them, whole chunks.
-        codes: of the clips [P, R, T].
-        options: how audio is generated; its seed is that of the first clip.
+    Of clips of whole chunks, contexts first, and their codes [P, R, T].
     """
     network, codec = model.model.network.config, model.pretransform
     context = network.context_chunks * network.chunk_frames

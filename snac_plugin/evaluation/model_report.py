@@ -19,7 +19,7 @@ from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
 from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
-from snac_plugin.evaluation.frechet_distance import distance_tables
+from snac_plugin.evaluation.frechet_distance import distance_table
 from snac_plugin.evaluation.frechet_references import NOISE, REAL
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, validation_losses
 from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_sets
@@ -35,13 +35,7 @@ NO_CONTEXT = "this model sees no context (context_chunks 0): nothing to continue
 
 
 def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, name: str = "model") -> tuple[Report, Figure]:
-    """Losses, Frechet distances, and how continuations agree with their contexts, on the songs of a folder.
-
-    Args:
-        model: from `load_model`.
-        folder: audio that it was not trained on.
-        options: how.
-        name: of the model, for the report.
+    """Losses, Frechet distances, and how continuations agree with their contexts, on songs that it was not trained on.
 
     Raises:
         AudioError: the folder holds fewer than two songs of (context_chunks + chunks) chunks.
@@ -55,7 +49,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
     kinds = audio_sets(model, clips, codes, options)
     tables = [
         _loss_table(model, clips, codes, options),
-        *distance_tables(model.pretransform, kinds, seed, options.progress),
+        distance_table(model.pretransform, kinds, seed, options.progress),
         _sound_table(clips, kinds, options),
     ]
     notes = [] if network.context_chunks else [NO_CONTEXT]
@@ -93,15 +87,14 @@ def _loss_table(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Opti
     network, training, names = model.model.network.config, model.config.training, model.levels.names
     windows = codes[..., : (network.context_chunks + 1) * network.chunk_frames]
     noise_levels = NOISE_LEVELS if training is None else tuple(training.validation_timesteps)
-    seed, conditioning = options.seed, options.conditioning
-    columns = {"validation loss": validation_losses(model, windows, noise_levels, seed, conditioning, options.progress)}
+    columns = {"validation loss": validation_losses(model, windows, noise_levels, options)}
     if network.context_chunks:
-        by_kind = context_losses(model, windows, clips.songs, noise_levels, seed, conditioning, options.batch)
+        by_kind = context_losses(model, windows, clips.songs, noise_levels, options)
         true, other, none = (by_kind[kind].mean(axis=0) for kind in KINDS)
         columns |= {"last chunk, true context": true, "another song's minus true": other - true, "none minus true": none - true}
     rows = {name: [by_song(v[:, level], clips.songs) for v in columns.values()] for level, name in enumerate(names)}
     rows["mean"] = [by_song(v.mean(axis=1), clips.songs) for v in columns.values()]
-    return Table.of("losses", _loss_title(model, noise_levels), ("level", *columns), rows, seed, digits=3)
+    return Table.of("losses", _loss_title(model, noise_levels), ("level", *columns), rows, options.seed, digits=3)
 
 
 def _loss_title(model: SnacDiffusion, noise_levels: Sequence[float]) -> str:

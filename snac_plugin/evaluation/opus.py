@@ -1,4 +1,4 @@
-"""Opus at 6 kbit/s, its lowest rate, to hold a codec against: by ffmpeg, or by the libopus that soundfile brings.
+"""Opus at 6 kbit/s, its lowest rate, to compare a codec with: by ffmpeg, or by the libopus that soundfile brings.
 
 Letters: N audio samples.
 """
@@ -37,25 +37,15 @@ def opus_encoder() -> str | None:
 
 
 def round_trip(audio: np.ndarray, rate: int, encoder: str) -> RoundTrip:
-    """Mono audio [N] through Opus and back, as long as it was.
-
-    Args:
-        audio: float, in [-1, 1].
-        rate: samples a second.
-        encoder: as `opus_encoder` says.
-    """
+    """Mono audio [N], float in [-1, 1], through Opus and back, as long as it was; by an encoder of `opus_encoder`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.opus"
-        made = _by_ffmpeg(audio, rate, file) if encoder == "ffmpeg" else _by_libsndfile(audio, rate, file)
+        decoded = (_by_ffmpeg if encoder == "ffmpeg" else _by_libsndfile)(audio, rate, file)
         kbits = file.stat().st_size * 8 / 1000 / (len(audio) / rate)
-    return RoundTrip(_shifted(np.pad(made, (0, max(0, len(audio) - len(made))))[: len(audio)], audio), kbits)
-
-
-def _shifted(made: np.ndarray, audio: np.ndarray) -> np.ndarray:
-    """Moved by the few samples that make it fit best: Opus's inner resamplers delay, which is not to count against it."""
-    fits = [float(np.dot(np.roll(made, -lag), audio)) for lag in range(LARGEST_LAG + 1)]
-    lag = int(np.argmax(fits))
-    return np.pad(made[lag:], (0, lag))
+    whole = np.pad(decoded, (0, max(0, len(audio) - len(decoded))))[: len(audio)]
+    # Opus's inner resamplers delay by a few samples, which should not count against it.
+    lag = int(np.argmax([np.dot(np.roll(whole, -lag), audio) for lag in range(LARGEST_LAG + 1)]))
+    return RoundTrip(np.pad(whole[lag:], (0, lag)), kbits)
 
 
 def _by_ffmpeg(audio: np.ndarray, rate: int, file: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from snac_plugin.evaluation.confidence_intervals import Estimate
 from snac_plugin.output.pictures import FAINT, INK, PAPER, draw_spectrogram
 
 GREY, ACCENT = "#5c6b7a", "#3667b5"
-PANELS = ((0.12, 0.32), (0.43, 0.64), (0.75, 0.985))
+PANELS = ((0.12, 0.29), (0.43, 0.61), (0.77, 0.985))
 """Left and right end of each, in parts of the picture's width."""
 
 

@@ -72,9 +72,9 @@ def test_growth_is_the_slope() -> None:
 
 def test_peak_memory_sees_what_a_run_needs() -> None:
     """And not what was freed before it."""
-    import measure
+    import timing
 
-    needed = measure.peak_memory(lambda: torch.ones(16 * 2**20).sum(), torch.device("cpu"))
+    needed = timing.peak_memory(lambda: torch.ones(16 * 2**20).sum(), torch.device("cpu"))
     if needed is None:
         pytest.skip("this system does not tell")
     assert 60 < needed < 100
@@ -82,13 +82,13 @@ def test_peak_memory_sees_what_a_run_needs() -> None:
 
 def test_a_run_that_others_kept_from_the_cores_is_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Low CPU time alone may be the run's own doing; on two cores another process must have taken one."""
-    import measure
+    import timing
 
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert measure.Run(wall=1, cpu=1.5, others=0.5, threads=2).disturbed
-    assert not measure.Run(wall=1, cpu=1.5, others=0.05, threads=2).disturbed
-    assert not measure.Run(wall=1, cpu=1.95, others=0.5, threads=2).disturbed
-    assert measure.Run(wall=1, cpu=1.5, others=None, threads=2).disturbed
+    assert timing.Run(wall=1, cpu=1.5, others=0.5, threads=2).disturbed
+    assert not timing.Run(wall=1, cpu=1.5, others=0.05, threads=2).disturbed
+    assert not timing.Run(wall=1, cpu=1.95, others=0.5, threads=2).disturbed
+    assert timing.Run(wall=1, cpu=1.5, others=None, threads=2).disturbed
 
 
 def test_context(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_continuations(music: SimpleNamespace, tmp_path: Path) -> None:
 
 def test_a_seam_is_seen_and_none_is_not() -> None:
     """Noise that jumps to another filter at borders has a seam, steady noise has none."""
-    import listening
+    import spectral_flux
 
     rng = np.random.default_rng(0)
     steady = rng.standard_normal(8 * RATE)
@@ -159,8 +159,8 @@ def test_a_seam_is_seen_and_none_is_not() -> None:
         jumping[border - 400 : border] = 0
     ratios = []
     for audio in (steady, jumping):
-        values = listening.flux(audio)
-        within = listening.flux_at(values, listening.inside(borders, len(audio), RATE, FRAME), RATE).mean()
-        ratios.append(listening.flux_at(values, borders, RATE).mean() / within)
+        values = spectral_flux.flux(audio)
+        within = spectral_flux.flux_at(values, spectral_flux.inside(borders, len(audio), RATE, FRAME), RATE).mean()
+        ratios.append(spectral_flux.flux_at(values, borders, RATE).mean() / within)
     assert ratios[0] == pytest.approx(1, abs=0.05)
     assert ratios[1] > 1.5

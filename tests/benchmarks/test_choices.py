@@ -42,7 +42,7 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     assert found["distances"]["random codes"]["distance"] > found["distances"]["real, the same places"]["distance"]
     monkeypatch.setattr(small_trainings, "train", None)
     monkeypatch.setattr(choices, "load_model", None)
-    monkeypatch.setattr(choices.measure, "interleaved", lambda sides, *_, **__: dict.fromkeys(sides))
+    monkeypatch.setattr(choices.timing, "interleaved", lambda sides, *_, **__: dict.fromkeys(sides))
     choices.main(flags)
     assert results(tmp_path, "choices") == found
 
@@ -94,3 +94,15 @@ def test_velocity_is_turned_into_the_data() -> None:
         x = add_noise(objective, data, noise, t[..., None])
         estimate = estimates._estimate(model, 0, x, t, objective.target(data, noise, t[..., None]))
         torch.testing.assert_close(estimate, data, atol=1e-5, rtol=1e-5)
+
+
+def test_a_training_in_another_precision_is_another_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Results that were kept in bfloat16 must not be shown for float32."""
+    import small_trainings
+
+    args = SimpleNamespace(device="cpu", batch_size=2, seed=0, out=tmp_path)
+    folders = set()
+    for precision in ("32-true", "bf16-mixed"):
+        monkeypatch.setattr(small_trainings, "pick_precision", lambda _, picked=precision: picked)
+        folders.add(small_trainings.training("choices", "base", {}, 8, args, tmp_path).folder)
+    assert len(folders) == 2

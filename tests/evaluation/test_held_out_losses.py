@@ -10,10 +10,13 @@ import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, other_songs, others, sample_losses, validation_losses
+from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
 from snac_plugin.training.stage_losses import Draw, stage_losses
+
+QUIET = Options(progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def test_validation_loss_is_that_of_the_training(codec: Path) -> None:
     config["training"]["validation_timesteps"] = [0.3, 0.7]
     wrapper = training_wrapper(config, model)
     windows = torch.randint(4096, (40, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
-    mine = validation_losses(model, windows, (0.3, 0.7), 0, {})
+    mine = validation_losses(model, windows, (0.3, 0.7), QUIET)
     for index, window in enumerate(windows):
         wrapper.validation_step((window[None].int(), [{}]), index)
     steps = [torch.stack(found).squeeze(1) for found in wrapper.validation_losses.values()]
@@ -62,7 +65,7 @@ def test_noise_of_a_window_does_not_depend_on_the_windows_after_it(codec: Path) 
     """The same songs must not get other losses when more clips are asked for."""
     model = make(codec)
     windows = torch.randint(4096, (3, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
-    few, more = (validation_losses(model, windows[:n], (0.5,), 0, {}) for n in (1, 3))
+    few, more = (validation_losses(model, windows[:n], (0.5,), QUIET) for n in (1, 3))
     np.testing.assert_allclose(few[0], more[0], rtol=1e-6)
 
 
@@ -72,7 +75,7 @@ def test_contexts_are_ones_own_another_songs_and_none(codec: Path) -> None:
     windows = torch.randint(4096, (4, 15, 3 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
     windows[..., : 2 * CHUNK_FRAMES] = windows[:1, :, : 2 * CHUNK_FRAMES]
     songs = np.array([0, 0, 1, 1])
-    found = context_losses(model, windows, songs, (0.3, 0.8), 0, {}, batch=3)
+    found = context_losses(model, windows, songs, (0.3, 0.8), Options(batch=3))
     assert {value.shape for value in found.values()} == {(2, 4, 4)}
     own, other, none = (found[kind] for kind in KINDS)
     np.testing.assert_allclose(own, other, rtol=1e-5)
