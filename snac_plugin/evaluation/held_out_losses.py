@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.diffusion.seeds import mixed_seed
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
@@ -50,7 +50,7 @@ def validation_losses(
     chunks = windows.shape[-1] // network.chunk_frames
     conditions = model.conditions([conditioning])
     for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not progress)):
-        generator = torch.Generator().manual_seed(stage_seed(seed, index, 0))
+        generator = torch.Generator().manual_seed(mixed_seed(seed, index, 0))
         losses = []
         for t in noise_levels:
             noise = torch.randn(1, model.levels.channels, window.shape[-1], generator=generator).to(model.device)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
 from snac_plugin.diffusion.samplers import solve, solve_by_codes
-from snac_plugin.diffusion.seeds import stage_noise, stage_seed
+from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
 from snac_plugin.errors import Mismatch
 from snac_plugin.generation.settings import Settings
 from snac_plugin.levels import Levels
@@ -125,9 +125,8 @@ def _solve_stage(
                 callback(index, level, step)
 
     if settings.samplers[level] == CODE_SAMPLER:
-        return _solve_by_codes(
-            model, chunk, level, noise, settings, [stage_seed(seed, index, len(model.levels) + level) for seed in seeds], step_done
-        )
+        draws = [code_draw_seed(seed, index, level, len(model.levels)) for seed in seeds]
+        return _solve_by_codes(model, chunk, level, noise, settings, draws, step_done)
     velocity = chunk.velocity(level)
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):

@@ -21,7 +21,7 @@ from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
 from snac_plugin.config.optimizers import optimizer_configs_named
-from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.diffusion.seeds import mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -118,7 +118,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     @torch.no_grad()
     def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
         """Loss of each level at fixed noise levels, with all the context the window holds."""
-        generator = torch.Generator().manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
+        generator = torch.Generator().manual_seed(mixed_seed(VALIDATION_SEED, batch_idx, 0))
         codes, frame_mask, conditions = self._prepare(batch)
         for t in self.validation_timesteps:
             draw = draw_step(codes, self.levels, self._chunks_in(codes), self.full_context, self.timesteps, [0.0], generator)
@@ -201,17 +201,17 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
-        seed = stage_seed(self._batch_seed(batch_idx), self.global_rank, 0)
+        seed = mixed_seed(self._batch_seed(batch_idx), self.global_rank, 0)
         random.seed(seed)  # conditioners of stable-audio-tools draw from here
         torch.manual_seed(seed)  # and dropout from here
         return torch.Generator().manual_seed(seed)
 
     def _batch_seed(self, batch_idx: int) -> int:
-        return stage_seed(self.seed, self.global_step, batch_idx % max(self.trainer.accumulate_grad_batches, 1))
+        return mixed_seed(self.seed, self.global_step, batch_idx % max(self.trainer.accumulate_grad_batches, 1))
 
     def _context_chunks(self, phase: Phase, batch_idx: int) -> int:
         """The same on all ranks: a step takes as long as its slowest rank, and more context takes longer."""
-        return phase.draw_context(torch.Generator().manual_seed(stage_seed(self._batch_seed(batch_idx), 0, 1)))
+        return phase.draw_context(torch.Generator().manual_seed(mixed_seed(self._batch_seed(batch_idx), 0, 1)))
 
     def _enter_phase(self) -> Phase:
         phase = self.curriculum.at(self.global_step)
