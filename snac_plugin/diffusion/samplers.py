@@ -115,6 +115,13 @@ def solve_by_codes(
     return x
 
 
+def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:
+    """Codes [B, N] at quantiles [B, N] in [0, 1) of the distributions that logits [B, N, K] stand for."""
+    shares = logits.softmax(dim=-1).cumsum(dim=-1)
+    codes = torch.searchsorted(shares, quantiles[..., None].to(shares) * shares[..., -1:], right=True)
+    return codes[..., 0].clamp(max=logits.shape[-1] - 1)
+
+
 @contextlib.contextmanager
 def _without_inner_bars() -> Iterator[None]:
     """The samplers each draw a bar that most of them cannot be told to leave; ours names the level."""

@@ -144,7 +144,7 @@ def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs:
     if model.network.config.head != "velocity":
         pairs = zip(outputs, model.levels.unpack(codes), strict=True)
         return torch.stack([cross_entropy(o.transpose(1, 2).float(), c, reduction="none").mean(dim=1) for o, c in pairs], dim=1)
-    target = model.objective.target(model.packed_latents(codes), draw.noise, draw.t[0, 0, 0])
+    target = model.objective.target(model.space.from_codes(codes), draw.noise, draw.t[0, 0, 0])
     velocities = model.levels.unpack_latents(target)
     return torch.stack([(o - v).square().mean(dim=(1, 2)) for o, v in zip(outputs, velocities, strict=True)], dim=1)
 

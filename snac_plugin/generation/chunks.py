@@ -14,14 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
-from snac_plugin.diffusion.samplers import solve, solve_by_codes
+from snac_plugin.diffusion.samplers import codes_at, solve, solve_by_codes
 from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
 from snac_plugin.errors import Mismatch
 from snac_plugin.generation.settings import Settings
 from snac_plugin.levels import Levels
-from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.chunk_in_progress import ChunkInProgress
+from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.model.guided import GuidedChunk
 
 # Called after each denoising step with (chunk, level, step), all from 0.
 StepCallback = Callable[[int, int, int], None]
@@ -68,10 +68,10 @@ def generate_chunks(
             past = None if context is None or not window else context[..., -window:]
             mask = None if context_mask is None or past is None else context_mask[:, -past.shape[-1] :]
             mask = None if mask is not None and bool(mask.all()) else mask  # attention is faster without one
-            latents = None if past is None else model.packed_latents(past)
+            latents = None if past is None else model.space.from_codes(past)
             told = conditions.fitted(frames * chunks).of_frames(frames * index, frames)
             other = None if negative is None else negative.fitted(frames * chunks).of_frames(frames * index, frames)
-            chunk = model.start_chunk(told, len(seeds), settings.guidance, other, latents, mask)
+            chunk = model.start_chunk(Prompt(told, other, latents, mask), len(seeds), settings.guidance)
             codes = _one_chunk(model, chunk, seeds, settings, index, chunks, bar, callback)
             yield codes
             context = codes if past is None else torch.cat([past, codes], dim=-1)
@@ -81,7 +81,7 @@ def generate_chunks(
 
 def _one_chunk(
     model: SnacDiffusionModel,
-    chunk: GuidedChunk,
+    chunk: ChunkInProgress,
     seeds: Sequence[int],
     settings: Settings,
     index: int,
@@ -96,16 +96,16 @@ def _one_chunk(
         bar.set_description(f"chunk {index + 1}/{chunks} level {name}" if chunks > 1 else f"level {name}")
         noise = stage_noise(seeds, index, level, (levels.codebook_dim, frames * levels.per_frame[level]), like)
         solved = _solve_stage(model, chunk, level, noise, settings, seeds, index, bar, callback)
-        codes = model.nearest(level, solved.transpose(1, 2))
+        codes = model.space.nearest(level, solved.transpose(1, 2))
         finished.append(codes)
         if level + 1 < len(levels):
-            chunk.finish(level, model.latents_of(level, codes))
+            chunk.append(level, model.space.level_latents(level, codes))
     return levels.pack(finished)
 
 
 def _solve_stage(
     model: SnacDiffusionModel,
-    chunk: GuidedChunk,
+    chunk: ChunkInProgress,
     level: int,
     noise: Tensor,
     settings: Settings,
@@ -127,7 +127,7 @@ def _solve_stage(
     if settings.samplers[level] == CODE_SAMPLER:
         draws = [code_draw_seed(seed, index, level, len(model.levels)) for seed in seeds]
         return _solve_by_codes(model, chunk, level, noise, settings, draws, step_done)
-    velocity = chunk.velocity(level)
+    velocity = chunk.denoiser(level, model.velocity)
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(stage_seed(seeds[0], index, level))  # samplers that renoise draw from the global generator
@@ -148,7 +148,7 @@ def _solve_stage(
 
 def _solve_by_codes(
     model: SnacDiffusionModel,
-    chunk: GuidedChunk,
+    chunk: ChunkInProgress,
     level: int,
     noise: Tensor,
     settings: Settings,
@@ -159,11 +159,12 @@ def _solve_by_codes(
     if model.network.config.head == "velocity":
         raise Mismatch("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    log_probabilities, temperature = chunk.guided(level, model.log_probabilities), settings.temperatures[level]
+    log_probabilities, temperature = chunk.denoiser(level, model.log_probabilities), settings.temperatures[level]
 
     def draw(x: Tensor, t: Tensor) -> Tensor:
         quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-        return model.drawn(level, log_probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
+        codes = codes_at(quantiles, log_probabilities(x.transpose(1, 2), t) / temperature)
+        return model.space.level_latents(level, codes).transpose(1, 2)
 
     def renoise() -> Tensor:
         return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)

@@ -25,8 +25,8 @@ from snac_plugin.diffusion.seeds import mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.model.training_pass import chunk_frames
 from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
@@ -61,7 +61,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         levels, network = model.levels, model.config.model.diffusion.config
         self.levels, self.model_config, self.seed = levels, model_config, seed
         window = model.sample_size // levels.frame_samples
-        self.chunks = len(chunk_frames(window, network.chunk_frames))
+        self.chunks = len(chunk_sizes(window, network.chunk_frames))
         context = min(network.context_chunks, self.chunks - 1)
         self.curriculum = curriculum_from_config(training, levels.names, context)
         self.full_context = context
@@ -167,7 +167,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         if not reals.is_floating_point():
             return reals.long()  # pre-encoded codes: nothing else comes as integers
         pretransform = self.diffusion.pretransform
-        return pretransform.latents_to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
+        return pretransform.space.to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
 
     def _prepare(
         self,
@@ -197,7 +197,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         return None if context is None else replace(context, mask=context.mask & keep.to(context.mask.device)[:, None])
 
     def _chunks_in(self, codes: Tensor) -> int:
-        return len(chunk_frames(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
+        return len(chunk_sizes(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
