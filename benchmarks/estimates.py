@@ -44,13 +44,13 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
 def _scores(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor] | None) -> Tensor:
     """Error and hits of each sample and level [2, B, L]."""
     levels, t = model.levels, draw.t[:, :, 0]
-    data = model.packed_latents(codes)
+    data = model.space.from_codes(codes)
     noised = levels.unpack_latents(add_noise(model.objective, data, draw.noise, t[..., None]))
     scores = []
     for level, (x, z, true) in enumerate(zip(noised, levels.unpack_latents(data), levels.unpack(codes), strict=True)):
         estimate = _estimate(model, level, x, t, None if outputs is None else outputs[level].float())
         error = (estimate - z).square().mean(dim=(1, 2))
-        scores.append(torch.stack([error, (model.nearest(level, estimate) == true).float().mean(dim=1)]))
+        scores.append(torch.stack([error, (model.space.nearest(level, estimate) == true).float().mean(dim=1)]))
     return torch.stack(scores, dim=-1)
 
 
@@ -58,6 +58,6 @@ def _estimate(model: SnacDiffusionModel, level: int, x: Tensor, t: Tensor, outpu
     """The data that x [B, N, D] at noise levels t [B, 1] is thought to be, from what `stage_losses` gives of a level."""
     if output is not None and model.network.config.head == "velocity":
         return model.objective.denoised(x, output, t[..., None])
-    book = model.codebook(level)
+    book = model.space.codebooks[level]
     logits = log_likelihood(model.objective, x, book, t) if output is None else output
     return logits.softmax(dim=-1) @ book

@@ -33,13 +33,14 @@ from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.generation.chunks import generate_chunks
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import Settings, resolve
-from snac_plugin.model import guided
+from snac_plugin.latents import LatentSpace
+from snac_plugin.model import diffusion_model
 from snac_plugin.model.attention import SequenceAttention
+from snac_plugin.model.attention_mask import Role, Segment, attention_calls
+from snac_plugin.model.chunk_in_progress import ChunkInProgress, Denoiser
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.model.network import SnacDiT
-from snac_plugin.model.segments import Layout, Role, Segment, attention_calls
-from snac_plugin.model.stages import ChunkInProgress, Stage
 
 CONTEXT_CHUNKS = 2
 
@@ -51,31 +52,25 @@ class RecomputedChunk(ChunkInProgress):
         self.past: list[tuple[Segment, Tensor, Tensor | None]] = []
         super().__init__(*args, **options)
 
-    def _finish(self, segments: list[Segment], tokens: list[Tensor], masks: list[Tensor | None]) -> None:
+    def _prefill(self, segments: Sequence[Segment], tokens: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
         self.past += zip(segments, tokens, masks, strict=True)
 
-    def stage(self, level: int) -> Stage:
-        """The denoiser of a level."""
+    def outputs(self, level: int) -> Denoiser:
+        """The network's output for a level."""
         network, noised = self.network, self._segment(Role.NOISED, level)
         segments = (*(segment for segment, _, _ in self.past), noised)
-        layout = Layout(segments, attention_calls(segments, segments, network.visibility))
-        positions, mask = network.tokens(segments, self.conditions), self._mask(noised)
+        masks = [*(mask for _, _, mask in self.past), None]
+        attend = SequenceAttention(segments, attention_calls(segments, segments, network.attention_mask), masks)
+        positions = network.tokens(segments, self.conditions)
 
-        def denoise(x: Tensor, t: Tensor) -> Tensor:
+        def output(x: Tensor, t: Tensor) -> Tensor:
             noise_levels = torch.cat([t.new_zeros(len(t), len(self.past)), t[:, None]], dim=1)
             embedding = network.embed_segments(segments, noise_levels, self.conditions)
             tokens = torch.cat([*(z for _, z, _ in self.past), self._embed(level, x, Role.NOISED)], dim=1)
-            hidden = network.trunk(tokens, positions, embedding, SequenceAttention(layout, mask))
+            hidden = network.trunk(tokens, positions, embedding, attend)
             return network.read_out(level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:])
 
-        return denoise
-
-    def _mask(self, noised: Segment) -> Tensor | None:
-        if all(mask is None for _, _, mask in self.past):
-            return None
-        device = self.past[0][1].device
-        whole = [torch.ones(self.batch, s.length, dtype=torch.bool, device=device) if m is None else m for s, _, m in self.past]
-        return torch.cat([*whole, whole[0].new_ones(self.batch, noised.length)], dim=1)
+        return output
 
 
 class Generator:
@@ -91,10 +86,11 @@ class Generator:
             dim=args.dim, depth=args.depth, num_heads=args.heads, head=args.head, chunk_frames=args.chunk_frames, context_chunks=2
         )
         levels = SNAC_32KHZ
-        codebooks = [torch.randn(levels.codebook_size, levels.codebook_dim) for _ in levels.names]
+        space = LatentSpace(levels, [torch.randn(levels.codebook_size, levels.codebook_dim) for _ in levels.names])
         network = draw_zeros(SnacDiT(config, levels))
         weights = config.sampling.weights(levels.names)
-        self.model = SnacDiffusionModel(network, "rectified_flow", codebooks, weights).to(device).eval().requires_grad_(False)
+        model = SnacDiffusionModel(network, "rectified_flow", space, weights)
+        self.model = model.to(device).eval().requires_grad_(False)
         self.settings = resolve(Request(steps=args.steps), config, levels.names)
         self.short = resolve(Request(steps=len(levels)), config, levels.names)
         shape = (args.batch_size, levels.rows, CONTEXT_CHUNKS * args.chunk_frames)
@@ -112,13 +108,13 @@ class Generator:
         """Generate a chunk; what comes out is kept in `results`."""
         settings = replace(settings or self.settings, guidance=Guidance(scale))
         kind = ChunkInProgress if way == "cached" else RecomputedChunk
-        latents, nearest = [], self.model.nearest
+        latents, nearest = [], self.model.space.nearest
 
         def watched(level: int, solved: Tensor) -> Tensor:
             latents.append(solved)
             return nearest(level, solved)
 
-        with patch.object(guided, "ChunkInProgress", kind), patch.object(self.model, "nearest", watched):
+        with patch.object(diffusion_model, "ChunkInProgress", kind), patch.object(self.model.space, "nearest", watched):
             chunks = generate_chunks(self.model, Conditions(), self.seeds, settings, 1, context=self.context, progress=False)
             self.results[way, scale] = latents, next(iter(chunks))
 

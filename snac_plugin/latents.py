@@ -1,6 +1,6 @@
-"""Latents: code vectors standardised per level and dimension, and the way back to codes.
+"""Latents: code vectors standardised per level and dimension. Codes to vectors to latents and back.
 
-Letters: B batch, R rows, T frames, N codes of one level, L levels, K codes in a codebook, D codebook dimensions.
+Letters: B batch, R rows, T frames, N codes of one level, K codes in a codebook, D codebook dimensions.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from snac_plugin.errors import Mismatch
@@ -18,8 +17,8 @@ from snac_plugin.levels import Levels
 class LatentSpace(nn.Module):
     """The standardised codebooks of a codec.
 
-    Each dimension of each level has mean 0 and standard deviation 1 over the codebook, so that one noise level means the same
-    to all levels. A dimension in which all codes agree keeps its scale.
+    Each dimension of each level has mean 0 and standard deviation 1 over the codebook, so that a noise level means the same to
+    all levels. A dimension in which all codes agree keeps its scale. Nothing here is stored in checkpoints: it is the codec's.
 
     Args:
         levels: the codec's grid.
@@ -41,39 +40,41 @@ class LatentSpace(nn.Module):
         self.register_buffer("codebooks", (raw - means[:, None]) / scales[:, None], persistent=False)
 
     def from_codes(self, packed: Tensor) -> Tensor:
-        """Packed codes [B, R, T] to packed latents [B, R * D, T], float32."""
-        ragged = self.levels.unpack(packed)
-        return self.levels.pack_latents([book[codes.long()] for book, codes in zip(self.codebooks, ragged, strict=True)])
+        """Packed codes [B, R, T] to packed latents [B, R * D, T]."""
+        return self.levels.pack_latents([self.level_latents(i, codes) for i, codes in enumerate(self.levels.unpack(packed))])
 
-    def to_codes(self, latents: Tensor) -> Tensor:
+    def to_codes(self, packed: Tensor) -> Tensor:
         """Packed latents [B, R * D, T] to the packed codes [B, R, T] nearest to them, int64."""
-        vectors = self.levels.unpack_latents(latents.float())
-        return self.levels.pack([self.nearest(level, z) for level, z in enumerate(vectors)])
+        return self.levels.pack([self.nearest(i, latents) for i, latents in enumerate(self.levels.unpack_latents(packed))])
 
-    def from_vectors(self, vectors: Sequence[Tensor]) -> Tensor:
-        """SNAC's own code vectors [B, D, N] a level to packed latents [B, R * D, T]; keeps gradients."""
-        standardised = [
-            (rearrange(z, "b d n -> b n d") - mean) / scale for z, mean, scale in zip(vectors, self.means, self.scales, strict=True)
-        ]
-        return self.levels.pack_latents(standardised)
+    def snap(self, packed: Tensor) -> Tensor:
+        """Packed latents [B, R * D, T] to those of the nearest codes."""
+        return self.from_codes(self.to_codes(packed))
 
-    def to_vectors(self, latents: Tensor) -> list[Tensor]:
-        """Packed latents [B, R * D, T] to SNAC's own scale, [B, D, N] a level; keeps gradients."""
-        vectors = self.levels.unpack_latents(latents)
-        return [
-            rearrange(z * scale + mean, "b n d -> b d n") for z, mean, scale in zip(vectors, self.means, self.scales, strict=True)
-        ]
+    def level_latents(self, level: int, codes: Tensor) -> Tensor:
+        """Codes [B, N] of one level to latents [B, N, D]."""
+        return self.codebooks[level][codes.long()]
 
-    def nearest(self, level: int, vectors: Tensor) -> Tensor:
-        """Codes [..., ] nearest to standardised vectors [..., D] of one level.
+    def nearest(self, level: int, latents: Tensor) -> Tensor:
+        """Codes [...] of one level nearest to latents [..., D].
 
         By differences, in float32: |x - c|^2 multiplied out loses small distances to rounding, and with them codes that lie
         close; the more so under a caller's autocast, or where matrices are multiplied in TF32.
         """
-        book = self.codebooks[level]
-        if vectors.shape[-1] != book.shape[-1]:
-            raise Mismatch("latents", f"vectors of {vectors.shape[-1]}", f"vectors of {book.shape[-1]} dimensions")
-        parts = vectors.detach().float().reshape(-1, book.shape[-1]).split(8192)
-        with torch.autocast(vectors.device.type, enabled=False):
+        book = self.codebooks[level].float()
+        if latents.shape[-1] != book.shape[-1]:
+            raise Mismatch("latents", f"vectors of {latents.shape[-1]}", f"vectors of {book.shape[-1]} dimensions")
+        parts = latents.detach().float().reshape(-1, book.shape[-1]).split(8192)
+        with torch.autocast(latents.device.type, enabled=False):
             codes = [torch.cdist(part, book, compute_mode="donot_use_mm_for_euclid_dist").argmin(1) for part in parts]
-        return torch.cat(codes).reshape(vectors.shape[:-1])
+        return torch.cat(codes).reshape(latents.shape[:-1])
+
+    def from_vectors(self, vectors: Sequence[Tensor]) -> Tensor:
+        """SNAC's own code vectors [B, D, N] a level to packed latents [B, R * D, T]; keeps gradients."""
+        rows = zip(vectors, self.means, self.scales, strict=True)
+        return self.levels.pack_latents([(z.transpose(1, 2) - mean) / scale for z, mean, scale in rows])
+
+    def to_vectors(self, packed: Tensor) -> list[Tensor]:
+        """Packed latents [B, R * D, T] to SNAC's own code vectors, [B, D, N] a level; keeps gradients."""
+        rows = zip(self.levels.unpack_latents(packed), self.means, self.scales, strict=True)
+        return [(z * scale + mean).transpose(1, 2) for z, mean, scale in rows]

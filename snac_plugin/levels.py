@@ -21,6 +21,11 @@ from torch import Tensor
 from snac_plugin.errors import ConfigError, Mismatch
 
 
+def chunk_sizes(frames: int, chunk_frames: int) -> list[int]:
+    """Frames of each chunk; the last may be shorter."""
+    return [min(chunk_frames, frames - start) for start in range(0, frames, chunk_frames)]
+
+
 @dataclass(frozen=True)
 class Levels:
     """The grid of one SNAC codec, read off its published config.json.

@@ -9,9 +9,10 @@ import torch
 from networks import make_network
 from torch import Tensor
 
+from snac_plugin.latents import LatentSpace
 from snac_plugin.levels import Levels
+from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.model.guided import GuidedChunk
 
 SMALL_CODEBOOK = 64
 
@@ -34,7 +35,7 @@ def make_model(
             head.weight.mul_(10)
             head.bias.zero_()
     weights = network.config.sampling.weights(levels.names)
-    return kind(network, objective, codebooks, weights).double().eval()
+    return kind(network, objective, LatentSpace(levels, codebooks), weights).double().eval()
 
 
 def random_codes(levels: Levels, frames: int, batch: int = 2, seed: int = 4) -> Tensor:
@@ -48,14 +49,14 @@ class KnowsTheAnswer(SnacDiffusionModel):
     answer: Tensor
     chunk = 0
 
-    def start_chunk(self, *args: Any, **kwargs: Any) -> GuidedChunk:
+    def start_chunk(self, *args: Any, **kwargs: Any) -> ChunkInProgress:
         started = super().start_chunk(*args, **kwargs)
-        self.chunk = started.chunk.chunk
+        self.chunk = started.chunk
         return started
 
     def velocity(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
         size = self.network.config.chunk_frames
         own = self.answer[..., self.chunk * size : (self.chunk + 1) * size]
-        denoised = self.latents_of(level, self.levels.unpack(own)[level])
+        denoised = self.space.level_latents(level, self.levels.unpack(own)[level])
         copies = x.shape[0] // denoised.shape[0]
         return self.objective.output_of(x, denoised.repeat(copies, 1, 1), t[:, None, None])

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from snac.layers import Decoder, DecoderBlock, NoiseBlock
 from torch import Tensor
+
+from snac_plugin.diffusion.seeds import noise_tile_seed
 
 DRAWN_FRAMES = 16
 """Frames whose noise one generator draws."""
@@ -61,6 +62,5 @@ def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> T
 
 
 def _draw(seed: int, block: int, number: int, size: int) -> Tensor:
-    mixed = np.random.SeedSequence([seed % 2**64, block, number]).generate_state(2, np.uint32)
-    generator = torch.Generator().manual_seed(int(mixed[0]) << 32 >> 1 | int(mixed[1]))
+    generator = torch.Generator().manual_seed(noise_tile_seed(seed, block, number))
     return torch.randn(size, generator=generator, dtype=torch.float32)  # whatever the default: the same noise

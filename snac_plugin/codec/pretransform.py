@@ -82,9 +82,9 @@ class SnacPretransform(Pretransform):
     def decode(self, z: Tensor, length: int | None = None, seed: int | Sequence[int] | None = None, **_: Any) -> Tensor:
         """Latents [B, R * D, T] to audio [B, 1, N] by the nearest codes; see `decode_tokens`."""
         if not (self.enable_grad and torch.is_grad_enabled()):
-            return self.decode_tokens(self.latents_to_codes(z), length, seed)
+            return self.decode_tokens(self.space.to_codes(z), length, seed)
         samples = checked_length(z.shape[-1], self.downsampling_ratio, length)
-        snapped = z + (self.snap(z) - z).detach()
+        snapped = z + (self.space.snap(z) - z).detach()
         vectors = self.space.to_vectors(self._on_grid(snapped, self.space.from_codes(self.silent_codes())))
         with torch.autocast(z.device.type, enabled=False):
             z_q: Any = sum(unpool(level, v) for level, v in zip(self.model.quantizer.quantizers, vectors, strict=True))
@@ -139,18 +139,6 @@ class SnacPretransform(Pretransform):
         """Packed codes [B, R, T] to latents [B, R * D, T]."""
         check_codes(codes, self.codebook_size)
         return self.space.from_codes(codes)
-
-    def latents_to_codes(self, latents: Tensor) -> Tensor:
-        """Latents [B, R * D, T] to the packed codes [B, R, T] nearest to them."""
-        return self.space.to_codes(latents)
-
-    def snap(self, latents: Tensor) -> Tensor:
-        """The latents of the nearest codes, same shape."""
-        return self.space.from_codes(self.space.to_codes(latents))
-
-    def level_codebook(self, level: int) -> Tensor:
-        """The standardised codebook of one level, [codebook_size, D]."""
-        return self.space.codebooks[level]
 
     def half(self) -> SnacPretransform:
         """Encoder and decoder in half precision, as `model_half` has them."""

@@ -28,7 +28,7 @@ from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
 from snac_plugin.codec_training.starting_weights import initialise_from_data
 from snac_plugin.config import CodecTraining, check_codec_config
 from snac_plugin.config.optimizers import optimizer_configs_named
-from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.diffusion.seeds import mixed_seed
 from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         if self.encoder_freeze_on_warmup and self.global_step >= self.warmup_steps and not self._average_frozen:
             self._freeze_average()
         # Random numbers depend on seed and step alone, so that a resumed run draws the same.
-        torch.manual_seed(stage_seed(self.seed, self.global_step, self.global_rank))
+        torch.manual_seed(mixed_seed(self.seed, self.global_step, self.global_rank))
         loss = super().training_step(batch, batch_idx)
         self._average_codebooks()
         self._log_usage()
@@ -140,7 +140,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
     @torch.no_grad()
     def _scale_weights(self) -> None:
         with torch.random.fork_rng(devices=[]), torch.autocast(self.device.type, enabled=False):
-            torch.manual_seed(stage_seed(self.seed, 0, 0))
+            torch.manual_seed(mixed_seed(self.seed, 0, 0))
             initialise_from_data(snac_of(self.autoencoder), torch.cat(list(self._examples(SCALING_EXAMPLES))).float())
         self.bottleneck.restart()
         broadcast_from_first(self.autoencoder)
@@ -153,7 +153,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         log.info("step %d: codebooks start from %d training examples", self.global_step, examples)
         with torch.autocast(self.device.type, enabled=False):
             z = torch.cat([self.autoencoder.encoder(audio.float()) for audio in self._examples(examples)])
-        generator = torch.Generator().manual_seed(stage_seed(self.seed, self.global_step, 1))
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.global_step, 1))
         self.bottleneck.start(z, generator)
         broadcast_from_first(self.autoencoder)
         for weight, average in self._codebooks_and_averages():
@@ -220,7 +220,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         cuda = [self.device] if self.device.type == "cuda" else []
         # At full precision: these are the codes and the audio that the exported codec gives.
         with torch.random.fork_rng(devices=cuda), torch.autocast(self.device.type, enabled=False):
-            torch.manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
+            torch.manual_seed(mixed_seed(VALIDATION_SEED, batch_idx, 0))
             latents, info = codec.encode(reals, return_info=True)
             made = codec.decode(latents)[..., : reals.shape[-1]].float()
         values = {key: float(measure(made, reals)) * (-1 if key == "sisdr" else 1) for key, measure in self.eval_losses.items()}

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
+from snac_plugin.diffusion.seeds import item_seed, order_seed, validation_item_seed
+
 
 class SeededDraws(Dataset):
     """A dataset of endless draws: draw i is an item of epoch i // n, its random crop and flip seeded by i.
@@ -27,9 +29,9 @@ class SeededDraws(Dataset):
     def __getitem__(self, draw: int) -> Any:
         epoch, index = divmod(draw, len(self.dataset))
         if epoch != self._epoch:
-            self._order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(_number(self.seed, epoch, 0)))
+            self._order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(order_seed(self.seed, epoch)))
             self._epoch = epoch
-        _seed_everything(_number(self.seed, draw, 1))
+        _seed_everything(item_seed(self.seed, draw))
         return self.dataset[int(self._order[index])]
 
 
@@ -43,12 +45,8 @@ class SeededItems(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        _seed_everything(_number(self.seed, index, 2))
+        _seed_everything(validation_item_seed(self.seed, index))
         return self.dataset[index]
-
-
-def _number(seed: int, number: int, purpose: int) -> int:
-    return int(np.random.SeedSequence([seed, number, purpose]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _seed_everything(seed: int) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from snac_plugin.diffusion.objectives import Objective
 from snac_plugin.diffusion.samplers import LOG_SNR_FIRST, LOG_SNR_LAST
 
-# Below this t the nearest code is certain: a step may come from there at any speed, and overshoot as far.
+# Below this t the nearest code is certain, so a velocity there may be too small without harm.
 CERTAIN_T = 0.15
-# Where sample_rf jumps to 0 at once, however many steps it takes.
+# From here sample_rf goes to 0 in its last step, whatever the number of steps.
 LAST_T = 1 / (1 + math.exp(LOG_SNR_LAST))
 
 
@@ -47,8 +47,8 @@ class Window:
 def windows(chunks: int, weights: tuple[float, ...]) -> tuple[Window, ...]:
     """The windows of all stages in the order they are generated: chunk by chunk, coarsest level first.
 
-    Two schedules come by: sample_discrete_euler's, even in t, and sample_rf's, even in the log signal-to-noise ratio and from
-    LAST_T at once to 0. Windows are as wide as makes the smallest part of its share of steps, under either, largest.
+    Callers use two schedules: sample_discrete_euler's, even in t, and sample_rf's, even in the log signal-to-noise ratio down to
+    LAST_T and from there to 0 in one step. The widths maximise the smallest part of its share of steps that any stage gets.
 
     Args:
         chunks: number of chunks.
@@ -83,7 +83,7 @@ def active(spans: Sequence[Window], t: float, rounding: float = 1e-6) -> int:
     Args:
         spans: the windows.
         t: global time.
-        rounding: how far above an edge t may lie and still be meant to be on it.
+        rounding: t lies on an edge if it is at most so far above it.
     """
     for index, span in enumerate(spans):
         if t > span.begin + rounding:
@@ -92,7 +92,7 @@ def active(spans: Sequence[Window], t: float, rounding: float = 1e-6) -> int:
 
 
 def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
-    """dx / dt [B, N, 8] on straight paths from noise to what a denoiser of any objective predicts.
+    """dx / dt [B, N, 8] on the straight path from x to the prediction of a denoiser of any objective.
 
     Args:
         objective: what the denoiser's output is.

@@ -31,7 +31,7 @@ class RectifiedFlow:
         return x - t * output
 
     def output_of(self, x: Tensor, denoised: Tensor, t: Tensor) -> Tensor:
-        """The output that would have meant this denoised estimate."""
+        """The output that corresponds to a denoised estimate."""
         return (x - denoised) / t.clamp(min=SMALLEST_T)
 
     def from_flow(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ class VPrediction:
         return alpha * x - sigma * output
 
     def output_of(self, x: Tensor, denoised: Tensor, t: Tensor) -> Tensor:
-        """The output that would have meant this denoised estimate."""
+        """The output that corresponds to a denoised estimate."""
         alpha, sigma = self.alpha_sigma(t.clamp(min=SMALLEST_T))
         return (alpha * x - denoised) / sigma
 
@@ -83,7 +83,7 @@ def log_likelihood(objective: Objective, x: Tensor, points: Tensor, t: Tensor) -
     Args:
         objective: whose path x_t lies on.
         x: data under noise [B, N, 8].
-        points: what the data may be [K, 8].
+        points: possible values of the data [K, 8].
         t: noise levels [B, N], or [B, 1] for one a sample.
 
     Returns:

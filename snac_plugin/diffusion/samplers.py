@@ -63,7 +63,7 @@ def solve(
         sampler: stable-audio-tools' name of the sampler.
         shift: above 1 spends more steps near noise; rectified flow only.
         callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
-        unconditioned: the velocity without conditioning of the last call, where there is guidance; "v-ddim-cfgpp" asks for it.
+        unconditioned: the velocity without conditioning of the last call, if there is guidance; "v-ddim-cfgpp" uses it.
     """
 
     def with_info(x: Tensor, t: Tensor, return_info: bool = False) -> Any:
@@ -95,8 +95,8 @@ def solve_by_codes(
 ) -> Tensor:
     """Denoise one stage of a rectified flow by drawn codes: noise [B, C, N] -> data [B, C, N].
 
-    Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of a drawn code, not the mean of all:
-    the mean of many codes is none of them, and following it loses variety.
+    Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code. The expected
+    vector, a mean of many codes, would lose variety.
 
     Args:
         draw: (x, t) -> vectors of codes drawn given x.
@@ -115,9 +115,16 @@ def solve_by_codes(
     return x
 
 
+def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:
+    """Codes [B, N] at quantiles [B, N] in [0, 1) of the distributions that logits [B, N, K] stand for."""
+    shares = logits.softmax(dim=-1).cumsum(dim=-1)
+    codes = torch.searchsorted(shares, quantiles[..., None].to(shares) * shares[..., -1:], right=True)
+    return codes[..., 0].clamp(max=logits.shape[-1] - 1)
+
+
 @contextlib.contextmanager
 def _without_inner_bars() -> Iterator[None]:
-    """The samplers each draw a bar that most of them cannot be told to leave; ours names the level."""
+    """Hide the samplers' own progress bars, for which most have no option; the one around them names the level."""
     token = _SILENT.set(True)
     try:
         yield
@@ -126,7 +133,7 @@ def _without_inner_bars() -> Iterator[None]:
 
 
 def _silenced(bar: Callable[..., Any]) -> Callable[..., Any]:
-    """A tqdm that draws nothing while this thread is inside `_without_inner_bars`."""
+    """A progress bar that is off while this thread is inside `_without_inner_bars`."""
 
     @functools.wraps(bar)
     def quiet(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Seeds and noise of a stage: the same for a sample whatever its batch, its length and its device."""
+"""Seeds that are derived from other numbers, one function for each purpose. Their values never change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,40 @@ import torch
 from torch import Tensor
 
 
+def mixed_seed(*numbers: int) -> int:
+    """A seed in [0, 2^63) from numbers of at least 0, by NumPy's SeedSequence: neighbouring numbers give unrelated seeds."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
+
+
 def stage_seed(seed: int, chunk: int, level: int) -> int:
-    """A seed of its own for each stage of each sample, so that neither batch size nor length changes what a seed gives."""
-    return int(np.random.SeedSequence([seed, chunk, level]).generate_state(1, np.uint64)[0]) >> 1
+    """Noise of a stage of one sample, which neither the batch nor the number of chunks may change."""
+    return mixed_seed(seed, chunk, level)
+
+
+def code_draw_seed(seed: int, chunk: int, level: int, levels: int) -> int:
+    """Codes that the sampler "pingpong-codes" draws, and the noise it adds to them; `levels` is how many the codec has."""
+    return mixed_seed(seed, chunk, levels + level)
+
+
+def order_seed(seed: int, epoch: int) -> int:
+    """Order of the training items in an epoch."""
+    return mixed_seed(seed, epoch, 0)
+
+
+def item_seed(seed: int, draw: int) -> int:
+    """Crop and other random choices of the training item with this number."""
+    return mixed_seed(seed, draw, 1)
+
+
+def validation_item_seed(seed: int, index: int) -> int:
+    """Crop and other random choices of a validation item."""
+    return mixed_seed(seed, index, 2)
+
+
+def noise_tile_seed(seed: int, block: int, tile: int) -> int:
+    """Noise of SNAC's decoder: `block` numbers its noise blocks, `tile` the place in the file. `seed` is any integer."""
+    high, low = np.random.SeedSequence([seed % 2**64, block, tile]).generate_state(2, np.uint32)
+    return int(high) << 31 | int(low)
 
 
 def stage_noise(seeds: Sequence[int], chunk: int, level: int, shape: tuple[int, int], like: Tensor) -> Tensor:

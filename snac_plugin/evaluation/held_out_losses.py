@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.diffusion.seeds import mixed_seed
 from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -37,7 +37,7 @@ def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Seque
     chunks = windows.shape[-1] // network.chunk_frames
     conditions = model.conditions([options.conditioning])
     for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not options.progress)):
-        generator = torch.Generator().manual_seed(stage_seed(options.seed, index, 0))
+        generator = torch.Generator().manual_seed(mixed_seed(options.seed, index, 0))
         losses = []
         for t in noise_levels:
             noise = torch.randn(1, model.levels.channels, window.shape[-1], generator=generator).to(model.device)
@@ -117,7 +117,7 @@ def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs:
     if model.network.config.head != "velocity":
         pairs = zip(outputs, model.levels.unpack(codes), strict=True)
         return torch.stack([cross_entropy(o.transpose(1, 2).float(), c, reduction="none").mean(dim=1) for o, c in pairs], dim=1)
-    target = model.objective.target(model.packed_latents(codes), draw.noise, draw.t[0, 0, 0])
+    target = model.objective.target(model.space.from_codes(codes), draw.noise, draw.t[0, 0, 0])
     velocities = model.levels.unpack_latents(target)
     return torch.stack([(o - v).square().mean(dim=(1, 2)) for o, v in zip(outputs, velocities, strict=True)], dim=1)
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
-from snac_plugin.diffusion.samplers import solve, solve_by_codes
-from snac_plugin.diffusion.seeds import stage_noise, stage_seed
+from snac_plugin.diffusion.samplers import codes_at, solve, solve_by_codes
+from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
 from snac_plugin.generation.settings import Settings
-from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.chunk_in_progress import ChunkInProgress
+from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.model.guided import GuidedChunk
 
 # Called after each denoising step with (chunk, level, step), all from 0.
 StepCallback = Callable[[int, int, int], None]
@@ -68,8 +68,8 @@ def generate_chunks(
             mask = None if mask is not None and bool(mask.all()) else mask  # attention is faster without one
             inputs = conditions.fitted(frames * chunks).of_frames(frames * index, frames)
             unwanted = None if negative is None else negative.fitted(frames * chunks).of_frames(frames * index, frames)
-            latents = None if past is None else model.packed_latents(past)
-            chunk = model.start_chunk(inputs, len(seeds), settings.guidance, unwanted, latents, mask)
+            latents = None if past is None else model.space.from_codes(past)
+            chunk = model.start_chunk(Prompt(inputs, unwanted, latents, mask), len(seeds), settings.guidance)
             title = f"chunk {index + 1}/{chunks} " if chunks > 1 else ""
             codes = _ChunkSolver(model, chunk, seeds, settings, index, bar, title, callback).solve()
             yield codes
@@ -90,7 +90,7 @@ class _ChunkSolver:
     """
 
     model: SnacDiffusionModel
-    chunk: GuidedChunk
+    chunk: ChunkInProgress
     seeds: Sequence[int]
     settings: Settings
     index: int
@@ -108,14 +108,15 @@ class _ChunkSolver:
             noise = stage_noise(self.seeds, self.index, level, (levels.codebook_dim, frames * levels.per_frame[level]), like)
             by_codes = self.settings.samplers[level] == CODE_SAMPLER
             latents = self._solve_by_codes(level, noise) if by_codes else self._solve_by_velocity(level, noise)
-            finished.append(model.nearest(level, latents.transpose(1, 2)))
+            finished.append(model.space.nearest(level, latents.transpose(1, 2)))
             if level + 1 < len(levels):
-                self.chunk.finish(level, model.latents_of(level, finished[-1]))
+                self.chunk.append(level, model.space.level_latents(level, finished[-1]))
         return levels.pack(finished)
 
     def _solve_by_velocity(self, level: int, noise: Tensor) -> Tensor:
         """One level by a sampler of stable-audio-tools: noise [B, 8, N] -> latents [B, 8, N]."""
-        chunk, velocity, steps = self.chunk, self.chunk.velocity(level), iter(range(self.settings.steps[level]))
+        chunk, steps = self.chunk, iter(range(self.settings.steps[level]))
+        velocity = chunk.denoiser(level, self.model.velocity)
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(stage_seed(self.seeds[0], self.index, level))  # samplers that add noise use the global generator
             latents = solve(
@@ -134,13 +135,14 @@ class _ChunkSolver:
     def _solve_by_codes(self, level: int, noise: Tensor) -> Tensor:
         """The same by drawn codes. All its randomness comes from each sample's own seed, drawn on the CPU."""
         model, temperature = self.model, self.settings.temperatures[level]
-        seeds = [stage_seed(seed, self.index, len(model.levels) + level) for seed in self.seeds]
+        seeds = [code_draw_seed(seed, self.index, level, len(model.levels)) for seed in self.seeds]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        log_probabilities = self.chunk.guided(level, model.log_probabilities)
+        log_probabilities = self.chunk.denoiser(level, model.log_probabilities)
 
         def draw(x: Tensor, t: Tensor) -> Tensor:
             quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-            return model.drawn(level, log_probabilities(x.transpose(1, 2), t) / temperature, quantiles).transpose(1, 2)
+            codes = codes_at(quantiles, log_probabilities(x.transpose(1, 2), t) / temperature)
+            return model.space.level_latents(level, codes).transpose(1, 2)
 
         def renoise() -> Tensor:
             return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)

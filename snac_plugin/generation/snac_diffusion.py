@@ -96,15 +96,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         """Conditioning inputs of a batch of metadata, besides its context."""
         others = [{name: value for name, value in entry.items() if name not in self.context_ids} for entry in metadata]
         tensors = self.conditioner(others, self.device if device is None else device)
-        inputs = self.get_conditioning_inputs(tensors)
-        return Conditions(
-            cross=inputs["cross_attn_cond"],
-            cross_mask=_bool(inputs["cross_attn_mask"]),
-            embedding=inputs["global_cond"],
-            prepended=inputs["prepend_cond"],
-            prepended_mask=_bool(inputs["prepend_cond_mask"]),
-            concat=inputs["input_concat_cond"],
-        )
+        return Conditions.of(self.get_conditioning_inputs(tensors))
 
     @torch.no_grad()
     def generate(
@@ -194,7 +186,3 @@ def _per_sample(conditioning: Metadata | Sequence[Metadata] | None, batch_size: 
     if len(conditioning) != batch_size:
         raise UsageError("conditioning", f"{len(conditioning)} samples", f"{batch_size}, the batch size, or one for all")
     return list(conditioning)
-
-
-def _bool(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else mask.bool()

@@ -1,9 +1,10 @@
-"""What the network is told besides codes and noise levels, in the shapes of stable-audio-tools' conditioning inputs."""
+"""What the network sees besides codes and noise levels: conditioning inputs, and the context that a chunk continues."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn.functional import interpolate
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditioning inputs; B batch, M tokens, C channels of their kind, T frames.
+    """Conditioning inputs, as stable-audio-tools shapes them; B batch, M tokens, C channels of their kind, T frames.
 
     Args:
         cross: tokens for cross-attention [B, M, C], of `cross_attention_cond_ids`.
@@ -30,9 +31,27 @@ class Conditions:
     prepended_mask: Tensor | None = None
     concat: Tensor | None = None
 
+    @classmethod
+    def of(cls, inputs: Mapping[str, Any], prefix: str = "") -> Conditions:
+        """From the keyword arguments of stable-audio-tools' models; `prefix` "negative_" for those of a negative prompt."""
+        names = ("cross_attn_cond", "cross_attn_mask", "global_cond", "prepend_cond", "prepend_cond_mask", "input_concat_cond")
+        values = [inputs.get(prefix + name) for name in names]
+        # stable-audio-tools casts masks to the model's dtype on the way here.
+        return cls(*(v.bool() if v is not None and name.endswith("mask") else v for name, v in zip(names, values, strict=True)))
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no conditioning at all."""
+        return self.embedding is None and self.concat is None and not self.can_be_dropped
+
+    @property
+    def can_be_dropped(self) -> bool:
+        """Whether there is anything that `dropped` would take away."""
+        return self.cross is not None or self.prepended is not None
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditions:
         """The same conditions with a function applied to each tensor."""
-        return Conditions(**{f.name: None if (v := getattr(self, f.name)) is None else function(v) for f in fields(self)})
+        return Conditions(*(None if value is None else function(value) for value in vars(self).values()))
 
     def fitted(self, frames: int) -> Conditions:
         """The same conditions with `concat` stretched to so many frames, as stable-audio-tools stretches it."""
@@ -44,11 +63,6 @@ class Conditions:
         """The same conditions for a part of the frames."""
         return self if self.concat is None else replace(self, concat=self.concat[..., first : first + count])
 
-    @property
-    def can_be_dropped(self) -> bool:
-        """Whether there is anything that `dropped` would take away."""
-        return self.cross is not None or self.prepended is not None
-
     def dropped(self, keep: Tensor) -> Conditions:
         """Conditions whose tokens are zero where `keep` [B] is False; like stable-audio-tools, `embedding` and `concat` stay."""
 
@@ -59,14 +73,60 @@ class Conditions:
 
     @staticmethod
     def joined(first: Conditions, second: Conditions) -> Conditions:
-        """Both along the batch; what only one has is zero in the other, and a mask that only one has hides nothing there."""
-
-        def blank(x: Tensor) -> Tensor:
-            return torch.ones_like(x) if x.dtype is torch.bool else torch.zeros_like(x)
+        """Both along the batch; a tensor that only one has is zero in the other, and a mask that only one has hides nothing."""
 
         def join(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-            if a is None:
-                return None if b is None else torch.cat([blank(b), b])
-            return torch.cat([a, blank(a) if b is None else b])
+            present = b if a is None else a
+            if present is None:
+                return None
+            blank = torch.ones_like(present) if present.dtype is torch.bool else torch.zeros_like(present)
+            return torch.cat([blank if a is None else a, blank if b is None else b])
 
-        return Conditions(**{f.name: join(getattr(first, f.name), getattr(second, f.name)) for f in fields(first)})
+        return Conditions(*(join(getattr(first, f.name), getattr(second, f.name)) for f in fields(first)))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a chunk is generated from; B batch, R rows, T frames.
+
+    Args:
+        conditions: conditioning inputs.
+        negative: what guidance leads away from; no conditioning and no context by default.
+        context: packed latents of the chunks before [B, R * 8, T], or None; the unconditioned branch never sees it.
+        context_mask: [B, T] bool, False where a frame of the context is hidden.
+    """
+
+    conditions: Conditions = Conditions()
+    negative: Conditions | None = None
+    context: Tensor | None = None
+    context_mask: Tensor | None = None
+
+    @property
+    def can_be_dropped(self) -> bool:
+        """Whether the unconditioned branch of guidance differs from the conditioned one."""
+        return self.context is not None or self.negative is not None or self.conditions.can_be_dropped
+
+    def of_samples(self, chosen: Tensor) -> Prompt:
+        """The prompt of the samples where `chosen` [B] is True."""
+
+        def pick(x: Tensor) -> Tensor:
+            return x[chosen]
+
+        negative = None if self.negative is None else self.negative.map(pick)
+        context, mask = (None if x is None else x[chosen] for x in (self.context, self.context_mask))
+        return Prompt(self.conditions.map(pick), negative, context, mask)
+
+    def with_unconditioned(self, batch: int, device: torch.device) -> Prompt:
+        """A prompt for twice the batch: the conditioned samples, then the same unconditioned."""
+        other = self.conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=device))
+        if self.negative is not None:  # its tokens come with its own masks, or with none
+            values = vars(self.negative)
+            changes = {name: value for name, value in values.items() if value is not None}
+            changes |= {f"{name}_mask": values[f"{name}_mask"] for name in ("cross", "prepended") if name in changes}
+            other = replace(other, **changes)
+        both = Conditions.joined(self.conditions, other)
+        if self.context is None:
+            return Prompt(both)
+        mask = self.context_mask
+        shown = self.context.new_ones(batch, self.context.shape[-1], dtype=torch.bool) if mask is None else mask
+        return Prompt(both, None, torch.cat([self.context] * 2), torch.cat([shown, torch.zeros_like(shown)]))

@@ -15,10 +15,10 @@ from x_transformers.x_transformers import RotaryEmbedding
 
 from snac_plugin.config import NetworkConfig
 from snac_plugin.levels import Levels
+from snac_plugin.model.adaptive_layer_norm import AdaLNSola, AdaLNZero, scale_and_shift, zeroed
+from snac_plugin.model.attention_mask import AttentionMask, Role, Segment
 from snac_plugin.model.blocks import Attend, Block, Tokens
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.model.modulation import AdaLNSola, AdaLNZero, scale_and_shift
-from snac_plugin.model.segments import Role, Segment, Visibility
 
 TIME_FEATURES = 256
 
@@ -46,7 +46,7 @@ class SnacDiT(nn.Module):
         super().__init__()
         self.config, self.levels = config, levels
         dim, count = config.dim, len(levels)
-        self.visibility = Visibility(config.visibility.resolved(levels.names), config.context_chunks)
+        self.attention_mask = AttentionMask(config.visibility.resolved(levels.names), config.context_chunks)
 
         self.to_tokens = nn.ModuleList(nn.Linear(levels.codebook_dim, dim) for _ in range(count))
         self.token_embedding = nn.Parameter(0.02 * torch.randn(2, count, dim))  # (clean, noised) x level
@@ -54,34 +54,22 @@ class SnacDiT(nn.Module):
         self.fourier = FourierFeatures(1, TIME_FEATURES)
         self.embed_time = nn.Sequential(nn.Linear(TIME_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.rotary = Rotary(dim // config.num_heads, base=config.rotary_base)
-        self._add_conditioning(config, count)
+        self._add_conditioning()
 
-        self.blocks = nn.ModuleList(self._block(config, count) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(config, count) for _ in range(config.depth))
         sola = config.modulation == "adaln_sola"
         self.modulation = AdaLNSola(dim, config.depth, config.modulation_rank) if sola else AdaLNZero(dim, config.depth)
         joins = config.depth // 2 if config.long_skips else 0
         self.skips = nn.ModuleList(nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, dim)) for _ in range(joins))
 
         self.norm_out = nn.LayerNorm(dim, elementwise_affine=False)
-        self.modulate_out = nn.Linear(dim, 2 * dim)
+        # Heads start at zero and blocks as the identity, their gates being zero: the first loss is that of predicting nothing.
+        self.modulate_out = zeroed(nn.Linear(dim, 2 * dim))
         width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
-        self.heads = nn.ModuleList(nn.Linear(dim, width) for _ in range(count))
-        self._start_small()
+        self.heads = nn.ModuleList(zeroed(nn.Linear(dim, width)) for _ in range(count))
 
-    def _block(self, config: NetworkConfig, levels: int) -> Block:
-        return Block(
-            config.dim,
-            config.num_heads,
-            config.ff_mult,
-            qk_norm=config.qk_norm,
-            dropout=config.dropout,
-            cross_attention=config.cond_token_dim > 0,
-            levels=levels,
-            adapter_rank=config.level_adapter_rank,
-        )
-
-    def _add_conditioning(self, config: NetworkConfig, levels: int) -> None:
-        dim = config.dim
+    def _add_conditioning(self) -> None:
+        config, dim = self.config, self.config.dim
 
         def projection(width: int) -> nn.Module | None:
             return nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim)) if width else None
@@ -91,15 +79,8 @@ class SnacDiT(nn.Module):
         self.embed_prepended = projection(config.prepend_cond_dim)
         width = config.input_concat_dim
         # One projection a code of the frame: the concatenated channels come once a frame.
-        rows = [nn.Linear(width, count * dim, bias=False) for count in self.levels.per_frame] if width else []
-        self.embed_concat = nn.ModuleList(rows)
-
-    def _start_small(self) -> None:
-        """Heads start at zero, and blocks as the identity (gates are zero): the first loss is that of predicting nothing."""
-        for layer in (self.modulate_out, *self.heads, *self.embed_concat):
-            nn.init.zeros_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        counts = self.levels.per_frame if width else ()
+        self.embed_concat = nn.ModuleList(zeroed(nn.Linear(width, count * dim, bias=False)) for count in counts)
 
     def embed_codes(self, level: int, latents: Tensor, role: Role, concat: Tensor | None = None) -> Tensor:
         """Latents of one level [B, N, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""
@@ -109,8 +90,14 @@ class SnacDiT(nn.Module):
             tokens = tokens + rows.unflatten(-1, (self.levels.per_frame[level], -1)).flatten(1, 2)
         return tokens
 
+    def prepended_tokens(self, conditions: Conditions) -> Tensor | None:
+        """Tokens [B, N, D] of `prepend_cond_ids`, if there are any."""
+        if conditions.prepended is None or self.embed_prepended is None:
+            return None
+        return self.embed_prepended(conditions.prepended)
+
     def embed_segments(self, segments: Sequence[Segment], t: Tensor, conditions: Conditions) -> Tensor:
-        """What modulates each segment: its level, its noise level t [B, S] and the global conditioning -> [B, S, D]."""
+        """Level, noise level t [B, S] and global conditioning of each segment, for its modulation -> [B, S, D]."""
         which = torch.tensor([segment.level for segment in segments], device=t.device)
         embedding = self.embed_time(self.fourier(t[..., None])) + self.segment_embedding[which]
         if conditions.embedding is not None and self.embed_global is not None:
@@ -122,15 +109,9 @@ class SnacDiT(nn.Module):
         positions = torch.cat([self._positions(segment) for segment in segments])
         frequencies, _ = self.rotary(positions)
         angles = frequencies[0, :, ::2]
+        lengths, levels = tuple(segment.length for segment in segments), tuple(segment.level for segment in segments)
         cross = self.embed_cross(conditions.cross) if conditions.cross is not None and self.embed_cross is not None else None
-        return Tokens(
-            lengths=tuple(segment.length for segment in segments),
-            levels=tuple(segment.level for segment in segments),
-            cos=angles.cos(),
-            sin=angles.sin(),
-            cross=cross,
-            cross_mask=conditions.cross_mask,
-        )
+        return Tokens(lengths, levels, angles.cos(), angles.sin(), cross, conditions.cross_mask)
 
     def trunk(self, x: Tensor, tokens: Tokens, embedding: Tensor, attend: Attend) -> Tensor:
         """x [B, N, D] and segment embeddings [B, S, D] -> [B, N, D]."""

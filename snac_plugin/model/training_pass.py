@@ -1,25 +1,63 @@
 """One forward that trains every stage: clean tokens and the noised tokens of all stages in one sequence.
 
-Letters: B batch, T frames, N tokens, C chunks, L levels.
+Letters: B batch, T frames, N tokens, S segments, C chunks, L levels, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.attention import SequenceAttention
+from snac_plugin.model.attention_mask import AttentionCall, AttentionMask, Role, Segment, attention_calls
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
-from snac_plugin.model.segments import Layout, Role, training_layout
 
 
-def chunk_frames(frames: int, chunk: int) -> list[int]:
-    """Frames of each chunk; the last may be shorter."""
-    return [min(chunk, frames - start) for start in range(0, frames, chunk)]
+@dataclass(frozen=True)
+class Layout:
+    """The segments of a sequence in order, and the attention calls over them."""
+
+    segments: tuple[Segment, ...]
+    calls: tuple[AttentionCall, ...]
+
+
+@lru_cache(maxsize=64)
+def training_layout(
+    chunk_lengths: tuple[tuple[int, ...], ...],
+    mask: AttentionMask,
+    prepended: int = 0,
+    context: int = 0,
+    stages: tuple[int, ...] | None = None,
+) -> Layout:
+    """Prepended tokens, clean segments of all chunks, then a noised segment a stage.
+
+    Clean segments that no stage depends on (the finest level of the last chunk, for one) are left out.
+
+    Args:
+        chunk_lengths: for each chunk, the number of codes of each level.
+        mask: which segment sees which.
+        prepended: number of prepended tokens.
+        context: how many of the first chunks are context only, and not to be denoised.
+        stages: levels to denoise; all by default.
+    """
+    clean = [Segment(Role.CLEAN, c, level, n) for c, row in enumerate(chunk_lengths) for level, n in enumerate(row)]
+    denoised = [s for s in clean if s.chunk >= context and (stages is None or s.level in stages)]
+    noised = [replace(s, role=Role.NOISED) for s in denoised]
+    needed, frontier = set(), list(noised)
+    while frontier:
+        query = frontier.pop()
+        seen = {key for key in clean if key not in needed and mask.sees(query, key)}
+        needed |= seen
+        frontier.extend(seen)
+    front = [Segment(Role.PREPENDED, -1, -1, prepended)] if prepended else []
+    segments = (*front, *(s for s in clean if s in needed), *noised)
+    return Layout(segments, attention_calls(segments, segments, mask))
 
 
 def all_stages(
@@ -50,70 +88,67 @@ def all_stages(
     Returns:
         A tensor for each of `stages` [B, N of the noised chunks, 8 or codebook size].
     """
-    levels = network.levels
-    sizes = chunk_frames(clean.shape[-1], network.config.chunk_frames)
-    visibility = network.visibility if context_chunks is None else replace(network.visibility, context_chunks=context_chunks)
-    lengths = tuple(tuple(frames * count for count in levels.per_frame) for frames in sizes)
-    prepended = 0 if conditions.prepended is None or network.embed_prepended is None else conditions.prepended.shape[1]
+    levels, rule = network.levels, network.attention_mask
+    sizes = chunk_sizes(clean.shape[-1], network.config.chunk_frames)
+    chunk_lengths = tuple(tuple(frames * count for count in levels.per_frame) for frames in sizes)
+    rule = rule if context_chunks is None else replace(rule, context_chunks=context_chunks)
+    prepended = network.prepended_tokens(conditions)
     wanted = tuple(range(len(levels)) if stages is None else stages)
-    layout = training_layout(lengths, visibility, prepended, given_chunks, wanted)
+    layout = training_layout(chunk_lengths, rule, 0 if prepended is None else prepended.shape[1], given_chunks, wanted)
+    segments, lengths = layout.segments, [s.length for s in layout.segments]
 
-    x = _sequence(network, layout, clean, noised, conditions, given_chunks)
-    noise_levels = _segment_noise_levels(layout, t, given_chunks)
-    embedding = network.embed_segments(layout.segments, noise_levels, conditions)
-    attend = SequenceAttention(layout, _key_mask(network, layout, frame_mask, conditions))
-    hidden = network.trunk(x, network.tokens(layout.segments, conditions), embedding, attend)
+    x = torch.cat(_segment_tokens(network, segments, clean, noised, prepended, conditions.concat, given_chunks), dim=1)
+    no_noise = t.new_zeros(t.shape[0])
+    noise_levels = [t[:, s.chunk - given_chunks, s.level] if s.role is Role.NOISED else no_noise for s in segments]
+    embedding = network.embed_segments(segments, torch.stack(noise_levels, dim=1), conditions)
+    attend = SequenceAttention(segments, layout.calls, _key_masks(network, segments, frame_mask, conditions.prepended_mask))
+    hidden = network.trunk(x, network.tokens(segments, conditions), embedding, attend).split(lengths, dim=1)
 
-    pieces = hidden.split(layout.lengths, dim=1)
     outputs = []
     for level in wanted:
-        mine = [i for i in layout.indices(Role.NOISED) if layout.segments[i].level == level]
-        joined = torch.cat([pieces[i] for i in mine], dim=1)
-        outputs.append(network.read_out(level, joined, [layout.segments[i].length for i in mine], embedding[:, mine]))
+        own = [i for i, s in enumerate(segments) if s.role is Role.NOISED and s.level == level]
+        tokens = torch.cat([hidden[i] for i in own], dim=1)
+        outputs.append(network.read_out(level, tokens, [lengths[i] for i in own], embedding[:, own]))
     return outputs
 
 
-def _sequence(network: SnacDiT, layout: Layout, clean: Tensor, noised: Tensor, conditions: Conditions, given: int) -> Tensor:
-    """Tokens of all segments in the order of the layout [B, N, D]."""
+def _segment_tokens(
+    network: SnacDiT,
+    segments: Sequence[Segment],
+    clean: Tensor,
+    noised: Tensor,
+    prepended: Tensor | None,
+    concat: Tensor | None,
+    given: int,
+) -> list[Tensor]:
+    """Tokens of each segment [B, N, D]."""
     levels, chunk = network.levels, network.config.chunk_frames
-    late = concat = conditions.concat
-    if concat is not None and given:  # channels are given for the noised chunks alone
-        concat = torch.cat([concat.new_zeros(*concat.shape[:2], clean.shape[-1] - concat.shape[-1]), concat], dim=-1)
-    tokens, present = {}, {(s.role, s.level) for s in layout.segments}
-    sources = ((Role.CLEAN, clean, concat, 0), (Role.NOISED, noised, late, given))
-    for role, packed, channels, first in sources:
+    clean_concat = concat
+    if concat is not None and given:  # there are channels for the noised chunks alone
+        clean_concat = torch.nn.functional.pad(concat, (clean.shape[-1] - concat.shape[-1], 0))
+    tokens = {} if prepended is None else {(Role.PREPENDED, -1, -1): prepended}
+    present = {(s.role, s.level) for s in segments}
+    for role, packed, channels, first in ((Role.CLEAN, clean, clean_concat, 0), (Role.NOISED, noised, concat, given)):
         for level, latents in enumerate(levels.unpack_latents(packed)):
-            if (role, level) not in present:
-                continue
-            embedded = network.embed_codes(level, latents, role, channels)
-            for c, piece in enumerate(embedded.split(chunk * levels.per_frame[level], dim=1)):
-                tokens[role, c + first, level] = piece
-    if conditions.prepended is not None and network.embed_prepended is not None:
-        tokens[Role.PREPENDED, -1, -1] = network.embed_prepended(conditions.prepended)
-    return torch.cat([tokens[s.role, s.chunk, s.level] for s in layout.segments], dim=1)
+            if (role, level) in present:
+                embedded = network.embed_codes(level, latents, role, channels)
+                for c, piece in enumerate(embedded.split(chunk * levels.per_frame[level], dim=1)):
+                    tokens[role, c + first, level] = piece
+    return [tokens[s.role, s.chunk, s.level] for s in segments]
 
 
-def _segment_noise_levels(layout: Layout, t: Tensor, given: int) -> Tensor:
-    """t of each segment [B, S]: zero for clean ones."""
-    clean = t.new_zeros(t.shape[0])
-    columns = [t[:, s.chunk - given, s.level] if s.role is Role.NOISED else clean for s in layout.segments]
-    return torch.stack(columns, dim=1)
-
-
-def _key_mask(network: SnacDiT, layout: Layout, frame_mask: Tensor | None, conditions: Conditions) -> Tensor | None:
-    """[B, N] bool over the sequence, or None when nothing is hidden."""
-    if frame_mask is None and conditions.prepended_mask is None:
+def _key_masks(
+    network: SnacDiT, segments: Sequence[Segment], frame_mask: Tensor | None, prepended_mask: Tensor | None
+) -> list[Tensor] | None:
+    """[B, N] bool for each segment, or None when nothing is hidden."""
+    known = frame_mask if frame_mask is not None else prepended_mask
+    if known is None:
         return None
-    chunk, per_frame = network.config.chunk_frames, network.levels.per_frame
-    some = frame_mask if frame_mask is not None else conditions.prepended_mask
-    assert some is not None
-    columns = []
-    for s in layout.segments:
-        if s.role is Role.PREPENDED:
-            mask = conditions.prepended_mask
-        elif frame_mask is not None:
-            mask = frame_mask[:, s.chunk * chunk : (s.chunk + 1) * chunk].repeat_interleave(per_frame[s.level], dim=1)
-        else:
-            mask = None
-        columns.append(some.new_ones(some.shape[0], s.length, dtype=torch.bool) if mask is None else mask.bool())
-    return torch.cat(columns, dim=1)
+    chunk, masks = network.config.chunk_frames, []
+    for s in segments:
+        mask = prepended_mask
+        if s.role is not Role.PREPENDED:
+            frames = None if frame_mask is None else frame_mask[:, s.chunk * chunk : (s.chunk + 1) * chunk]
+            mask = None if frames is None else frames.repeat_interleave(network.levels.per_frame[s.level], dim=1)
+        masks.append(known.new_ones(len(known), s.length, dtype=torch.bool) if mask is None else mask.bool())
+    return masks

@@ -32,10 +32,9 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
     if conditioning is not None:
         configs = [_with_chunks(info, diffusion.config) for info in conditioning["configs"]]
         conditioner = create_multi_conditioner_from_conditioning_config({**conditioning, "configs": configs}, pretransform=codec)
-    codebooks = [codec.level_codebook(level) for level in range(len(codec.levels))]
     network = SnacDiT(diffusion.config, codec.levels)
     weights = diffusion.config.sampling.weights(codec.levels.names)
-    core = SnacDiffusionModel(network, diffusion.diffusion_objective, codebooks, weights)
+    core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)
     return SnacDiffusion(checked, core, Conditioners.of(conditioner), codec)
 
 

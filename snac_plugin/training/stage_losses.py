@@ -98,7 +98,7 @@ def stage_losses(
     if draw.context_chunks == 0:
         codes, draw, conditions, frame_mask = _chunks_as_samples(model, codes, draw, conditions, frame_mask)
     levels = model.levels
-    data, clean = model.packed_latents(codes), model.packed_latents(draw.clean_codes)
+    data, clean = model.space.from_codes(codes), model.space.from_codes(draw.clean_codes)
     t = _per_entry(draw.t, levels, codes.shape[-1], model.network.config.chunk_frames).to(data)
     noise = draw.noise.to(data)
     noised = add_noise(model.objective, data, noise, t)
@@ -133,7 +133,7 @@ def _after_context(
     """Clean latents [B, R * 8, T] after those of the chunks before the window, the number of these chunks, the mask of both."""
     if before is None:
         return clean, 0, frame_mask
-    latents = torch.cat([model.packed_latents(before.codes), clean], dim=-1)
+    latents = torch.cat([model.space.from_codes(before.codes), clean], dim=-1)
     mask = torch.ones_like(clean[:, 0], dtype=torch.bool) if frame_mask is None else frame_mask
     return latents, before.codes.shape[-1] // model.network.config.chunk_frames, torch.cat([before.mask, mask], dim=-1)
 

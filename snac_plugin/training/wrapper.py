@@ -20,12 +20,12 @@ from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
 from snac_plugin.config.optimizers import optimizer_configs_named
-from snac_plugin.diffusion.seeds import stage_seed
+from snac_plugin.diffusion.seeds import mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.model.training_pass import chunk_frames
 from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
@@ -60,7 +60,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         levels, network = model.levels, model.config.model.diffusion.config
         self.levels, self.model_config, self.seed = levels, model_config, seed
         window = model.sample_size // levels.frame_samples
-        self.chunks = len(chunk_frames(window, network.chunk_frames))
+        self.chunks = len(chunk_sizes(window, network.chunk_frames))
         context = min(network.context_chunks, self.chunks - 1)
         self.curriculum = curriculum_from_config(training, levels.names, context)
         self.full_context = context
@@ -115,7 +115,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     @torch.no_grad()
     def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
         """Loss of each level at fixed noise levels, with all the context the window holds."""
-        generator = torch.Generator().manual_seed(stage_seed(VALIDATION_SEED, batch_idx, 0))
+        generator = torch.Generator().manual_seed(mixed_seed(VALIDATION_SEED, batch_idx, 0))
         codes, frame_mask, conditions = self._prepare(batch)
         for t in self.validation_timesteps:
             draw = draw_step(codes, self.levels, self._chunks_in(codes), self.full_context, self.timesteps, [0.0], generator)
@@ -164,7 +164,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         if not reals.is_floating_point():
             return reals.long()  # pre-encoded codes: nothing else comes as integers
         pretransform = self.diffusion.pretransform
-        return pretransform.latents_to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
+        return pretransform.space.to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
 
     def _prepare(
         self,
@@ -194,21 +194,21 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         return None if context is None else replace(context, mask=context.mask & keep.to(context.mask.device)[:, None])
 
     def _chunks_in(self, codes: Tensor) -> int:
-        return len(chunk_frames(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
+        return len(chunk_sizes(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
-        seed = stage_seed(self._batch_seed(batch_idx), self.global_rank, 0)
+        seed = mixed_seed(self._batch_seed(batch_idx), self.global_rank, 0)
         random.seed(seed)  # for conditioners of stable-audio-tools
         torch.manual_seed(seed)  # for dropout
         return torch.Generator().manual_seed(seed)
 
     def _batch_seed(self, batch_idx: int) -> int:
-        return stage_seed(self.seed, self.global_step, batch_idx % max(self.trainer.accumulate_grad_batches, 1))
+        return mixed_seed(self.seed, self.global_step, batch_idx % max(self.trainer.accumulate_grad_batches, 1))
 
     def _context_chunks(self, phase: Phase, batch_idx: int) -> int:
         """The same on all ranks: a step takes as long as its slowest rank, and more context takes longer."""
-        return phase.draw_context(torch.Generator().manual_seed(stage_seed(self._batch_seed(batch_idx), 0, 1)))
+        return phase.draw_context(torch.Generator().manual_seed(mixed_seed(self._batch_seed(batch_idx), 0, 1)))
 
     def _enter_phase(self) -> Phase:
         phase = self.curriculum.at(self.global_step)

@@ -59,11 +59,11 @@ def test_latents_of_codes_give_the_codes_back(codec: Codec) -> None:
     pretransform = SnacPretransform(codec)
     codes = pretransform.tokenize(noise_audio(2, 20_000))
     latents = pretransform.codes_to_latents(codes)
-    assert torch.equal(pretransform.latents_to_codes(latents), codes)
-    assert torch.equal(pretransform.snap(latents + 1e-3 * torch.randn_like(latents)), latents)
+    assert torch.equal(pretransform.space.to_codes(latents), codes)
+    assert torch.equal(pretransform.space.snap(latents + 1e-3 * torch.randn_like(latents)), latents)
     assert torch.equal(pretransform.decode(latents, seed=3), pretransform.decode_tokens(codes, seed=3))
     level = len(codec.levels) - 1
-    assert torch.equal(latents[0, -8:, 0], pretransform.level_codebook(level)[codes[0, -1, 0]])
+    assert torch.equal(latents[0, -8:, 0], pretransform.space.codebooks[level][codes[0, -1, 0]])
 
 
 def test_decoding_is_snacs_own_but_for_where_the_noise_comes_from(codec: Codec) -> None:
@@ -168,10 +168,10 @@ def test_half_precision_leaves_codebooks_and_latents_in_float32(codec: Codec) ->
     full = SnacPretransform(copy.deepcopy(codec)).encode(audio)
     half = SnacPretransform(codec, model_half=True)
     assert next(half.parameters()).dtype == torch.float16
-    assert half.level_codebook(0).dtype == torch.float32
+    assert half.space.codebooks.dtype == torch.float32
     latents = half.encode(audio)
     assert latents.dtype == torch.float32
-    assert (half.latents_to_codes(latents) == half.latents_to_codes(full)).float().mean() > 0.7
+    assert (half.space.to_codes(latents) == half.space.to_codes(full)).float().mean() > 0.7
     decoded = half.decode(latents.half())
     assert decoded.dtype == torch.float32
     assert torch.isfinite(decoded).all()

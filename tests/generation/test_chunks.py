@@ -14,14 +14,14 @@ from torch import Tensor
 from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
-from snac_plugin.diffusion.samplers import flow_times
+from snac_plugin.diffusion.samplers import codes_at, flow_times
 from snac_plugin.diffusion.seeds import stage_noise, stage_seed
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import chunks_for, generate_chunks
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.levels import Levels
-from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 SIZE = 3  # frames of a chunk
@@ -67,16 +67,16 @@ def by_hand(model: SnacDiffusionModel, seeds: list[int], how: Settings, past: li
     done = []
     for index in range(chunks):
         seen = [*past, *done][-keep:]
-        context = model.packed_latents(torch.cat(seen, dim=-1)) if seen else None
-        chunk = model.start_chunk(Conditions(), len(seeds), how.guidance, None, context)
+        context = model.space.from_codes(torch.cat(seen, dim=-1)) if seen else None
+        chunk = model.start_chunk(Prompt(context=context), len(seeds), how.guidance)
         codes = []
         for level, count in enumerate(levels.per_frame):
-            noise = stage_noise(seeds, index, level, (8, SIZE * count), model.codebook(0))
+            noise = stage_noise(seeds, index, level, (8, SIZE * count), model.space.codebooks)
             x, times = noise.transpose(1, 2), flow_times(how.steps[level], how.shifts[level]).double()
             for now, after in itertools.pairwise(times):
-                x = x + (after - now) * chunk.velocity(level)(x, now.expand(len(seeds)))
-            codes.append(model.nearest(level, x))
-            chunk.finish(level, model.latents_of(level, codes[-1]))
+                x = x + (after - now) * chunk.denoiser(level, model.velocity)(x, now.expand(len(seeds)))
+            codes.append(model.space.nearest(level, x))
+            chunk.append(level, model.space.level_latents(level, codes[-1]))
         done.append(levels.pack(codes))
     return torch.cat(done, dim=-1)
 
@@ -138,11 +138,10 @@ def test_stochastic_samplers_follow_the_seed_and_leave_the_global_generator_alon
 
 def test_drawn_codes_are_drawn_as_often_as_they_are_likely() -> None:
     """Without context and with one step, the codes are draws of what the network says of pure noise."""
-    model = make_model(FOUR_LEVELS, head="logits")
     shares = torch.tensor([0.5, 0.0, 0.3, 0.2] + [0.0] * 60, dtype=torch.float64)
     quantiles = torch.rand(1, 20_000, generator=torch.Generator().manual_seed(0))
-    latents = model.drawn(2, shares.log().expand(1, 20_000, 64), quantiles)
-    counts = torch.bincount(model.nearest(2, latents)[0], minlength=64) / 20_000
+    codes = codes_at(quantiles, shares.log().expand(1, 20_000, 64))
+    counts = torch.bincount(codes[0], minlength=64) / 20_000
     torch.testing.assert_close(counts.double(), shares, rtol=0, atol=0.02)
 
 
@@ -151,7 +150,7 @@ def test_at_a_low_temperature_the_likeliest_codes_are_drawn() -> None:
     model = make_model(FOUR_LEVELS, context_chunks=0, head="logits")
     cold, hot = (settings(model.levels, "pingpong-codes", steps=1, temperature=value) for value in (1e-6, 1e6))
     noise = stage_noise([3], 0, 0, (8, SIZE), next(model.parameters()))
-    says = model.start_chunk(Conditions(), 1, Guidance()).guided(0, model.log_probabilities)
+    says = model.start_chunk(Prompt(), 1).denoiser(0, model.log_probabilities)
     output = says(noise.transpose(1, 2), noise.new_ones(1))
     first = generated(model, [3], cold, 1)
     assert torch.equal(first[:, 0], output.argmax(dim=-1))

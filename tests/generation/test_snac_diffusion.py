@@ -133,7 +133,7 @@ def test_stable_audio_tools_gets_the_codes_that_a_known_denoiser_means(folder: P
     latents = generate_diffusion_cond(
         model, steps=96, conditioning=[{}], sample_size=2 * CHUNK, seed=0, device="cpu", return_latents=True
     )
-    assert torch.equal(model.pretransform.latents_to_codes(latents), model.model.answer)
+    assert torch.equal(model.pretransform.space.to_codes(latents), model.model.answer)
 
 
 def test_the_call_of_its_demo_callback_works(model: SnacDiffusion) -> None:

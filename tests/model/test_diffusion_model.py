@@ -12,7 +12,7 @@ from torch import Tensor
 from snac_plugin.diffusion.global_time import flow_velocity, windows
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.levels import Levels
-from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.conditions import Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 STEPS = (2, 3, 4, 5)  # of each level; the last one starts above the t where velocities are damped
@@ -34,15 +34,15 @@ def stage_by_stage(model: SnacDiffusionModel, noise: Tensor, scale: float) -> Te
     for start in range(0, noise.shape[-1], size):
         keep = model.network.config.context_chunks
         past = torch.cat(done, dim=-1)[..., -keep * size :] if done and keep else None
-        chunk = model.start_chunk(Conditions(), noise.shape[0], Guidance(scale), None, past)
+        chunk = model.start_chunk(Prompt(context=past), noise.shape[0], Guidance(scale))
         finished = []
         for level, x in enumerate(model.levels.unpack_latents(noise[..., start : start + size])):
-            velocity = chunk.velocity(level)
+            velocity = chunk.denoiser(level, model.velocity)
             for step in range(STEPS[level]):
                 t = x.new_full((x.shape[0],), 1 - step / STEPS[level])
                 x = x - flow_velocity(model.objective, velocity, x, t) / STEPS[level]
-            snapped = model.latents_of(level, model.nearest(level, x))
-            chunk.finish(level, snapped)
+            snapped = model.space.level_latents(level, model.space.nearest(level, x))
+            chunk.append(level, snapped)
             finished.append(snapped)
         done.append(model.levels.pack_latents(finished))
     return torch.cat(done, dim=-1)
@@ -67,7 +67,7 @@ def test_euler_on_global_time_is_euler_stage_by_stage(levels: Levels, objective:
     x = sample_discrete_euler(model, noise, sigmas=times, cfg_scale=scale, dist_shift=None, batch_cfg=True, disable_tqdm=True)
     solved = model.levels.unpack_latents(x)
     for level, reference in enumerate(model.levels.unpack_latents(expected)):
-        assert torch.equal(model.latents_of(level, model.nearest(level, solved[level])), reference)
+        assert torch.equal(model.space.level_latents(level, model.space.nearest(level, solved[level])), reference)
 
 
 def test_steps_of_one_stage_move_no_other(levels: Levels) -> None:
@@ -103,7 +103,7 @@ def test_known_answer_through_stable_audio_tools_schedules(objective: str, chunk
     even = sample_discrete_euler(model, noise, steps, disable_tqdm=True)
     curved = sample_rf(model, noise, steps=steps, device="cpu", cfg_scale=6, batch_cfg=True, rescale_cfg=True, disable_tqdm=True)
     for x in (even, curved):
-        codes = [model.nearest(level, z) for level, z in enumerate(model.levels.unpack_latents(x))]
+        codes = [model.space.nearest(level, z) for level, z in enumerate(model.levels.unpack_latents(x))]
         assert torch.equal(model.levels.pack(codes), model.answer.repeat(1, 1, chunks))
 
 
@@ -112,9 +112,9 @@ def test_codes_survive_the_way_through_latents() -> None:
     model = make_model(FOUR_LEVELS)
     close = torch.randn(64, 8) * 10
     close[1::2] = close[::2] + 1e-3
-    model.codebook_0 = close.double()
+    model.space.codebooks[0] = close.double()
     codes = torch.arange(64)[None].repeat(2, 1)
-    assert torch.equal(model.nearest(0, model.latents_of(0, codes)), codes)
+    assert torch.equal(model.space.nearest(0, model.space.level_latents(0, codes)), codes)
 
 
 @pytest.mark.parametrize("head", ["logits", "posterior"])
@@ -136,7 +136,7 @@ def test_logits_mean_the_expected_code_vector() -> None:
     logits, x = torch.randn(2, 5, 64, dtype=torch.float64), torch.randn(2, 5, 8, dtype=torch.float64)
     t = torch.tensor([0.3, 0.8], dtype=torch.float64)
     weights = logits.exp() / logits.exp().sum(-1, keepdim=True)
-    mean = sum(weights[..., k, None] * model.codebook(1)[k] for k in range(64))
+    mean = sum(weights[..., k, None] * model.space.codebooks[1][k] for k in range(64))
     velocity = model.velocity(1, logits, x, t)
     torch.testing.assert_close(x - t[:, None, None] * velocity, mean, rtol=0, atol=1e-10)
 
@@ -148,8 +148,8 @@ def test_posterior_of_a_network_that_knows_nothing_is_the_best_denoiser(objectiv
     x, t = torch.randn(2, 5, 8, dtype=torch.float64), torch.tensor([0.3, 0.8], dtype=torch.float64)
     velocity = model.velocity(1, torch.zeros(2, 5, 64, dtype=torch.float64), x, t)
     alpha, sigma = (value[:, None, None, None] for value in model.objective.alpha_sigma(t))
-    density = (-((x[:, :, None] - alpha * model.codebook(1)) ** 2).sum(-1, keepdim=True) / (2 * sigma**2)).exp()
-    mean = (density * model.codebook(1)).sum(2) / density.sum(2)
+    density = (-((x[:, :, None] - alpha * model.space.codebooks[1]) ** 2).sum(-1, keepdim=True) / (2 * sigma**2)).exp()
+    mean = (density * model.space.codebooks[1]).sum(2) / density.sum(2)
     torch.testing.assert_close(model.objective.denoised(x, velocity, t[:, None, None]), mean, rtol=0, atol=1e-9)
 
 
@@ -158,7 +158,7 @@ def test_a_callers_autocast_rounds_neither_the_expected_code_nor_the_nearest(hea
     model = make_model(FOUR_LEVELS, head=head).float()
     logits, x = 5 * torch.randn(2, 4, 64), torch.randn(2, 4, 8)
     t = torch.tensor([0.2, 0.9])
-    expected, nearest = model.velocity(0, logits, x, t), model.nearest(0, x)
+    expected, nearest = model.velocity(0, logits, x, t), model.space.nearest(0, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(model.velocity(0, logits, x, t), expected)
-        assert torch.equal(model.nearest(0, x), nearest)
+        assert torch.equal(model.space.nearest(0, x), nearest)

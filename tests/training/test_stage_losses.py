@@ -40,7 +40,7 @@ def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) ->
     model = make_model(levels, objective, head=head, context_chunks=1)
     codes, drawn = draw(model, 6, context=1, corruption=0.3)
     losses, outputs = stage_losses(model, codes, drawn, NOTHING, None)
-    data, clean = model.packed_latents(codes), model.packed_latents(drawn.clean_codes)
+    data, clean = model.space.from_codes(codes), model.space.from_codes(drawn.clean_codes)
     at = torch.cat(
         [drawn.t[:, c, list(model.levels.level_of_rows())].repeat_interleave(8, 1)[..., None].expand(-1, -1, 3) for c in (0, 1)], -1
     )
@@ -51,7 +51,7 @@ def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) ->
     for level, output in enumerate(expected_outputs):
         if head == "posterior":  # the noised point's own density, by all pairs of differences
             alpha, sigma = model.objective.alpha_sigma(drawn.t[..., level].double().repeat_interleave(output.shape[1] // 2, 1))
-            apart = points[level][:, :, None] - alpha[..., None, None] * model.codebook(level)
+            apart = points[level][:, :, None] - alpha[..., None, None] * model.space.codebooks[level]
             output = (output - apart.square().sum(-1) / (2 * sigma.square()[..., None])).log_softmax(-1)
             outputs[level] = outputs[level].log_softmax(-1)
         torch.testing.assert_close(outputs[level], output, rtol=0, atol=1e-8)

@@ -7,9 +7,9 @@ import torch
 from networks import FOUR_LEVELS, make_network
 
 from snac_plugin.levels import Levels
-from snac_plugin.model.conditions import Conditions
-from snac_plugin.model.segments import Role, Segment
-from snac_plugin.model.stages import ChunkInProgress
+from snac_plugin.model.attention_mask import Role, Segment
+from snac_plugin.model.chunk_in_progress import ChunkInProgress
+from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.training_pass import all_stages
 
 CONDITIONED = {"cond_token_dim": 6, "global_cond_dim": 5, "prepend_cond_dim": 7, "input_concat_dim": 4}
@@ -41,14 +41,14 @@ def test_cached_stages_equal_recomputing(levels: Levels, context: int, condition
     reference = all_stages(network, clean, noised, t, told, frame_mask=mask)
 
     past = clean[..., : context * size]
-    chunk = ChunkInProgress(network, told, 2, past, mask[:, : context * size])
+    chunk = ChunkInProgress(network, Prompt(told, None, past, mask[:, : context * size]), 2)
     for level in range(len(levels)):
         span = slice(context * size * levels.per_frame[level], None)
-        stage = chunk.stage(level)
+        stage = chunk.outputs(level)
         x = levels.unpack_latents(noised)[level][:, span]
         stage(torch.randn_like(x), torch.rand(2, dtype=torch.float64))  # an earlier step must leave nothing behind
         torch.testing.assert_close(stage(x, t[:, -1, level]), reference[level][:, span], rtol=0, atol=1e-10)
-        chunk.finish(level, levels.unpack_latents(clean)[level][:, span])
+        chunk.append(level, levels.unpack_latents(clean)[level][:, span])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -1,6 +1,6 @@
-"""Adaptive layer norm: shifts, scales and gates of a block, from each segment's own noise level and level.
+"""Adaptive layer norm (adaLN-Zero, AdaLN-SOLA): shifts, scales and gates of each block from a segment's noise level and level.
 
-Letters: B batch, S segments, N tokens, D width of the network, R rank.
+Letters: B batch, S segments, N tokens, D width of the network.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ class AdaLNZero(nn.Module):
 
     def __init__(self, dim: int, depth: int) -> None:
         super().__init__()
-        projections = [nn.Linear(dim, 6 * dim) for _ in range(depth)]
-        for projection in projections:
-            nn.init.zeros_(projection.weight)
-            nn.init.zeros_(projection.bias)
-        self.projections = nn.ModuleList(projections)
+        self.projections = nn.ModuleList(zeroed(nn.Linear(dim, 6 * dim)) for _ in range(depth))
 
     def forward(self, embedding: Tensor) -> list[Modulation]:
         """Segment embeddings [B, S, D] -> one Modulation a block."""
@@ -48,15 +44,13 @@ class AdaLNSola(nn.Module):
 
     def __init__(self, dim: int, depth: int, rank: int) -> None:
         super().__init__()
-        self.shared = nn.Linear(dim, 6 * dim, bias=False)
+        self.shared = zeroed(nn.Linear(dim, 6 * dim, bias=False))
         downs = [nn.Linear(dim, 6 * rank, bias=False) for _ in range(depth)]
-        ups = [nn.Linear(6 * rank, 6 * dim, bias=False) for _ in range(depth)]
+        self.down = nn.ModuleList(downs)
+        self.up = nn.ModuleList(zeroed(nn.Linear(6 * rank, 6 * dim, bias=False)) for _ in range(depth))
         self.table = nn.Parameter(torch.zeros(depth, 6 * dim))
-        nn.init.zeros_(self.shared.weight)
-        for down, up in zip(downs, ups, strict=True):
+        for down in downs:  # drawn a second time, so that a seed goes on giving the same weights
             nn.init.kaiming_uniform_(down.weight, a=5**0.5)
-            nn.init.zeros_(up.weight)
-        self.down, self.up = nn.ModuleList(downs), nn.ModuleList(ups)
 
     def forward(self, embedding: Tensor) -> list[Modulation]:
         """Segment embeddings [B, S, D] -> one Modulation a block."""
@@ -64,6 +58,13 @@ class AdaLNSola(nn.Module):
         shared = self.shared(activated)
         blocks = zip(self.down, self.up, self.table, strict=True)
         return [Modulation(*(shared + up(down(activated)) + row).chunk(6, dim=-1)) for down, up, row in blocks]
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """The layer, its weights set to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 def scale_and_shift(x: Tensor, lengths: Sequence[int], shift: Tensor, scale: Tensor) -> Tensor:

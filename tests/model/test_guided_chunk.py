@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.levels import Levels
-from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 CONDITIONED = {"cond_token_dim": 6, "global_cond_dim": 5, "prepend_cond_dim": 7}
@@ -39,12 +39,12 @@ def velocities(
 ) -> list[Tensor]:
     """Velocity of each level of one chunk, coarser levels finished with fixed latents."""
     generator = torch.Generator().manual_seed(7)
-    chunk = model.start_chunk(conditions, 2, guidance, negative, context, mask)
+    chunk = model.start_chunk(Prompt(conditions, negative, context, mask), 2, guidance)
     t, found = torch.tensor([0.4, 0.8], dtype=torch.float64), []
     for level, count in enumerate(model.levels.per_frame):
         x, finished = torch.randn(2, 2, 3 * count, 8, generator=generator, dtype=torch.float64)
-        found.append(chunk.velocity(level)(x, t))
-        chunk.finish(level, finished)
+        found.append(chunk.denoiser(level, model.velocity)(x, t))
+        chunk.append(level, finished)
     return found
 
 
@@ -82,8 +82,8 @@ def test_hidden_context_is_no_context(levels: Levels) -> None:
 def test_scale_one_is_the_conditioned_branch_alone(levels: Levels) -> None:
     model = make_model(levels, context_chunks=1)
     context = torch.randn(2, levels.channels, 3, dtype=torch.float64)
-    chunk = model.start_chunk(Conditions(), 2, Guidance(1.0), None, context)
-    assert chunk.copies == 1
+    chunk = model.start_chunk(Prompt(context=context), 2, Guidance(1.0))
+    assert chunk.branches == 1
     almost = velocities(model, Conditions(), Guidance(1 + 1e-9), context)
     check(
         [v.round(decimals=6) for v in almost], [v.round(decimals=6) for v in velocities(model, Conditions(), Guidance(), context)]
@@ -112,4 +112,4 @@ def test_guidance_leads_away_from_negative_conditioning(levels: Levels, masked: 
 def test_without_anything_to_drop_there_is_one_branch(levels: Levels) -> None:
     """A second branch would cost twice and change nothing."""
     model = make_model(levels)
-    assert model.start_chunk(Conditions(), 2, Guidance(6.0)).copies == 1
+    assert model.start_chunk(Prompt(), 2, Guidance(6.0)).branches == 1

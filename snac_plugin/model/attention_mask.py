@@ -1,0 +1,69 @@
+"""What a token may see, as a rule over segments: runs of tokens with one (role, chunk, level).
+
+The rule never tells tokens of a segment apart, so attention runs a few dense calls in place of one masked call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby
+
+
+class Role(Enum):
+    """What a segment's tokens are: conditioning put in front, finished codes, or codes under noise."""
+
+    PREPENDED = "prepended"
+    CLEAN = "clean"
+    NOISED = "noised"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of `length` tokens. Chunk and level of prepended tokens are -1."""
+
+    role: Role
+    chunk: int
+    level: int
+    length: int
+
+
+@dataclass(frozen=True)
+class AttentionMask:
+    """Which segments a segment attends to.
+
+    Args:
+        table: for each level, the finished levels of its own chunk and the levels of earlier chunks that it sees.
+        context_chunks: how many earlier chunks are seen.
+    """
+
+    table: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    context_chunks: int
+
+    def sees(self, query: Segment, key: Segment) -> bool:
+        """Whether every token of `query` attends to every token of `key`."""
+        if key.role is Role.PREPENDED:
+            return True
+        if query.role is Role.PREPENDED:
+            return False
+        if key.role is Role.NOISED:
+            return key == query
+        within, context = self.table[query.level]
+        if key.chunk == query.chunk:
+            return key.level in within or (query.role is Role.CLEAN and key.level == query.level)
+        return 0 < query.chunk - key.chunk <= self.context_chunks and key.level in context
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """One dense attention: a run of query segments and the segments whose keys they all see, by index."""
+
+    queries: tuple[int, ...]
+    keys: tuple[int, ...]
+
+
+def attention_calls(queries: Sequence[Segment], keys: Sequence[Segment], mask: AttentionMask) -> tuple[AttentionCall, ...]:
+    """Calls that cover all queries in order; neighbours that see the same segments share a call."""
+    seen = [tuple(j for j, key in enumerate(keys) if mask.sees(query, key)) for query in queries]
+    return tuple(AttentionCall(tuple(run), visible) for visible, run in groupby(range(len(queries)), key=seen.__getitem__))

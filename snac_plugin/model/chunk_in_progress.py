@@ -1,0 +1,126 @@
+"""Generation of one chunk: prefill the KV cache, then denoise and append level by level.
+
+Letters: B batch, R rows, T frames, N tokens of a level, K codes of a codebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from snac_plugin.diffusion.guidance import Guidance
+from snac_plugin.levels import chunk_sizes
+from snac_plugin.model.attention_mask import Role, Segment
+from snac_plugin.model.conditions import Prompt
+from snac_plugin.model.kv_cache import DenoisingAttention, KVCache, PrefillAttention
+from snac_plugin.model.network import SnacDiT
+
+# (latents under noise [B, N, 8], t [B]) -> velocity [B, N, 8] or logits [B, N, K]
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+# (level, network output, x [B, N, 8], t [B]) -> what guidance combines: velocity [B, N, 8] or log-probabilities [B, N, K]
+ReadOutput = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+class ChunkInProgress:
+    """The chunk after a context, finished level by level.
+
+    Keys and values of prepended tokens, context and finished levels are computed once. With guidance the conditioned and the
+    unconditioned samples run as one batch over one cache.
+
+    Args:
+        network: the network.
+        prompt: conditioning and context of B samples.
+        batch: B.
+        guidance: how the two branches are combined.
+        frames: frames of this chunk; the config's by default.
+    """
+
+    def __init__(
+        self, network: SnacDiT, prompt: Prompt, batch: int, guidance: Guidance | None = None, frames: int | None = None
+    ) -> None:
+        self.network, self.guidance = network, guidance or Guidance()
+        self.frames = network.config.chunk_frames if frames is None else frames
+        self.branches = 2 if self.guidance.acts and prompt.can_be_dropped else 1
+        if self.branches == 2:
+            prompt = prompt.with_unconditioned(batch, next(network.parameters()).device)
+        self.batch, self.conditions = batch * self.branches, prompt.conditions
+        self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask
+        self.cache = KVCache(len(network.blocks))
+        self.chunk = 0
+        self._prefill_prepended()
+        if prompt.context is not None and prompt.context.shape[-1]:
+            self._prefill_context(prompt.context, prompt.context_mask)
+
+    def append(self, level: int, latents: Tensor) -> None:
+        """Add the finished latents of a level [B, N, 8] to the cache. Levels come in order, coarsest first."""
+        latents = latents.repeat(self.branches, 1, 1)
+        self._prefill([self._segment(Role.CLEAN, level)], [self._embed(level, latents, Role.CLEAN)], [None])
+
+    def denoiser(self, level: int, read: ReadOutput) -> Denoiser:
+        """The guided denoiser of a level, given all that is in the cache; `read` turns outputs into what guidance combines."""
+        outputs = self.outputs(level)
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            both_x, both_t = x.repeat(self.branches, 1, 1), t.repeat(self.branches)
+            estimate = read(level, outputs(both_x, both_t), both_x, both_t)
+            if self.branches == 1:
+                return estimate
+            conditioned, self.unconditioned = estimate.chunk(2)
+            return self.guidance.combine(conditioned, self.unconditioned, t)
+
+        return denoise
+
+    def outputs(self, level: int) -> Denoiser:
+        """The network's own output for a level, of all branches."""
+        segment, network = self._segment(Role.NOISED, level), self.network
+        attend = DenoisingAttention(self.cache, segment, network.attention_mask)
+        tokens = network.tokens([segment], self.conditions)
+
+        def output(x: Tensor, t: Tensor) -> Tensor:
+            embedding = network.embed_segments([segment], t[:, None], self.conditions)
+            hidden = network.trunk(self._embed(level, x, Role.NOISED), tokens, embedding, attend)
+            return network.read_out(level, hidden, [segment.length], embedding)
+
+        return output
+
+    def _segment(self, role: Role, level: int) -> Segment:
+        return Segment(role, self.chunk, level, self.frames * self.network.levels.per_frame[level])
+
+    def _embed(self, level: int, latents: Tensor, role: Role) -> Tensor:
+        concat = self.conditions.concat
+        return self.network.embed_codes(level, latents, role, None if concat is None else concat[..., -self.frames :])
+
+    def _prefill_prepended(self) -> None:
+        tokens = self.network.prepended_tokens(self.conditions)
+        if tokens is not None:
+            mask = self.conditions.prepended_mask
+            segment = Segment(Role.PREPENDED, -1, -1, tokens.shape[1])
+            self._prefill([segment], [tokens], [None if mask is None else mask.bool()])
+
+    def _prefill_context(self, context: Tensor, mask: Tensor | None) -> None:
+        network, levels, size = self.network, self.network.levels, self.network.config.chunk_frames
+        concat = self.conditions.concat
+        if concat is not None:  # channels of the context's own frames, where the caller gave them too
+            concat = concat[..., : context.shape[-1]] if concat.shape[-1] == context.shape[-1] + self.frames else None
+        by_level = [
+            network.embed_codes(level, latents, Role.CLEAN, concat).split(size * levels.per_frame[level], dim=1)
+            for level, latents in enumerate(levels.unpack_latents(context))
+        ]
+        segments, tokens, masks = [], [], []
+        for chunk, frames in enumerate(chunk_sizes(context.shape[-1], size)):
+            frame_mask = None if mask is None else mask[:, chunk * size : chunk * size + frames]
+            for level, count in enumerate(levels.per_frame):
+                segments.append(Segment(Role.CLEAN, chunk, level, frames * count))
+                tokens.append(by_level[level][chunk])
+                masks.append(None if frame_mask is None else frame_mask.repeat_interleave(count, dim=1))
+            self.chunk = chunk + 1
+        self._prefill(segments, tokens, masks)
+
+    def _prefill(self, segments: Sequence[Segment], tokens: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
+        """Run finished tokens, [B, N, D] a segment, through the network; the cache keeps their keys and values."""
+        network = self.network
+        attend = PrefillAttention(self.cache, segments, network.attention_mask, masks)
+        embedding = network.embed_segments(segments, tokens[0].new_zeros(self.batch, len(segments)), self.conditions)
+        network.trunk(torch.cat(list(tokens), dim=1), network.tokens(segments, self.conditions), embedding, attend)
