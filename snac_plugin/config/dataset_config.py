@@ -92,6 +92,7 @@ def check_dataset_config(config: Mapping[str, Any], source: str = "dataset confi
     if not isinstance(kind, str) or kind not in SECTIONS:
         problem = not_one_of("dataset_type", kind, "one of", SECTIONS)
         raise_problems([problem if "dataset_type" in config else problem._replace(found="nothing")], source)
+    assert isinstance(kind, str)
 
     def problems(checked: DatasetConfig) -> Iterator[Problem]:
         for index, entry in enumerate(checked.datasets):
