@@ -11,13 +11,7 @@ from snac_plugin.generation.request import OPTIONS, Request
 
 
 def add_options(group: Any, *names: str, **helps: str) -> None:
-    """Add a flag for each option to a parser or a group of one; beside --conditioning its short form --prompt.
-
-    Args:
-        group: where to.
-        names: fields of `Request`.
-        helps: other help texts, by option.
-    """
+    """Add a flag for each named field of `Request`, with its help or that in `helps`; beside --conditioning the short --prompt."""
     for name in names:
         option = OPTIONS[name]
         if name == "conditioning":
@@ -28,15 +22,7 @@ def add_options(group: Any, *names: str, **helps: str) -> None:
 
 
 def request_from(args: argparse.Namespace, *names: str) -> Request:
-    """The request that flags make.
-
-    Args:
-        args: parsed flags.
-        names: the options to take; by default all that the parser has.
-
-    Raises:
-        UsageError: a value that fits no model.
-    """
+    """The request that parsed flags make, from all options or those named; UsageError for a value that fits no model."""
     values = {name: getattr(args, name, None) for name in names or OPTIONS}
     values = {name: tuple(value) if OPTIONS[name].sliders and isinstance(value, list) else value for name, value in values.items()}
     if "conditioning" in values and args.prompt is not None:

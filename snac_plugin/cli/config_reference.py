@@ -1,9 +1,6 @@
 """Print the tables of all keys of a model config, their defaults and what they are: of a model, and of a codec.
 
-    python -m snac_plugin config_reference
-    python -m snac_plugin config_reference --schema
-
-With --schema it writes the JSON schemas that editors complete configs by in place of printing.
+python -m snac_plugin config_reference [--schema]
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ from snac_plugin.config.reference_table import reference_table
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print two Markdown tables, or write the schemas."""
     parser = argparse.ArgumentParser("config_reference")
     parser.add_argument("--schema", action="store_true", help=f"write {', '.join(SCHEMAS)} instead")
     parser.add_argument("--folder", type=Path, default=Path(), help="where to; the current folder by default")

@@ -2,8 +2,7 @@
 
     python -m snac_plugin demo
 
-Everything it makes lies in `demo_music/` and `runs/demo/`; a second call reuses the music and trains anew. It removes
-what the first one made, and refuses a folder that holds anything else.
+It writes to `demo_music/` and `runs/demo/`; a second call reuses the music, trains anew and removes the first one's run.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The flags."""
     flags = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     config = Path(__file__).resolve().parents[2] / "model_configs" / "snac_dit_finetune.json"  # of this checkout
     flags.add_argument("--model-config", default=str(config), help="model config to train")
@@ -73,11 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_room(run: Path) -> None:
-    """Make the folder of a demo run, or remove what an earlier demo run made in it, and nothing else.
-
-    Raises:
-        UsageError: there is something that no demo run has made.
-    """
+    """Make the folder of a demo run, or remove what an earlier demo run made in it; UsageError if others made the folder."""
     if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / MARK).is_file()):
         advice = "Name another one, or remove it yourself."
         raise UsageError("--save-dir", f"{run}, which no demo run has made", "a new folder or that of an earlier demo", advice)

@@ -31,8 +31,6 @@ class Kind:
 
 @dataclass(frozen=True)
 class DemoSongs:
-    """Songs of demo music."""
-
     songs: int | None = None  # how many; by default 240, or 16 held out
     seconds: float | None = None  # length of each; a minute by default
     kind: Kind = Kind()
@@ -45,11 +43,7 @@ class DemoSongs:
         return FOLDER / "_".join([*number, *self.kind.words, *seed]).replace(" ", "_")
 
     def dataset(self, split: str, sample_rate: int) -> dict[str, Any]:
-        """The dataset config of a split, rendered now if need be.
-
-        Raises:
-            UsageError, AudioError, InstallationError: see `render_demo_music`.
-        """
+        """The dataset config of a split, rendered now if need be; see `render_demo_music` for errors."""
         folder = render_demo_music(
             self.folder / split,
             songs=SONGS[split] if self.songs is None else self.songs,
@@ -86,12 +80,10 @@ def add_kind_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def kind_from(args: argparse.Namespace) -> Kind:
-    """The kind that the flags of `add_kind_arguments` choose."""
     return Kind(tuple(args.styles) if args.styles else None, args.tempo, args.key)
 
 
 def songs_from(args: argparse.Namespace) -> DemoSongs:
-    """The songs that the flags of `add_arguments` choose."""
     return DemoSongs(args.songs, args.song_seconds, kind_from(args))
 
 

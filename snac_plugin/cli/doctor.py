@@ -1,7 +1,7 @@
 """Report what is installed, what is wrong, and what to do about it: `python -m snac_plugin doctor`.
 
-Standard library only: it has to run on the wrong Python and beside packages that cannot be imported. `doctor_probe` tries
-those in a process of its own. Exit status 1 if something that the plugin needs is wrong.
+Standard library only: it has to run on the wrong Python and beside packages that cannot be imported, which `doctor_probe`
+tries in a process of its own. Exit status 1 if something that the plugin needs is wrong.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ def satisfies(version: str, specifier: str) -> bool:
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
-    """The interpreter."""
     found = ".".join(map(str, version))
     if satisfies(found, PYTHON):
         return Finding("python", OK, found)
@@ -69,7 +68,6 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Find
 
 
 def check_package(name: str, specifier: str, essential: bool, extra: str = "") -> Finding:
-    """One distribution of the tested set."""
     option = f".[{extra}]" if extra else f"{name}{specifier}"
     install = 'pip install "torch==2.8.0" "torchaudio==2.8.0"' if name in ("torch", "torchaudio") else f'pip install "{option}"'
     try:
@@ -144,7 +142,6 @@ def check_plugin(probed: dict[str, dict[str, Any]]) -> Finding:
 
 
 def check_codecs() -> list[Finding]:
-    """The codec that ships, and those on the hub."""
     folder = Path(snac_plugin.__file__).parent / "codec" / "shipped"
     complete = [config for config in folder.glob("*/config.json") if config.with_name("model.safetensors").is_file()]
     shipped = ", ".join(sorted(config.parent.name for config in complete))
@@ -165,7 +162,6 @@ def check_codecs() -> list[Finding]:
 
 
 def hub_cached(codec: str = HUB_CODEC) -> bool:
-    """Whether a codec lies in the hub's cache on this machine."""
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
     return any(cache.glob(f"models--{codec.replace('/', '--')}/snapshots/*/config.json"))
@@ -190,7 +186,6 @@ def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
 
 
 def check_tools() -> list[Finding]:
-    """The sound font of the demo music, and ffmpeg."""
     spec = importlib.util.find_spec("pretty_midi")
     fonts = list(Path(spec.origin).parent.glob("*.sf2")) if spec is not None and spec.origin else []
     font = Finding("sound font", OK, fonts[0].name) if fonts else None
@@ -200,11 +195,7 @@ def check_tools() -> list[Finding]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report.
-
-    Returns:
-        0 if all that is essential is well, else 1.
-    """
+    """Print the report; returns 0 if all that is essential is well, else 1."""
     argparse.ArgumentParser("python -m snac_plugin doctor", description=__doc__).parse_args(argv)
     probed = probe()
     findings = [Finding("snac_plugin", OK, snac_plugin.__version__), check_python(), *check_packages(), *check_imports(probed)]

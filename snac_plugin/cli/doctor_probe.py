@@ -1,7 +1,5 @@
 """Imports that can fail or end the whole interpreter: `doctor` runs this file in a process of its own.
 
-    python -m snac_plugin.cli.doctor_probe
-
 Prints one line of JSON a step, `["name", {...}]`; a step that fails holds "error", a step that kills has no line.
 """
 
@@ -14,7 +12,6 @@ from typing import Any
 
 
 def torch_device() -> dict[str, Any]:
-    """The device and the precision that are picked here."""
     import torch
 
     from snac_plugin.device import pick_device, pick_precision

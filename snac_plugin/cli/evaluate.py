@@ -28,7 +28,6 @@ OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
     made = argparse.ArgumentParser("evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = made.add_argument_group("what is measured (one of the three)")
     what.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
@@ -97,7 +96,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> Any:
-    """The report and its picture."""
     from snac_plugin.codec.load import load_codec
     from snac_plugin.codec.pretransform import SnacPretransform
     from snac_plugin.device import pick_device

@@ -22,7 +22,6 @@ from snac_plugin.errors import CheckpointError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the folder and say where it lies."""
     parser = argparse.ArgumentParser("export_codec", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--ckpt-path", required=True, help="training checkpoint")
     parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")
@@ -63,7 +62,6 @@ def _check_codebooks(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
 
 
 def _card(name: str, model: torch.nn.Module, config: dict[str, Any], steps: int) -> str:
-    """The README.md that lies beside the weights."""
     weights = sum(p.numel() for p in model.parameters())
     started = config["model"].get("pretrained")
     return f"""# {name}

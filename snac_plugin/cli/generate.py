@@ -24,7 +24,6 @@ from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
     made = argparse.ArgumentParser("generate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     model = made.add_argument_group("model")
     model.add_argument(

@@ -22,18 +22,7 @@ from snac_plugin.errors import UsageError
 def make_trainer(
     args: argparse.Namespace, folder: Path, wrapper: Any, callbacks: Sequence[pl.Callback], validates: bool
 ) -> pl.Trainer:
-    """The trainer of a run.
-
-    Args:
-        args: flags as `train_flags.parse` gives them.
-        folder: of the run.
-        wrapper: what is trained.
-        callbacks: of the trainer.
-        validates: there is data to validate on.
-
-    Raises:
-        UsageError: Lightning rejects a flag's value.
-    """
+    """The trainer of a run in `folder`; `validates` if there is data for it. UsageError: Lightning rejects a flag's value."""
     device = pick_device({"auto": None, "gpu": "cuda"}.get(args.accelerator, args.accelerator))
     accelerator = {"cuda": "gpu"}.get(device.type, device.type)
     # Lightning counts batches here, and steps everywhere else.
@@ -67,13 +56,10 @@ def make_trainer(
 
 
 def strategy(name: str, all_weights_learn: bool, devices: int) -> Any:
-    """Lightning's strategy.
+    """Lightning's strategy for --strategy, on `devices` of all nodes.
 
-    Args:
-        name: as --strategy gives it.
-        all_weights_learn: every weight has a gradient in every step. Plain DDP would wait for those of a discriminator in
-            warm-up, of a frozen encoder, of levels that a phase leaves out.
-        devices: on all nodes.
+    Unless every weight has a gradient in every step, plain DDP would wait for those of a discriminator in warm-up, of a frozen
+    encoder, of levels that a phase leaves out.
     """
     if name == "auto" and not all_weights_learn and devices > 1:
         return "ddp_find_unused_parameters_true"

@@ -21,7 +21,6 @@ from snac_plugin.errors import UsageError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
     made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
     made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")

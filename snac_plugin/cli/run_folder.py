@@ -13,7 +13,6 @@ log = logging.getLogger(__name__)
 
 
 def run_name(args: argparse.Namespace) -> str:
-    """The name that --name gives, or that of the model config's file."""
     return args.name or Path(args.model_config).stem
 
 
@@ -28,9 +27,8 @@ def run_folder(args: argparse.Namespace) -> Path:
 def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     """The checkpoint that --ckpt-path or --recover names; None for a new run.
 
-    Raises:
-        UsageError: no such file, or the folder holds the checkpoints of another run, which must not be mixed with this one's.
-        CheckpointError: the newest checkpoint is damaged.
+    UsageError: no such file, or the folder holds checkpoints of another run, which must not be mixed with this one's.
+    CheckpointError: the newest checkpoint is damaged.
     """
     newest = newest_checkpoint(folder / "checkpoints")
     if args.recover and not args.ckpt_path and newest is not None and not zipfile.is_zipfile(newest):

@@ -19,7 +19,6 @@ from snac_plugin.errors import CheckpointError, UsageError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
     made = argparse.ArgumentParser("run_gradio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--pretrained-name", metavar="ID", help="model on the hub, in place of --ckpt-path")
     made.add_argument("--model-config", metavar="FILE", help="model config; only for a checkpoint without one inside")

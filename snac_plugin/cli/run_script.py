@@ -12,12 +12,7 @@ from snac_plugin.errors import UsageError
 
 
 def run(script: str, arguments: Sequence[str]) -> None:
-    """Run a script as `python SCRIPT [ARGS]` would: `__main__`, its own folder first on the path, its own arguments.
-
-    Raises:
-        UsageError: there is no such file.
-        InstallationError: stable-audio-tools is missing or another version.
-    """
+    """Run a script as `python SCRIPT [ARGS]` would: `__main__`, its own folder first on the path, its own arguments."""
     path = Path(script)
     if not path.is_file():
         from snac_plugin.cli import COMMANDS

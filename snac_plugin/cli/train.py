@@ -28,15 +28,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def train(args: argparse.Namespace) -> Path | None:
-    """Run a training; returns its newest checkpoint.
+    """Run a training with flags from `train_flags.parse`; returns its newest checkpoint.
 
-    Args:
-        args: flags as `train_flags.parse` gives them.
-
-    Raises:
-        UsageError: a flag does not fit, or the run folder holds another run.
-        ConfigError: a config does not fit.
-        CheckpointError: a checkpoint cannot be read, or is of another network or codec.
+    UsageError: a flag does not fit, or the run folder holds another run. ConfigError: a config does not fit.
+    CheckpointError: a checkpoint cannot be read, or is of another network or codec.
     """
     config = _model_config(args.model_config)
     folder = run_folder(args)

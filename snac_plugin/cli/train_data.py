@@ -1,7 +1,6 @@
 """The data loaders of a training: from dataset configs, or from demo music that is rendered for it.
 
-What a data loader would fail at, or train on without a word, is reported before training begins: audio files that cannot be
-read, codes of another codec.
+What a data loader would fail at, or silently train on, is reported before: unreadable audio, codes of another codec.
 """
 
 from __future__ import annotations
@@ -26,12 +25,9 @@ log = logging.getLogger(__name__)
 
 
 def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> tuple[Any, Any]:
-    """stable-audio-tools' data loaders for training and validation; None for validation if there is none.
+    """stable-audio-tools' data loaders for training and validation, None where there is none.
 
-    Args:
-        args: flags as `train_flags.parse` gives them.
-        config: the whole model config.
-        wrapper: what is trained; its trainer says how far a resumed run has come.
+    The trainer of `wrapper` says how far a resumed run has come.
     """
     train_config, val_config = dataset_configs(args, config)
     common = {
@@ -66,8 +62,7 @@ def _ignore_interrupts(_: int) -> None:
 def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Checked dataset configs for training and validation, in stable-audio-tools' form.
 
-    Without --dataset-config, demo music is rendered into `demo_music/` at the model's sample rate, and validation is on
-    songs held out of it.
+    Without --dataset-config, demo music is rendered at the model's sample rate, and validation is on songs held out of it.
     """
     path, validation = args.dataset_config, args.val_dataset_config
     train = checked(path, config) if path else DemoSongs().dataset("train", config["sample_rate"])
@@ -81,9 +76,7 @@ def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[d
 def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
     """A dataset config file that fits the model. Audio files that cannot be read are logged, each with its reason.
 
-    Raises:
-        ConfigError: the config does not fit, or none of its audio files can be read.
-        CodecError: its codes are those of another codec than the model's.
+    ConfigError: the config does not fit, or no audio file can be read. CodecError: its codes are another codec's.
     """
     dataset = check_dataset_config(load_json(path), path)
     if config["model_type"] == "autoencoder":

@@ -44,11 +44,7 @@ LOGGERS = ("tensorboard", "wandb", "comet", "none")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Flags over `defaults.ini` (or --config-file) over the table above.
-
-    Raises:
-        UsageError: the defaults file has an unknown key or a value of the wrong type, or a flag has a value it cannot have.
-    """
+    """Flags over `defaults.ini` (or --config-file) over the table above; UsageError for what either cannot hold."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config-file", default="defaults.ini")
     known, _ = first.parse_known_args(argv)

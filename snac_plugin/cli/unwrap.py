@@ -13,7 +13,6 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the file and say where it lies."""
     parser = argparse.ArgumentParser("unwrap", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--ckpt-path", required=True, help="training checkpoint")
     parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")

@@ -33,29 +33,19 @@ PARTS_WITH: dict[str, tuple[str, ...]] = {
 
 
 def check_codec_config(config: Mapping[str, Any], source: str = "model config") -> CodecModelConfig:
-    """A whole model config of a codec, checked as far as that goes without `model.pretrained`.
-
-    Raises:
-        ConfigError: with every problem: JSON path, what was found, what was expected.
-    """
+    """A codec's whole model config, checked without reading `model.pretrained`; ConfigError with every problem."""
     return validated(CodecModelConfig, config, source, _problems)
 
 
 def check_codec_section(section: Mapping[str, Any], source: str = "model config") -> CodecSection:
-    """`model` of such a config alone, as a pretransform of stable-audio-tools gives it; see `check_codec_config`."""
+    """`model` of such a config alone, as a pretransform of stable-audio-tools gives it."""
     return validated(CodecSection, section, source, within=("model",))
 
 
 def snac_config(
     section: CodecSection, sample_rate: int, pretrained: Mapping[str, Any] | None = None, sample_size: int | None = None
 ) -> dict[str, Any]:
-    """The contents of the config.json that SNAC makes the codec from.
-
-    Args:
-        section: `model`, checked.
-        sample_rate: of the model config.
-        pretrained: the config.json of `model.pretrained`, if there is one.
-        sample_size: of the model config, if it has one.
+    """The contents of the config.json that SNAC makes the codec from; `pretrained` is that of `model.pretrained`.
 
     Raises:
         ConfigError: numbers are missing, contradict each other or `model.pretrained`, or make no codec.
@@ -84,7 +74,7 @@ def snac_config(
 
 
 def padded_to(config: Mapping[str, Any]) -> int:
-    """Samples that audio is padded to a multiple of, by the contents of a config.json."""
+    """Samples that audio is padded to a multiple of, by a config.json."""
     return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config["attn_window_size"] or 1)
 
 

@@ -25,14 +25,10 @@ class Source(Section):
 
 
 class FolderSource(Source):
-    """A folder, searched with all its sub-folders."""
-
     path: str = Field(min_length=1, description="the folder")
 
 
 class ShardSource(Source):
-    """Tar files in the WebDataset format, in a folder or in an S3 bucket."""
-
     s3_path: str | None = Field(default=None, description="s3:// address of a prefix")
     path: str | None = Field(default=None, description="folder")
     profile: str | None = Field(default=None, description="AWS profile")
@@ -78,15 +74,12 @@ SECTIONS: dict[str, Any] = {"audio_dir": AudioFolders, "pre_encoded": PreEncoded
 
 
 def check_dataset_config(config: Mapping[str, Any], source: str = "dataset config", check_paths: bool = True) -> dict[str, Any]:
-    """A dataset config that stable-audio-tools' data loader will take, returned as the plain dict it came as.
+    """A dataset config that stable-audio-tools' data loader takes, returned as it came; ConfigError with every problem.
 
     Args:
         config: what the JSON holds.
         source: where it was read from, for the message.
         check_paths: also look whether folders and files exist and hold something to load.
-
-    Raises:
-        ConfigError: with every problem: JSON path, what was found, what was expected, the nearest known key.
     """
     kind = config.get("dataset_type")
     if not isinstance(kind, str) or kind not in SECTIONS:

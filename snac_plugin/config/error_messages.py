@@ -50,7 +50,7 @@ class Problem(NamedTuple):
 
 
 def raise_problems(problems: Iterable[Problem], source: str) -> None:
-    """Raise all problems, if there are any, as one ConfigError whose `where` is that of the first."""
+    """Raise all problems, if any, as one ConfigError whose `where` is that of the first."""
     problems = list(problems)
     if not problems:
         return

@@ -1,6 +1,6 @@
-"""What a config of an earlier version means: defaults change, and what was trained under the former ones keeps them.
+"""What a config of an earlier version means: it keeps the defaults that were valid when it was trained.
 
-A checkpoint holds its model config as it was written, without defaults, and notes the version of the defaults beside it.
+A checkpoint holds its model config as written, without defaults, and the version of the defaults beside it.
 """
 
 from __future__ import annotations

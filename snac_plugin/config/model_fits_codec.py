@@ -18,17 +18,7 @@ SAMPLING = f"{NETWORK}.sampling"
 
 
 def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str, source: str = "model config") -> None:
-    """Raise if a model config does not fit its codec.
-
-    Args:
-        config: a checked model config.
-        levels: the geometry of the codec's levels.
-        codec_name: for the message.
-        source: where the config was read from, for the message.
-
-    Raises:
-        ConfigError: with every problem and the number that would fit.
-    """
+    """Raise a ConfigError with every problem, and the number that would fit, if a checked model config does not fit its codec."""
     problems = [*_geometry_problems(config, levels, codec_name), *_sample_size_problems(config, levels, codec_name)]
     problems += [*_visibility_problems(config, levels.names), *_level_name_problems(config, levels.names)]
     problems += [*_steps_problems(config, levels.names), *_level_training_problems(config, levels.names)]
@@ -38,11 +28,7 @@ def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str
 def check_dataset_against_model(
     dataset: Mapping[str, Any], config: SnacModelConfig, levels: Levels, source: str = "dataset config"
 ) -> None:
-    """Raise if a checked dataset config gives a model something else than it trains on: audio for latents, other crops.
-
-    Raises:
-        ConfigError: with every problem.
-    """
+    """Raise a ConfigError if a checked dataset config gives other than the model trains on: audio for latents, other crops."""
     problems = []
     encoded = dataset["dataset_type"] == "pre_encoded" or bool(dataset.get("pre_encoded"))
     expects = config.training is not None and config.training.pre_encoded

@@ -35,20 +35,12 @@ class TrainablePretransform(PretransformSection):
 
 
 def check_model_config(config: Mapping[str, Any], source: str = "model config") -> SnacModelConfig:
-    """A model config of type `diffusion_snac_dit`, checked as far as that goes without its codec.
-
-    Args:
-        config: what the JSON holds.
-        source: where it was read from, for the message.
-
-    Raises:
-        ConfigError: with every problem.
-    """
+    """A model config of type `diffusion_snac_dit`, checked as far as goes without its codec; ConfigError with every problem."""
     return validated(SnacModelConfig, config, source, _problems)
 
 
 def check_pretransform_config(section: Mapping[str, Any], source: str = "model config") -> TrainablePretransform:
-    """The `model.pretransform` of a model of any type, if its type is `snac_hierarchical`; see `check_model_config`."""
+    """The `model.pretransform` of a model of any type, if its type is `snac_hierarchical`."""
     return validated(TrainablePretransform, section, source, within=("model", "pretransform"))
 
 

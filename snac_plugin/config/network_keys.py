@@ -40,12 +40,7 @@ class SamplingConfig(Section):
         return tuple(weight / sum(raw) for weight in raw)
 
     def steps_per_level(self, names: str, total: int | None = None) -> tuple[int, ...]:
-        """Denoising steps of each level, at least one, coarsest first.
-
-        Args:
-            names: the codec's level names, "ABCD".
-            total: steps in all, in place of the config's.
-        """
+        """Denoising steps of each level, at least one, coarsest first; `total` steps in all in place of the config's."""
         steps = self.steps if total is None else total
         if not isinstance(steps, dict):
             return split_steps(steps, self.weights(names))

@@ -53,11 +53,7 @@ def optimizer_problems(learning_rate: float | None, configs: Section | None) -> 
 
 @contextlib.contextmanager
 def optimizer_configs_named() -> Iterator[None]:
-    """Turn what fails while optimizers are built into an error that names their section.
-
-    Raises:
-        ConfigError: torch has no such class, or it does not take these arguments.
-    """
+    """Turn what fails while optimizers are built into a ConfigError that names their section."""
     try:
         yield
     except (AttributeError, TypeError, ValueError) as error:

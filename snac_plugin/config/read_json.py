@@ -14,8 +14,7 @@ def load_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON file that holds one object.
 
     Raises:
-        ConfigError: there is no such file, it is not UTF-8 or not JSON (with line and column), a key is given twice in one
-            object, or the top is not an object.
+        ConfigError: no such file, not UTF-8, not JSON (with line and column), a key twice in one object, or no object.
     """
     path = Path(path)
     try:

@@ -40,13 +40,11 @@ class OptimizerConfigs(Section):
     diffusion: OptimizerEntry = Field(description="optimizer and scheduler of the network")
 
     def as_dict(self) -> dict[str, Any]:
-        """The plain dict that stable-audio-tools' training wrapper takes, without a scheduler where none was given."""
+        """What stable-audio-tools' training wrapper takes, without a scheduler where none was given."""
         return self.model_dump(exclude_unset=True)
 
 
 class CurriculumPhase(Section):
-    """Part of a training run."""
-
     name: str = Field(description="shown in the log")
     steps: AtLeastOne | None = Field(default=None, description="training steps; null in the last phase: to the end")
     context: dict[str, Share] = Field(description="probability of each number of context chunks, as {'0': 0.5, '1': 0.5}")

@@ -23,14 +23,14 @@ def validated(
     rules: Callable[[S], Iterable[Problem]] = lambda _: (),
     within: Location = (),
 ) -> S:
-    """A config, or a part of one, that was checked.
+    """A config, or the part of one that lies at `within`, as ("model", "pretransform"), after all checks.
 
     Args:
         section: the keys it may have.
         data: what the JSON holds.
         source: where it was read from, for the message.
         rules: yields what does not fit together.
-        within: the part's place in its config, as ("model", "pretransform").
+        within: the part's place in its config.
 
     Raises:
         ConfigError: with every problem: JSON path, what was found, what was expected, the nearest known key.

@@ -18,24 +18,20 @@ Context = Annotated[LevelTable | Annotated[Literal["all", "same", "none"], Tag(O
 
 
 class VisibilityConfig(Section):
-    """What the tokens of each level see besides themselves.
+    """What the tokens of each level see besides themselves; levels that a table leaves out keep the default ("coarser", "all").
 
-    A level that a table leaves out keeps the default ("coarser", "all"), so `{"within": {"D": ["C"]}}` changes
-    level D alone. Noised tokens of a level see the clean tokens named here; its clean tokens see the same, and themselves.
+    Noised tokens of a level see the clean tokens named here; its clean tokens see the same, and themselves.
     """
 
     within: Within = Field(default="coarser", description="finished levels of the same chunk that each level sees")
     context: Context = Field(default="all", description="levels of earlier chunks that each level sees")
 
     def resolved(self, names: str) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-        """The table as level indices: for each level (levels of its own chunk, levels of earlier chunks), coarsest first.
-
-        Args:
-            names: the codec's level names, "ABCD".
+        """For each level, coarsest first: indices of (levels of its own chunk, levels of earlier chunks) that it sees.
 
         Raises:
-            ConfigError: a name that is no level of the codec, or `within` names a level that is not coarser: levels are
-                generated from coarse to fine, so a finer one does not exist yet.
+            ConfigError: a name that is no level of the codec, or `within` names a level that is not coarser, which does not
+                exist yet when this one is generated.
         """
         self._check(names)
         return tuple(
