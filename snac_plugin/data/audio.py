@@ -1,7 +1,4 @@
-"""Read audio files: whole, as mono at one rate, several ahead of time, or the length only. Says why a file cannot be read.
-
-Letters: C channels, N audio samples.
-"""
+"""Read audio files: whole, as mono at one rate, several ahead of time, or the length only. Says why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -30,12 +27,7 @@ OTHER_AUDIO_ENDINGS = (
 
 
 class UnreadableAudio(AudioError):
-    """A file that cannot be read as audio.
-
-    Args:
-        path: the file.
-        reason: why, in words that fit behind the path and a colon.
-    """
+    """A file that cannot be read as audio; `reason` fits behind the path and a colon."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -47,7 +39,7 @@ class UnreadableAudio(AudioError):
 
 
 def read_audio(path: str | Path) -> tuple[int, Tensor]:
-    """Sample rate and audio [C, N], float32, of a file.
+    """Sample rate and audio [channels, N], float32, of a file.
 
     Raises:
         UnreadableAudio: it is not there, cannot be read or holds no samples.
@@ -57,11 +49,7 @@ def read_audio(path: str | Path) -> tuple[int, Tensor]:
 
 
 def read_mono(path: str | Path, sample_rate: int) -> Tensor:
-    """A whole file as mono audio [1, N] in [-1, 1] at `sample_rate`, made as stable-audio-tools' SampleDataset makes it.
-
-    Raises:
-        UnreadableAudio: see `read_audio`.
-    """
+    """A file as mono audio [1, N] in [-1, 1], made as stable-audio-tools' SampleDataset makes it; raises as `read_audio`."""
     rate, audio = read_audio(path)
     if rate != sample_rate:
         audio = Resample(rate, sample_rate)(audio)
@@ -69,13 +57,7 @@ def read_mono(path: str | Path, sample_rate: int) -> Tensor:
 
 
 def read_mono_ahead(paths: Sequence[str | Path], sample_rate: int, workers: int) -> Iterator[Tensor | UnreadableAudio]:
-    """Of each file, in order, its mono audio [1, N] or the error that says why there is none.
-
-    Args:
-        paths: the files.
-        sample_rate: of the audio returned.
-        workers: threads that read ahead; 0 reads a file when it is asked for.
-    """
+    """Of each file, in order, its mono audio [1, N] or why there is none; `workers` threads read ahead, 0 read on demand."""
 
     def read(path: str | Path) -> Tensor | UnreadableAudio:
         try:
@@ -99,11 +81,7 @@ def read_mono_ahead(paths: Sequence[str | Path], sample_rate: int, workers: int)
 
 
 def audio_seconds(path: str | Path) -> float:
-    """Length of a file, as its header says. Half a millisecond: a FLAC file that was cut off is found too.
-
-    Raises:
-        UnreadableAudio: see `read_audio`.
-    """
+    """Length of a file, as its header says; a FLAC file that was cut off is found too. Raises as `read_audio`."""
     with _opened(path) as file:
         if file.format != "MP3":  # an MP3 file is read as far as it goes, and seeking in it is slow
             file.seek(file.frames - 1)

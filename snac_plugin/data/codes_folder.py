@@ -1,12 +1,10 @@
 """A folder of pre-encoded tracks, as stable-audio-tools' PreEncodedDataset reads it.
 
-    FOLDER/details.json                 codec, fingerprint, counts, rejected files
-    FOLDER/dataset_config.json          the dataset config to train with
-    FOLDER/filelist.txt                 names of the tracks, which stable-audio-tools reads instead of searching the folder
-    FOLDER/ID/RELATIVE/PATH.flac.npy    packed codes [R, T], int16, one column a frame; ID names the entry of the dataset config
-    FOLDER/ID/RELATIVE/PATH.flac.json   metadata: padding_mask (T ints), seconds_start, seconds_total, path, relpath, ...
-
-Letters: R rows (codes per frame, all levels), T frames.
+FOLDER/details.json                 codec, fingerprint, counts, rejected files
+FOLDER/dataset_config.json          the dataset config to train with
+FOLDER/filelist.txt                 names of the tracks, which stable-audio-tools reads instead of searching the folder
+FOLDER/ID/RELATIVE/PATH.flac.npy    packed codes [R, T], int16, one column a frame; ID names the entry of the dataset config
+FOLDER/ID/RELATIVE/PATH.flac.json   metadata: padding_mask (T ints), seconds_start, seconds_total, path, relpath, ...
 """
 
 from __future__ import annotations
@@ -35,15 +33,7 @@ CONTENT = "packed codes of a SNAC codec"
 
 @dataclass
 class CodesFolder:
-    """The codes of one codec, one file a track.
-
-    A track has a name: that of its files in the folder, without an ending.
-
-    Args:
-        path: the folder.
-        pretransform: the codec.
-        min_frames: least length of a track, in frames.
-        tracks: what the folder is known to hold, by name: (frames with sound, all frames).
+    """The codes of one codec, one file a track. A track has the name of its files in the folder, without an ending.
 
     Raises:
         CodecError: the folder holds codes of another codec.
@@ -53,8 +43,8 @@ class CodesFolder:
 
     path: Path
     pretransform: SnacPretransform
-    min_frames: int
-    tracks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    min_frames: int  # least length of a track
+    tracks: dict[str, tuple[int, int]] = field(default_factory=dict)  # by name: (frames with sound, all frames)
 
     def __post_init__(self) -> None:
         if ".npy" in str(self.path.resolve()):
@@ -83,14 +73,9 @@ class CodesFolder:
         return True
 
     def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
-        """Write a track; whenever the program stops, it is there or not.
+        """Write packed codes [R, T], of which so many `frames` are not silence, and metadata beside them.
 
-        Args:
-            name: of the track.
-            audio: the file it was made of.
-            codes: packed codes [R, T].
-            frames: how many columns of them have sound; the others are silence.
-            metadata: written beside them as JSON.
+        Whenever the program stops, the track is there or not.
         """
         padded = codes.shape[-1]
         to, beside = self._files(name)
@@ -150,7 +135,6 @@ class CodesFolder:
         return _write_json(self.path / DATASET_CONFIG, config)
 
     def _files(self, name: str) -> tuple[Path, Path]:
-        """Codes and metadata of a track."""
         return self.path / f"{name}.npy", self.path / f"{name}.json"
 
     def _depends_on(self, audio: Path) -> dict[str, Any]:
@@ -171,17 +155,7 @@ def read_details(folder: str | Path) -> dict[str, Any] | None:
 
 
 def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[str], where: str) -> None:
-    """Raise unless codes were made by a codec.
-
-    Args:
-        details: details.json of the codes.
-        codec: name of the codec that is to read them.
-        known_as: its fingerprint, then the fingerprints it had before.
-        where: the folder, for the message.
-
-    Raises:
-        CodecError: with the names and fingerprints of both codecs.
-    """
+    """Raise a CodecError unless the codes in the folder `where` were made by a codec, known by these fingerprints."""
     if details["fingerprint"] not in known_as:
         found = f"codes of {details['codec']} (fingerprint {details['fingerprint']})"
         expected = f"codes of {codec} (fingerprint {known_as[0]})"

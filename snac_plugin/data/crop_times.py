@@ -1,8 +1,7 @@
 """Custom metadata for stable-audio-tools' `pre_encoded` datasets: when a random crop begins and ends in its track.
 
 stable-audio-tools cuts the codes and leaves the times of the whole track. In a dataset config:
-`"custom_metadata_module": "PATH/OF/THIS/FILE"`. stable-audio-tools loads the file by itself, outside its package, so it
-imports only the standard library.
+`"custom_metadata_module": "PATH/OF/THIS/FILE"`. The file is loaded outside its package, so it imports only the standard library.
 """
 
 import math

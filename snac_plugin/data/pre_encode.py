@@ -1,7 +1,4 @@
-"""Encode whole tracks once, as integer codes, so that training need not run the codec.
-
-Letters: N audio samples, R rows (codes per frame, all levels), T frames.
-"""
+"""Encode whole tracks once, as integer codes, so that training need not run the codec."""
 
 from __future__ import annotations
 
@@ -38,8 +35,6 @@ GetMetadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
 
 
 class Track(NamedTuple):
-    """A track to encode."""
-
     file: AudioFile
     name: str  # of its codes in the folder, without an ending
     get_metadata: GetMetadata | None  # of the dataset's `custom_metadata_module`
@@ -101,7 +96,6 @@ def pre_encode(
 
 
 def _find_tracks(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Track], list[Rejected]]:
-    """The tracks of a dataset config's entries, and the files that cannot be read."""
     tracks, rejected, ids = [], [], set()
     for index, entry in enumerate(entries):
         scan = scan_audio([entry["path"]])
@@ -130,7 +124,7 @@ def _load_get_metadata(module: str) -> GetMetadata:
 
 
 def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejected], progress: bool, workers: int) -> None:
-    """Encode tracks one by one, adding what cannot be encoded to `rejected`."""
+    """Encode tracks one by one; what cannot be encoded is added to `rejected`."""
     audios = read_mono_ahead([track.file.path for track in tracks], folder.pretransform.sample_rate, workers)
     total = sum(track.file.seconds for track in tracks)
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"

@@ -15,12 +15,7 @@ from snac_plugin.diffusion.seeds import item_seed, order_seed, validation_item_s
 
 
 class SeededDraws(Dataset):
-    """A dataset of endless draws: draw i is an item of epoch i // n, its random crop and flip seeded by i.
-
-    Args:
-        dataset: one with a length.
-        seed: of the order of items, and of the random choices in each item.
-    """
+    """A dataset of endless draws: draw i is one of the n items in epoch i // n, its random crop and flip seeded by i."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
@@ -56,12 +51,9 @@ def _seed_everything(seed: int) -> None:
 
 
 class EndlessDraws(Sampler):
-    """Indices of draws without end, from the batch that training has reached; each rank has its own.
+    """Indices of draws without end, different ones on each rank.
 
-    Args:
-        batch_size: draws in a batch.
-        first_batch: gives, when iteration begins, how many batches a rank has already trained on.
-        rank: gives, when iteration begins, (rank, number of ranks).
+    When iteration begins, `first_batch` gives how many batches a rank has trained on, and `rank` (rank, number of ranks).
     """
 
     def __init__(self, batch_size: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> None:
@@ -77,7 +69,7 @@ class EndlessDraws(Sampler):
 def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> Any:
     """stable-audio-tools' data loader for training, with draws that depend on seed and position alone.
 
-    A streamed dataset (WebDataset) has no positions and is handed back as it is: a resumed run reads other samples.
+    A streamed dataset (WebDataset) has no positions and stays as it is: a resumed run reads other samples.
     """
     if _is_streamed(loader):
         return loader

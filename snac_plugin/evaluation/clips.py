@@ -30,17 +30,11 @@ LEAST_SONGS = 2
 
 @dataclass(frozen=True)
 class AudioSet:
-    """Clips of one kind of audio.
+    """Clips of one kind of audio."""
 
-    Args:
-        audio: [P, N] in [-1, 1].
-        songs: the song of each clip [P], counted from 0.
-        paired: song i is song i of the recordings, or was made from it; else the songs are others than the recordings'.
-    """
-
-    audio: Tensor
-    songs: np.ndarray
-    paired: bool = True
+    audio: Tensor  # [P, N] in [-1, 1]
+    songs: np.ndarray  # the song of each clip [P], counted from 0
+    paired: bool = True  # song i is song i of the recordings, or was made from it
 
     def measured(self, measure: Callable[[np.ndarray, int], float], rate: int) -> np.ndarray:
         """A measure of audio [N] at a rate, mean over each song's clips [S]."""
@@ -49,27 +43,17 @@ class AudioSet:
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips of a folder, song by song.
+    """Clips of a folder, song by song."""
 
-    Args:
-        audio: [P, N] in [-1, 1].
-        songs: the song of each clip [P], counted from 0.
-        files: the song's files [S].
-        folder: where they lie.
-        rate: samples a second.
-        passed_over: files that were not used, with the reason.
-    """
-
-    audio: Tensor
-    songs: np.ndarray
-    files: tuple[Path, ...]
+    audio: Tensor  # [P, N] in [-1, 1]
+    songs: np.ndarray  # the song of each clip [P], counted from 0
+    files: tuple[Path, ...]  # of each song [S]
     folder: Path
     rate: int
-    passed_over: tuple[Rejected, ...]
+    passed_over: tuple[Rejected, ...]  # files that were not used
 
     @property
     def seconds(self) -> float:
-        """Of one clip."""
         return self.audio.shape[-1] / self.rate
 
     def about(self) -> str:
@@ -78,14 +62,13 @@ class Clips:
         return f"{len(self.songs)} clips of {self.seconds:.2f} s from {len(self.files)} songs in {self.folder}{left}"
 
     def as_dict(self) -> dict[str, object]:
-        """For the JSON file."""
         counts = {"folder": str(self.folder), "songs": len(self.files), "clips": len(self.songs), "seconds": self.seconds}
         passed_over = {path.name: reason for path, reason in self.passed_over}
         return {**counts, "files": [path.name for path in self.files], "passed_over": passed_over}
 
 
 def clip_samples(frame_samples: int, rate: int, seconds: float | None) -> int:
-    """Samples of a clip: whole frames, 64 or as many as fit into so many seconds."""
+    """Samples of a clip: whole frames, as many as fit into `seconds`, or 64."""
     return CLIP_FRAMES * frame_samples if seconds is None else max(1, int(seconds * rate / frame_samples)) * frame_samples
 
 
@@ -107,15 +90,9 @@ def decode(codec: SnacPretransform, codes: Tensor, batch: int, seed: int) -> Ten
 
 
 def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: int = 0, progress: bool = True) -> Clips:
-    """Cut clips that do not overlap out of the songs of a folder and its sub-folders, as evenly over songs as can be.
+    """Cut clips of `samples` at `rate`, without overlap, out of the songs of a folder, as evenly over songs as can be.
 
-    Args:
-        folder: a file in it is a song.
-        rate: of the audio returned; other rates are resampled.
-        samples: length of a clip at that rate.
-        most: clips in all; of more songs than that, some are drawn at random.
-        seed: of that draw.
-        progress: show a bar.
+    A file in the folder or below it is a song. Of more songs than the `most` clips, some are drawn by `seed`.
 
     Raises:
         AudioError: there is no such folder, no audio in it that can be read, or fewer than two songs are as long as a clip.
@@ -162,7 +139,7 @@ def _too_few(folder: Path, songs: int, passed_over: Sequence[Rejected], seconds:
 
 
 def _clips_a_song(room: Sequence[int], most: int) -> list[int]:
-    """How many clips each song gives: one each, then one more in turn while there is room and `most` is not reached."""
+    """How many clips each song gives: one each, then one more in turn while it has room and the sum is below `most`."""
     counts = [1] * len(room)
     while sum(counts) < most and (free := [i for i, count in enumerate(counts) if count < room[i]]):
         for i in free[: most - sum(counts)]:
@@ -171,7 +148,7 @@ def _clips_a_song(room: Sequence[int], most: int) -> list[int]:
 
 
 def _windows(path: Path, rate: int, samples: int, count: int) -> Tensor:
-    """So many clips of a file [count, N], spread evenly over it; fewer if it is shorter than its header said."""
+    """Clips of a file [count, N], spread evenly over it; fewer if it is shorter than its header said."""
     track = read_mono(path, rate)[0]
     room = len(track) - samples
     if room < 0:

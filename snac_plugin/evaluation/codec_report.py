@@ -1,6 +1,6 @@
 """The evaluation of a codec on recordings it has not seen, beside an untrained one and Opus.
 
-Letters: P clips, N audio samples, S songs, L levels, K codes of a codebook or multiples of the codec's rate.
+P clips, N audio samples, S songs, L levels, K codes of a codebook or multiples of the codec's rate.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ MEASURES: dict[str, Callable[[Tensor, Tensor, int], float]] = {
 
 
 class Coded(NamedTuple):
-    """The round trip of the clips through one coder: audio [P, N], kbit/s, and codes counted [S, L, K] (None of Opus)."""
+    """The round trip of the clips through one coder."""
 
-    audio: Tensor
-    kbits: float
-    counts: Tensor | None = None
+    audio: Tensor  # [P, N]
+    kbits: float  # kbit/s
+    counts: Tensor | None = None  # how often each code was used [S, L, K]; None of Opus
 
 
 def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: torch.device | str = "cpu") -> tuple[Report, Figure]:
@@ -94,7 +94,6 @@ def untrained(codec: Codec, seed: int) -> Codec:
 
 
 def _round_trips(codec: Codec, clips: Clips, encoder: str | None, options: Options, device: torch.device | str) -> dict[str, Coded]:
-    """The clips through the codec, an untrained one, and Opus where there is an encoder for it."""
     coders: dict[str, Callable[[], Coded]] = {
         codec.name: lambda: _by_snac(codec, clips, options, device),
         UNTRAINED: lambda: _by_snac(untrained(codec, options.seed), clips, options, device),
@@ -116,7 +115,7 @@ def _by_snac(codec: Codec, clips: Clips, options: Options, device: torch.device 
 
 
 def _by_opus(clips: Clips, encoder: str) -> Coded:
-    """All clips of a song are one file: with short files the header would count too much."""
+    """All clips of a song in one file: in short files the header would count too much."""
     audio, kbits = [], []
     for song in range(len(clips.files)):
         recorded = clips.audio[torch.from_numpy(clips.songs == song)]
@@ -166,7 +165,6 @@ def _usage_table(coded: Mapping[str, Coded], names: str, seed: int) -> Table:
 
 
 def _perplexity(counts: Tensor, songs: np.ndarray) -> float:
-    """Of the codes counted [S, K] in some of the songs."""
     return float(perplexity(counts[songs].sum(dim=0)))
 
 

@@ -14,7 +14,6 @@ from scipy.stats import bootstrap
 
 RESAMPLES, LEVEL = 1000, 0.95
 BRACKETS = "In brackets the middle 95 % of a bootstrap over songs."
-"""What the interval of a figure means, for reports."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def difference_of(first: Sequence[float] | np.ndarray, second: Sequence[float] |
 
 
 def statistic_of(statistic: Callable[[np.ndarray], float], songs: int, seed: int = 0) -> Estimate:
-    """Any statistic of a set of songs, given their numbers [S], some of them more than once; see `spread_around`."""
+    """A statistic of the numbers [S] of songs, some of them more than once, with its interval (see `spread_around`)."""
     numbers = np.arange(songs)
     value = statistic(numbers)
     return spread_around(value, _bootstrap([numbers], statistic, seed).bootstrap_distribution) if songs > 1 else Estimate(value)
@@ -58,8 +57,7 @@ def statistic_of(statistic: Callable[[np.ndarray], float], songs: int, seed: int
 def spread_around(value: float, resampled: np.ndarray) -> Estimate:
     """A figure with the middle 95 % of its resampled values [R], moved so that their mean is the figure.
 
-    A resample repeats songs and lacks others, which moves statistics of a whole set, such as perplexity or a Frechet distance,
-    to one side. That shift is no uncertainty.
+    Resamples lack some songs, which shifts statistics of a whole set, such as perplexity: that shift is no uncertainty.
     """
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + value - resampled.mean()
     return Estimate(value, float(low), float(high))
@@ -71,7 +69,7 @@ def by_song(values: np.ndarray, songs: np.ndarray) -> np.ndarray:
 
 
 def _percentile_interval(statistic: Callable[..., Any], samples: Sequence[Any], seed: int) -> Estimate:
-    """A statistic of samples [S], which takes an `axis`; the finite values of each sample count."""
+    """A statistic of the finite values of samples [S]; it takes an `axis`."""
     finite = [np.asarray(values, dtype=np.float64)[np.isfinite(values)] for values in samples]
     fewest = min(map(len, finite))
     value = float(statistic(*finite, axis=-1)) if fewest else float("nan")

@@ -23,7 +23,6 @@ class TempoAndKey:
 
     @classmethod
     def of(cls, audio: np.ndarray, rate: int) -> TempoAndKey:
-        """Of audio [N]."""
         return cls(tempo(audio, rate), pitch_classes(audio, rate))
 
 
@@ -32,7 +31,7 @@ COMPARISONS: dict[str, Callable[[TempoAndKey, TempoAndKey], float]] = {
     "same key": lambda a, b: key(a.classes) == key(b.classes),
     "pitch classes, correlation": lambda a, b: correlation(a.classes, b.classes),
 }
-"""By name: shares of clips, and a correlation; all 1 at best."""
+"""Shares of clips, and a correlation; all 1 at best."""
 
 
 def agreement(
@@ -41,17 +40,7 @@ def agreement(
     songs: np.ndarray,
     compare: Callable[[TempoAndKey, TempoAndKey], float],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Agreement of each clip with its own context, and with contexts of other songs, mean by song.
-
-    Args:
-        after: the continuations [P].
-        before: their contexts [P].
-        songs: the song of each [P]; two or more.
-        compare: one of `COMPARISONS`.
-
-    Returns:
-        [S] and [S].
-    """
+    """Agreement of continuations [P] of two or more songs [P] with their contexts [P], and with other songs': each [S]."""
     pairs = np.array([[compare(a, b) for b in before] for a in after], dtype=np.float64)
     other = songs[:, None] != songs[None, :]
     return by_song(np.diag(pairs), songs), by_song((pairs * other).sum(axis=1) / other.sum(axis=1), songs)

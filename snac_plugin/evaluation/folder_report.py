@@ -27,16 +27,13 @@ from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_
 GENERATED = "generated"
 TEMPO, KEY = "tempo, beats a minute", "key"
 EDGES = {TEMPO: np.arange(40, 241, 10), KEY: np.arange(25) - 0.5}
-Values = dict[str, dict[str, np.ndarray]]
-"""By measure and folder, the values of all clips [P]."""
+Values = dict[str, dict[str, np.ndarray]]  # by measure and folder: of all clips [P]
 
 
 def evaluate_folder(
     generated: str | Path, recordings: str | Path, codec: SnacPretransform, options: Options
 ) -> tuple[Report, Figure]:
-    """Frechet distance, loudness, brightness, beat, tempo and key of a folder of generated audio beside one of recordings.
-
-    The codec's encoder gives the features of the Frechet distance.
+    """Frechet distance (on the codec's encoder) and measures of sound of a folder of generated audio beside recordings.
 
     Raises:
         AudioError: one of the folders holds fewer than two songs of that length.
@@ -64,7 +61,6 @@ def evaluate_folder(
 
 
 def _values(audio: Mapping[str, AudioSet], rate: int, progress: bool) -> Values:
-    """Of all measures; tempo, beat and key only where librosa is installed."""
     measures = music.measures()
     if music.have_librosa():
         measures |= {TEMPO: music.tempo, KEY: lambda clip, rate: music.key(music.pitch_classes(clip, rate))}
@@ -75,7 +71,6 @@ def _values(audio: Mapping[str, AudioSet], rate: int, progress: bool) -> Values:
 
 
 def _sound_table(values: Values, audio: Mapping[str, AudioSet], seed: int) -> Table:
-    """Rows by measure: mean over songs of each folder, and the difference."""
     rows = {}
     for name, by_kind in values.items():
         real, made = (by_song(by_kind[kind], audio[kind].songs) for kind in (REAL, GENERATED))
@@ -85,7 +80,6 @@ def _sound_table(values: Values, audio: Mapping[str, AudioSet], seed: int) -> Ta
 
 
 def _draw_shares(axis: Axes, values: Values, name: str) -> None:
-    """Histograms of both folders' clips."""
     if name not in values:
         draw_note(axis, "librosa is missing")
         return

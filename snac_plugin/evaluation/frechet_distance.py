@@ -1,12 +1,11 @@
 """Frechet distance between sets of audio, on features of a codec's own encoder.
 
-Letters: B clips, N audio samples, C channels of the encoder, T finest codes, P patches, K axes, S songs, H halves, R resamples.
+Letters: B clips, N audio samples, C channels of the encoder, P patches, K axes, S songs, H halves, R resamples.
 
-A clip goes through SNAC's encoder, before any quantisation. Each patch of eight frames (0.77 s at 32 kHz) becomes the mean and
-the standard deviation over time of every channel. A patch is about as long as the 0.96 s of the Frechet audio distance (Kilgour
-et al. 2019, arXiv:1812.08466), but no other network than the codec is needed, at any sample rate. These 2 C values are
-standardised and reduced to at most 16 principal axes of the reference songs: few enough for Gaussians of some dozen patches,
-where the covariance of hundreds of channels would be singular.
+A clip goes through SNAC's encoder, before any quantisation. Each patch of eight frames (0.77 s at 32 kHz, as in the Frechet audio
+distance, Kilgour et al. 2019, arXiv:1812.08466) becomes the mean and the standard deviation over time of every channel. These
+2 C values are standardised and reduced to at most 16 principal axes of the reference songs, so that the covariance of some dozen
+patches is not singular.
 
 The distance between the Gaussians of two sets (Dowson and Landau 1982, equation 4), squared:
 
@@ -14,12 +13,10 @@ The distance between the Gaussians of two sets (Dowson and Landau 1982, equation
 
 is divided by the reference's total variance tr(C): 0 is equality, and always the same average sound scores 1.
 
-Sets of few patches seem further apart than they are. So every figure compares sets of equally many songs, no song on both
-sides: music made from one half of the songs, against recordings of the other half, mean over random halves. The floor is the
-distance that recordings themselves have in this comparison.
-
-The intervals are rather too wide than too narrow: on 16 simulated songs they were a quarter wider than the true spread for
-music other than the recordings', and three times as wide for the floor.
+Small sets seem further apart than they are. So every figure compares equally many songs, no song on both sides: music made from
+one half of the songs, against recordings of the other half, mean over random halves. Recordings in this comparison are the floor.
+The intervals are too wide rather than too narrow: on 16 simulated songs a quarter wider than the true spread for music other than
+the recordings', and three times as wide for the floor.
 """
 
 from __future__ import annotations
@@ -45,12 +42,9 @@ HALVES, RESAMPLES = 40, 200
 
 @torch.no_grad()
 def encoder_features(codec: SnacPretransform, audio: Tensor) -> np.ndarray:
-    """Features of clips [B, 1, N] at the codec's rate: [B, P, 2 C] float64. What remains after the last whole patch is dropped.
+    """Features of clips [B, 1, N] at the codec's rate: [B, P, 2 C] float64, without what follows the last whole patch.
 
-    A clip shorter than eight frames is one patch.
-
-    Raises:
-        AudioError: a clip is shorter than one frame.
+    A clip shorter than eight frames is one patch; one shorter than a frame is an AudioError.
     """
     frame = codec.downsampling_ratio
     if audio.shape[-1] < frame:
@@ -72,11 +66,11 @@ FEATURES: dict[str, tuple[str, Callable[[SnacPretransform, Tensor], np.ndarray]]
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums that Gaussians are fitted from: each song's count of patches [S], sum [S, K] and sum of outer products [S, K, K]."""
+    """Sums over each song's patches, which Gaussians are fitted from."""
 
-    count: np.ndarray
-    total: np.ndarray
-    outer: np.ndarray
+    count: np.ndarray  # [S]
+    total: np.ndarray  # [S, K]
+    outer: np.ndarray  # sum of outer products [S, K, K]
 
     @classmethod
     def of(cls, songs: Sequence[np.ndarray]) -> Moments:
@@ -98,8 +92,7 @@ class Moments:
 def frechet_distance(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Squared Frechet distance [...] of Gaussians (mean [..., K], covariance [..., K, K]); singular covariances are fine.
 
-    The trace of the root comes from the eigenvalues of C1 C2, as in torchmetrics: at least 0, but for rounding. Batched, this is
-    four times as fast as SciPy's matrix root.
+    The trace of the root comes from the eigenvalues of C1 C2, as in torchmetrics: four times as fast as SciPy's matrix root.
     """
     (mean1, covariance1), (mean2, covariance2) = first, second
     eigenvalues = np.linalg.eigvals(covariance1 @ covariance2).real
@@ -110,17 +103,11 @@ def frechet_distance(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndar
 
 @dataclass(frozen=True)
 class Axes:
-    """Standardised principal axes of the reference.
+    """Standardised principal axes of the reference."""
 
-    Args:
-        mean: [2 C].
-        project: [2 C, K], scaled so that the reference's total variance on them is 1.
-        share: of the reference's variance (standardised channels) that lies on the axes.
-    """
-
-    mean: np.ndarray
-    project: np.ndarray
-    share: float
+    mean: np.ndarray  # [2 C]
+    project: np.ndarray  # [2 C, K], scaled so that the reference's total variance on them is 1
+    share: float  # of the reference's variance (standardised channels) that lies on the axes
 
     @classmethod
     def of(cls, features: np.ndarray) -> Axes:
@@ -141,18 +128,11 @@ class Axes:
 
 @dataclass(frozen=True)
 class Distances:
-    """Frechet distances of several kinds of audio to the same recordings.
+    """Frechet distances of several kinds of audio to the same recordings."""
 
-    Args:
-        values: by kind; `REAL` is the floor.
-        resampled: the same of each resample of the songs [R].
-        songs: how many are on each side of a comparison.
-        axes: what features are reduced to.
-    """
-
-    values: dict[str, float]
-    resampled: dict[str, np.ndarray]
-    songs: int
+    values: dict[str, float]  # by kind; `REAL` is the floor
+    resampled: dict[str, np.ndarray]  # the same of each resample of the songs [R]
+    songs: int  # on each side of a comparison
     axes: Axes
 
     def estimate(self, kind: str, minus: str | None = None) -> Estimate:
@@ -189,13 +169,10 @@ def distances(
     """Distance of each kind of audio to recordings, with a bootstrap over songs.
 
     Args:
-        real: features of each song's recordings, [P, 2 C] a song, S of two or more.
+        real: features of each song's recordings, [P, 2 C] a song; fewer than two songs are an AudioError.
         kinds: by name, features of what was made from each song, in the same order.
-        unpaired: kinds that have nothing to do with the recordings' songs, and may have another number of them.
+        unpaired: kinds made from other songs, or from none.
         seed: of halves and resamples.
-
-    Raises:
-        AudioError: there are fewer than two songs.
     """
     if len(real) < 2:
         raise AudioError("songs", len(real), "two or more", "A distance needs songs on both sides.")

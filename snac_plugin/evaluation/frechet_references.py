@@ -17,7 +17,7 @@ ROW_NAMES = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceil
 
 
 def ceilings(codec: SnacPretransform, recordings: AudioSet, batch: int, seed: int) -> dict[str, AudioSet]:
-    """Random codes, decoded, a clip for each song; and white noise as loud as each clip of the recordings (whole frames)."""
+    """Random codes, decoded, a clip for each song; and white noise as loud as each clip of the recordings."""
     generator = torch.Generator().manual_seed(seed)
     frames, songs = recordings.audio.shape[-1] // codec.downsampling_ratio, np.unique(recordings.songs)
     codes = torch.randint(codec.codebook_size, (len(songs), codec.levels.rows, frames), generator=generator)

@@ -30,8 +30,7 @@ KINDS = ("true", "another song's", "none")
 def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], options: Options) -> np.ndarray:
     """Loss by window of packed codes [P, R, T] and level [P, L], as training's validation has it, mean over noise levels.
 
-    Every chunk of a window is a target, and sees the chunks before it. Each window has noise of its own, which does not depend on
-    the others.
+    Every chunk of a window is a target, and sees the chunks before it. Each window has its own noise, whatever the others.
     """
     network, found = model.model.network.config, []
     chunks = windows.shape[-1] // network.chunk_frames
@@ -52,10 +51,7 @@ def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Seque
 def context_losses(
     model: SnacDiffusion, windows: Tensor, songs: np.ndarray, noise_levels: Sequence[float], options: Options
 ) -> dict[str, np.ndarray]:
-    """Loss of the last chunk of windows [P, R, T] of songs [P] by noise level and level [E, P, L], with each of `KINDS` of context.
-
-    All kinds of context see the same noise.
-    """
+    """Loss [E, P, L] of the last chunk of windows [P, R, T] of songs [P] with each of `KINDS` of context, all on the same noise."""
     chunk, past, noise = last_chunks(model, windows, len(noise_levels), options.seed)
     contexts = dict(zip(KINDS, (past, past[other_songs(songs, options.seed)], None), strict=True))
     how = {"conditioning": options.conditioning, "batch": options.batch}
@@ -67,7 +63,7 @@ def context_losses(
 
 
 def last_chunks(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of windows [P, R, T]: their last chunks, what is before those, and noise of the chunks' latents [E, P, R * 8, T]."""
+    """The last chunks of windows [P, R, T], what is before those, and noise of the chunks' latents [E, P, R * 8, T]."""
     frames = model.model.network.config.chunk_frames
     generator = torch.Generator().manual_seed(seed)
     noise = [torch.randn(len(windows), model.levels.channels, frames, generator=generator) for _ in range(noise_levels)]
@@ -97,8 +93,6 @@ def chunk_outputs(
         chunk: packed codes [B, R, T].
         context: packed codes of the whole chunks before, or None.
         noise: packed [B, R * 8, T].
-        t: noise level, as the model's objective counts it.
-        conditioning: metadata of all samples.
     """
     for start in range(0, len(chunk), batch):
         part = slice(start, start + batch)

@@ -19,10 +19,7 @@ CODEC, CONTINUED, FREE = "recordings through the codec", "continuations", "made 
 
 
 def audio_sets(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Options) -> dict[str, AudioSet]:
-    """What follows the contexts: recorded, through the codec, continued by the model; audio without context; and ceilings.
-
-    Of clips of whole chunks, contexts first, and their codes [P, R, T].
-    """
+    """What follows the contexts of clips and their codes [P, R, T]: recorded, coded, continued; new audio; and ceilings."""
     network, codec = model.model.network.config, model.pretransform
     context = network.context_chunks * network.chunk_frames
     first = context * codec.downsampling_ratio

@@ -1,7 +1,4 @@
-"""The evaluation of a checkpoint on held-out songs.
-
-Letters: P clips, S songs, L levels, R rows, T frames.
-"""
+"""The evaluation of a checkpoint on held-out songs."""
 
 from __future__ import annotations
 
@@ -83,7 +80,6 @@ def _about(model: SnacDiffusion, clips: Clips, options: Options) -> str:
 
 
 def _loss_table(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Options) -> Table:
-    """Rows by level and their mean: validation loss, and by how much the context lowers the loss."""
     network, training, names = model.model.network.config, model.config.training, model.levels.names
     windows = codes[..., : (network.context_chunks + 1) * network.chunk_frames]
     noise_levels = NOISE_LEVELS if training is None else tuple(training.validation_timesteps)
@@ -106,7 +102,6 @@ def _loss_title(model: SnacDiffusion, noise_levels: Sequence[float]) -> str:
 
 
 def _sound_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) -> Table:
-    """Rows by kind of audio, columns by measure, means over songs."""
     measures, rows = music.measures(), {}
     for name, kind in tqdm(kinds.items(), desc="sound", unit="kind", disable=not options.progress):
         if name != NOISE:
@@ -115,7 +110,6 @@ def _sound_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) 
 
 
 def _agreement_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) -> Table:
-    """Rows by comparison and kind of continuation: with its own context, with other songs', and the difference."""
     audio = {name: kinds[name].audio.numpy() for name in (REAL, CODEC, CONTINUED)}
     contexts = clips.audio[:, : clips.audio.shape[-1] - audio[REAL].shape[-1]].numpy()
     found, rows = {}, {}

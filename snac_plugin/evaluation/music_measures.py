@@ -25,16 +25,11 @@ WITHOUT_LIBROSA = 'tempo, beat and key need librosa, which is not installed: pip
 
 
 def have_librosa() -> bool:
-    """Whether tempo, beat and key can be measured here."""
     return importlib.util.find_spec("librosa") is not None
 
 
 def tempo(audio: np.ndarray, rate: int) -> float:
-    """Beats a minute of audio [N]; 0 where no beat is found.
-
-    Raises:
-        InstallationError: librosa is missing.
-    """
+    """Beats a minute of audio [N]; 0 where no beat is found."""
     found, _ = _librosa().beat.beat_track(y=audio, sr=rate)
     return float(np.atleast_1d(found)[0])
 
@@ -48,10 +43,7 @@ def same_tempo(first: float, second: float) -> bool:
 
 
 def beat_strength(audio: np.ndarray, rate: int) -> float:
-    """How regular the onsets of audio [N] are: the highest autocorrelation of their strength at 40 to 200 beats a minute.
-
-    1 for a steady click; noise of 20 s is near 0.1, shorter noise above that.
-    """
+    """The highest autocorrelation of the strength of onsets at 40 to 200 beats a minute: 1 for a steady click, 0.1 for noise."""
     onsets = _librosa().onset.onset_strength(y=audio, sr=rate, hop_length=ONSET_HOP)
     apart = onsets - onsets.mean()
     lags = np.arange(round(FASTEST_BEAT * rate / ONSET_HOP), round(SLOWEST_BEAT * rate / ONSET_HOP) + 1)
@@ -87,12 +79,12 @@ def key_name(key: int) -> str:
 
 
 def level_db(audio: np.ndarray, _: int = 0) -> float:
-    """Root mean square of audio [N] in dB of full scale; the rate does not matter."""
+    """Root mean square of audio [N] in dB of full scale."""
     return float(10 * np.log10(np.mean(np.square(audio, dtype=np.float64)) + 1e-10))
 
 
 def brightness(audio: np.ndarray, rate: int) -> float:
-    """Spectral centroid of audio [N] in Hz, each moment weighted by its magnitude; 0 for silence."""
+    """Spectral centroid of audio [N] in Hz, weighted by magnitude; 0 for silence."""
     padded = np.pad(audio, (0, max(0, SPECTRUM - len(audio))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, SPECTRUM)[:: SPECTRUM // 4]
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(SPECTRUM), axis=-1)).sum(axis=0)

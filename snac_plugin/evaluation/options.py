@@ -11,27 +11,14 @@ from snac_plugin.generation.request import Request
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How something is evaluated.
-
-    Args:
-        clips: most clips of a folder.
-        seconds: length of a clip, 64 frames by default; of a model it follows from its chunks.
-        seed: of clips, noise, decoders, generation and bootstrap.
-        batch: clips at once.
-        progress: show bars.
-        chunks: of a model, new chunks of a continuation.
-        request: of a model, how it generates, with the metadata of all clips.
-        free: of a model, generate without context too.
-    """
-
-    clips: int = 32
-    seconds: float | None = None
-    seed: int = 0
-    batch: int = 8
-    progress: bool = True
-    chunks: int = 1
-    request: Request = field(default_factory=Request)
-    free: bool = True
+    clips: int = 32  # most clips of a folder
+    seconds: float | None = None  # length of a clip, 64 frames by default; of a model it follows from its chunks
+    seed: int = 0  # of clips, noise, decoders, generation and bootstrap
+    batch: int = 8  # clips at once
+    progress: bool = True  # show bars
+    chunks: int = 1  # new chunks of a continuation
+    request: Request = field(default_factory=Request)  # how a model generates, with the metadata of all clips
+    free: bool = True  # generate without context too
 
     @property
     def conditioning(self) -> Mapping[str, Any]:

@@ -1,7 +1,4 @@
-"""Opus at 6 kbit/s, its lowest rate, to compare a codec with: by ffmpeg, or by the libopus that soundfile brings.
-
-Letters: N audio samples.
-"""
+"""Opus at 6 kbit/s, its lowest rate, to compare a codec with: by ffmpeg, or by the libopus that soundfile brings."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def opus_encoder() -> str | None:
 
 
 def round_trip(audio: np.ndarray, rate: int, encoder: str) -> RoundTrip:
-    """Mono audio [N], float in [-1, 1], through Opus and back, as long as it was; by an encoder of `opus_encoder`."""
+    """Mono audio [N], float in [-1, 1], through Opus and back, as long as it was."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.opus"
         decoded = (_by_ffmpeg if encoder == "ffmpeg" else _by_libsndfile)(audio, rate, file)

@@ -20,21 +20,11 @@ Cell = str | int | float | Estimate
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
-
-    Args:
-        name: its key in the JSON file.
-        title: one line above it: what the figures are, in which unit, which direction is better.
-        columns: headings; the first ones name the rows.
-        rows: cells.
-        digits: decimal places of its figures.
-    """
-
-    name: str
-    title: str
-    columns: Sequence[str]
+    name: str  # key in the JSON file
+    title: str  # a line above it: what the figures are, in which unit, which direction is better
+    columns: Sequence[str]  # headings; the first ones name the rows
     rows: Sequence[Sequence[Cell]]
-    digits: int = 2
+    digits: int = 2  # decimal places of figures
 
     @classmethod
     def of(
@@ -70,7 +60,6 @@ class Table:
 
 
 def json_value(value: Any) -> Any:
-    """A figure, an estimate or a word as JSON can hold it."""
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return value.as_dict() if isinstance(value, Estimate) else value
@@ -78,20 +67,10 @@ def json_value(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole evaluation.
-
-    Args:
-        title: what was evaluated.
-        about: what it was measured on, and how: shown above the tables.
-        tables: the figures.
-        notes: what is missing, and why.
-        settings: all options, and what was measured.
-    """
-
-    title: str
-    about: str
+    title: str  # what was evaluated
+    about: str  # what it was measured on, and how
     tables: Sequence[Table]
-    notes: Sequence[str] = ()
+    notes: Sequence[str] = ()  # what is missing, and why
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def markdown(self) -> str:
@@ -102,7 +81,7 @@ class Report:
         return {**vars(self), "tables": {table.name: table.as_dict() for table in self.tables}}
 
     def estimates(self, table: str, column: str) -> dict[str, Estimate]:
-        """See `Table.estimates`; nothing where there is no such table."""
+        """Of a table and column, as `Table.estimates`; nothing where there is no such table."""
         return next((found.estimates(column) for found in self.tables if found.name == table), {})
 
 

@@ -1,7 +1,4 @@
-"""The picture of an evaluation: three panels of figures with their intervals, and below them two spectrograms.
-
-Letters: N audio samples.
-"""
+"""The picture of an evaluation: three panels of figures with their intervals, and below them two spectrograms."""
 
 from __future__ import annotations
 
@@ -17,21 +14,15 @@ from snac_plugin.evaluation.confidence_intervals import Estimate
 from snac_plugin.output.pictures import FAINT, INK, PAPER, draw_spectrogram
 
 GREY, ACCENT = "#5c6b7a", "#3667b5"
-PANELS = ((0.12, 0.29), (0.43, 0.61), (0.77, 0.985))
-"""Left and right end of each, in parts of the picture's width."""
+PANELS = ((0.12, 0.29), (0.43, 0.61), (0.77, 0.985))  # left and right end of each, in parts of the picture's width
 
 
 def report_picture(
     title: str, panels: Mapping[str, Callable[[Axes], None]], audio: Mapping[str, np.ndarray], rate: int, join: float = 0.0
 ) -> Figure:
-    """Panels in a row, and under them the spectrograms of two clips.
+    """Three panels by title, and under them the spectrograms of two clips [N] by title.
 
-    Args:
-        title: at the top.
-        panels: three functions that fill one, by title, from left to right.
-        audio: two clips [N] by title.
-        rate: of the clips.
-        join: seconds at which a recording ends and its continuation begins, marked by a line; 0 is none.
+    At `join` seconds, where a recording ends and its continuation begins, is a line; 0 is none.
     """
     figure = Figure(figsize=(15.0, 8.6), dpi=100, facecolor=PAPER)
     figure.text(0.015, 0.972, title, fontsize=14, fontweight="bold", color=INK, va="center", parse_math=False)
@@ -67,7 +58,7 @@ def draw_bars(axis: Axes, estimates: Mapping[str, Estimate], colours: Sequence[s
 
 
 def draw_dots(axis: Axes, series: Mapping[str, Mapping[str, Estimate]], missing: str) -> None:
-    """A row for each name, with a dot and its interval for each of two series of equal names; or why there are none."""
+    """A row for each name, with a dot and its interval for each of two series of equal names; without names `missing`."""
     names = list(next(iter(series.values())))
     if not names:
         draw_note(axis, missing)
@@ -84,13 +75,11 @@ def draw_dots(axis: Axes, series: Mapping[str, Mapping[str, Estimate]], missing:
 
 
 def draw_note(axis: Axes, text: str) -> None:
-    """A panel without figures, and why there are none."""
     axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=10, color=FAINT)
     axis.set_axis_off()
 
 
 def draw_legend(axis: Axes, xlabel: str) -> None:
-    """The label and legend of curves over a horizontal axis."""
     axis.set_xlabel(xlabel, fontsize=9, color=INK)
     axis.legend(frameon=False, fontsize=8.5, loc="upper right")
     axis.margins(x=0.01, y=0.3)

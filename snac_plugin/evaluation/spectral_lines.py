@@ -20,15 +20,10 @@ def line_frequencies(rate: int, hop: int) -> np.ndarray:
 
 
 def line_excess(audio: np.ndarray, rate: int, hop: int) -> np.ndarray:
-    """How far the spectrum stands out at each multiple of rate / hop, in dB [K]: near 0 on average where there are no lines.
+    """How far the spectrum of clips [..., N] stands out at each multiple of rate / hop, in dB [K]: near 0 without lines.
 
-    The difference of mean levels in dB: of the three bins that a line fills under a Hann window, and of its neighbours. Power is
-    averaged over windows that overlap by half.
-
-    Args:
-        audio: [N], or several clips [..., N]; each at least one window, 128 hops.
-        rate: samples a second.
-        hop: samples of one period.
+    The mean level of the three bins that a line fills under a Hann window, less that of its neighbours. A clip has at least one
+    window, 128 hops; power is averaged over windows that overlap by half.
     """
     window = PERIODS * hop
     _, power = welch(audio, window="hann", nperseg=window, detrend=False, scaling="spectrum")

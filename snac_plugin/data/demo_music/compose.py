@@ -16,10 +16,7 @@ _SURPRISES = tuple(program for program in range(len(PROGRAMS)) if program not in
 
 
 def compose(seed: str, seconds: float, style: Style | None = None, tempo: int | None = None, key: Key | None = None) -> Song:
-    """Compose a song of at least `seconds` seconds. The same arguments give the same song.
-
-    Tempo and key are drawn from the style's by default.
-    """
+    """A song of at least `seconds`; the same arguments give the same one. Tempo and key are drawn from the style's by default."""
     dice = random.Random(seed)
     style = style or dice.choice(STYLES)
     drawn_key, drawn_tempo = Key(dice.randrange(12), dice.choice(style.modes)), dice.randint(*style.tempo)
@@ -50,8 +47,6 @@ def _lay_out_sections(dice: random.Random, bars: int) -> list[Section]:
 
 
 def _choose_parts(style: Style, dice: random.Random) -> list[Part]:
-    """One part for each role that the style knows, with its instrument."""
-
     def choose(programs: tuple[int, ...]) -> int:
         return dice.choice(_SURPRISES) if dice.random() < _SURPRISE and len(set(programs)) > 1 else dice.choice(programs)
 

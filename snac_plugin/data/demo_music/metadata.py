@@ -1,7 +1,7 @@
 """Custom metadata for stable-audio-tools' `audio_dir` datasets: adds what the JSON file beside an audio file says.
 
-In a dataset config: `"custom_metadata_module": "PATH/OF/THIS/FILE"`. stable-audio-tools loads the file by itself, outside its
-package, so it imports only the standard library.
+In a dataset config: `"custom_metadata_module": "PATH/OF/THIS/FILE"`. The file is loaded outside its package, so it imports only
+the standard library.
 """
 
 import json

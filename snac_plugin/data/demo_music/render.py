@@ -89,11 +89,7 @@ def render_demo_music(
 
 
 def find_soundfont() -> Path:
-    """The General MIDI SoundFont (TimGM6mb) that the pretty_midi package carries.
-
-    Raises:
-        InstallationError: pretty_midi is missing.
-    """
+    """The General MIDI SoundFont (TimGM6mb) that the pretty_midi package carries."""
     package = importlib.util.find_spec("pretty_midi")  # found without importing it
     if package is None or package.origin is None:
         raise InstallationError(
@@ -103,7 +99,7 @@ def find_soundfont() -> Path:
 
 
 def _check(settings: dict[str, Any]) -> list[Style]:
-    """Raises a UsageError unless the settings can be rendered; returns the styles that take turns."""
+    """The styles that take turns, or a UsageError."""
     for name, least in (("songs", 1), ("seconds", 1), ("sample_rate", 16000)):
         if not least <= settings[name] < math.inf:
             raise UsageError(name, settings[name], f"{least} or more")
@@ -129,11 +125,7 @@ def _name(split: str, index: int) -> str:
 
 
 def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
-    """Indices of the songs that the folder lacks.
-
-    Raises:
-        AudioError: what it holds was not made with these settings.
-    """
+    """Indices of the songs that the folder lacks; an AudioError where it was not made with these settings."""
     advice = "Name another folder, or remove this one."
     if folder.exists() and not folder.is_dir():
         raise AudioError(str(folder), "a file", "a folder", advice)

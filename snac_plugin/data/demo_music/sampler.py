@@ -1,7 +1,4 @@
-"""Play single notes of a SoundFont: pitch, loops, envelopes, vibrato and filter, as the specification describes them.
-
-N is the number of output samples of a note.
-"""
+"""Play single notes [N] of a SoundFont: pitch, loops, envelopes, vibrato and filter, as the specification describes them."""
 
 from __future__ import annotations
 

@@ -27,8 +27,6 @@ class Note:
 
 @dataclass
 class Part:
-    """What one instrument plays."""
-
     role: str  # lead, counter, chords, pad, bass or drums
     program: int  # General MIDI program, or the kit's program for drums
     notes: list[Note] = field(default_factory=list)
@@ -56,8 +54,6 @@ class Section:
 
 @dataclass
 class Song:
-    """Parts, and what is known about them."""
-
     style: Style
     seed: str
     seconds: float

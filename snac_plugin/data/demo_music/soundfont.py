@@ -27,8 +27,6 @@ _COARSE_OFFSETS = {4: "start_offset", 45: "loop_start_offset", 50: "loop_end_off
 
 @dataclass(frozen=True)
 class SoundFontSample:
-    """A recording: points in the file's pool and how to pitch them."""
-
     index: int
     start: int
     end: int
@@ -50,11 +48,7 @@ class Zone:
 
 
 class SoundFont:
-    """The presets of an .sf2 file.
-
-    Raises:
-        AudioError: the file is not a SoundFont.
-    """
+    """The presets of an .sf2 file; another kind of file is an AudioError."""
 
     def __init__(self, path: str | Path) -> None:
         content = Path(path).read_bytes()

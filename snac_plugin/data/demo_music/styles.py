@@ -66,11 +66,7 @@ class Style:
 
 
 def read_styles(path: Path) -> tuple[Style, ...]:
-    """The styles of a file, in its order. Names among a style's loops stand for the `chord_loops` of that name.
-
-    Raises:
-        ConfigError: a key is missing or unknown, or a value does not fit, with its place in the file.
-    """
+    """The styles of a file, in its order; names among a style's loops stand for the `chord_loops` of that name."""
     content = json.loads(path.read_text(encoding="utf-8"))
     groups = content["chord_loops"]
     for style in content["styles"]:

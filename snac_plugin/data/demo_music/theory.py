@@ -47,12 +47,10 @@ class Key:
         return 60 + self.tonic + 12 * octave + MODES[self.mode][step]
 
     def nearest_degree(self, pitch: int) -> int:
-        """The scale degree whose pitch is closest to `pitch`."""
         return min(range(-35, 36), key=lambda degree: abs(self.pitch(degree) - pitch))
 
 
 KEYS = {key.name: key for key in (Key(tonic, mode) for mode in MODES for tonic in range(12))}
-"""All keys by name, as "A minor"."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,6 @@ class Chord:
 
     @property
     def root(self) -> int:
-        """Pitch class of the root."""
         return self.key.pitch(self.degree) % 12
 
     @property
