@@ -1,7 +1,4 @@
-"""Latents: code vectors standardised per level and dimension. Codes to vectors to latents and back.
-
-Letters: B batch, R rows, T frames, N codes of one level, K codes in a codebook, D codebook dimensions.
-"""
+"""Codes to latents and back. Letters: B batch, R rows, T frames, N codes of one level, K codes in a codebook, D its dimensions."""
 
 from __future__ import annotations
 
@@ -15,14 +12,9 @@ from snac_plugin.levels import Levels
 
 
 class LatentSpace(nn.Module):
-    """The standardised codebooks of a codec.
+    """A codec's codebooks ([K, D] a level), standardised to mean 0 and standard deviation 1 per level and dimension.
 
-    Each dimension of each level has mean 0 and standard deviation 1 over the codebook, so that a noise level means the same to
-    all levels. A dimension in which all codes agree keeps its scale. Nothing here is stored in checkpoints: it is the codec's.
-
-    Args:
-        levels: the codec's grid.
-        codebooks: code vectors, [K, D] a level.
+    A noise level then means the same to all levels. A dimension in which all codes agree keeps its scale. No buffer is saved.
     """
 
     codebooks: Tensor
@@ -58,8 +50,7 @@ class LatentSpace(nn.Module):
     def nearest(self, level: int, latents: Tensor) -> Tensor:
         """Codes [...] of one level nearest to latents [..., D].
 
-        By differences, in float32: |x - c|^2 multiplied out loses small distances to rounding, and with them codes that lie
-        close; the more so under a caller's autocast, or where matrices are multiplied in TF32.
+        By differences in float32: |x - c|^2 multiplied out, autocast or TF32 would round away the distance between close codes.
         """
         book = self.codebooks[level].float()
         if latents.shape[-1] != book.shape[-1]:

@@ -1,4 +1,4 @@
-"""Geometry of SNAC's hierarchy of codes: the only place that knows strides, frames and packing.
+"""Geometry of SNAC's hierarchy of codes: strides, frames, packing.
 
 Letters: B batch, T frames, N codes of one level, D codebook dimensions, R rows (codes per frame, all levels).
 
@@ -28,15 +28,12 @@ def chunk_sizes(frames: int, chunk_frames: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Levels:
-    """The grid of one SNAC codec, read off its published config.json.
+    """The grid of one SNAC codec.
 
     Args:
         strides: finest codes per code of each level, coarsest first; (8, 4, 2, 1) at 32 and 44.1 kHz.
         hop: audio samples per code of a level with stride 1.
         attn_window: finest codes in one window of SNAC's local attention, or None without attention.
-        sample_rate: audio samples per second.
-        codebook_size: codes in the codebook of each level.
-        codebook_dim: dimensions of a code vector.
     """
 
     strides: tuple[int, ...]
@@ -54,7 +51,7 @@ class Levels:
 
     @classmethod
     def from_snac_config(cls, config: Mapping[str, Any]) -> Levels:
-        """Read the grid off the contents of a SNAC config.json."""
+        """From the contents of a SNAC config.json."""
         return cls(
             strides=tuple(config["vq_strides"]),
             hop=math.prod(config["encoder_rates"]),
@@ -132,12 +129,7 @@ class Levels:
         return torch.cat(rows, dim=1)
 
     def unpack_latents(self, packed: Tensor, dim: int | None = None) -> list[Tensor]:
-        """Packed latents [B, R * D, T] to vectors, one [B, T * per_frame, D] a level.
-
-        Args:
-            packed: packed latents, or anything else with `dim` channels a row.
-            dim: channels of a row, codebook_dim by default.
-        """
+        """Packed latents [B, R * D, T], or channels `dim` a row, to vectors, one [B, T * per_frame, D] a level."""
         dim = self.codebook_dim if dim is None else dim
         if packed.ndim != 3 or packed.shape[1] != self.rows * dim:
             raise Mismatch(

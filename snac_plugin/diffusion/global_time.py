@@ -1,10 +1,7 @@
-"""One global noise level for callers that know nothing of levels: each stage owns a window of it.
+"""One global noise level for callers that know nothing of levels: each stage (one level of one chunk) owns a window of it.
 
-A stage is one level of one chunk. Stages follow each other from global time 1 down to 0; inside its window a stage runs
-through its own noise levels 1 to 0, outside it stands still. An Euler step on global time that stays inside a window is
-then exactly an Euler step of that stage.
-
-Letters: B batch, N tokens of a level.
+Stages follow each other from global time 1 down to 0. Inside its window a stage runs from its own noise level 1 to 0, outside it
+stands still, so an Euler step inside a window is an Euler step of that stage. Letters: B batch, N tokens of a level.
 """
 
 from __future__ import annotations
@@ -45,14 +42,11 @@ class Window:
 
 @lru_cache(maxsize=64)
 def windows(chunks: int, weights: tuple[float, ...]) -> tuple[Window, ...]:
-    """The windows of all stages in the order they are generated: chunk by chunk, coarsest level first.
+    """The windows of all stages in the order of generation: chunk by chunk, coarsest level first.
 
     Callers use two schedules: sample_discrete_euler's, even in t, and sample_rf's, even in the log signal-to-noise ratio down to
     LAST_T and from there to 0 in one step. The widths maximise the smallest part of its share of steps that any stage gets.
-
-    Args:
-        chunks: number of chunks.
-        weights: share of a chunk's steps that each level takes, coarsest first.
+    `weights` are the shares of a chunk's steps that the levels take.
     """
     shares = [weight / sum(weights) / chunks for _ in range(chunks) for weight in weights]
     feasible, too_much = 0.0, 1.0
@@ -78,13 +72,7 @@ def _edges(shares: Sequence[float], part: float) -> list[float]:
 
 
 def active(spans: Sequence[Window], t: float, rounding: float = 1e-6) -> int:
-    """Index of the window that global time t lies in; an edge belongs to the window below it, which a step from there enters.
-
-    Args:
-        spans: the windows.
-        t: global time.
-        rounding: t lies on an edge if it is at most so far above it.
-    """
+    """Index of the window of global time t; an edge, `rounding` included, belongs to the window below, which a step enters."""
     for index, span in enumerate(spans):
         if t > span.begin + rounding:
             return index
@@ -95,8 +83,7 @@ def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tenso
     """dx / dt [B, N, 8] on the straight path from x to the prediction of a denoiser of any objective.
 
     Args:
-        objective: what the denoiser's output is.
-        output: (x [B, N, 8], t [B]) -> output [B, N, 8].
+        output: (x [B, N, 8], t [B]) -> output [B, N, 8] of the objective.
         x: (1 - t) data + t noise [B, N, 8].
         t: noise levels [B].
     """

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Guidance:
-    """How far to go from what is predicted without conditioning to what is predicted with it, and beyond.
+    """Guidance of a stage.
 
     Args:
         scale: 1 follows the conditioning as trained, above 1 more, 0 ignores it.
@@ -29,7 +29,7 @@ class Guidance:
     def combine(self, conditioned: Tensor, unconditioned: Tensor, t: Tensor) -> Tensor:
         """Velocities [B, N, C] of both branches at noise levels t [B] -> the guided velocity [B, N, C].
 
-        The standard deviation is taken over all of a sample's stage, not channel by channel: a code vector has only eight.
+        The standard deviation is taken over all of a sample's stage: a code vector alone has only eight values.
         """
         guided = unconditioned + self.scale * (conditioned - unconditioned)
         if self.rescale:

@@ -19,12 +19,9 @@ def stratified(count: int, generator: torch.Generator) -> Tensor:
 
 
 def noise_levels_at(quantiles: Tensor, sampler: str, options: Mapping[str, float]) -> Tensor:
-    """Noise levels t at quantiles of a distribution, in [0, 1].
+    """Noise levels t in [0, 1] at quantiles in (0, 1), float64, of a distribution with parameters `options`.
 
-    Args:
-        quantiles: in (0, 1), float64.
-        sampler: "uniform", "logit_normal", "trunc_logit_normal" or "log_snr".
-        options: parameters of the distribution, and `shift`: above 1 moves t towards noise.
+    The option `shift`, above 1, moves t towards noise.
     """
     t = _DISTRIBUTIONS[sampler](quantiles, options)
     shift = options.get("shift", 1.0)

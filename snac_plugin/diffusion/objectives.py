@@ -31,7 +31,6 @@ class RectifiedFlow:
         return x - t * output
 
     def output_of(self, x: Tensor, denoised: Tensor, t: Tensor) -> Tensor:
-        """The output that corresponds to a denoised estimate."""
         return (x - denoised) / t.clamp(min=SMALLEST_T)
 
     def from_flow(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,12 +56,10 @@ class VPrediction:
         return alpha * x - sigma * output
 
     def output_of(self, x: Tensor, denoised: Tensor, t: Tensor) -> Tensor:
-        """The output that corresponds to a denoised estimate."""
         alpha, sigma = self.alpha_sigma(t.clamp(min=SMALLEST_T))
         return (alpha * x - denoised) / sigma
 
     def from_flow(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(factor on x, noise level) that turn (1 - t) data + t noise into this objective's x at an equal ratio of the two."""
         return torch.rsqrt((1 - t).square() + t.square()), torch.atan2(t, 1 - t) / (math.pi / 2)
 
 
@@ -78,16 +75,12 @@ def add_noise(objective: Objective, data: Tensor, noise: Tensor, t: Tensor) -> T
 
 
 def log_likelihood(objective: Objective, x: Tensor, points: Tensor, t: Tensor) -> Tensor:
-    """log p(x_t | data = point) of each point, up to a constant: -|x_t - alpha point|^2 / (2 sigma^2), float32 at least.
+    """log p(x_t | data = point) up to a constant, -|x_t - alpha point|^2 / (2 sigma^2), float32 at least: [B, N, K].
 
     Args:
-        objective: whose path x_t lies on.
         x: data under noise [B, N, 8].
         points: possible values of the data [K, 8].
         t: noise levels [B, N], or [B, 1] for one a sample.
-
-    Returns:
-        [B, N, K].
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     alpha, sigma = objective.alpha_sigma(t.to(wide).clamp(min=SMALLEST_T)[..., None])

@@ -32,10 +32,9 @@ LOG_SNR_FIRST, LOG_SNR_LAST = -6.0, 2.0
 
 
 def flow_times(steps: int, shift: float = 1.0) -> Tensor:
-    """The noise levels of sample_rf, [steps + 1] from 1 to 0; a shift above 1 moves them towards noise.
+    """The noise levels of sample_rf, [steps + 1] from 1 to 0, shifted to s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23).
 
-    Shift: t' = s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23). The last step goes from about 0.12 to 0 at once: below
-    0.15 the nearest code is already certain.
+    The last step goes from about 0.12 to 0 at once: below 0.15 the nearest code is already certain.
     """
     t = torch.sigmoid(-torch.linspace(LOG_SNR_FIRST, LOG_SNR_LAST, steps + 1))
     t[0], t[-1] = 1.0, 0.0
@@ -53,14 +52,9 @@ def solve(
     callback: StepDone | None = None,
     unconditioned: Callable[[], Tensor | None] = lambda: None,
 ) -> Tensor:
-    """Denoise one stage: noise [B, C, N] -> data [B, C, N].
+    """Denoise one stage: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
     Args:
-        objective: "rectified_flow" or "v".
-        velocity: the denoiser.
-        noise: unit Gaussian noise.
-        steps: denoising steps.
-        sampler: stable-audio-tools' name of the sampler.
         shift: above 1 spends more steps near noise; rectified flow only.
         callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
         unconditioned: the velocity without conditioning of the last call, if there is guidance; "v-ddim-cfgpp" uses it.
@@ -93,18 +87,14 @@ def solve_by_codes(
     shift: float = 1.0,
     callback: StepDone | None = None,
 ) -> Tensor:
-    """Denoise one stage of a rectified flow by drawn codes: noise [B, C, N] -> data [B, C, N].
+    """Denoise one stage of a rectified flow by drawn codes: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
     Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code. The expected
     vector, a mean of many codes, would lose variety.
 
     Args:
         draw: (x, t) -> vectors of codes drawn given x.
-        noise: unit Gaussian noise.
         renoise: new unit Gaussian noise of the same shape.
-        steps: denoising steps.
-        shift: above 1 spends more steps near noise.
-        callback: called after each step with {"i", "t", "denoised"}.
     """
     times, x = flow_times(steps, shift).to(noise), noise
     for i, (t, after) in enumerate(itertools.pairwise(times)):
@@ -124,7 +114,7 @@ def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _without_inner_bars() -> Iterator[None]:
-    """Hide the samplers' own progress bars, for which most have no option; the one around them names the level."""
+    """Hide the samplers' own progress bars; the one around them names the level."""
     token = _SILENT.set(True)
     try:
         yield

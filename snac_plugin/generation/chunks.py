@@ -39,25 +39,16 @@ def generate_chunks(
     progress: bool = True,
     callback: StepCallback | None = None,
 ) -> Iterator[Tensor]:
-    """Generate chunk after chunk; each becomes context of the next.
+    """Generate chunk after chunk, packed codes [B, R, chunk frames]; each becomes context of the next.
 
     A seed gives the same codes in any batch, except with samplers that add noise for the whole batch at once (pingpong, SDE
     and ancestral ones): those need the same batch again.
 
     Args:
         model: the model, in evaluation mode.
-        conditions: conditioning inputs of B samples.
-        seeds: the seed of each sample.
-        settings: how the levels are solved.
-        chunks: how many chunks.
         negative: conditioning inputs that guidance leads away from.
         context: packed codes of the audio before [B, R, T], whole chunks.
         context_mask: [B, T] bool, False where a context frame is padding.
-        progress: show a bar that names chunk and level.
-        callback: called after each step.
-
-    Yields:
-        Packed codes of a chunk [B, R, chunk frames].
     """
     frames = model.network.config.chunk_frames
     window = model.network.config.context_chunks * frames
@@ -80,14 +71,7 @@ def generate_chunks(
 
 @dataclass(frozen=True)
 class _ChunkSolver:
-    """What the stages of one chunk share; arguments as of `generate_chunks`.
-
-    Args:
-        chunk: the chunk in progress.
-        index: its number, from 0.
-        bar: the progress bar.
-        title: what the bar says before the level.
-    """
+    """What the stages of one chunk (`index`, from 0) share; `title` stands before the level on the progress bar."""
 
     model: SnacDiffusionModel
     chunk: ChunkInProgress
@@ -133,7 +117,7 @@ class _ChunkSolver:
         return latents
 
     def _solve_by_codes(self, level: int, noise: Tensor) -> Tensor:
-        """The same by drawn codes. All its randomness comes from each sample's own seed, drawn on the CPU."""
+        """The same by drawn codes; all randomness comes from each sample's own seed, drawn on the CPU."""
         model, temperature = self.model, self.settings.temperatures[level]
         seeds = [code_draw_seed(seed, self.index, level, len(model.levels)) for seed in self.seeds]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]

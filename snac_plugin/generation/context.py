@@ -43,21 +43,10 @@ class Context:
 def context_of(
     inputs: Sequence[ContextInput], pretransform: SnacPretransform, chunk_frames: int, chunks: int, device: Any
 ) -> Context | None:
-    """The context of each sample as codes.
+    """The context of each sample as codes, or None when no sample has any.
 
     The last whole chunks are taken, at most `chunks`; of audio shorter than a chunk, the last whole frames. The last frame ends
     with the last sample of the audio, so that what is generated continues at the very next sample.
-
-    Args:
-        inputs: for each sample audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or None;
-            tensors or NumPy arrays.
-        pretransform: the codec.
-        chunk_frames: frames of a chunk.
-        chunks: most chunks of context that the network sees.
-        device: where to put it.
-
-    Returns:
-        None when no sample has any context.
 
     Raises:
         AudioError: audio is not finite or has a wrong shape.
@@ -89,7 +78,7 @@ def context_of(
 def _encode(
     context: Any, pretransform: SnacPretransform, chunk_frames: int, chunks: int, device: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """One sample's context: packed codes [R, T], T possibly 0, and the last samples of its audio [J], J one frame."""
+    """Packed codes [R, T] of one sample's context, T possibly 0, and the last frame of its audio [J]."""
     levels, rate = pretransform.levels, pretransform.sample_rate
     input_rate, content = _checked(context, rate)
     if not content.is_floating_point():
@@ -116,11 +105,7 @@ def _kept_frames(frames: int, chunk_frames: int, chunks: int) -> int:
 
 
 def _checked(context: Any, rate: int) -> tuple[int, Tensor]:
-    """Rate and audio, or `rate` and codes; audio without a rate is at `rate`.
-
-    Raises:
-        AudioError: it is neither.
-    """
+    """Rate and audio, or `rate` and codes; audio without a rate is at `rate`."""
     rate, content = context if isinstance(context, tuple) and len(context) == 2 else (rate, context)
     if isinstance(content, np.ndarray):
         content = torch.from_numpy(np.ascontiguousarray(content, np.float32 if content.dtype.kind == "f" else None))
@@ -147,11 +132,6 @@ class SnacContextConditioner(Conditioner):
     """The conditioner `snac_context`, for `prepend_cond_ids`.
 
     Its output holds latents, not tokens of the network: they pass the network's own input projections, as targets do.
-
-    Args:
-        pretransform: the model's codec.
-        chunk_frames: frames of a chunk.
-        chunks: most chunks of context.
     """
 
     optional = True
@@ -177,7 +157,6 @@ class Conditioners(MultiConditioner):
 
     @classmethod
     def of(cls, conditioners: MultiConditioner) -> Conditioners:
-        """The same conditioners."""
         return cls(dict(conditioners.conditioners), conditioners.default_keys, conditioners.pre_encoded_keys)
 
     def forward(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from snac_plugin.generation.joining import JOIN_SECONDS, join
 
 @dataclass(frozen=True)
 class StreamedChunk:
-    """What is new after a chunk.
+    """What is new after a chunk, on the CPU.
 
     Args:
-        audio: [B, 1, N] on the CPU; it ends a little before the codes do, because the next chunk still changes their sound.
-        codes: packed codes of the chunk [B, R, T] on the CPU.
+        audio: [B, 1, N]; it ends a little before the codes do, because the next chunk still changes their sound.
+        codes: packed codes of the chunk [B, R, T].
     """
 
     audio: Tensor
@@ -38,16 +38,12 @@ def decoded_chunks(
     samples: int,
     context: Context | None,
 ) -> Iterator[StreamedChunk]:
-    """Decode chunks as they come; the last is cut so that all together hold `samples` samples.
+    """Decode `count` chunks of packed codes [B, R, T] as they come; the last is cut so that all hold `samples` samples.
 
     Stopped by Ctrl-C while a chunk is generated, it first yields the audio that was held back.
 
     Args:
-        pretransform: the codec.
-        chunks: packed codes [B, R, T].
-        count: how many there are.
         seeds: of the decoder's noise, one a sample.
-        samples: length of the audio in all.
         context: what the audio continues: decoded before it and not yielded; joined to it where it is audio.
     """
     decoder = StreamDecoder(pretransform, seeds)

@@ -1,4 +1,4 @@
-"""A recording continued in a file of its own: its samples as they are, then what the model makes of it, without a click.
+"""A recording continued without a click: its own samples, then what the model makes of it.
 
 Letters: N audio samples, C channels, J samples over which the join fades.
 """
@@ -16,15 +16,10 @@ JOIN_SECONDS = 0.03
 
 
 def join(audio: Tensor, recorded: Tensor, decoded: Tensor) -> Tensor:
-    """Make audio that follows a recording begin where the recording ends.
+    """New audio [..., N] begun where a recording ends, by its last samples `recorded` and the decoder's version of them [..., J].
 
-    The decoder's version of the recording's end differs from the recording. That difference, mirrored at the border and faded
-    out, is added to the beginning of the new audio, so that no sample of the recording changes and none jumps.
-
-    Args:
-        audio: the new audio [..., N].
-        recorded: the last samples of the recording [..., J].
-        decoded: what the decoder makes of them [..., J].
+    The difference of the two, mirrored at the border and faded out, is added to the beginning of the new audio, so that no sample
+    of the recording changes and none jumps.
     """
     size = min(recorded.shape[-1], audio.shape[-1])
     fade = torch.cos(torch.linspace(0, math.pi / 2, size + 1, dtype=audio.dtype)[:size]).square()
@@ -33,7 +28,7 @@ def join(audio: Tensor, recorded: Tensor, decoded: Tensor) -> Tensor:
 
 
 def with_mirrored_end(audio: Tensor, rate: int) -> Tensor:
-    """Audio [N] followed by its own last hundredth of a second, mirrored in time and value around the last sample.
+    """Audio [N] followed by its last hundredth of a second, mirrored in time and value around the last sample.
 
     Followed by silence, a resampler would bend the last samples towards zero.
     """
@@ -42,12 +37,9 @@ def with_mirrored_end(audio: Tensor, rate: int) -> Tensor:
 
 
 class Continuation:
-    """Turns new mono audio at the model's rate into the recording's own rate and channels, joined to its end.
+    """New mono audio at the model's rate, brought to the rate and channels of a recording [C, N] and joined to its end.
 
-    Args:
-        recording: the recording, or its last second [C, N].
-        rate: its sample rate.
-        model_rate: the model's.
+    The last second of the recording is enough.
     """
 
     def __init__(self, recording: Tensor, rate: int, model_rate: int) -> None:

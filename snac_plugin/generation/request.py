@@ -1,5 +1,4 @@
-"""What a caller may ask of a sample. Each option is one field of `Request`: its flag, its input on the page and its checks
-follow from the field.
+"""What a caller may ask of a sample. Each option is one field of `Request`, which its flag, input on the page and checks follow.
 
 Imports nothing heavy: flags are checked before torch is imported.
 """
@@ -37,7 +36,6 @@ def steps_in(text: str) -> Steps:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object, '{"prompt": "techno"}'."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -52,7 +50,6 @@ class Slider:
     """A number's input on the page.
 
     Args:
-        label: beside it.
         low, high, step: its range; a default outside widens it.
         info: one line under the label.
         needs: what a model must have for it to be shown: "guidance" (conditioners or context) or "drawn codes".
@@ -72,7 +69,6 @@ class Option:
 
     Args:
         help: of its flag; "" for a field without one.
-        parse: text of the flag -> value.
         metavar: of the flag; two for a pair of values.
         fits: whether a value is possible with any model.
         expected: what fits, in words.
@@ -89,7 +85,6 @@ class Option:
     sliders: tuple[Slider, ...] = ()
 
     def check(self, name: str, value: Any) -> None:
-        """Raise UsageError unless the value fits."""
         try:
             fits = self.fits(value)
         except (TypeError, ValueError):  # a text among numbers, say
@@ -193,7 +188,6 @@ SAMPLING = tuple(name for name, described in OPTIONS.items() if described.sampli
 
 
 def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:
-    """Raise UsageError, with the nearest name, unless a sampler is among the known ones."""
     if sampler not in known:
         nearest = difflib.get_close_matches(str(sampler), known, 1)
         raise UsageError(

@@ -18,11 +18,8 @@ class Settings:
     """How the levels of a chunk are solved; one entry a level, coarsest first.
 
     Args:
-        steps: denoising steps.
-        samplers: stable-audio-tools' names.
         shifts: above 1 spends more steps near noise.
         temperatures: what logits are divided by where codes are drawn from them; 1 for other samplers.
-        guidance: classifier-free guidance of all levels.
     """
 
     steps: tuple[int, ...]
@@ -32,7 +29,7 @@ class Settings:
     guidance: Guidance
 
     def as_dict(self, names: str) -> dict[str, Any]:
-        """For a file beside the audio, by the names of the levels."""
+        """For a JSON file, by the names of the levels."""
         per_level = {"steps": self.steps, "sampler": self.samplers, "shift": self.shifts, "temperature": self.temperatures}
         return {key: dict(zip(names, values, strict=True)) for key, values in per_level.items()} | {
             "cfg_scale": self.guidance.scale,
@@ -43,12 +40,6 @@ class Settings:
 
 def resolve(request: Request, network: NetworkConfig, names: str, objective: str = "rectified_flow") -> Settings:
     """The model config's sampling section with what a request overrides.
-
-    Args:
-        request: what is asked.
-        network: the network's config.
-        names: the codec's level names.
-        objective: the model's diffusion objective.
 
     Raises:
         UsageError: an option that this model cannot follow.
@@ -91,9 +82,9 @@ def _temperatures(defaults: tuple[float, ...], temperature: float | None, sample
 
 
 def check_request(request: Request, config: SnacModelConfig, names: str) -> Settings:
-    """Resolve a request, and check that its metadata is what the model's conditioners read: all of it, and nothing else.
+    """Resolve a request, and check that its metadata is all that the model's conditioners read, and nothing else.
 
-    Needs no weights: the config and the codec's level names are enough.
+    Needs no weights.
 
     Raises:
         UsageError: an option or a key of the metadata that does not fit the model.

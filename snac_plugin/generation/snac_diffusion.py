@@ -25,14 +25,7 @@ from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 
 class SnacDiffusion(ConditionedDiffusionModelWrapper):
-    """A `diffusion_snac_dit` model.
-
-    Args:
-        config: the checked model config.
-        model: network and objective.
-        conditioner: the conditioners of the config, possibly none.
-        pretransform: the codec.
-    """
+    """A `diffusion_snac_dit` model."""
 
     def __init__(
         self, config: SnacModelConfig, model: SnacDiffusionModel, conditioner: MultiConditioner, pretransform: SnacPretransform
@@ -63,7 +56,6 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
 
     @property
     def chunk_samples(self) -> int:
-        """Audio samples of a chunk."""
         return self.model.network.config.chunk_frames * self.levels.frame_samples
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -93,7 +85,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         return context_of(inputs, self.pretransform, network.chunk_frames, network.context_chunks, self.device)
 
     def conditions(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> Conditions:
-        """Conditioning inputs of a batch of metadata, besides its context."""
+        """Conditioning inputs of a batch of metadata, without its context."""
         others = [{name: value for name, value in entry.items() if name not in self.context_ids} for entry in metadata]
         tensors = self.conditioner(others, self.device if device is None else device)
         return Conditions.of(self.get_conditioning_inputs(tensors))

@@ -1,7 +1,4 @@
-"""The page's inputs, and what their values ask for.
-
-`Controls` lays out one component for each parameter of the page's `generate` endpoint; sliders follow from a request's options.
-"""
+"""The page's inputs, and what their values ask for."""
 
 from __future__ import annotations
 
@@ -36,12 +33,7 @@ MOST_SAMPLES = 8
 
 
 class Controls:
-    """Inputs for one model. Made inside a gr.Blocks context; `components` holds them by endpoint parameter.
-
-    Args:
-        config: the model's checked config.
-        levels: the codec's geometry.
-    """
+    """Inputs for one model. Made inside a gr.Blocks context; `components` holds them by parameter of the page's endpoint."""
 
     def __init__(self, config: SnacModelConfig, levels: Levels) -> None:
         self.config, self.levels, self.network = config, levels, config.model.diffusion.config
@@ -84,7 +76,6 @@ class Controls:
             self._add("conditioning", gr.Textbox("{}", label=f"{', '.join(others)} (JSON)", lines=2))
 
     def _length(self) -> None:
-        """Length, seed, number of samples, denoising steps in all."""
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
         step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)
         self._add("seconds", gr.Slider(step, most, round(chunk, 6), step=step, label="Length of what is new (s)"))
@@ -135,7 +126,7 @@ class Controls:
                 self._add(self.negative[key], gr.Textbox("", label=f"Negative {key.replace('_', ' ')}", lines=1))
 
     def _default(self, option: str) -> tuple[float, ...]:
-        """What an option's sliders show at first. Levels may have temperatures of their own, which stay until it is moved."""
+        """What an option's sliders show at first; for temperature the lowest of the levels' own."""
         if option == "temperature":
             return (min(self.sampling.temperatures(self.levels.names)),)
         value = getattr(self.sampling, option)

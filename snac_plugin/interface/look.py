@@ -26,7 +26,6 @@ CSS = """
 
 
 def theme() -> gr.themes.Base:
-    """The page's colours and type."""
     base = gr.themes.Base(
         primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="md", font=FONT, font_mono=MONO
     )
@@ -49,13 +48,7 @@ def theme() -> gr.themes.Base:
 
 
 def heading(title: str, about: str, levels: Levels) -> str:
-    """The top of the page: the codes of one frame, level under level, beside the title.
-
-    Args:
-        title: text.
-        about: one line under it, text.
-        levels: the codec's geometry.
-    """
+    """The top of the page: the codes of one frame, level under level, beside the title and a line under it."""
     rows = []
     for level, count in enumerate(levels.per_frame):
         colour = LEVEL_COLOURS[level % len(LEVEL_COLOURS)]

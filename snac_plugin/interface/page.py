@@ -41,9 +41,6 @@ def create_page(
     picture, seed and settings, and the files of all samples.
 
     Args:
-        model_config: the model's config.
-        model: the model, in evaluation mode.
-        gradio_title: heading.
         folder: where samples are written; a temporary folder by default.
         checkpoint: where the model came from, for the samples' settings.
     """
@@ -147,7 +144,6 @@ def _reporter(progress: Callable[..., Any], names: str, steps: Sequence[int], ch
 
 
 def _about(model: SnacDiffusion) -> str:
-    """One line on the model."""
     weights = sum(p.numel() for p in model.model.parameters())
     chunk = model.chunk_samples / model.sample_rate
     codec = Path(model.pretransform.codec_name).name

@@ -1,7 +1,4 @@
-"""Adaptive layer norm (adaLN-Zero, AdaLN-SOLA): shifts, scales and gates of each block from a segment's noise level and level.
-
-Letters: B batch, S segments, N tokens, D width of the network.
-"""
+"""Adaptive layer norm: shifts, scales and gates of each block. Letters: B batch, S segments, N tokens, D width of the network."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Modulation(NamedTuple):
-    """What a block does to each segment: six tensors [B, S, D], for attention and for the feed-forward."""
+    """Six tensors [B, S, D] for one block."""
 
     shift_attention: Tensor
     scale_attention: Tensor
@@ -37,10 +34,7 @@ class AdaLNZero(nn.Module):
 
 
 class AdaLNSola(nn.Module):
-    """m_i = W s + (a / r) B_i A_i s + T_i with s = SiLU(c): one shared projection, a low-rank term and a table a block.
-
-    Source: AdaLN-SOLA (Hai et al. 2024, EzAudio, section 3.2), with a = r. W, B and T are zero at the start, A is Kaiming.
-    """
+    """m_i = W s + (a / r) B_i A_i s + T_i with s = SiLU(c) and a = r; W, B, T zero at the start (Hai et al. 2024, EzAudio, 3.2)."""
 
     def __init__(self, dim: int, depth: int, rank: int) -> None:
         super().__init__()
@@ -53,7 +47,6 @@ class AdaLNSola(nn.Module):
             nn.init.kaiming_uniform_(down.weight, a=5**0.5)
 
     def forward(self, embedding: Tensor) -> list[Modulation]:
-        """Segment embeddings [B, S, D] -> one Modulation a block."""
         activated = nn.functional.silu(embedding)
         shared = self.shared(activated)
         blocks = zip(self.down, self.up, self.table, strict=True)
@@ -61,7 +54,6 @@ class AdaLNSola(nn.Module):
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:
-    """The layer, its weights set to zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

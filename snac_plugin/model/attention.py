@@ -1,7 +1,4 @@
-"""Attention and rotary positions; segments attend by a few dense calls.
-
-Letters: B batch, H heads, N tokens, M keys, E dimensions of a head.
-"""
+"""Attention and rotary positions. Letters: B batch, H heads, N tokens, M keys, E dimensions of a head."""
 
 from __future__ import annotations
 
@@ -26,8 +23,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of queries [B, H, N, E] to keys and values [B, H, M, E] where a mask [B, 1, 1, M] is true: [B, H, N, E].
 
-    PyTorch's own, except for bfloat16 on a CPU: there two plain products are three times as fast as its fused kernel, as long as
-    memory holds the scores.
+    In bfloat16 on a CPU two plain products are three times as fast as PyTorch's kernel, as long as memory holds the scores.
     """
     scores_count = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2]
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or scores_count > LARGEST_SCORES:
@@ -47,7 +43,7 @@ def usable_mask(mask: Tensor | None) -> Tensor | None:
 
 
 def joined_mask(segments: Sequence[Segment], masks: Sequence[Tensor | None]) -> Tensor | None:
-    """Key mask [B, M] over several segments, each with a mask of its own or None; None when nothing is hidden."""
+    """Key mask [B, M] over several segments; None when nothing is hidden."""
     known = next((mask for mask in masks if mask is not None), None)
     if known is None:
         return None
@@ -73,13 +69,7 @@ def attend_by_calls(
 
 
 class SequenceAttention:
-    """Attention among the tokens of one sequence, as in training.
-
-    Args:
-        segments: the segments of the sequence, in order.
-        calls: the attention calls over them.
-        masks: for each segment a key mask [B, N], False where a token is padding, or None; none at all by default.
-    """
+    """Attention among the segments of one sequence, each with a key mask [B, N] or None, as in training."""
 
     def __init__(
         self, segments: Sequence[Segment], calls: Sequence[AttentionCall], masks: Sequence[Tensor | None] | None = None
@@ -89,6 +79,5 @@ class SequenceAttention:
         self.masks = [usable_mask(joined_mask([segments[i] for i in c.keys], [masks[i] for i in c.keys])) for c in calls]
 
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q, k, v [B, H, N, E] -> [B, H, N, E]."""
         # Split once and join per call: the gradient of a join is a set of views, that of many slices many full tensors.
         return attend_by_calls(self.calls, self.masks, *(x.split(self.lengths, dim=2) for x in (q, k, v)))

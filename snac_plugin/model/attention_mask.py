@@ -1,4 +1,4 @@
-"""What a token may see, as a rule over segments: runs of tokens with one (role, chunk, level).
+"""Which tokens see which, as a rule over segments: runs of tokens with one (role, chunk, level).
 
 The rule never tells tokens of a segment apart, so attention runs a few dense calls in place of one masked call.
 """
@@ -12,7 +12,7 @@ from itertools import groupby
 
 
 class Role(Enum):
-    """What a segment's tokens are: conditioning put in front, finished codes, or codes under noise."""
+    """Conditioning put in front, finished codes, or codes under noise."""
 
     PREPENDED = "prepended"
     CLEAN = "clean"
@@ -33,9 +33,7 @@ class Segment:
 class AttentionMask:
     """Which segments a segment attends to.
 
-    Args:
-        table: for each level, the finished levels of its own chunk and the levels of earlier chunks that it sees.
-        context_chunks: how many earlier chunks are seen.
+    `table` holds for each level the finished levels of its own chunk and the levels of earlier chunks that it sees.
     """
 
     table: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]

@@ -1,4 +1,4 @@
-"""The transformer block. Of segments it knows their lengths alone; the attention between them comes as a function `attend`.
+"""The transformer block.
 
 Letters: B batch, N tokens, M conditioning tokens, S segments, D width, H heads, E dimensions of a head.
 """
@@ -26,11 +26,10 @@ class Tokens:
     """Tokens of a sequence as all blocks need them.
 
     Args:
-        lengths: tokens of each segment, in order.
-        levels: level of each segment, -1 for prepended tokens.
+        lengths, levels: of each segment, in order; the level of prepended tokens is -1.
         cos, sin: rotary tables [N, E / 2].
-        cross: conditioning tokens for cross-attention [B, M, D], or None.
-        cross_mask: [B, M] bool, False where a conditioning token is padding, or None.
+        cross: conditioning tokens for cross-attention [B, M, D].
+        cross_mask: [B, M] bool, False where a conditioning token is padding.
     """
 
     lengths: tuple[int, ...]

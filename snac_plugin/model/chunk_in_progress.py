@@ -1,6 +1,6 @@
 """Generation of one chunk: prefill the KV cache, then denoise and append level by level.
 
-Letters: B batch, R rows, T frames, N tokens of a level, K codes of a codebook.
+Letters: B batch, N tokens of a level, K codes of a codebook.
 """
 
 from __future__ import annotations
@@ -24,17 +24,10 @@ ReadOutput = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 class ChunkInProgress:
-    """The chunk after a context, finished level by level.
+    """The chunk after a context (`frames` long, the config's by default), finished level by level.
 
     Keys and values of prepended tokens, context and finished levels are computed once. With guidance the conditioned and the
     unconditioned samples run as one batch over one cache.
-
-    Args:
-        network: the network.
-        prompt: conditioning and context of B samples.
-        batch: B.
-        guidance: how the two branches are combined.
-        frames: frames of this chunk; the config's by default.
     """
 
     def __init__(
@@ -119,7 +112,7 @@ class ChunkInProgress:
         self._prefill(segments, tokens, masks)
 
     def _prefill(self, segments: Sequence[Segment], tokens: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
-        """Run finished tokens, [B, N, D] a segment, through the network; the cache keeps their keys and values."""
+        """Run finished tokens, [B, N, D] a segment, through the network."""
         network = self.network
         attend = PrefillAttention(self.cache, segments, network.attention_mask, masks)
         embedding = network.embed_segments(segments, tokens[0].new_zeros(self.batch, len(segments)), self.conditions)

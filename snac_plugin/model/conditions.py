@@ -1,4 +1,4 @@
-"""What the network sees besides codes and noise levels: conditioning inputs, and the context that a chunk continues."""
+"""What the network sees besides codes and noise levels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ class Conditions:
     """Conditioning inputs, as stable-audio-tools shapes them; B batch, M tokens, C channels of their kind, T frames.
 
     Args:
-        cross: tokens for cross-attention [B, M, C], of `cross_attention_cond_ids`.
-        cross_mask: [B, M] bool, False where a token is padding.
+        cross: tokens for cross-attention [B, M, C]; their mask [B, M] is False where a token is padding.
         embedding: one vector a sample [B, C], of `global_cond_ids`.
-        prepended: tokens that every segment sees [B, M, C], of `prepend_cond_ids`.
-        prepended_mask: [B, M] bool, False where a token is padding.
+        prepended: tokens that every segment sees [B, M, C], with a mask [B, M].
         concat: channels beside the latents [B, C, T], of `input_concat_ids`.
     """
 
@@ -41,26 +39,23 @@ class Conditions:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no conditioning at all."""
         return self.embedding is None and self.concat is None and not self.can_be_dropped
 
     @property
     def can_be_dropped(self) -> bool:
-        """Whether there is anything that `dropped` would take away."""
         return self.cross is not None or self.prepended is not None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditions:
-        """The same conditions with a function applied to each tensor."""
         return Conditions(*(None if value is None else function(value) for value in vars(self).values()))
 
     def fitted(self, frames: int) -> Conditions:
-        """The same conditions with `concat` stretched to so many frames, as stable-audio-tools stretches it."""
+        """With `concat` stretched to so many frames, as stable-audio-tools stretches it."""
         if self.concat is None or self.concat.shape[-1] == frames:
             return self
         return replace(self, concat=interpolate(self.concat, size=frames, mode="nearest"))
 
     def of_frames(self, first: int, count: int) -> Conditions:
-        """The same conditions for a part of the frames."""
+        """For a part of the frames."""
         return self if self.concat is None else replace(self, concat=self.concat[..., first : first + count])
 
     def dropped(self, keep: Tensor) -> Conditions:
@@ -90,9 +85,8 @@ class Prompt:
     """What a chunk is generated from; B batch, R rows, T frames.
 
     Args:
-        conditions: conditioning inputs.
         negative: what guidance leads away from; no conditioning and no context by default.
-        context: packed latents of the chunks before [B, R * 8, T], or None; the unconditioned branch never sees it.
+        context: packed latents of the chunks before [B, R * 8, T]; the unconditioned branch never sees it.
         context_mask: [B, T] bool, False where a frame of the context is hidden.
     """
 

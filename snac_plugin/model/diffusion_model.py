@@ -27,7 +27,6 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
     """A SnacDiT, its objective and the space of its latents.
 
     Args:
-        network: the transformer.
         objective: "rectified_flow" or "v".
         space: the codec's latents. They are copied, since they take the model's precision.
         step_weights: share of global time that each level takes under callers that know one t, coarsest first.
@@ -42,35 +41,22 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         self.step_weights = tuple(step_weights)
 
     def logits(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Logits of each token's code [B, N, K].
+        """Logits of each token's code [B, N, K] from the network's output [B, N, K]; t [B, N], or [B, 1] for one a sample.
 
         With the head "posterior" the output is log p(code | other tokens), and Bayes' rule adds log p(x_t | code) of the token's
         own noised point, which is known exactly and need not be learnt.
-
-        Args:
-            level: the level.
-            output: the network's output [B, N, K].
-            x: latents under noise [B, N, 8].
-            t: noise levels [B, N], or [B, 1] for one a sample.
         """
         if self.network.config.head == "logits":
             return output
         return output + log_likelihood(self.objective, x, self.space.codebooks[level], t)
 
     def log_probabilities(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Log-probability of each code, float32 at least: [B, N, K]; arguments as of `velocity`."""
+        """Log-probability of each code [B, N, K], float32 at least; x [B, N, 8], t [B]."""
         wide = torch.promote_types(output.dtype, torch.float32)
         return self.logits(level, output, x, t[:, None]).to(wide).log_softmax(dim=-1)
 
     def velocity(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """The objective's output from the output of any head: [B, N, 8].
-
-        Args:
-            level: the level.
-            output: the network's output, [B, N, 8] or logits [B, N, K].
-            x: latents under noise [B, N, 8].
-            t: noise levels [B].
-        """
+        """The objective's output [B, N, 8] from the output of any head; x [B, N, 8], t [B]."""
         if self.network.config.head == "velocity":
             return output
         wide = torch.promote_types(output.dtype, torch.float32)
@@ -82,7 +68,6 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
     def start_chunk(
         self, prompt: Prompt, batch: int, guidance: Guidance | None = None, frames: int | None = None
     ) -> ChunkInProgress:
-        """The next chunk after a context; arguments as of `ChunkInProgress`."""
         return ChunkInProgress(self.network, prompt, batch, guidance, frames)
 
     def forward(
@@ -154,7 +139,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         return result
 
     def _context(self, finished: Tensor, context: Tensor | None, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The given context and behind it the finished chunks of x, snapped to codes; only the last `context_chunks` chunks."""
+        """The given context and the finished chunks of x, snapped to codes; only the last `context_chunks` chunks."""
         parts = [] if context is None else [context.to(finished.dtype)]
         if finished.shape[-1]:
             parts.append(self.space.snap(finished))

@@ -1,7 +1,4 @@
-"""The KV cache of generation: keys and values of finished tokens, computed once.
-
-Letters: B batch, H heads, N tokens, E dimensions of a head.
-"""
+"""Keys and values of finished tokens, computed once in generation. Letters: B batch, H heads, N tokens, E dimensions of a head."""
 
 from __future__ import annotations
 
@@ -22,18 +19,13 @@ class KVCache:
         self.masks: dict[Segment, Tensor | None] = {}
 
     def mask(self, segments: Sequence[Segment]) -> Tensor | None:
-        """Key mask [B, N] over these segments; None when nothing is hidden."""
         return joined_mask(segments, [self.masks[segment] for segment in segments])
 
 
 class PrefillAttention:
     """Attention of newly finished segments among themselves and to the cache, which keeps their keys and values.
 
-    Args:
-        cache: what is finished so far; it grows by `segments`.
-        segments: the segments of the sequence, in order.
-        rule: which sees which.
-        masks: for each segment a key mask [B, N] or None.
+    `masks` has a key mask [B, N] or None for each segment.
     """
 
     def __init__(self, cache: KVCache, segments: Sequence[Segment], rule: AttentionMask, masks: Sequence[Tensor | None]) -> None:
@@ -45,7 +37,6 @@ class PrefillAttention:
         self.masks = [usable_mask(cache.mask([self.keys[i] for i in call.keys])) for call in self.calls]
 
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q, k, v [B, H, N, E] -> [B, H, N, E]."""
         cached = self.cache.blocks[block]
         pairs = zip(k.split(self.lengths, dim=2), v.split(self.lengths, dim=2), strict=True)
         cached.update(zip(self.segments, pairs, strict=True))
@@ -67,7 +58,6 @@ class DenoisingAttention:
         self.mask = None if mask is None else torch.nn.functional.pad(mask, (0, self.length), value=True)[:, None, None, :]
 
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q, k, v [B, H, N, E] -> [B, H, N, E]."""
         if not self.visible:
             return attention(q, k, v)
         if block not in self.buffers:

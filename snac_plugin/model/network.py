@@ -1,6 +1,6 @@
 """The diffusion transformer over the levels of a SNAC codec.
 
-Letters: B batch, T frames, N tokens (codes) of a level or a sequence, S segments, D width, L levels.
+Letters: B batch, T frames, N tokens (codes) of a level or a sequence, S segments, D width.
 """
 
 from __future__ import annotations
@@ -35,12 +35,7 @@ class Rotary(RotaryEmbedding):
 
 
 class SnacDiT(nn.Module):
-    """Shared trunk; an input projection, an embedding and a head for each level.
-
-    Args:
-        config: widths, depth and options.
-        levels: the codec's geometry.
-    """
+    """Shared trunk; an input projection, an embedding and a head for each level."""
 
     def __init__(self, config: NetworkConfig, levels: Levels) -> None:
         super().__init__()
@@ -105,7 +100,6 @@ class SnacDiT(nn.Module):
         return embedding
 
     def tokens(self, segments: Sequence[Segment], conditions: Conditions) -> Tokens:
-        """Lengths, levels, rotary tables and cross-attention of a sequence of these segments."""
         positions = torch.cat([self._positions(segment) for segment in segments])
         frequencies, _ = self.rotary(positions)
         angles = frequencies[0, :, ::2]

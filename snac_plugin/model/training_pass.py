@@ -21,8 +21,6 @@ from snac_plugin.model.network import SnacDiT
 
 @dataclass(frozen=True)
 class Layout:
-    """The segments of a sequence in order, and the attention calls over them."""
-
     segments: tuple[Segment, ...]
     calls: tuple[AttentionCall, ...]
 
@@ -41,8 +39,6 @@ def training_layout(
 
     Args:
         chunk_lengths: for each chunk, the number of codes of each level.
-        mask: which segment sees which.
-        prepended: number of prepended tokens.
         context: how many of the first chunks are context only, and not to be denoised.
         stages: levels to denoise; all by default.
     """
@@ -75,7 +71,6 @@ def all_stages(
     """The network's output for every stage, each exactly as a pass of its own would give it.
 
     Args:
-        network: the network.
         clean: packed latents of the clean tokens [B, R * 8, T].
         noised: packed latents under noise [B, R * 8, T], of the chunks after `given_chunks`.
         t: noise level of each chunk and level [B, C, L], of the chunks after `given_chunks`.

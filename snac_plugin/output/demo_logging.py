@@ -1,4 +1,4 @@
-"""Demos while something trains: when they are due, their files in the run folder, and the entries in the run's logger."""
+"""Demos while something trains: when they are due, and where they are written and logged."""
 
 from __future__ import annotations
 
@@ -25,9 +25,6 @@ class DemoCallback(pl.Callback):
     """Makes demos after the steps 1, 1 + demo_every, ..., as stable-audio-tools does. A failed demo does not end the training.
 
     Subclasses define `make_demos`.
-
-    Args:
-        demo_every: training steps between demos.
     """
 
     def __init__(self, demo_every: int) -> None:
@@ -38,7 +35,6 @@ class DemoCallback(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Make demos if they are due."""
         if (trainer.global_step - 1) % self.demo_every or self.last_demo_step == trainer.global_step:
             return
         self.last_demo_step = trainer.global_step
@@ -55,16 +51,9 @@ class DemoCallback(pl.Callback):
 def log_demo(
     trainer: pl.Trainer, name: str, audio: Tensor, codes: Tensor, levels: Levels, settings: dict[str, Any], title: str | None = None
 ) -> None:
-    """Write a demo into `demos/` of the run folder, and log its audio and its picture.
+    """Write a demo, audio [1, N] and packed codes [R, T], into `demos/` of the run folder, and log its audio and picture.
 
-    Args:
-        trainer: its step names the folder.
-        name: of the files, and in the logger.
-        audio: [1, N].
-        codes: packed codes [R, T], for the picture.
-        levels: the codec's geometry.
-        settings: written as JSON; the step is added.
-        title: above the picture; name and step by default.
+    The files and the logger's entries bear `name`; `settings` and the step are written as JSON.
     """
     step, rate = trainer.global_step, levels.sample_rate
     folder = Path(trainer.default_root_dir) / "demos" / f"step_{step:08d}"

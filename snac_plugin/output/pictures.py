@@ -1,4 +1,4 @@
-"""A picture of a sample: its spectrogram, and under it the hierarchy of its codes on the same axis of time.
+"""A picture of a sample: its spectrogram, and under it the hierarchy of its codes on the same time axis.
 
 Letters: N audio samples, F mel bands, W columns, R rows, T frames, H height.
 """
@@ -42,15 +42,7 @@ LEVEL_COLOURS = ("#d1495b", "#e08e2b", "#2a9d8f", "#3667b5", "#7b4fa3", "#5c6b7a
 def sample_picture(
     audio: Tensor, sample_rate: int, codes: Tensor | None = None, levels: Levels | None = None, title: str = ""
 ) -> Figure:
-    """Draw a sample.
-
-    Args:
-        audio: mono audio, [1, N] or [N].
-        sample_rate: samples per second.
-        codes: its packed codes [R, T], or None for a spectrogram alone; those past the end of the audio are cut off.
-        levels: the codec's geometry; needed with codes.
-        title: above the spectrogram.
-    """
+    """Draw mono audio, [1, N] or [N], and its packed codes [R, T], if given; those past the end of the audio are cut off."""
     assert codes is None or levels is not None, "codes are drawn by the geometry of their codec"
     audio = audio.detach().float().cpu().reshape(-1)
     strips = 0 if codes is None or levels is None else len(levels)
@@ -71,7 +63,7 @@ def sample_picture(
 
 
 def save_picture(path: str | Path, *sample: Any) -> Path:
-    """Draw a sample (arguments as of `sample_picture`) into a PNG file, which appears whole or not at all."""
+    """Draw a sample (arguments as of `sample_picture`) into a PNG file."""
     figure = sample_picture(*sample)
     # Without a note of the software that drew it: the same sample gives the same file.
     return write_whole(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
@@ -106,7 +98,7 @@ def mel_spectrogram(audio: Tensor, sample_rate: int) -> Tensor:
 
 
 def _layout(strips: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure, 12 inches wide; the axes of the spectrogram, then of each strip. Heights in inches."""
+    """An empty figure; the axes of the spectrogram, then of each strip. All measures in inches."""
     top, spectrogram, space, strip, gap, bottom = 0.42, 3.2, 0.14, 0.42, 0.06, 0.55
     height = top + spectrogram + bottom + (space + strips * strip + (strips - 1) * gap if strips else 0)
     figure = Figure(figsize=(12.0, height), dpi=100, facecolor=PAPER)

@@ -28,8 +28,6 @@ HEADER = 128  # bytes of a wav file in which libsndfile puts its chunks
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """The files of one sample."""
-
     wav: Path
     picture: Path
     json: Path
@@ -38,14 +36,8 @@ class SampleFiles:
 class SampleWriter:
     """Writes NAME.wav as 32-bit floats into a hidden file until `finish` gives it its name and adds NAME.png and NAME.json.
 
-    A program that is stopped leaves what was written so far. The same sample gives the same bytes.
-
-    Args:
-        folder: where to; made if need be.
-        name: without an ending, as "seed_42".
-        sample_rate: samples per second.
-        channels: of the audio.
-        samples: how many there will be, if known: above 4 GiB the wav is written as RF64.
+    A program that is stopped leaves what was written so far. The same sample gives the same bytes. `samples` is the expected
+    length, if known: above 4 GiB the wav is written as RF64.
 
     Raises:
         UsageError: the folder cannot be made.
@@ -84,10 +76,7 @@ class SampleWriter:
         A sample of that name with the same settings is replaced. One with other settings is kept: this one becomes NAME_2.
 
         Args:
-            settings: what made the sample; written as JSON.
-            codes: its packed codes [R, T], for the picture.
-            levels: the codec's geometry; needed with codes.
-            title: above the picture; the name by default.
+            codes: packed codes [R, T], for the picture; they need `levels`.
             shown_from: first sample in the picture, which shows no more than `PICTURE_SECONDS`.
         """
         text = json.dumps(dict(settings), indent=2, ensure_ascii=False, default=str) + "\n"

@@ -33,13 +33,7 @@ BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of its continuation
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording to continue.
-
-    Args:
-        path: its file.
-        rate: its sample rate.
-        audio: [C, N].
-    """
+    """A recording [C, N] to continue, and its file."""
 
     path: Path
     rate: int
@@ -64,11 +58,9 @@ class Sample:
     """A sample that was written.
 
     Args:
-        seed: its own seed; the same seed and settings give the same audio.
         seconds: how much of it is new.
         first_audio_after: seconds from the beginning of its batch until its first new audio was on disk.
         settings: everything that made it, as its JSON file holds it.
-        files: where it lies.
     """
 
     seed: int
@@ -96,15 +88,11 @@ def make_samples(
     Stopped by Ctrl-C or an error, it finishes the files with what they hold.
 
     Args:
-        model: the model.
-        request: what is asked of each sample.
-        folder: where to; made if need be.
         seed: of the first sample, the next one's is one more; -1 draws one.
         count: number of samples.
         batch_size: how many are generated at once; all by default.
         recording: what each sample continues: it begins with the recording's own samples, at its rate and with its channels.
         checkpoint: where the model came from, for the JSON files.
-        progress: show a bar that names chunk and level.
         callback: called with (chunk, level, step) after each denoising step.
 
     Raises:
@@ -136,15 +124,7 @@ def make_samples(
 
 
 class _SampleInProgress:
-    """A sample while it is written.
-
-    Args:
-        folder: where it will lie.
-        seed: its seed.
-        model: the model that makes it.
-        request: what is asked.
-        recording: what it continues, whose samples are written first.
-    """
+    """A sample while it is written; after the samples of the recording that it continues."""
 
     def __init__(self, folder: Path, seed: int, model: SnacDiffusion, request: Request, recording: Recording | None) -> None:
         self.seed, self.model, self.recording = seed, model, recording
@@ -168,7 +148,6 @@ class _SampleInProgress:
         self.codes.append(codes.short())
 
     def finish(self, settings: dict[str, Any]) -> Sample:
-        """Complete the files."""
         if self.continuation is not None:
             self.writer.write(self.continuation.finish())
         rate, levels = self.writer.sample_rate, self.model.levels
