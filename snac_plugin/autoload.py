@@ -1,5 +1,4 @@
 """What the .pth file calls at interpreter start: register the plugin once stable_audio_tools is imported.
-
 It must cost next to nothing there, so it imports nothing but the import hook until then.
 """
 

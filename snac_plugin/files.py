@@ -10,14 +10,9 @@ from typing import Any
 
 
 def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
-    """Write a hidden file in the same folder, then give it its own name, replacing what had it.
+    """Write a hidden file in the same folder, then give it its own name, replacing what had it; returns the path.
 
-    Args:
-        path: the file.
-        content: text, written as UTF-8; bytes; or a function that fills the file at the path it is given.
-
-    Returns:
-        The path.
+    `content` is text, written as UTF-8; bytes; or a function that fills the file at the path it is given.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,5 +1,4 @@
 """The note about the codec in a checkpoint: its name and fingerprint, in place of weights that are the same in all of them.
-
 `model` is a model whose frozen codec is its `pretransform`; `prefix` is what its training wrapper puts before weights.
 """
 
@@ -21,11 +20,7 @@ def replace_codec_by_note(checkpoint: dict[str, Any], model: Any, prefix: str) -
 
 
 def replace_note_by_codec(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
-    """Put the weights of the model's codec into a checkpoint that is about to be loaded.
-
-    Raises:
-        CheckpointError: the checkpoint goes with another codec.
-    """
+    """Put the weights of the model's codec into a checkpoint that is to be loaded; a CheckpointError if it goes with another."""
     check_codec(checkpoint.get(KEY), model, "checkpoint")
     codec = {prefix + name: value for name, value in model.state_dict().items() if is_codec_weight(name)}
     checkpoint["state_dict"] = codec | checkpoint["state_dict"]

@@ -28,9 +28,8 @@ class Checkpoint:
 
     Args:
         state: weights by the model's own names, without the codec's.
-        model_config: the model config it was trained with, or None; former defaults are filled in.
+        model_config: the config it was trained with, if it is known; former defaults are filled in.
         codec: {"name", "fingerprint"} of its codec, or None.
-        path: the file.
         steps: training steps behind it, 0 if it does not say.
         config_version: the version of the defaults under which it was written.
     """
@@ -43,18 +42,14 @@ class Checkpoint:
     config_version: int = CONFIG_VERSION
 
     def config_beside(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A model config that was given together with this checkpoint: what it leaves out means what it meant back then."""
+        """A model config given together with this checkpoint: what it leaves out means what it meant back then."""
         return with_former_defaults(config, self.config_version)
 
 
 def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
-    """Read a training checkpoint, or an unwrapped one (.ckpt or .safetensors).
+    """Read a training checkpoint or an unwrapped one (.ckpt or .safetensors), by path or a shipped model's name.
 
-    Weights stay on disk until they are used; the rest of a training checkpoint is never read.
-
-    Args:
-        path: the file, or a shipped model's name.
-        ema: take the averaged weights where there are any.
+    Weights stay on disk until they are used. `ema`: the averaged weights where there are any.
 
     Raises:
         CheckpointError: no such file, or not a checkpoint.
@@ -72,10 +67,6 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
 def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
     """Load a checkpoint into a model that was built from its config, averaged weights where a file has them.
 
-    Args:
-        model: the model.
-        source: the file, or what `read_checkpoint` returned.
-
     Raises:
         CheckpointError: another codec, another head, or weights that are missing, left over, or of another shape.
     """
@@ -88,13 +79,7 @@ def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
 
 
 def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None:
-    """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes.
-
-    Args:
-        config: the model config that the weights were trained with, if it is known.
-        model: the model that they are for.
-        where: the file they are from.
-    """
+    """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes."""
     network = getattr(getattr(model, "model", None), "network", None)
     if network is None or config is None or config.get("model_type") != "diffusion_snac_dit":
         return

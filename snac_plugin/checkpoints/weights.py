@@ -16,16 +16,13 @@ WRAPPERS = (("diffusion.", "diffusion_ema.ema_model.", "model."), ("autoencoder.
 
 
 def is_codec_weight(name: str) -> bool:
-    """Whether a weight of that name is the frozen codec's."""
     return name.startswith(CODEC)
 
 
 def model_weights(state: Mapping[str, Tensor], ema: bool = True) -> dict[str, Tensor]:
-    """Weights by the model's names, with or without the prefixes of a training wrapper, and without the codec's.
+    """Weights by the model's names, without the codec's and without the prefixes of a training wrapper.
 
-    Args:
-        state: weights by name: those of the model, or of its training wrapper.
-        ema: take the averaged weights where there are any.
+    With `ema` they are the averaged ones where there are any.
     """
     weights = dict(state)
     for prefix, averaged, part in WRAPPERS:
@@ -44,16 +41,7 @@ def check_weights(
     advice: str = "Use the config that the checkpoint was trained with.",
     error: type[Mismatch] = CheckpointError,
 ) -> None:
-    """Raise an error unless weights have the names and shapes of a model's.
-
-    Args:
-        found: weights by name.
-        expected: the model's own.
-        where: the file they were read from.
-        source: what was expected, in words.
-        advice: what to do about it.
-        error: the class of the error.
-    """
+    """Raise an `error` unless the weights found in the file `where` have the names and shapes expected by `source`."""
     missing, surplus = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     reshaped = [
         f"{name} ({list(found[name].shape)} in place of {list(expected[name].shape)})"
@@ -67,18 +55,14 @@ def check_weights(
 
 
 def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:
-    """Load weights by the names of the model or of its training wrapper; the model keeps its codec.
-
-    Raises:
-        CheckpointError: see `check_weights`.
-    """
+    """Load weights by the names of the model or of its training wrapper; the model keeps its codec. Raises as `check_weights`."""
     weights = model_weights(state)
     check_weights(weights, {name: value for name, value in model.state_dict().items() if not is_codec_weight(name)}, where)
     model.load_state_dict(weights, strict=False)
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that name a set of weights; the order of the names and the precision stored do not matter."""
+    """Twelve hexadecimal digits that name a set of weights, whatever their order and stored precision."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu()

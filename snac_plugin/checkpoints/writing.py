@@ -20,12 +20,7 @@ def save_unwrapped(
 ) -> None:
     """Write a model's weights, without the codec's, as .safetensors or .ckpt; both hold the config and the codec's note.
 
-    Args:
-        model: the model.
-        path: the file.
-        model_config: its config.
-        codec: {"name", "fingerprint"} of its codec.
-        half: store float16, at half the size.
+    `codec` is {"name", "fingerprint"}; `half` stores float16, at half the size.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in model_weights(model.state_dict()).items()}
     if half:

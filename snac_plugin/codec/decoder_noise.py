@@ -1,8 +1,4 @@
-"""Noise for SNAC's decoder that depends on a seed and the place in the file alone.
-
-SNAC draws it from the global generator. Drawn by place, the same seed gives the same wav, tiles of a file join without a seam,
-and the global generator is left alone.
-
+"""Noise for SNAC's decoder that depends on a seed and the place in the file alone, so that tiles of a file join without a seam.
 Letters: B batch, N audio samples, C channels, T steps of a layer or finest codes.
 """
 
@@ -21,9 +17,9 @@ DRAWN_FRAMES = 16
 
 
 def decode_with_noise(decoder: Decoder, z_q: Tensor, noise: Callable[[int, Tensor], Tensor]) -> Tensor:
-    """The audio [B, 1, N] that SNAC's decoder makes of z_q [B, C, T], with noise from elsewhere than the global generator.
+    """The audio [B, 1, N] that SNAC's decoder makes of z_q [B, C, T]; SNAC itself draws noise from the global generator.
 
-    `noise` is called with the number of the noise block, from 0, and its input [B, C, T]; it returns [B, 1, T].
+    `noise` takes the number of the noise block, from 0, and the block's input [B, C, T], and returns [B, 1, T].
     """
     x, block = z_q, 0
     for layer in decoder.model:
@@ -37,7 +33,7 @@ def decode_with_noise(decoder: Decoder, z_q: Tensor, noise: Callable[[int, Tenso
 
 
 class PlacedNoise:
-    """The noise of so many frames that begin at `first_frame` of their files; one seed an example of the batch."""
+    """Noise for frames that begin at `first_frame` of their files; one seed an example of the batch."""
 
     def __init__(self, seeds: Sequence[int], first_frame: int, frames: int) -> None:
         self.seeds, self.first_frame, self.frames = seeds, first_frame, frames
@@ -51,10 +47,7 @@ class PlacedNoise:
 
 
 def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> Tensor:
-    """Standard normal noise [count] of one noise block of the decoder.
-
-    `first` is the place of the first value from the start of the file, `per_frame` the number of the block's values in a frame.
-    """
+    """Standard normal noise [count] of a noise block, from its value `first` of the file on; a frame has `per_frame` values."""
     size = DRAWN_FRAMES * per_frame
     draws = range(first // size, -(-(first + count) // size))
     offset = first - draws.start * size

@@ -1,7 +1,4 @@
-"""Checks of a codec's input; each error says how to convert the input.
-
-Letters: B batch, N audio samples, R rows, T frames.
-"""
+"""Checks of a codec's input; each error says how to convert it. Letters: B batch, N audio samples."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ def check_codes(codes: Tensor, codebook_size: int) -> None:
 
 
 def checked_length(frames: int, frame_samples: int, length: int | None) -> int:
-    """The samples that decoding so many frames gives: `length`, or all that they hold."""
+    """The samples that decoding gives: `length`, or all that the frames hold."""
     whole = frames * frame_samples
     if whole == 0:
         raise Mismatch("frames", 0, "at least one frame")

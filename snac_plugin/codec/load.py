@@ -31,20 +31,17 @@ CONFIG_KEYS: dict[str, Any] = {
 """SNAC's constructor arguments with their defaults: what a config.json may hold."""
 
 FORMER_FINGERPRINTS = {"e165673f92bf": "079a80aaeeff"}
-"""Fingerprints of former versions of shipped codecs, whose decoder was another, and those of the same codes now."""
+"""Fingerprints of shipped codecs before their decoder was exchanged, and those of the same codes now."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A SNAC model ready to use.
+    """A SNAC model ready to use, in evaluation mode and without gradients.
 
     Args:
         name: what it was loaded by.
-        model: in evaluation mode, without gradients.
-        levels: its grid.
         config: the contents of its config.json, defaults filled in.
-        fingerprint: of the weights that decide what its codes mean (`codes_fingerprint`), whatever file and precision they were
-            read from.
+        fingerprint: `codes_fingerprint` of its weights.
     """
 
     name: str
@@ -91,11 +88,7 @@ def codes_fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The contents of a SNAC config.json, checked, with SNAC's defaults for missing keys.
-
-    Raises:
-        CodecError: it is not JSON, has a key that SNAC does not know, or its numbers make no codec.
-    """
+    """The contents of a SNAC config.json with SNAC's defaults for missing keys; a CodecError if they make no codec."""
     try:
         contents = json.loads(path.read_text())
     except OSError as error:
@@ -120,11 +113,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, under the names of SNAC's state dict.
-
-    Raises:
-        CodecError: the file cannot be read as weights.
-    """
+    """The tensors of a weights file by the names of SNAC's state dict; a CodecError if it cannot be read."""
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen kinds for a file that is damaged
@@ -140,11 +129,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def locate(name: str) -> tuple[Path, Path]:
-    """The config file and the weights file of a codec, by the name that `load_codec` takes.
-
-    Raises:
-        CodecError: there is no such codec, or it cannot be fetched.
-    """
+    """The config file and the weights file of a codec, by the name and with the errors of `load_codec`."""
     if name in shipped_codecs():
         return _in_folder(SHIPPED / name)
     if Path(name).expanduser().is_dir():

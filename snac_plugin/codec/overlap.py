@@ -24,10 +24,7 @@ class Tile(NamedTuple):
 
 
 def tiles(frames: int, keep: int, margin: int) -> Iterator[Tile]:
-    """Cut a file into tiles of `keep` frames with up to `margin` frames of context at each side.
-
-    All three are multiples of the grid, so that attention windows fall as in the whole file.
-    """
+    """Cut a file into tiles of `keep` frames with `margin` frames of context at each side, both whole attention windows."""
     for start in range(0, frames, keep):
         stop = min(start + keep, frames)
         yield Tile(max(0, start - margin), start, stop, min(frames, stop + margin))
@@ -36,10 +33,9 @@ def tiles(frames: int, keep: int, margin: int) -> Iterator[Tile]:
 def run_in_tiles(
     x: Tensor, run: Callable[[Tensor, int], Tensor], keep: int, margin: int, before: int = 1, after: int = 1
 ) -> Tensor:
-    """Run over the last axis of a file x tile by tile; for `keep` and `margin` see `tiles`.
+    """Run over the last axis of a file x tile by tile: `run` takes a part of x and the number of its first frame.
 
-    `run` is called with a part of x and the number of its first frame. A frame is `before` steps of x and `after` steps of the
-    result.
+    A frame is `before` steps of x and `after` steps of the result. See `tiles` for `keep` and `margin`.
     """
     done = []
     for tile in tiles(x.shape[-1] // before, keep, margin):
@@ -49,10 +45,7 @@ def run_in_tiles(
 
 
 def margin_frames(model: SNAC, levels: Levels) -> int:
-    """Frames of context beyond which nothing reaches the outputs of encoder and decoder, a multiple of the grid.
-
-    Both reach a little over one attention window: convolutions on both sides of it, and any code of the window itself.
-    """
+    """Frames of context beyond which nothing reaches the outputs of encoder and decoder, a multiple of the grid."""
     encoder = _reach(model.encoder.block, samples_per_step=1.0)
     decoder = _reach(model.decoder.model, samples_per_step=float(levels.hop))
     grid = levels.frame_samples * levels.grid_frames

@@ -1,5 +1,4 @@
 """The pretransform `snac_hierarchical`: audio to packed latents or packed codes of a SNAC codec, and back.
-
 Letters: B batch, N audio samples, R rows (codes per frame, all levels), T frames, D codebook dimensions.
 """
 
@@ -29,11 +28,9 @@ class SnacPretransform(Pretransform):
     T is the number of frames that cover the audio; SNAC's own padding beyond them is added and removed inside. Decoding gives
     T * downsampling_ratio samples, or `length` samples: pass the input's length to get exactly that back.
 
-    Audio longer than `piece_seconds` is processed in tiles with `margin` frames of context at both sides. Attention windows and
-    the decoder's noise fall as in the whole file, so the result is that of the whole file (but for rounding).
+    Audio longer than `piece_seconds` is processed in tiles whose result is that of the whole file (but for rounding).
 
     Args:
-        codec: from `load_codec`.
         model_half: run encoder and decoder in half precision; latents stay float32, codes are found in float32. Converting the
             model around the codec does not change the codec's precision; only `half()` of the pretransform itself does.
         piece_seconds: longest piece that is encoded or decoded at once.
@@ -63,12 +60,8 @@ class SnacPretransform(Pretransform):
     def encode(self, x: Tensor, sample_rate: int | None = None, **_: Any) -> Tensor:
         """Audio [B, 1, N] to latents [B, R * D, T]; gradients pass the codebooks straight through if `enable_grad`.
 
-        Args:
-            x: float audio, any N above 0.
-            sample_rate: of the audio, if the caller knows it; it is only checked.
-
         Raises:
-            AudioError: the audio is not mono float audio [B, 1, N] at the codec's sample rate, or holds NaN.
+            AudioError: the audio is not mono float audio at the codec's rate (if `sample_rate` says it), or holds NaN.
         """
         if not (self.enable_grad and torch.is_grad_enabled()):
             return self.space.from_codes(self.tokenize(x, sample_rate))
@@ -105,13 +98,10 @@ class SnacPretransform(Pretransform):
 
     @torch.no_grad()
     def decode_tokens(self, tokens: Tensor, length: int | None = None, seed: int | Sequence[int] | None = None, **_: Any) -> Tensor:
-        """Packed codes [B, R, T] to audio [B, 1, N], float32.
+        """Packed codes [B, R, T] to audio [B, 1, N], float32; N is `length`, by default T * downsampling_ratio.
 
-        Args:
-            tokens: any number of frames above 0.
-            length: N, at most T * downsampling_ratio, which is the default.
-            seed: of the decoder's noise: one for each example, or one for the batch, whose examples then take it and the
-                integers after it; `self.seed` by default. The global generator is neither read nor moved.
+        `seed` of the decoder's noise: one for each example, or one for the batch, whose examples then take it and the integers
+        after it. The global generator is neither read nor moved.
         """
         samples = checked_length(tokens.shape[-1], self.downsampling_ratio, length)
         seeds = seeds_for(self.seed if seed is None else seed, len(tokens))
@@ -136,12 +126,10 @@ class SnacPretransform(Pretransform):
         return audio[..., : codes.shape[-1] * self.downsampling_ratio]
 
     def codes_to_latents(self, codes: Tensor) -> Tensor:
-        """Packed codes [B, R, T] to latents [B, R * D, T]."""
         check_codes(codes, self.codebook_size)
         return self.space.from_codes(codes)
 
     def half(self) -> SnacPretransform:
-        """Encoder and decoder in half precision, as `model_half` has them."""
         self.model_half = True
         self.model.encoder.half()
         self.model.decoder.half()
@@ -184,10 +172,7 @@ class SnacPretransform(Pretransform):
         return next(self.model.encoder.parameters()).dtype
 
     def _precision(self) -> torch.autocast:
-        """The codec's own precision, also under a caller's autocast.
-
-        In half precision SNAC's rotary positions turn queries and keys, not values, into float32; autocast makes them equal again.
-        """
+        """The codec's own precision, also under a caller's autocast."""
         return torch.autocast(self.space.means.device.type, torch.float16, enabled=self._dtype() == torch.float16)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SnacPretransform:

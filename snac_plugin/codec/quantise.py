@@ -1,5 +1,4 @@
 """SNAC's residual quantiser with the vectors before and after each codebook, which its own forward does not give.
-
 Letters: B batch, D codebook dimensions, C latent channels, T finest codes, T_level codes of one level.
 """
 
@@ -29,9 +28,7 @@ def quantise(
     """SNAC's residual quantiser over z [B, C, T]; gradients pass the codebooks straight through.
 
     Args:
-        quantizer: SNAC's.
-        z: the encoder's output.
-        noise: None quantises; a number bypasses the codebooks and adds noise of this standard deviation (vectors have 1) instead.
+        noise: standard deviation of noise in place of the codebooks (vectors have 1); None quantises.
         kept: [B] number of levels, coarsest first, that each example is decoded from; all by default.
         keep_lengths: give each vector the length of the code it chose: for codebooks whose code vectors differ in length.
     """
@@ -59,17 +56,17 @@ def quantise(
 def on_sphere(vectors: Tensor) -> Tensor:
     """Vectors [B, D, T] scaled to length sqrt(D).
 
-    SNAC compares directions, so codes do not depend on lengths. If training passed lengths straight through, the decoder could
-    not make use of them, and the encoder's vectors would outgrow the codebooks.
+    SNAC compares directions. If lengths passed straight through, the decoder could not use them, and the encoder's vectors would
+    outgrow the codebooks.
     """
     return functional.normalize(vectors, dim=1) * vectors.shape[1] ** 0.5
 
 
 def pool(level: VectorQuantize, residual: Tensor) -> Tensor:
-    """Latents [B, C, T] averaged to the codes of a level [B, C, T_level]."""
+    """Latents [B, C, T] averaged to the rate of a level [B, C, T_level]."""
     return functional.avg_pool1d(residual, level.stride, level.stride) if level.stride > 1 else residual
 
 
 def unpool(level: VectorQuantize, vectors: Tensor) -> Tensor:
-    """Code vectors [B, D, T_level] of a level to the decoder's channels at the rate of the finest level [B, C, T]."""
+    """Code vectors [B, D, T_level] of a level to the decoder's input [B, C, T]."""
     return level.out_proj(vectors).repeat_interleave(level.stride, dim=-1)

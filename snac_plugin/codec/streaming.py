@@ -1,5 +1,4 @@
 """Decoding codes that arrive chunk by chunk, as if the whole file were decoded at once.
-
 Letters: B batch, R rows, T frames, N audio samples.
 """
 
@@ -14,12 +13,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 
 
 class StreamDecoder:
-    """Returns audio as soon as no later code can change it; keeps a few frames of codes, however long the file grows.
-
-    Args:
-        pretransform: the codec.
-        seeds: of the decoder's noise, one a sample of the batch.
-    """
+    """Returns audio as soon as no later code can change it; `seeds` of the decoder's noise, one an example of the batch."""
 
     def __init__(self, pretransform: SnacPretransform, seeds: Sequence[int]) -> None:
         self.pretransform, self.seeds = pretransform, list(seeds)

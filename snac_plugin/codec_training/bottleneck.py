@@ -1,5 +1,4 @@
 """SNAC's residual quantiser as a bottleneck of stable-audio-tools, with codebooks that stay in use while it trains.
-
 Letters: B batch, C latent channels, T finest codes, R packed rows, F frames.
 """
 
@@ -22,12 +21,10 @@ from snac_plugin.levels import Levels
 
 
 class SnacBottleneck(DiscreteBottleneck):
-    """SNAC's residual quantiser, whose codebooks follow the encoder while it trains.
+    """SNAC's residual quantiser; the arguments are the keys of `model.bottleneck.config` (`latent_dim`: C).
 
     In evaluation it is SNAC's own forward. In training codebooks are running means of the encoder's vectors and dead codes are
     revived (see `RunningCodebook`); without gradients they do not change. All state that resuming needs is in buffers.
-
-    The arguments are the keys of `model.bottleneck.config`, described in config/codec_model.py (`latent_dim`: C).
     """
 
     steps: Tensor
@@ -62,14 +59,11 @@ class SnacBottleneck(DiscreteBottleneck):
             level.codebook.weight.requires_grad_(False)
 
     def encode(self, x: Tensor, return_info: bool = False, **_: Any) -> Any:
-        """Quantise the encoder's output [B, C, T].
+        """Quantise the encoder's output [B, C, T]; a Mismatch if T is no multiple of the first stride.
 
         Returns:
             z_q [B, C, T], and with `return_info` a dict: "codes" (packed, [B, R, F]; none in warm-up), and in training
             "vq/commitment_loss", "vq/codebook_loss" and "vq/centring_loss".
-
-        Raises:
-            Mismatch: T is no multiple of the first stride.
         """
         if x.shape[-1] % self.levels.strides[0]:
             raise Mismatch("latents", f"length {x.shape[-1]}", f"a multiple of {self.levels.strides[0]}, the first of vq_strides")
@@ -107,12 +101,11 @@ class SnacBottleneck(DiscreteBottleneck):
         return [book.usage() for _, book in self._levels_and_books()]
 
     def restart(self) -> None:
-        """Follow the codebooks as they are now: after their weights were loaded."""
+        """Follow the codebooks as they are now, after their weights were loaded."""
         for level, book in self._levels_and_books():
             book.begin(level.codebook.weight)
 
     def freeze(self) -> None:
-        """Stop changing projections and codebooks."""
         self.frozen = True
         self.requires_grad_(False)
 

@@ -1,9 +1,5 @@
-"""SNAC's codebooks in training: k-means start, running means, revival of dead codes.
-
-SNAC picks the code whose direction is nearest (both sides L2-normalised) and decodes the code vector without normalising it, so
-a code vector here is the mean of the encoder's vectors that chose it by direction.
-
-Letters: K codes, D codebook dimensions, V vectors.
+"""SNAC's codebooks in training: k-means start, running means, revival of dead codes. SNAC chooses codes by direction but decodes
+their lengths too, so a code vector is the mean of the vectors that chose it. Letters: K codes, D dimensions, V vectors.
 """
 
 from __future__ import annotations
@@ -45,15 +41,9 @@ def k_means(vectors: Tensor, codes: int, steps: int, generator: torch.Generator)
 class RunningCodebook(nn.Module):
     """One level's code vectors as running means of the vectors that choose them. All its state is in buffers.
 
-    A code remembers about its last `visits` visits if all codes are visited alike: a coarse level (few vectors a step)
-    remembers more steps than a fine one. A code with less than a tenth of the average number of visits is dead and is set to a
-    recent vector.
-
-    Args:
-        weight: SNAC's codebook [K, D], which the methods write in place.
-        visits: average visits remembered.
-        recent: vectors kept for revival.
-        keep_lengths: running means change the direction of a code, not its length.
+    A code remembers about its last `visits` visits if all codes are visited alike. A code with less than a tenth of the average
+    number of visits is dead and is set to one of the `recent` vectors seen last. With `keep_lengths` running means change the
+    direction of a code, not its length. `weight`, SNAC's codebook [K, D], is written in place.
     """
 
     counts: Tensor
@@ -109,5 +99,5 @@ class RunningCodebook(nn.Module):
         return dead
 
     def usage(self) -> tuple[Tensor, Tensor]:
-        """(share of the codes chosen within about what is remembered, perplexity of those choices), two scalars."""
+        """Share of the codes chosen within about what is remembered, and perplexity of those choices."""
         return (self.hits > math.exp(-1)).float().mean(), perplexity(self.hits)

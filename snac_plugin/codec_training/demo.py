@@ -27,13 +27,7 @@ def create_codec_demo_callback(config: Mapping[str, Any], demo_dl: Any = None, *
 
 
 class CodecDemoCallback(DemoCallback):
-    """Round trips with the averaged weights.
-
-    Args:
-        demo_dl: data loader; its first examples are used each time.
-        demo_every: training steps between demos.
-        num_demos: how many examples.
-    """
+    """Round trips, with the averaged weights, of the first `num_demos` examples of a data loader."""
 
     def __init__(self, demo_dl: Any, demo_every: int, num_demos: int) -> None:
         super().__init__(demo_every)
@@ -41,7 +35,6 @@ class CodecDemoCallback(DemoCallback):
         self._recordings: Tensor | None = None
 
     def make_demos(self, trainer: pl.Trainer, module: SnacCodecTrainingWrapper, batch: Any) -> None:
-        """Encode and decode the recordings, and measure how far the copies are from them."""
         if self._recordings is None:
             loader = self.demo_dl if self.demo_dl is not None else trainer.train_dataloader
             self._recordings = torch.cat(list(example_audio(loader, self.num_demos)))[: self.num_demos]

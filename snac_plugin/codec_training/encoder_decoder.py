@@ -1,5 +1,4 @@
 """SNAC's encoder and decoder as parts of stable-audio-tools' autoencoders, and the SNAC model of such an autoencoder.
-
 Letters: B batch, N audio samples, C latent channels, T finest codes.
 """
 
@@ -18,10 +17,9 @@ from torch.nn import functional
 
 
 class SnacEncoder(Encoder):
-    """SNAC's encoder, audio [B, 1, N] to [B, C, T]; it pads audio with silence as SNAC does before it encodes.
+    """SNAC's encoder, audio [B, 1, N] to [B, C, T], with the arguments of SNAC's config.json.
 
-    The arguments are those of SNAC's config.json; `pad_to`: audio is padded to a multiple of so many samples, by default to whole
-    attention windows.
+    It pads audio with silence to a multiple of `pad_to` samples, by default to whole attention windows.
     """
 
     def __init__(
@@ -42,10 +40,7 @@ class SnacEncoder(Encoder):
 
 
 class SnacDecoder(Decoder):
-    """SNAC's decoder, [B, C, T] to audio [B, 1, N], its arguments those of SNAC's config.json (`latent_dim`: C).
-
-    Its noise comes from the global generator.
-    """
+    """SNAC's decoder, [B, C, T] to audio [B, 1, N], with the arguments of SNAC's config.json; noise by the global generator."""
 
     def __init__(
         self,

@@ -1,7 +1,4 @@
-"""Examples of the training set for the starts from data and for demos.
-
-Letters: B batch, N audio samples.
-"""
+"""Examples of the training set for the starts from data and for demos."""
 
 from __future__ import annotations
 

@@ -19,11 +19,7 @@ PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer."
 
 
 def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], where: str) -> SNAC:
-    """The SNAC model, in evaluation mode, of an autoencoder's state dict and the contents of SNAC's config.json.
-
-    Raises:
-        CheckpointError: weights are missing, left over, or of another shape; `where` is the file they were read from.
-    """
+    """The SNAC model of an autoencoder's state dict; a CheckpointError, which names the file `where`, if weights do not fit."""
     weights = {
         renamed + name.removeprefix(prefix): value
         for prefix, renamed in PARTS.items()
@@ -37,14 +33,12 @@ def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], w
 
 
 def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dtype: torch.dtype = torch.float16) -> Path:
-    """Write a codec into a folder, which is made if need be, and return the folder. Each file appears whole, the weights first.
+    """Write a codec into a folder, made if need be; each file appears whole, the weights first.
 
     Args:
-        folder: where to.
-        model: the codec.
         config: the contents of config.json, SNAC's constructor arguments.
         card: the text of README.md.
-        dtype: of the stored floating-point weights; half precision halves the file, without an audible difference.
+        dtype: of the stored weights; half precision halves the file, without an audible difference.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in model.state_dict().items()}

@@ -1,5 +1,4 @@
 """What a codec's audio is judged by: log-mel distances in decibels, and the loss of the hum at the code rate.
-
 Letters: B batch, N audio samples, F frequency bins, M mel bands, T spectrogram frames.
 """
 
@@ -30,10 +29,7 @@ def magnitude(audio: Tensor, window: Tensor) -> Tensor:
 
 
 def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80, size: int = 1024) -> float:
-    """Mean absolute difference of the log-mel spectrograms of two audios [B, 1, N] in decibels, floor -80 dB.
-
-    `bands` are mel bands, `size` the samples of a window.
-    """
+    """Mean absolute difference of log-mel spectrograms of audio [B, 1, N] in decibels, floor -80 dB; windows of `size` samples."""
     window = torch.hann_window(size)
     bank = torchaudio.functional.melscale_fbanks(size // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate)
     bank = (bank / bank.sum(0).clamp_min(1e-6)).T
@@ -49,12 +45,8 @@ def multi_scale_log_mel_distance(real: Tensor, made: Tensor, sample_rate: int) -
 def line_loss(made: Tensor, period: int) -> Tensor:
     """How far spectral lines at multiples of 1 / period stand out, mean over them of what is positive, in nepers of power.
 
-    A decoder that upsamples by strides leaves a hum at its code rate. Windows of a few hundred samples cannot tell lines so
-    close to each other apart.
-
-    Args:
-        made: audio [B, 1, N] of whole periods.
-        period: samples.
+    A decoder that upsamples by strides leaves a hum at its code rate, which shorter windows cannot tell apart. `made` is audio
+    [B, 1, N] of whole periods, `period` is in samples.
     """
     window = torch.hann_window(made.shape[-1], device=made.device, dtype=made.dtype)
     power = torch.fft.rfft(made.squeeze(1) * window).abs().square()

@@ -1,9 +1,6 @@
-"""Starting weights from data: every layer's output at unit variance, projections along principal axes, codebooks by k-means.
-
-With SNAC's default weights the signal fades layer by layer, its snake activations are nearly linear there, and training needs
-thousands of steps to recover. One pass over real audio corrects the scales.
-
-Letters: B batch, C channels, N audio samples, D codebook dimensions, V vectors.
+"""Starting weights from data: outputs at unit variance, projections along principal axes, codebooks by k-means. With SNAC's
+default weights the signal fades layer by layer, and training needs thousands of steps to recover.
+Letters: B batch, C channels, N audio samples, D codebook dimensions.
 """
 
 from __future__ import annotations
@@ -99,12 +96,9 @@ def _project_on_principal_axes(level: VectorQuantize, pooled: Tensor) -> None:
 
 @torch.no_grad()
 def start_codebooks(levels: Iterable[tuple[VectorQuantize, RunningCodebook]], z: Tensor, generator: torch.Generator) -> None:
-    """Start each codebook by k-means, coarsest first, on the residual that the levels before it leave.
+    """Start each codebook by k-means, coarsest first, on what the levels before it leave of the encoder's output z [B, C, T].
 
-    Args:
-        levels: SNAC's levels, whose codebooks are written, each with the running means that follow it.
-        z: the encoder's output [B, C, T]; a few vectors a code are enough.
-        generator: on the CPU; draws the first code vectors.
+    `generator`, on the CPU, draws the first code vectors.
     """
     residual = z
     for level, book in levels:

@@ -1,7 +1,5 @@
-"""stable-audio-tools' autoencoder trainer for a SNAC codec, with the additions that a quantiser needs: codebooks that start from
-data, the quantiser's own losses, measures of how its codes are used.
-
-Letters: B batch, N audio samples, K codes.
+"""stable-audio-tools' autoencoder trainer for a SNAC codec, with what a quantiser needs: codebooks that start from data, its own
+losses, measures of how its codes are used. Letters: B batch, N audio samples, K codes, D codebook dimensions.
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)
 QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
-"""Losses of the quantiser with their default weights."""
 
 SCALING_EXAMPLES, VALIDATION_SEED = 32, 1
 IN_THE_PROGRESS_BAR = ("train/loss", "train/mrstft_loss", "_perplexity")
@@ -54,8 +51,6 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
     """Trains an autoencoder of `snac` parts.
 
     Args:
-        autoencoder: as built from the config.
-        training: the training section of its config.
         model_config: the whole config as it was read, stored in checkpoints.
         fresh: scale the weights by data before the first step.
         seed: of the decoder's noise and the dropped levels, together with the global step.
@@ -96,11 +91,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         return self.autoencoder.bottleneck
 
     def configure_optimizers(self) -> Any:
-        """stable-audio-tools' optimisers, the codec's with a learning rate for each of its parts.
-
-        Raises:
-            ConfigError: torch has no such class, or it does not take these arguments.
-        """
+        """stable-audio-tools' optimisers, with a learning rate for each part of the codec; a ConfigError if torch refuses them."""
         with optimizer_configs_named():
             sections, parameters = [self.optimizer_configs["autoencoder"]], [self._parameter_groups()]
             if self.use_disc:
@@ -181,10 +172,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _freeze_average(self) -> None:
-        """After the warm-up the decoder alone learns, from fixed codes: the averaged codec must use the same codes.
-
-        A resumed run does it again, which changes nothing: encoder and bottleneck have not moved.
-        """
+        """After the warm-up the codes are fixed, and the averaged codec must use the same. Doing it again after resuming is harmless."""
         self._average_frozen = True
         if self.autoencoder_ema is not None:
             averaged = self.autoencoder_ema.ema_model
@@ -243,7 +231,6 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         self._counts = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the config."""
         put_config(checkpoint, self.model_config)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -18,12 +18,7 @@ from snac_plugin.model.network import SnacDiT
 
 
 def model(config: Mapping[str, Any]) -> SnacDiffusion:
-    """A `diffusion_snac_dit` model from a whole model config.
-
-    Raises:
-        ConfigError: the config does not fit itself or its codec.
-        CodecError: the codec cannot be loaded.
-    """
+    """A `diffusion_snac_dit` model from a whole model config; a ConfigError or a CodecError if that does not fit or load."""
     checked = check_model_config(dict(config))
     codec = pretransform(config["model"]["pretransform"], checked.sample_rate)
     check_against_codec(checked, codec.levels, codec.codec_name)
@@ -46,11 +41,7 @@ def _with_chunks(info: Mapping[str, Any], network: Any) -> dict[str, Any]:
 
 
 def context_conditioner(config: Mapping[str, Any], pretransform: Any) -> SnacContextConditioner:
-    """A `snac_context` conditioner over the model's codec.
-
-    Raises:
-        ConfigError: the model has no codec, or the config has other keys than `chunks`.
-    """
+    """A `snac_context` conditioner over the model's codec; a ConfigError without one, or for other keys than `chunks`."""
     options = {key: value for key, value in config.items() if key != "output_dim"}
     if pretransform is None or options.keys() != {"chunks", "chunk_frames"}:
         keys = f"a snac_context with the keys {', '.join(sorted(options))}"
@@ -60,16 +51,7 @@ def context_conditioner(config: Mapping[str, Any], pretransform: Any) -> SnacCon
 
 
 def pretransform(config: Mapping[str, Any], sample_rate: int) -> SnacPretransform:
-    """A `snac_hierarchical` pretransform, frozen unless the config says `enable_grad`.
-
-    Args:
-        config: `model.pretransform`.
-        sample_rate: samples per second of the model it is for.
-
-    Raises:
-        ConfigError: an unknown key or a wrong value, or a codec at another sample rate.
-        CodecError: the codec cannot be loaded.
-    """
+    """A `snac_hierarchical` pretransform from `model.pretransform` for a model at this sample rate, frozen unless `enable_grad`."""
     checked = check_pretransform_config(config)
     codec = load_codec(checked.config.codec)
     if sample_rate != codec.levels.sample_rate:

@@ -28,10 +28,6 @@ def autoencoder(config: Mapping[str, Any], build: Callable[[dict[str, Any]], Any
     Args:
         config: a whole model config, or the part of it that a pretransform of stable-audio-tools has.
         build: stable-audio-tools' builder, which calls the builders of the three parts.
-
-    Raises:
-        ConfigError: the config does not fit.
-        CodecError: `model.pretrained` cannot be loaded.
     """
     section = check_codec_config(config).model if "model_type" in config else check_codec_section(config["model"])
     codec = None if section.pretrained is None else load_codec(section.pretrained)
@@ -61,17 +57,14 @@ def _complete(model: Mapping[str, Any], section: Any, geometry: dict[str, Any]) 
 
 
 def encoder(config: Mapping[str, Any]) -> SnacEncoder:
-    """A `snac` encoder from `model.encoder`."""
     return _part(SnacEncoder, config, "encoder")
 
 
 def decoder(config: Mapping[str, Any]) -> SnacDecoder:
-    """A `snac` decoder from `model.decoder`."""
     return _part(SnacDecoder, config, "decoder")
 
 
 def bottleneck(config: Mapping[str, Any]) -> SnacBottleneck:
-    """A `snac_rvq` bottleneck from `model.bottleneck`."""
     return _part(SnacBottleneck, config, "bottleneck")
 
 

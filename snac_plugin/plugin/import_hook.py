@@ -1,5 +1,4 @@
 """Run something right after a module was imported, before anybody binds its names.
-
 The interpreter's start-up imports this, so it imports nothing but sys.
 """
 
@@ -53,12 +52,7 @@ finder = AfterImport()
 
 
 def after_import(name: str, action: Callable[[ModuleType], None]) -> None:
-    """Call `action(module)` after each time the module `name` is executed, and now if it already was.
-
-    Args:
-        name: full name of the module.
-        action: gets the module; whoever imports the module sees what the action left of it.
-    """
+    """Call `action(module)` after each time a module is executed, before its importer sees it, and now if it already was."""
     if finder not in sys.meta_path:
         sys.meta_path.insert(0, finder)
     finder.actions.setdefault(name, []).append(action)

@@ -1,6 +1,5 @@
-"""stable-audio-tools' page for this package's models: wrappers of its `load_model`, `create_ui` and `copy_state_dict`.
-
-Its own `copy_state_dict` copies only the weights whose names match exactly, so a training checkpoint would silently load nothing.
+"""stable-audio-tools' page for our models: wrappers of its `load_model`, `create_ui` and `copy_state_dict`, which copies only
+weights whose names match exactly, so that a training checkpoint would silently load nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Function:
-    """The function that opens our page for our models.
-
-    Args:
-        pages: by model type, the function that makes its page.
-        original: stable-audio-tools' `create_ui`.
-    """
+    """The function that opens our page for our models; `pages`: by model type, the function that makes its page."""
 
     def create_ui(*args: Any, **kwargs: Any) -> Any:
         arguments = arguments_by_name(original, args, kwargs)
@@ -48,7 +42,7 @@ def wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functio
 
 
 def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Function:
-    """The function that loads our models with all their weights; arguments as of `wrap_create_ui`."""
+    """The function that loads our models, whose types are the keys of `pages`, with all their weights."""
 
     def load_model(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         arguments = arguments_by_name(original, args, kwargs)
@@ -105,11 +99,7 @@ def _read_config(path: str | Path, pages: Mapping[str, Function]) -> dict[str, A
 
 
 def hub_config(name: str | None) -> dict[str, Any]:
-    """The model config of a model on the hub; empty without a name, which stable-audio-tools reports.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
+    """The model config of a model on the hub; empty without a name, which stable-audio-tools reports."""
     if name is None:
         return {}
     from huggingface_hub import hf_hub_download
@@ -120,7 +110,6 @@ def hub_config(name: str | None) -> dict[str, Any]:
 
 
 def hub_weights(name: str) -> str:
-    """Path of the weights of a model on the hub."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 

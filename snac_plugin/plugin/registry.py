@@ -1,11 +1,8 @@
 """The types this package adds to stable-audio-tools, and the one place that touches its factories.
 
-stable-audio-tools has no registry: each factory is a chain of comparisons, bound by name in several modules. Here is
-the table {kind: {type: builder}}; `register()` wraps each factory once, so that a type in the table is built here, any
-other is handed on unchanged, and an unknown one is an error that lists the known ones.
-
-To add a type, add one line to `BUILDERS`. A builder takes the arguments of the factory.
-An autoencoder is known by the type of its bottleneck.
+stable-audio-tools has no registry: each factory is a chain of comparisons, bound by name in several modules. `register()` wraps
+each factory once, so that a type in the table `BUILDERS` is built here, any other is handed on unchanged, and an unknown one is
+an error that lists the known ones. To add a type, add one line to it; a builder takes the arguments of the factory.
 """
 
 from __future__ import annotations
@@ -60,12 +57,7 @@ BUILDERS: dict[str, dict[str, Function]] = {
 
 
 def _factory(kind: str, where: str) -> Wrapper:
-    """The wrapper of a factory whose first argument is a config that holds a type.
-
-    Args:
-        kind: row of `BUILDERS`.
-        where: JSON path of the type; the last part is its key.
-    """
+    """The wrapper of a factory whose first argument is a config that holds a type of `kind` at the JSON path `where`."""
 
     def wrapper(original: Function) -> Function:
         first = next(iter(inspect.signature(original).parameters))
@@ -97,7 +89,6 @@ def _type_in(config: Any, key: str, kind: str) -> Any:
 
 
 def _bottleneck_in(config: Mapping[str, Any]) -> Any:
-    """The type of an autoencoder's bottleneck."""
     model = config.get("model")
     section = model.get("bottleneck") if isinstance(model, Mapping) else None
     return section.get("type") if isinstance(section, Mapping) else None
@@ -182,9 +173,7 @@ _registered = False
 
 
 def register() -> None:
-    """Make stable-audio-tools know this package's types, in modules already imported and in those yet to come.
-
-    Calling it again does nothing. It imports none of stable-audio-tools' modules by itself.
+    """Make stable-audio-tools know this package's types, in modules already imported and in those yet to come; again is harmless.
 
     Raises:
         InstallationError: stable-audio-tools is missing, or another version than this package was written for.

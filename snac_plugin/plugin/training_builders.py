@@ -14,16 +14,12 @@ from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 
 def training_wrapper(config: Mapping[str, Any], model: SnacDiffusion) -> SnacDiffusionTrainingWrapper:
-    """The Lightning module that trains a model; `config` is the whole model config, kept for its checkpoints.
-
-    Its random numbers follow the seed given to Lightning's `seed_everything`.
-    """
+    """The Lightning module that trains a model of this whole config, seeded by Lightning's `seed_everything`."""
     seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
     return SnacDiffusionTrainingWrapper(model, _training_section(config), dict(config), seed=seed)
 
 
 def demo_callback(config: Mapping[str, Any], **_: Any) -> SnacDemoCallback:
-    """The callback that makes demos in training; it has no use for a data loader."""
     return SnacDemoCallback(_training_section(config).demo)
 
 

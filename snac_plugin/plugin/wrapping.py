@@ -17,13 +17,7 @@ MARK = "wrapped_by_snac_plugin"
 
 
 def wrap(owner: ModuleType | type, name: str, wrapper: Wrapper) -> None:
-    """Put `wrapper(original)` in the place of a function or method, unless that is done already.
-
-    Args:
-        owner: the module or class. A function of a module is replaced in every module that has imported it by name.
-        name: its name there.
-        wrapper: makes the function that takes its place.
-    """
+    """Put `wrapper(original)` in the place of a method, or of a function wherever it was imported, unless that is done already."""
     original = getattr(owner, name)
     if hasattr(original, MARK):
         return
@@ -38,5 +32,5 @@ def wrap(owner: ModuleType | type, name: str, wrapper: Wrapper) -> None:
 
 
 def arguments_by_name(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by the names of the function's parameters; those that were left out are not there."""
+    """The arguments of a call by the function's parameter names, without those left out."""
     return inspect.signature(function).bind(*args, **kwargs).arguments

@@ -1,7 +1,4 @@
-"""The metadata of a batch: the files of its samples, and the frames that are padding.
-
-Letters: B batch, T frames.
-"""
+"""The metadata of a batch: the files of its samples, and the frames that are padding."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from snac_plugin.errors import AudioError
 
 
 def naming_files(error: AudioError, reals: Tensor, metadata: list[dict[str, Any]]) -> AudioError:
-    """The error with the files of the samples that are not finite in place of "audio"; with all files if all samples are finite."""
+    """The error with the files of the samples that are not finite in place of "audio"; with all files if all are finite."""
     samples = reals[0] if reals.ndim == 4 and reals.shape[0] == 1 else reals
     names = [str(entry.get("path", f"sample {index} of the batch")) for index, entry in enumerate(metadata)]
     bad = [name for name, sample in zip(names, samples, strict=False) if not torch.isfinite(sample).all()]
@@ -23,10 +20,7 @@ def naming_files(error: AudioError, reals: Tensor, metadata: list[dict[str, Any]
 
 
 def padding_mask(metadata: list[dict[str, Any]], frames: int, device: torch.device) -> Tensor | None:
-    """stable-audio-tools' padding masks as whole frames [B, T], False where a frame is padding; None when there is none.
-
-    A frame with any sound in it counts as sound.
-    """
+    """stable-audio-tools' padding masks as whole frames [B, T], False where a frame is all padding; None if no frame is."""
     masks = [entry.get("padding_mask") for entry in metadata]
     if any(mask is None for mask in masks):
         return None

@@ -40,10 +40,7 @@ class StepsBar(TQDMProgressBar):
 
 
 class StopOnSignal(pl.Callback):
-    """Ctrl-C or a SIGTERM ends training after the step in progress, so that what is saved is whole; a second one aborts.
-
-    All ranks stop after the same step, whichever of them got the signal.
-    """
+    """Ctrl-C or a SIGTERM ends training on all ranks after the step in progress, so that files are whole; a second one aborts."""
 
     def __init__(self) -> None:
         self._previous: dict[int, Any] = {}
@@ -84,12 +81,7 @@ class StopOnSignal(pl.Callback):
 class Checkpoints(ModelCheckpoint):
     """A checkpoint every so many steps and always one of the last step; `last.ckpt` is a link to the newest.
 
-    `newest` is the one that this run saved last, None before the first.
-
-    Args:
-        folder: where they go.
-        every: steps between checkpoints.
-        keep: how many to keep; -1 keeps all.
+    `newest` is the one that this run saved last, None before the first. `keep` -1 keeps all.
     """
 
     def __init__(self, folder: Path, every: int, keep: int) -> None:

@@ -15,7 +15,6 @@ class Phase:
     """Part of a training run.
 
     Args:
-        name: shown in the log.
         first_step: the global step it begins at.
         context: probability of seeing 0, 1, ... chunks of context.
         level_weights: loss weight of each level, coarsest first; 0 for levels not trained.
@@ -30,7 +29,6 @@ class Phase:
 
     @property
     def trained(self) -> tuple[int, ...]:
-        """The levels that have a weight."""
         return tuple(level for level, weight in enumerate(self.level_weights) if weight)
 
     def draw_context(self, generator: torch.Generator) -> int:
@@ -46,11 +44,7 @@ class Phase:
 
 
 class Curriculum:
-    """The phases of a training run in order.
-
-    Args:
-        phases: at least one; the last is open ended.
-    """
+    """The phases of a training run in order, at least one; the last is open ended."""
 
     def __init__(self, phases: Sequence[Phase]) -> None:
         assert phases
@@ -68,10 +62,7 @@ class Curriculum:
 def curriculum_from_config(training: TrainingSection, names: str, context_chunks: int) -> Curriculum:
     """The curriculum of a config; without one, a single phase with full context, left out as often as other conditioning.
 
-    Args:
-        training: the training section.
-        names: the codec's level names.
-        context_chunks: chunks of context in the training window.
+    `names` are the codec's level names; `context_chunks` fit into the training window before its last chunk.
     """
     weights = training.weights(names)
     if training.curriculum is None:

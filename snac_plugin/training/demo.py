@@ -17,11 +17,7 @@ DEMO_SEED = 0
 
 
 class SnacDemoCallback(DemoCallback):
-    """Samples made with the averaged weights, by the settings of stable-audio-tools' demo callback.
-
-    Args:
-        demo: the config's demo section.
-    """
+    """Samples made with the averaged weights, by the settings of stable-audio-tools' demo callback."""
 
     def __init__(self, demo: DemoSection) -> None:
         super().__init__(demo.demo_every)

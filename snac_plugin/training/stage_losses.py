@@ -1,5 +1,4 @@
 """The losses of all stages of a training window.
-
 Letters: B batch, R rows, T frames, C chunks, L levels, N codes of a level, K codes of a codebook.
 """
 
@@ -52,12 +51,8 @@ def draw_step(
 
     Args:
         codes: packed codes [B, R, T].
-        levels: the codec's geometry.
-        chunks: chunks in the window.
-        context_chunks: how many earlier chunks are visible.
         timesteps: (distribution of t, its options) of each level.
         corruption: share of codes of each level that are replaced by random ones in clean tokens.
-        generator: on the CPU.
     """
     batch, _, frames = codes.shape
     drawn = [noise_levels_at(stratified(batch * chunks, generator), *which).view(batch, chunks) for which in timesteps]
@@ -83,10 +78,7 @@ def stage_losses(
     """Mean loss of each level, and the network's output for each code.
 
     Args:
-        model: the model.
         codes: packed codes of the window [B, R, T].
-        draw: the random part of the step.
-        conditions: conditioning inputs.
         frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
         before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
         stages: levels that are trained, all by default.

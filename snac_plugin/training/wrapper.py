@@ -1,6 +1,5 @@
-"""stable-audio-tools' training wrapper, with one forward for all stages.
-
-The optimiser, the EMA and the export are stable-audio-tools'. Letters: B batch, R rows, T frames, L levels.
+"""stable-audio-tools' training wrapper, with one forward for all stages; optimiser, EMA and export are stable-audio-tools'.
+Letters: B batch, R rows, T frames, L levels.
 """
 
 from __future__ import annotations
@@ -38,9 +37,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     """Trains every stage of every chunk of a window in one forward.
 
     Args:
-        model: the model.
-        training: the training section of its config.
-        model_config: its whole config as it was read, for checkpoints.
+        model_config: the whole config as it was read, for checkpoints.
         seed: of noise, noise levels and context lengths, together with the global step.
     """
 
@@ -90,11 +87,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """stable-audio-tools' optimiser and scheduler.
-
-        Raises:
-            ConfigError: torch has no such class, or it does not take these arguments.
-        """
+        """stable-audio-tools' optimiser and scheduler; a ConfigError if torch does not know or take them."""
         with optimizer_configs_named():
             return super().configure_optimizers()
 
@@ -109,7 +102,6 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             group["lr"] = rate
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Log the learning rate of the step that is about to be taken."""
         self.log("train/lr", optimizer.param_groups[0]["lr"])
 
     @torch.no_grad()
@@ -140,7 +132,6 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.log_dict(values | {"val/avg_loss": every.mean()}, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen codec out, note which one it was, and put the config in."""
         put_config(checkpoint, self.model_config)
         replace_codec_by_note(checkpoint, self.diffusion, "diffusion.")
 
@@ -154,10 +145,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def codes(self, reals: Tensor) -> Tensor:
         """Packed codes [B, R, T] of a batch as a data loader gives it: audio [B, 1, N], latents [B, R * 8, T] or codes.
 
-        An axis of size 1 before the batch, as streamed datasets have it, goes.
-
-        Raises:
-            AudioError: see `SnacPretransform.tokenize`.
+        An axis of size 1 before the batch, as streamed datasets have it, goes. AudioErrors are those of `SnacPretransform.tokenize`.
         """
         if reals.ndim == 4 and reals.shape[0] == 1:
             reals = reals[0]
