@@ -172,7 +172,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _freeze_average(self) -> None:
-        """After the warm-up the codes are fixed, and the averaged codec must use the same. Doing it again after resuming is harmless."""
+        """After the warm-up the codes are fixed, and the averaged codec must use the same; a resumed run does it again."""
         self._average_frozen = True
         if self.autoencoder_ema is not None:
             averaged = self.autoencoder_ema.ema_model

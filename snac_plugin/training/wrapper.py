@@ -145,7 +145,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def codes(self, reals: Tensor) -> Tensor:
         """Packed codes [B, R, T] of a batch as a data loader gives it: audio [B, 1, N], latents [B, R * 8, T] or codes.
 
-        An axis of size 1 before the batch, as streamed datasets have it, goes. AudioErrors are those of `SnacPretransform.tokenize`.
+        An axis of size 1 before the batch, as streamed datasets have it, goes. Raises the AudioErrors of `tokenize`.
         """
         if reals.ndim == 4 and reals.shape[0] == 1:
             reals = reals[0]
