@@ -138,7 +138,7 @@ def report(
 ) -> None:
     """Print and write the tables."""
     levels, steps = codec.levels, sorted(args.steps)
-    made, distances = made_rows(args, codec, whole, windows, found)
+    made, distances = made_rows(found, codec, whole, windows, args)
     scored = [f"{kind} {name}" for kind in ("error", "right, %,") for name in levels.names]
     counted = [cell for count in steps for cell in (f"Frechet distance, {count} steps", "minus base")]
     cost = ["seconds a step", "steps", "minutes", "error", "minus base", "codes right, %", "minus base"]
