@@ -10,7 +10,7 @@ import pytest
 
 from snac_plugin.cli import COMMANDS, evaluate, generate, pre_encode, run_gradio, train_flags
 from snac_plugin.config import CodecModelConfig
-from snac_plugin.config.reference_table import reference_table
+from snac_plugin.config.reference import reference_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snac_plugin.config import CodecModelConfig
-from snac_plugin.config.editor_schema import SCHEMAS, editor_schema
-from snac_plugin.config.reference_table import reference_table
+from snac_plugin.config.reference import SCHEMAS, editor_schema, reference_table
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from snac_plugin.config.optimizers import OptimizerEntry
-from snac_plugin.config.section import AtLeastOne, Count, Positive, Section, Share, Weight
+from snac_plugin.config.section import AtLeastOne, Count, ListOf, Positive, Section, Share, Weight
 
 Rates = Annotated[tuple[AtLeastOne, ...], Field(strict=False, min_length=1)]
 
@@ -34,7 +34,7 @@ class BottleneckConfig(Section):
     codebook_dim: AtLeastOne = Field(default=8, description="dimensions of a code vector")
     vq_strides: Rates | None = Field(default=None, description="finest codes per code of each level, coarsest first")
     latent_dim: AtLeastOne | None = Field(default=None, description="as model.latent_dim; null: taken from there")
-    codebook_starts: Annotated[tuple[Count, ...], Field(strict=False)] | None = Field(
+    codebook_starts: ListOf[Count] | None = Field(
         default=None, description="steps at which codebooks start from data; null: at 0, or never with model.pretrained"
     )
     start_vectors: AtLeastOne = Field(default=8192, description="vectors of the coarsest level that such a start uses")

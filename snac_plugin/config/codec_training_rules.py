@@ -8,27 +8,25 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snac_plugin.config.codec_training_keys import CodecModelConfig, CodecSection, CodecTraining
-from snac_plugin.config.error_messages import Problem, raise_problems, show
+from snac_plugin.config.codec_training_keys import (
+    BottleneckConfig,
+    CodecModelConfig,
+    CodecSection,
+    CodecTraining,
+    DecoderConfig,
+    EncoderConfig,
+)
 from snac_plugin.config.model_fits_codec import nearest_multiples
 from snac_plugin.config.optimizers import optimizer_problems
-from snac_plugin.config.validation import validated
+from snac_plugin.config.validation import Problem, raise_problems, show, validated
 
 HEAD = 64
 """Dimensions of one of SNAC's attention heads."""
 
-PARTS_WITH: dict[str, tuple[str, ...]] = {
-    "encoder_dim": ("encoder",),
-    "encoder_rates": ("encoder",),
-    "decoder_dim": ("decoder",),
-    "decoder_rates": ("decoder",),
-    "attn_window_size": ("encoder", "decoder"),
-    "codebook_size": ("bottleneck",),
-    "codebook_dim": ("bottleneck",),
-    "vq_strides": ("bottleneck",),
-    "noise": ("decoder",),
-    "depthwise": ("encoder", "decoder"),
-}
+KEYS = ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "attn_window_size")
+KEYS += ("codebook_size", "codebook_dim", "vq_strides", "noise", "depthwise")
+CONFIGS = {"encoder": EncoderConfig, "decoder": DecoderConfig, "bottleneck": BottleneckConfig}
+PARTS_WITH = {key: tuple(part for part, config in CONFIGS.items() if key in config.model_fields) for key in KEYS}
 """The parts whose config holds each key of a SNAC config.json."""
 
 

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from snac_plugin.config.error_messages import Problem, not_one_of, raise_problems, show
 from snac_plugin.config.section import AtLeastOne, Positive, Section
-from snac_plugin.config.validation import validated
+from snac_plugin.config.validation import Problem, not_one_of, raise_problems, show, validated
 
 AUDIO_ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".aif", ".opus")
 """What stable-audio-tools' SampleDataset looks for in a folder."""

@@ -19,39 +19,31 @@ FIRST_VERSION = 1
 
 
 class FormerDefault(NamedTuple):
-    """A default that has changed."""
-
     version: int  # the last one that had it
-    path: str  # JSON path of the key
+    path: tuple[str, ...]  # of the key, in model.diffusion
     value: Any  # what the key meant when it was left out
     objective: str | None = None  # of the models that had this default; None: of all
 
 
 FORMER_DEFAULTS = (
-    FormerDefault(1, "model.diffusion.config.head", "velocity"),
-    FormerDefault(1, "model.diffusion.config.sampling.sampler", FLOW_SAMPLERS[0], "rectified_flow"),
+    FormerDefault(1, ("config", "head"), "velocity"),
+    FormerDefault(1, ("config", "sampling", "sampler"), FLOW_SAMPLERS[0], "rectified_flow"),
 )
 
 
 def with_former_defaults(config: Mapping[str, Any], version: int) -> dict[str, Any]:
     """A copy of a model config that says explicitly what it left out when it was written for an earlier version."""
     filled = copy.deepcopy(dict(config))
-    if filled.get("model_type") != "diffusion_snac_dit":
-        return filled
+    model = filled.get("model")
+    diffusion = model.get("diffusion") if isinstance(model, dict) else None
+    if filled.get("model_type") != "diffusion_snac_dit" or not isinstance(diffusion, dict):
+        return filled  # the config's check says what is wrong
     for former in FORMER_DEFAULTS:
-        if version > former.version or former.objective not in (None, _objective(filled)):
+        if version > former.version or former.objective not in (None, diffusion.get("diffusion_objective", "rectified_flow")):
             continue
-        *sections, key = former.path.split(".")
-        section: Any = filled
-        for name in sections:
+        section: Any = diffusion
+        for name in former.path[:-1]:
             section = section.setdefault(name, {}) if isinstance(section, dict) else None
-        if isinstance(section, dict):  # else the config's check says what is wrong
-            section.setdefault(key, former.value)
+        if isinstance(section, dict):
+            section.setdefault(former.path[-1], former.value)
     return filled
-
-
-def _objective(config: Mapping[str, Any]) -> str | None:
-    try:
-        return config["model"]["diffusion"].get("diffusion_objective", "rectified_flow")
-    except (AttributeError, KeyError, TypeError):
-        return None

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from snac_plugin.config.error_messages import Problem, not_one_of, raise_problems, show
 from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.validation import Problem, not_one_of, raise_problems, show
 from snac_plugin.errors import ConfigError
 
 if TYPE_CHECKING:  # configs are checked without torch, which `levels` imports

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from snac_plugin.config.network_keys import DiffusionSection
-from snac_plugin.config.section import AtLeastOne, Names, Positive, Section
+from snac_plugin.config.section import AtLeastOne, ListOf, Positive, Section
 from snac_plugin.config.training_keys import TrainingSection
 
 
@@ -35,7 +35,7 @@ class ConditioningSection(Section):
     configs: tuple[ConditionerSection, ...] = Field(strict=False, description="the conditioners")
     cond_dim: AtLeastOne = Field(description="channels of every conditioner that sets no output_dim")
     default_keys: dict[str, str] = Field(default={}, description="metadata key to read in place of a missing one")
-    pre_encoded_keys: Names = Field(default=(), description="keys whose metadata holds finished conditioning tensors")
+    pre_encoded_keys: ListOf[str] = Field(default=(), description="keys whose metadata holds finished conditioning tensors")
 
 
 class ModelSection(Section):

@@ -7,12 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from snac_plugin.config.error_messages import Problem, did_you_mean, not_one_of, show
 from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig
 from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection
-from snac_plugin.config.validation import validated
+from snac_plugin.config.validation import Problem, did_you_mean, not_one_of, show, validated
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 
 NETWORK = "model.diffusion.config"

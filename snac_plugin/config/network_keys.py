@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from snac_plugin.config.section import AtLeastOne, Count, Names, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.section import AtLeastOne, Count, ListOf, PerLevel, Positive, Section, Share, spread
 from snac_plugin.config.visibility_keys import VisibilityConfig
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 
@@ -17,7 +17,7 @@ class SamplingConfig(Section):
     """How each level is solved, unless a call says otherwise."""
 
     steps: PerLevel[AtLeastOne] = Field(default=48, description="denoising steps: in all, split by step_weights, or of each level")
-    step_weights: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
+    step_weights: ListOf[Positive] | None = Field(
         default=None, description="share of the steps that each level takes, coarsest first"
     )
     sampler: PerLevel[Sampler] = Field(
@@ -101,10 +101,10 @@ class NetworkConfig(Section):
 class DiffusionSection(Section):
     type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
     diffusion_objective: Literal["rectified_flow", "v"] = Field(default="rectified_flow", description="what is learnt")
-    cross_attention_cond_ids: Names = Field(default=(), description="conditioners read through cross-attention")
-    global_cond_ids: Names = Field(default=(), description="conditioners that join the modulation")
-    input_concat_ids: Names = Field(default=(), description="conditioners joined to the input's channels")
-    prepend_cond_ids: Names = Field(default=(), description="conditioners put before the tokens")
+    cross_attention_cond_ids: ListOf[str] = Field(default=(), description="conditioners read through cross-attention")
+    global_cond_ids: ListOf[str] = Field(default=(), description="conditioners that join the modulation")
+    input_concat_ids: ListOf[str] = Field(default=(), description="conditioners joined to the input's channels")
+    prepend_cond_ids: ListOf[str] = Field(default=(), description="conditioners put before the tokens")
     config: NetworkConfig = Field(description="the network")
 
     @model_validator(mode="before")

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from snac_plugin.config.error_messages import Problem, not_one_of
 from snac_plugin.config.section import Section
+from snac_plugin.config.validation import Problem, not_one_of
 from snac_plugin.errors import ConfigError
 
 # fmt: off
@@ -23,7 +23,7 @@ SCHEDULERS = (
     "StepLR",
 )
 # fmt: on
-"""Names that stable-audio-tools finds: torch's own, FusedAdam (DeepSpeed) and its InverseLR."""
+"""ListOf[str] that stable-audio-tools finds: torch's own, FusedAdam (DeepSpeed) and its InverseLR."""
 
 
 class OptimizerPart(Section):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.config.error_messages import did_you_mean, show
+from snac_plugin.config.validation import did_you_mean, show
 from snac_plugin.errors import ConfigError
 
 
@@ -20,7 +20,10 @@ def load_json(path: str | Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(str(path), "no such file", "a JSON file", _neighbour(path)) from None
+        folder = path.parent
+        advice = did_you_mean(path.name, [other.name for other in folder.glob("*.json")])
+        advice = advice if folder.is_dir() else f"The folder {folder} does not exist either."
+        raise ConfigError(str(path), "no such file", "a JSON file", advice) from None
     except IsADirectoryError:
         raise ConfigError(str(path), "a folder", "a JSON file") from None
     except PermissionError:
@@ -31,22 +34,12 @@ def load_json(path: str | Path) -> dict[str, Any]:
         config = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise ConfigError(where, show(_line(text, error.lineno)), "valid JSON", f"{error.msg}.") from None
+        lines = [*text.splitlines(), "the end of the file"]
+        found = show(lines[min(error.lineno, len(lines)) - 1].strip())
+        raise ConfigError(where, found, "valid JSON", f"{error.msg}.") from None
     if not isinstance(config, dict):
         raise ConfigError(str(path), show(config), "one JSON object { ... } at the top")
     return config
-
-
-def _neighbour(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"The folder {folder} does not exist either."
-    return did_you_mean(path.name, [other.name for other in folder.glob("*.json")])
-
-
-def _line(text: str, number: int) -> str:
-    lines = text.splitlines()
-    return lines[number - 1].strip() if number <= len(lines) else "the end of the file"
 
 
 def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:

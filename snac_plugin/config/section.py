@@ -29,8 +29,7 @@ PerLevel = Annotated[Annotated[T, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LE
 """A value for all levels, or an object with one value a level: `{"A": 8, "B": 10}`."""
 
 # JSON has no tuples, so strictness is lifted for the container and stays for what it holds.
-Names = Annotated[tuple[str, ...], Field(strict=False)]
-Numbers = Annotated[tuple[float, ...], Field(strict=False)]
+ListOf = Annotated[tuple[T, ...], Field(strict=False)]
 
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]

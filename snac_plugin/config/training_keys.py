@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, WithJsonSchema, field_validator
 
 from snac_plugin.config.optimizers import OptimizerEntry
-from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, Numbers, PerLevel, Positive, Section, Share, Weight, spread
+from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, ListOf, PerLevel, Positive, Section, Share, Weight, spread
 
 TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
 
@@ -72,7 +72,7 @@ class DemoSection(Section):
     demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
     num_demos: AtLeastOne = Field(default=2, description="samples in a demo")
     demo_cond: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="conditioning of each sample")
-    demo_cfg_scales: Numbers = Field(default=(1.0,), description="guidance scales to render")
+    demo_cfg_scales: ListOf[float] = Field(default=(1.0,), description="guidance scales to render")
     demo_cond_from_batch: bool = Field(default=False, description="take the conditioning from the batch in training")
 
 
@@ -88,7 +88,7 @@ class TrainingSection(Section):
     mask_padding_dropout: Share = Field(default=0.0, description="share of steps that train on padding all the same")
     timestep_sampler: PerLevel[TimestepSampler] = Field(default="uniform", description="distribution of t")
     timestep_sampler_options: TimestepOptions = Field(default={}, description="its parameters")
-    validation_timesteps: Annotated[tuple[Share, ...], Field(strict=False)] = Field(
+    validation_timesteps: ListOf[Share] = Field(
         default=(0.1, 0.3, 0.5, 0.7, 0.9), description="noise levels of the validation loss"
     )
     level_weights: dict[str, Weight] | None = Field(default=None, description="loss weight of each level")

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from snac_plugin.config.section import BY_LEVEL, ONCE, Names, Section, once_or_by_level
+from snac_plugin.config.section import BY_LEVEL, ONCE, ListOf, Section, once_or_by_level
 from snac_plugin.errors import ConfigError
 
 PATH = "model.diffusion.config.visibility"
 
 
-LevelTable = Annotated[dict[str, Names], Tag(BY_LEVEL)]
+LevelTable = Annotated[dict[str, ListOf[str]], Tag(BY_LEVEL)]
 Within = Annotated[LevelTable | Annotated[Literal["coarser", "none"], Tag(ONCE)], Discriminator(once_or_by_level)]
 Context = Annotated[LevelTable | Annotated[Literal["all", "same", "none"], Tag(ONCE)], Discriminator(once_or_by_level)]
 

@@ -10,7 +10,7 @@ from config_examples import example, phase
 
 from snac_plugin.cli import main
 from snac_plugin.config import check_codec_config, check_dataset_config, check_model_config, load_json
-from snac_plugin.config.editor_schema import SCHEMAS, editor_schema
+from snac_plugin.config.reference import SCHEMAS, editor_schema
 
 jsonschema = pytest.importorskip("jsonschema")
 

@@ -1,16 +1,21 @@
-"""JSON schemas for editors, made from the sections: with `"$schema"` in a config VS Code and others complete and check its keys."""
+"""What the sections say about their keys: tables for the README, and JSON schemas for editors.
+
+With `"$schema"` in a config VS Code and others complete and check its keys.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
+from pydantic_core import PydanticUndefined
 
 from snac_plugin.config.codec_training_keys import CodecModelConfig
 from snac_plugin.config.dataset_config import DatasetConfig
 from snac_plugin.config.model_keys import SnacModelConfig
-from snac_plugin.config.validation import EDITOR_KEY
+from snac_plugin.config.validation import EDITOR_KEY, sections_in
 
 SCHEMAS: dict[str, Any] = {
     "model_configs/schema/snac_dit.json": SnacModelConfig,
@@ -46,3 +51,19 @@ def _plain(schema: Any) -> Any:
     if "properties" in schema:
         plain["properties"] = {name: _plain(value) for name, value in schema["properties"].items()}
     return plain
+
+
+def reference_table(config: type[BaseModel] = SnacModelConfig) -> str:
+    """A Markdown table of a model config: JSON path, default, what it is."""
+    return "\n".join(["| key | default | what it is |", "|---|---|---|", *_rows(config, "")])
+
+
+def _rows(section: type[BaseModel], path: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        inner = next(sections_in(field.annotation), None)
+        if inner is not None:
+            several = "[]" if "tuple[" in str(field.annotation) else ""
+            yield from _rows(inner, f"{path}{name}{several}.")
+        else:
+            default = "needed" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"
+            yield f"| `{path}{name}` | {default} | {field.description} |"
