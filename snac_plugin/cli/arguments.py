@@ -30,6 +30,13 @@ def request_from(args: argparse.Namespace, *names: str) -> Request:
     return Request(**values)
 
 
+def check_at_least_one(args: argparse.Namespace, *names: str) -> None:
+    """UsageError for a flag below 1; None stands for a default."""
+    for name in names:
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')}", value, "1 or more")
+
+
 def _reader(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """A parser of text whose errors argparse shows in full."""
 

@@ -14,21 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.errors import UsageError
 
-STEPS = 60
 BATCH_SIZE = 2
 CHUNKS = 2  # to generate: 12.3 s
 SAMPLES = 2  # from nothing
 HELD_OUT = 2  # songs that no training has seen, which are continued
 MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
-SONGS = 16
-STYLES = ("house", "techno")  # what the shipped model knows
-TEMPO = 125
-KEY = "A minor"
 BARS = 8  # of each of these songs
 MARK = "demo_run.txt"
 TRAINING_FLAGS = ("model-config", "save-dir", "pretrained-ckpt-path", "max-steps", "seed")  # handed on to train.py
@@ -41,11 +35,11 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--model-config", default=str(config), help="model config to train")
     flags.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
     flags.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
-    flags.add_argument("--max-steps", type=int, default=STEPS, help="training steps")
-    flags.add_argument("--songs", type=int, default=SONGS, help="songs to render, of a minute each")
-    flags.add_argument("--styles", nargs="+", default=list(STYLES), metavar="NAME", help="their styles")
-    flags.add_argument("--tempo", type=int, default=TEMPO, help="their beats a minute")
-    flags.add_argument("--key", default=KEY, help="their key")
+    flags.add_argument("--max-steps", type=int, default=60, help="training steps")
+    flags.add_argument("--songs", type=int, default=16, help="songs to render, of a minute each")
+    flags.add_argument("--styles", nargs="+", default=["house", "techno"], metavar="NAME", help="their styles")
+    flags.add_argument("--tempo", type=int, default=125, help="their beats a minute")
+    flags.add_argument("--key", default="A minor", help="their key")
     flags.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
     return flags
 
@@ -85,22 +79,17 @@ def _codes(args: argparse.Namespace) -> Path:
     """Codes of the demo music, encoded once; returns the dataset config to train with."""
     from snac_plugin.cli.demo_songs import DemoSongs, kind_from
     from snac_plugin.cli.memory import reuse_freed_memory
-    from snac_plugin.config import load_json
+    from snac_plugin.config import check_model_config, load_json
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.plugin import builders
 
     reuse_freed_memory()
-    checked = _checked_config(args)
-    codec = builders.pretransform(load_json(args.model_config)["model"]["pretransform"], checked.sample_rate)
+    config = load_json(args.model_config)
+    checked = check_model_config(config, args.model_config)
+    codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
     songs = DemoSongs(args.songs, None, kind_from(args), MUSIC_SEED)
     music, output = songs.dataset("train", checked.sample_rate), songs.folder / f"codes_{codec.fingerprint}"
     return pre_encode(music, output, codec, min_frames=checked.sample_size // codec.downsampling_ratio)
-
-
-def _checked_config(args: argparse.Namespace) -> Any:
-    from snac_plugin.config import check_model_config, load_json
-
-    return check_model_config(load_json(args.model_config), args.model_config)
 
 
 def _train(args: argparse.Namespace, dataset: Path) -> Path:
@@ -133,8 +122,9 @@ def _losses(run: Path) -> str:
 def _held_out_songs(args: argparse.Namespace) -> list[Path]:
     """A few bars of songs of the same kind that no training has seen; none for a model without context."""
     from snac_plugin.cli.demo_songs import DemoSongs, kind_from
+    from snac_plugin.config import check_model_config, load_json
 
-    config = _checked_config(args)
+    config = check_model_config(load_json(args.model_config), args.model_config)
     if config.model.diffusion.config.context_chunks == 0:
         return []
     songs = DemoSongs(HELD_OUT, BARS * 4 * 60 / args.tempo, kind_from(args))

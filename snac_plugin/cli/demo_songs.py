@@ -11,8 +11,6 @@ from snac_plugin.data.demo_music import SPLITS, render_demo_music
 from snac_plugin.data.demo_music import metadata as demo_metadata
 
 FOLDER = Path("demo_music")
-SONGS = {"train": 240, "held_out": 16}
-SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Kind:
     @property
     def words(self) -> list[str]:
         """The kind in the name of a folder."""
-        return [*(self.styles or ()), *_named(("{}_bpm", self.tempo), ("{}", self.key))]
+        return [*(self.styles or ()), *_named({"{}_bpm": self.tempo, "{}": self.key})]
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,15 @@ class DemoSongs:
     @property
     def folder(self) -> Path:
         """Where they lie: `demo_music`, or a folder in it that is named after the choice, as `16_songs_house_techno_seed_1`."""
-        number, seed = _named(("{}_songs", self.songs), ("{:g}_seconds", self.seconds)), _named(("seed_{}", self.seed or None))
-        return FOLDER / "_".join([*number, *self.kind.words, *seed]).replace(" ", "_")
+        length = _named({"{}_songs": self.songs, "{:g}_seconds": self.seconds})
+        return FOLDER / "_".join([*length, *self.kind.words, *_named({"seed_{}": self.seed or None})]).replace(" ", "_")
 
     def dataset(self, split: str, sample_rate: int) -> dict[str, Any]:
         """The dataset config of a split, rendered now if need be; see `render_demo_music` for errors."""
         folder = render_demo_music(
             self.folder / split,
-            songs=SONGS[split] if self.songs is None else self.songs,
-            seconds=SECONDS if self.seconds is None else self.seconds,
+            songs={"train": 240, "held_out": 16}[split] if self.songs is None else self.songs,
+            seconds=60.0 if self.seconds is None else self.seconds,
             seed=self.seed,
             sample_rate=sample_rate,
             split=split,
@@ -58,9 +56,9 @@ class DemoSongs:
         return {"dataset_type": "audio_dir", "datasets": datasets, "random_crop": split == SPLITS[0]}
 
 
-def _named(*entries: tuple[str, object]) -> list[str]:
+def _named(patterns: dict[str, object]) -> list[str]:
     """Each pattern with its value in it, where there is one."""
-    return [pattern.format(value) for pattern, value in entries if value is not None]
+    return [pattern.format(value) for pattern, value in patterns.items() if value is not None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

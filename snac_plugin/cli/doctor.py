@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import snac_plugin
 from snac_plugin.tested_set import EXTRAS, PYTHON, REQUIRED
 
 OK, NOTE, WRONG = "ok", "note", "WRONG"
+UNFINISHED = "unfinished"
 
 # Another release of these is known to break something; another release of the rest is only untested.
 ESSENTIAL = ("stable-audio-tools", "snac", "torch", "torchaudio", "gradio", "setuptools", "numpy")
@@ -47,17 +48,15 @@ def satisfies(version: str, specifier: str) -> bool:
     """Whether a version lies in a specifier such as "==2.8.0" or ">=5.20,<6"; a local part, "+cu128", does not count."""
     version = version.partition("+")[0]
 
-    def release(text: str) -> tuple[int, ...]:
-        numbers = [int(part) for part in re.findall(r"\d+", text)[:4]]
-        return tuple(numbers + [0] * (4 - len(numbers)))
+    def release(text: str) -> list[int]:
+        return [*map(int, re.findall(r"\d+", text)), 0, 0, 0, 0][:4]
 
-    def fits(operator: str, wanted: str) -> bool:
-        if operator == "==":
-            return version == wanted
-        return release(version) >= release(wanted) if operator == ">=" else release(version) < release(wanted)
-
-    parts = [re.fullmatch(r"(==|>=|<)(.+)", part) for part in specifier.split(",")]
-    return all(part is not None and fits(part[1], part[2]) for part in parts)
+    fits: dict[str, Callable[[str], bool]] = {
+        "==": lambda wanted: version == wanted,
+        ">=": lambda wanted: release(version) >= release(wanted),
+        "<": lambda wanted: release(version) < release(wanted),
+    }
+    return all(fits[operator](wanted) for operator, wanted in re.findall(r"(==|>=|<)([^,]+)", specifier))
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
@@ -68,8 +67,8 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Find
 
 
 def check_package(name: str, specifier: str, essential: bool, extra: str = "") -> Finding:
-    option = f".[{extra}]" if extra else f"{name}{specifier}"
-    install = 'pip install "torch==2.8.0" "torchaudio==2.8.0"' if name in ("torch", "torchaudio") else f'pip install "{option}"'
+    options = ["torch==2.8.0", "torchaudio==2.8.0"] if name in ("torch", "torchaudio") else [f"{name}{specifier}"]
+    install = " ".join(["pip install", *(f'"{option}"' for option in ([f".[{extra}]"] if extra else options))])
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -81,12 +80,9 @@ def check_package(name: str, specifier: str, essential: bool, extra: str = "") -
 
 def check_packages() -> list[Finding]:
     """The whole tested set without the extra for `make test`."""
-    findings = [check_package(name, specifier, name in ESSENTIAL) for name, specifier in REQUIRED.items()]
-    extras = [(name, specifier, extra) for extra in ("demo", "evaluate") for name, specifier in EXTRAS[extra].items()]
-    return findings + [check_package(name, specifier, False, extra) for name, specifier, extra in extras]
-
-
-UNFINISHED = "unfinished"
+    sets = {"": REQUIRED, "demo": EXTRAS["demo"], "evaluate": EXTRAS["evaluate"]}
+    packages = [(name, specifier, extra) for extra, packages in sets.items() for name, specifier in packages.items()]
+    return [check_package(name, specifier, name in ESSENTIAL, extra) for name, specifier, extra in packages]
 
 
 def probe(seconds: float = 180.0) -> dict[str, dict[str, Any]]:
@@ -136,23 +132,18 @@ def check_plugin(probed: dict[str, dict[str, Any]]) -> Finding:
         importlib.metadata.version("snac_plugin")
     except importlib.metadata.PackageNotFoundError:
         return Finding("plugin", NOTE, "not installed, only found in this folder", f"pip install -e . {explicit}")
-    return Finding(
-        "plugin", WRONG, "not registered when stable-audio-tools is imported", "pip install --force-reinstall --no-deps ."
-    )
+    advice = "pip install --force-reinstall --no-deps ."
+    return Finding("plugin", WRONG, "not registered when stable-audio-tools is imported", advice)
 
 
 def check_codecs() -> list[Finding]:
     folder = Path(snac_plugin.__file__).parent / "codec" / "shipped"
     complete = [config for config in folder.glob("*/config.json") if config.with_name("model.safetensors").is_file()]
-    shipped = ", ".join(sorted(config.parent.name for config in complete))
-    advice = "The package is incomplete: install it again."
-    findings = [Finding("shipped codec", OK, shipped) if shipped else Finding("shipped codec", WRONG, "none", advice)]
-
+    shipped, advice = ", ".join(sorted(config.parent.name for config in complete)), "The package is incomplete: install it again."
+    findings = [Finding("shipped codec", OK if shipped else WRONG, shipped or "none", advice)]
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
-    if hub_cached():
-        return [*findings, Finding("hub codecs", OK, f"{HUB_CODEC} is cached")]
-    if not offline and hub_reachable():
-        return [*findings, Finding("hub codecs", OK, "the hub can be reached")]
+    if (cached := hub_cached()) or (not offline and hub_reachable()):
+        return [*findings, Finding("hub codecs", OK, f"{HUB_CODEC} is cached" if cached else "the hub can be reached")]
     reason = "switched off by HF_HUB_OFFLINE" if offline else "the hub cannot be reached"
     advice = (
         "The shipped codec needs no network. For another one, copy its config.json and pytorch_model.bin "
@@ -188,10 +179,11 @@ def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
 def check_tools() -> list[Finding]:
     spec = importlib.util.find_spec("pretty_midi")
     fonts = list(Path(spec.origin).parent.glob("*.sf2")) if spec is not None and spec.origin else []
-    font = Finding("sound font", OK, fonts[0].name) if fonts else None
-    advice = "Only for m4a and aac: wav, flac, ogg and mp3 are read without it."
-    ffmpeg = Finding("ffmpeg", OK, "found") if shutil.which("ffmpeg") else Finding("ffmpeg", NOTE, "not found", advice)
-    return [font or Finding("sound font", NOTE, "none", 'pip install "snac_plugin[demo]"'), ffmpeg]
+    ffmpeg, advice = shutil.which("ffmpeg"), "Only for m4a and aac: wav, flac, ogg and mp3 are read without it."
+    return [
+        Finding("sound font", OK if fonts else NOTE, fonts[0].name if fonts else "none", 'pip install "snac_plugin[demo]"'),
+        Finding("ffmpeg", OK if ffmpeg else NOTE, "found" if ffmpeg else "not found", advice),
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

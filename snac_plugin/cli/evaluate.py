@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import add_options, request_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import SAMPLING
@@ -81,9 +81,7 @@ def _check(args: argparse.Namespace) -> None:
         if getattr(args, name) != parser().get_default(name):
             where, beside = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
             raise UsageError(where, getattr(args, name), f"it only beside {beside}")
-    for flag, value in (("--clips", args.clips), ("--chunks", args.chunks), ("--batch-size", args.batch_size)):
-        if value < 1:
-            raise UsageError(flag, value, "1 or more")
+    check_at_least_one(args, "clips", "chunks", "batch_size")
     if args.seed < 0:
         raise UsageError("--seed", args.seed, "0 or more", "A measurement is to be repeatable.")
     if args.seconds is not None and args.seconds <= 0:
@@ -106,13 +104,9 @@ def _evaluate(args: argparse.Namespace) -> Any:
     from snac_plugin.generation.settings import resolve
     from snac_plugin.plugin.loading import load_model
 
-    names = ("clips", "seconds", "seed", "chunks")
-    options = Options(
-        **{name: getattr(args, name) for name in names},
-        batch=args.batch_size,
-        request=request_from(args, *SAMPLING, "conditioning"),
-        free=not args.no_free,
-    )
+    same = {name: getattr(args, name) for name in ("clips", "seconds", "seed", "chunks")}
+    request = request_from(args, *SAMPLING, "conditioning")
+    options = Options(**same, batch=args.batch_size, request=request, free=not args.no_free)
     device = pick_device(args.device)
     if args.ckpt_path:
         model = load_model(args.ckpt_path, args.model_config, device)

@@ -18,6 +18,7 @@ from snac_plugin.checkpoints.reading import Checkpoint, read_checkpoint
 from snac_plugin.codec.load import load_codec, locate, read_config
 from snac_plugin.codec_training.export import save_codec, snac_from_autoencoder
 from snac_plugin.config import check_codec_config, load_json, snac_config
+from snac_plugin.config.codec_training_keys import CodecSection
 from snac_plugin.errors import CheckpointError
 
 
@@ -33,28 +34,20 @@ def main(argv: Sequence[str]) -> int:
     config = load_json(args.model_config) if args.model_config else checkpoint.model_config
     if config is None:
         raise CheckpointError(args.ckpt_path, "no model config inside", "a training checkpoint", "Give --model-config.")
-    made = codec_config(config)
-    _check_codebooks(checkpoint, config)
+    checked = check_codec_config(config)
+    pretrained = None if checked.model.pretrained is None else read_config(locate(checked.model.pretrained)[0])
+    made = snac_config(checked.model, checked.sample_rate, pretrained)
+    _check_codebooks(checkpoint, checked.model)
     model = snac_from_autoencoder(checkpoint.state, made, args.ckpt_path)
     card = _card(args.out.name, model, config, checkpoint.steps)
-    dtype = torch.float16 if args.half else torch.float32
-    save_codec(args.out, model, made, card, dtype)
+    save_codec(args.out, model, made, card, torch.float16 if args.half else torch.float32)
     print(f"codec: {args.out} (fingerprint {load_codec(str(args.out.resolve())).fingerprint})")
     return 0
 
 
-def codec_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The contents of SNAC's config.json for the model config of a codec."""
-    checked = check_codec_config(config)
-    name = checked.model.pretrained
-    pretrained = None if name is None else read_config(locate(name)[0])
-    return snac_config(checked.model, checked.sample_rate, pretrained)
-
-
-def _check_codebooks(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
+def _check_codebooks(checkpoint: Checkpoint, section: CodecSection) -> None:
     """An error if codebooks are still random: training ended in the warm-up, where noise stands in for them."""
-    section, starts = check_codec_config(config).model, checkpoint.state.get("bottleneck.starts")
-    waits = section.bottleneck.config.codebook_starts
+    starts, waits = checkpoint.state.get("bottleneck.starts"), section.bottleneck.config.codebook_starts
     if section.pretrained is None and starts is not None and int(starts) == 0 and waits != ():
         found = f"codebooks that have not started from data after {checkpoint.steps} steps"
         expected = f"steps past {min(waits or (0,))}, the first of model.bottleneck.config.codebook_starts"

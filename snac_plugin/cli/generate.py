@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_options, request_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
@@ -26,9 +26,8 @@ from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("generate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     model = made.add_argument_group("model")
-    model.add_argument(
-        "--ckpt", "--ckpt-path", default=DEFAULT, metavar="FILE", help=f"checkpoint, of training or unwrapped; {DEFAULT} ships here"
-    )
+    shipped = f"checkpoint, of training or unwrapped; {DEFAULT} ships here"
+    model.add_argument("--ckpt", "--ckpt-path", default=DEFAULT, metavar="FILE", help=shipped)
     model.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
     model.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     what = made.add_argument_group("what is generated")
@@ -72,9 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """What can be checked without a model, besides the request."""
-    for flag, value in (("--num", args.num), ("--batch-size", args.batch_size)):
-        if value is not None and value < 1:
-            raise UsageError(flag, value, "1 or more")
+    check_at_least_one(args, "num", "batch_size")
     if args.recording is not None and not Path(args.recording).is_file():
         found = "a folder" if Path(args.recording).is_dir() else "no such file"
         raise AudioError(args.recording, found, "an audio file: wav, flac, ogg or mp3")

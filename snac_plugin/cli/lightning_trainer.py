@@ -72,11 +72,10 @@ def strategy(name: str, all_weights_learn: bool, devices: int) -> Any:
 
 def _logger(args: argparse.Namespace, folder: str) -> Any:
     name = run_name(args)
-    project = args.project or name
     if args.logger == "wandb":
-        return pl.loggers.WandbLogger(project=project, name=name, save_dir=folder)
+        return pl.loggers.WandbLogger(project=args.project or name, name=name, save_dir=folder)
     if args.logger == "comet":
-        return pl.loggers.CometLogger(project_name=project, experiment_name=name, save_dir=folder)
+        return pl.loggers.CometLogger(project_name=args.project or name, experiment_name=name, save_dir=folder)
     return pl.loggers.TensorBoardLogger(folder, name="tensorboard", version="") if args.logger == "tensorboard" else False
 
 
@@ -85,11 +84,6 @@ def hide_warnings() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    for message in (
-        "In 2.9, this function's implementation will be changed.*",
-        ".*does not have many workers.*",
-        ".*persistent_workers.*",
-        ".*but have no `val_dataloader`.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-    ):
+    workers, folder = "does not have many workers|persistent_workers", "Checkpoint directory .* exists and is not empty"
+    for message in ("In 2.9, this function's implementation", f".*({workers}|but have no `val_dataloader`|{folder})"):
         warnings.filterwarnings("ignore", message=message)

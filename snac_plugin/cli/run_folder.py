@@ -25,11 +25,7 @@ def run_folder(args: argparse.Namespace) -> Path:
 
 
 def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
-    """The checkpoint that --ckpt-path or --recover names; None for a new run.
-
-    UsageError: no such file, or the folder holds checkpoints of another run, which must not be mixed with this one's.
-    CheckpointError: the newest checkpoint is damaged.
-    """
+    """The checkpoint that --ckpt-path or --recover names; None for a new run. Runs must not mix in one folder."""
     newest = newest_checkpoint(folder / "checkpoints")
     if args.recover and not args.ckpt_path and newest is not None and not zipfile.is_zipfile(newest):
         advice = "Remove it: --recover then goes on from the one before."

@@ -64,10 +64,9 @@ def _page(args: argparse.Namespace) -> Any:
     from snac_plugin.plugin.registry import BUILDERS
 
     name, path = args.pretrained_name, args.ckpt_path
-    if name is None and path is None:
-        path = DEFAULT
     if name is not None and path is not None:
         raise UsageError("--pretrained-name and --ckpt-path", "both", "one of them")
+    path = DEFAULT if name is None and path is None else path
     config = hub_config(name) if args.model_config is None else load_json(args.model_config)
     if config and config.get("model_type") not in BUILDERS["ui"]:
         return _plain_page(args)
@@ -87,8 +86,7 @@ def _page(args: argparse.Namespace) -> Any:
 
 def _plain_page(args: argparse.Namespace) -> Any:
     """stable-audio-tools' own page, which knows neither --device nor --out."""
-    given = [flag for flag, value in (("--device", args.device), ("--out", args.out)) if value is not None]
-    if given:
+    if given := [flag for flag, value in (("--device", args.device), ("--out", args.out)) if value is not None]:
         advice = "CUDA_VISIBLE_DEVICES picks its device." if "--device" in given else ""
         expected = "none: this model opens stable-audio-tools' own page, which has no such flag"
         raise UsageError(" and ".join(given), "a value", expected, advice)
@@ -97,11 +95,5 @@ def _plain_page(args: argparse.Namespace) -> Any:
     snac_plugin.register()
     from stable_audio_tools.interface.gradio import create_ui
 
-    return create_ui(
-        args.model_config,
-        args.ckpt_path,
-        args.pretrained_name,
-        args.pretransform_ckpt_path,
-        model_half=args.model_half,
-        gradio_title=args.title,
-    )
+    source = (args.model_config, args.ckpt_path, args.pretrained_name, args.pretransform_ckpt_path)
+    return create_ui(*source, model_half=args.model_half, gradio_title=args.title)

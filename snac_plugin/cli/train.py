@@ -28,11 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def train(args: argparse.Namespace) -> Path | None:
-    """Run a training with flags from `train_flags.parse`; returns its newest checkpoint.
-
-    UsageError: a flag does not fit, or the run folder holds another run. ConfigError: a config does not fit.
-    CheckpointError: a checkpoint cannot be read, or is of another network or codec.
-    """
+    """Run a training with flags from `train_flags.parse`; returns its newest checkpoint."""
     config = _model_config(args.model_config)
     folder = run_folder(args)
     resume = checkpoint_to_resume(args, folder)

@@ -13,7 +13,7 @@ from typing import Any
 from stable_audio_tools.data.dataset import create_dataloader_from_config
 
 from snac_plugin.cli.demo_songs import DemoSongs
-from snac_plugin.codec.load import Codec, load_codec
+from snac_plugin.codec.load import load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.model_fits_codec import check_dataset_against_model
 from snac_plugin.data.audio_folders import scan_audio
@@ -25,18 +25,11 @@ log = logging.getLogger(__name__)
 
 
 def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any) -> tuple[Any, Any]:
-    """stable-audio-tools' data loaders for training and validation, None where there is none.
-
-    The trainer of `wrapper` says how far a resumed run has come.
-    """
+    """stable-audio-tools' data loaders for training and validation (or None); a resumed run goes on at its trainer's step."""
     train_config, val_config = dataset_configs(args, config)
-    common = {
-        "batch_size": args.batch_size,
-        "num_workers": max(args.num_workers, 1),  # stable-audio-tools keeps its workers alive, so there must be one
-        "sample_rate": config["sample_rate"],
-        "sample_size": config["sample_size"],
-        "audio_channels": config.get("audio_channels", 1),
-    }
+    common = {key: config[key] for key in ("sample_rate", "sample_size")}
+    common |= {"audio_channels": config.get("audio_channels", 1), "batch_size": args.batch_size}
+    common["num_workers"] = max(args.num_workers, 1)  # stable-audio-tools keeps its workers alive, so there must be one
 
     def batches_so_far() -> int:
         trainer = wrapper._trainer  # none yet when stable-audio-tools' autoencoder demo reads ahead
@@ -90,40 +83,24 @@ def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: str) -> None:
-    codec = load_codec(config["model"]["pretransform"]["config"]["codec"])
-    details = _details_of_codes(dataset, path)
-    if details:
-        _check_codes(dataset, details, config["sample_size"], codec, path)
-    else:
-        check_dataset_against_model(dataset, check_model_config(config), codec.levels, path)
-
-
-def _details_of_codes(dataset: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
-    """By folder, the details of its pre-encoded codes; empty for audio, latents and shards."""
-    if dataset["dataset_type"] != "pre_encoded":
-        return {}
-    found = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]}
-    details = {folder: d for folder, d in found.items() if d is not None}
-    if details and len(details) < len(found):
-        other = next(folder for folder, d in found.items() if d is None)
-        raise ConfigError(
-            f"{path}: datasets", f"codes in {next(iter(details))} and something else in {other}", "codes in all folders"
-        )
-    return details
-
-
-def _check_codes(dataset: dict[str, Any], details: dict[str, dict[str, Any]], sample_size: int, codec: Codec, path: str) -> None:
-    """Codes have to be the model's codec's, and every crop has to be as long as its window."""
-    for folder, found in details.items():
-        check_fingerprint(found, codec.name, codec.known_as, folder)
-    frames = sample_size // codec.levels.frame_samples
-    if dataset.get("latent_crop_length") != frames:
-        crop = dataset.get("latent_crop_length", "nothing")
+    """Codes have to be the model's codec's, and every crop as long as its window; other data what the model trains on."""
+    codec, encoded = load_codec(config["model"]["pretransform"]["config"]["codec"]), dataset["dataset_type"] == "pre_encoded"
+    details = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]} if encoded else {}
+    folders = {folder: found for folder, found in details.items() if found is not None}
+    if not folders:
+        return check_dataset_against_model(dataset, check_model_config(config), codec.levels, path)
+    if other := next((folder for folder in details if folder not in folders), None):
+        found = f"codes in {next(iter(folders))} and something else in {other}"
+        raise ConfigError(f"{path}: datasets", found, "codes in all folders")
+    for folder, noted in folders.items():
+        check_fingerprint(noted, codec.name, codec.known_as, folder)
+    frames = config["sample_size"] // codec.levels.frame_samples
+    if (crop := dataset.get("latent_crop_length", "nothing")) != frames:
         raise ConfigError(f"{path}: latent_crop_length", crop, f"{frames}, the frames in the model's sample_size")
-    for folder, found in details.items():
-        if found["min_frames"] < frames:
+    for folder, noted in folders.items():
+        if noted["min_frames"] < frames:
             advice = "Run pre_encode.py again with this model config: it only encodes short tracks anew."
-            raise ConfigError(folder, f"tracks of {found['min_frames']} frames or more", f"{frames} or more", advice)
+            raise ConfigError(folder, f"tracks of {noted['min_frames']} frames or more", f"{frames} or more", advice)
 
 
 def _scan(dataset: dict[str, Any], path: str) -> None:

@@ -23,6 +23,7 @@ from snac_plugin.config.validation import Problem, raise_problems, show, validat
 HEAD = 64
 """Dimensions of one of SNAC's attention heads."""
 
+NEEDED = ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "vq_strides")
 KEYS = ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "attn_window_size")
 KEYS += ("codebook_size", "codebook_dim", "vq_strides", "noise", "depthwise")
 CONFIGS = {"encoder": EncoderConfig, "decoder": DecoderConfig, "bottleneck": BottleneckConfig}
@@ -45,8 +46,7 @@ def snac_config(
 ) -> dict[str, Any]:
     """The contents of the config.json that SNAC makes the codec from; `pretrained` is that of `model.pretrained`.
 
-    Raises:
-        ConfigError: numbers are missing, contradict each other or `model.pretrained`, or make no codec.
+    ConfigError: numbers are missing, contradict each other or `model.pretrained`, or make no codec.
     """
     configs = {part: getattr(section, part).config for part in section.parts}
     written = {part: config.model_dump(mode="json", exclude_unset=True) for part, config in configs.items()}
@@ -66,7 +66,9 @@ def snac_config(
     if base is not None and sample_rate != base["sampling_rate"]:
         problems.append(Problem("sample_rate", show(sample_rate), f"{base['sampling_rate']}, as in {section.pretrained}"))
     raise_problems(problems, "model config")
-    raise_problems(_missing_keys(geometry), "model config")
+    advice = "model_configs/snac_codec_tiny.json has all of them."
+    missing = [f"model.{PARTS_WITH[key][0]}.config.{key}" for key in NEEDED if geometry[key] is None]
+    raise_problems([Problem(path, "nothing", "this key, or model.pretrained", advice) for path in missing], "model config")
     raise_problems(_geometry_problems(section, geometry, sample_size), "model config")
     return geometry
 
@@ -74,13 +76,6 @@ def snac_config(
 def padded_to(config: Mapping[str, Any]) -> int:
     """Samples that audio is padded to a multiple of, by a config.json."""
     return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config["attn_window_size"] or 1)
-
-
-def _missing_keys(geometry: Mapping[str, Any]) -> Iterator[Problem]:
-    for key in ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "vq_strides"):
-        if geometry[key] is None:
-            advice = "model_configs/snac_codec_tiny.json has all of them."
-            yield Problem(f"model.{PARTS_WITH[key][0]}.config.{key}", "nothing", "this key, or model.pretrained", advice)
 
 
 def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sample_size: int | None) -> Iterator[Problem]:
@@ -92,15 +87,16 @@ def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sampl
     if any(a < b or a % b for a, b in itertools.pairwise(strides)):
         expected = "strides from coarse to fine, each a multiple of the next"
         yield Problem("model.bottleneck.config.vq_strides", show(strides), expected)
-    widths = {
-        "model.latent_dim": section.latent_dim,
-        "model.decoder.config.latent_dim": section.decoder.config.latent_dim,
-        "model.bottleneck.config.latent_dim": section.bottleneck.config.latent_dim,
+    holders: dict[str, Any] = {
+        "": section,
+        ".decoder.config": section.decoder.config,
+        ".bottleneck.config": section.bottleneck.config,
     }
-    for path, size in widths.items():
-        if size is not None and size != latent:
-            yield Problem(path, show(size), f"{latent}: encoder_dim * 2 ** (number of encoder_rates)")
-    if section.downsampling_ratio is not None and section.downsampling_ratio != hop:
+    for where, holder in holders.items():
+        if holder.latent_dim not in (None, latent):
+            expected = f"{latent}: encoder_dim * 2 ** (number of encoder_rates)"
+            yield Problem(f"model{where}.latent_dim", show(holder.latent_dim), expected)
+    if section.downsampling_ratio not in (None, hop):
         yield Problem("model.downsampling_ratio", show(section.downsampling_ratio), f"{hop}, the product of encoder_rates")
     yield from _width_problems(geometry, latent)
     grid = padded_to(geometry)

@@ -75,10 +75,7 @@ SECTIONS: dict[str, Any] = {"audio_dir": AudioFolders, "pre_encoded": PreEncoded
 def check_dataset_config(config: Mapping[str, Any], source: str = "dataset config", check_paths: bool = True) -> dict[str, Any]:
     """A dataset config that stable-audio-tools' data loader takes, returned as it came; ConfigError with every problem.
 
-    Args:
-        config: what the JSON holds.
-        source: where it was read from, for the message.
-        check_paths: also look whether folders and files exist and hold something to load.
+    With `check_paths` folders and files have to exist and hold something to load.
     """
     kind = config.get("dataset_type")
     if not isinstance(kind, str) or kind not in SECTIONS:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.training_keys import options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, raise_problems, show
 from snac_plugin.errors import ConfigError
 
@@ -20,7 +21,11 @@ SAMPLING = f"{NETWORK}.sampling"
 def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str, source: str = "model config") -> None:
     """Raise a ConfigError with every problem, and the number that would fit, if a checked model config does not fit its codec."""
     problems = [*_geometry_problems(config, levels, codec_name), *_sample_size_problems(config, levels, codec_name)]
-    problems += [*_visibility_problems(config, levels.names), *_level_name_problems(config, levels.names)]
+    try:
+        config.model.diffusion.config.visibility.resolved(levels.names)
+    except ConfigError as error:
+        problems.append(Problem(error.where, str(error.found), error.expected, error.advice))
+    problems += _level_name_problems(config, levels.names)
     problems += [*_steps_problems(config, levels.names), *_level_training_problems(config, levels.names)]
     raise_problems(problems, source)
 
@@ -77,13 +82,6 @@ def _sample_size_problems(config: SnacModelConfig, levels: Levels, codec: str) -
     yield Problem("sample_size", show(config.sample_size), expected, advice)
 
 
-def _visibility_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
-    try:
-        config.model.diffusion.config.visibility.resolved(names)
-    except ConfigError as error:
-        yield Problem(error.where, str(error.found), error.expected, error.advice)
-
-
 def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
     """Keys that are no level of the codec, in every object of a config whose keys are levels."""
     sampling, training = config.model.diffusion.config.sampling, config.training
@@ -91,7 +89,7 @@ def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Proble
     if training is not None:
         for key in ("timestep_sampler", "level_weights", "corruption"):
             objects[f"training.{key}"] = getattr(training, key)
-        if any(isinstance(value, dict) for value in training.timestep_sampler_options.values()):
+        if options_by_level(training.timestep_sampler_options):
             objects["training.timestep_sampler_options"] = training.timestep_sampler_options
         for index, phase in enumerate(training.curriculum or ()):
             objects[f"training.curriculum[{index}].level_weights"] = phase.level_weights

@@ -10,7 +10,7 @@ from pydantic import Field
 from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig
 from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.optimizers import optimizer_problems
-from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection
+from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
 from snac_plugin.config.validation import Problem, did_you_mean, not_one_of, show, validated
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 
@@ -85,29 +85,27 @@ def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:
 
 def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
     """A temperature where no codes are drawn would do nothing."""
-    where, expected = f"{NETWORK}.sampling.temperature", f"a sampler that draws codes beside it: {CODE_SAMPLER}"
     temperature, sampler = sampling.temperature, sampling.sampler
-    if not isinstance(temperature, Mapping):
-        if temperature != 1 and CODE_SAMPLER not in ([sampler] if isinstance(sampler, str) else sampler.values()):
-            yield Problem(where, show(temperature), expected)
-        return
-    for level, value in temperature.items():
-        if value != 1 and (sampler if isinstance(sampler, str) else sampler.get(level)) != CODE_SAMPLER:
-            yield Problem(f"{where}.{level}", show(value), expected)
+    for level, value in temperature.items() if isinstance(temperature, Mapping) else [("", temperature)]:
+        samplers = [sampler] if isinstance(sampler, str) else [sampler.get(level)] if level else sampler.values()
+        if value != 1 and CODE_SAMPLER not in samplers:
+            where = f"{NETWORK}.sampling.temperature{f'.{level}' if level else ''}"
+            yield Problem(where, show(value), f"a sampler that draws codes beside it: {CODE_SAMPLER}")
 
 
 def _conditioning_problems(diffusion: DiffusionSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
-    widths = {c.id: c.config.get("output_dim", conditioning.cond_dim) for c in conditioning.configs} if conditioning else {}
-    kinds = {c.id: c.type for c in conditioning.configs} if conditioning else {}
-    if conditioning and len(kinds) < len(conditioning.configs):
+    configs = conditioning.configs if conditioning else ()
+    kinds = {c.id: c.type for c in configs}
+    widths = {c.id: c.config.get("output_dim", conditioning.cond_dim) for c in configs} if conditioning else {}
+    if len(kinds) < len(configs):
         yield Problem("model.conditioning.configs", "the same id twice", "an id of its own for each conditioner")
     for key, dim_key in COND_INPUTS.items():
         ids: tuple[str, ...] = getattr(diffusion, key)
-        unknown = [(index, name) for index, name in enumerate(ids) if name not in kinds]
-        for index, name in unknown:
-            expected = f"an id of model.conditioning.configs: {', '.join(kinds) or 'there is none'}"
-            yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
-        if unknown:
+        for index, name in enumerate(ids):
+            if name not in kinds:
+                expected = f"an id of model.conditioning.configs: {', '.join(kinds) or 'there is none'}"
+                yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
+        if not kinds.keys() >= set(ids):
             continue
         channels = [widths[name] for name in ids if kinds[name] not in OWN_WIDTH]
         if key not in SUMMED and len(set(channels)) > 1:
@@ -120,7 +118,7 @@ def _conditioning_problems(diffusion: DiffusionSection, conditioning: Conditioni
 
 
 def _timestep_problems(training: TrainingSection) -> Iterator[Problem]:
-    by_level = any(isinstance(value, dict) for value in training.timestep_sampler_options.values())
+    by_level = options_by_level(training.timestep_sampler_options)
     levels = {*training.timestep_sampler} if isinstance(training.timestep_sampler, dict) else set()
     levels |= {*training.timestep_sampler_options} if by_level else set()
     if any(len(level) != 1 for level in levels):

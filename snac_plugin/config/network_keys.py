@@ -47,15 +47,12 @@ class SamplingConfig(Section):
         return spread(steps, names, 1, "model.diffusion.config.sampling.steps")
 
     def samplers(self, names: str) -> tuple[str, ...]:
-        """The sampler of each level, coarsest first; "euler" for levels left out."""
         return spread(self.sampler, names, FLOW_SAMPLERS[0], "model.diffusion.config.sampling.sampler")
 
     def shifts(self, names: str) -> tuple[float, ...]:
-        """The shift of each level, coarsest first; 1 for levels left out."""
         return spread(self.shift, names, 1.0, "model.diffusion.config.sampling.shift")
 
     def temperatures(self, names: str) -> tuple[float, ...]:
-        """The temperature of each level, coarsest first; 1 for levels left out."""
         return spread(self.temperature, names, 1.0, "model.diffusion.config.sampling.temperature")
 
 

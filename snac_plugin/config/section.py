@@ -39,13 +39,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def spread(value: T | Mapping[str, T] | None, names: str, default: T, where: str = "value") -> tuple[T, ...]:
-    """One value a level, coarsest first, from one for all levels, an object with one a level, or None for the default.
+    """One value a level, coarsest first, from one for all, an object with one a level, or None for the default.
 
-    Args:
-        value: as a config holds it.
-        names: the codec's level names, "ABCD".
-        default: for levels that the config leaves out.
-        where: JSON path, for the ConfigError of a name that is no level of the codec.
+    `names` are the codec's levels, "ABCD"; a name that is none of them is a ConfigError at the JSON path `where`.
     """
     if not isinstance(value, Mapping):
         return (default if value is None else value,) * len(names)

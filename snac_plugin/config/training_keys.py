@@ -20,14 +20,14 @@ TIMESTEP_OPTIONS: dict[str, tuple[str, ...]] = {
 """Keys of `timestep_sampler_options` by sampler."""
 
 
-def _options_shape(value: Any) -> str:
-    nested = isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values())
-    return BY_LEVEL if nested else ONCE
+def options_by_level(value: Any) -> bool:
+    """Whether `timestep_sampler_options` holds an object for each level."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(entry, dict) for entry in value.values())
 
 
 TimestepOptions = Annotated[
     Annotated[dict[str, float], Tag(ONCE)] | Annotated[dict[str, dict[str, float]], Tag(BY_LEVEL)],
-    Discriminator(_options_shape),
+    Discriminator(lambda value: BY_LEVEL if options_by_level(value) else ONCE),
 ]
 
 
@@ -103,14 +103,12 @@ class TrainingSection(Section):
         default: TimestepSampler = "uniform"
         samplers = spread(self.timestep_sampler, names, default, "training.timestep_sampler")
         options: Any = self.timestep_sampler_options
-        by_level = _options_shape(options) == BY_LEVEL
-        per_level = spread(options if by_level else None, names, {} if by_level else options, "training.timestep_sampler_options")
+        level_options, shared = (options, {}) if options_by_level(options) else (None, options)
+        per_level = spread(level_options, names, shared, "training.timestep_sampler_options")
         return tuple(zip(samplers, per_level, strict=True))
 
     def weights(self, names: str) -> tuple[float, ...]:
-        """Loss weight of each level, coarsest first; 1 for levels left out."""
         return spread(self.level_weights, names, 1.0, "training.level_weights")
 
     def corruptions(self, names: str) -> tuple[float, ...]:
-        """Share of replaced codes of each level, coarsest first; 0 for levels left out."""
         return spread(self.corruption, names, 0.0, "training.corruption")

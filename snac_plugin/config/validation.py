@@ -61,12 +61,7 @@ def validated(
 ) -> S:
     """A config, or the part of one that lies at `within`, as ("model", "pretransform"), after all checks.
 
-    Args:
-        section: the keys it may have.
-        data: what the JSON holds.
-        source: where it was read from, for the message.
-        rules: yields what does not fit together.
-        within: the part's place in its config.
+    `rules` yields what does not fit together; `source` says where the config was read from.
 
     Raises:
         ConfigError: with every problem: JSON path, what was found, what was expected, the nearest known key.

@@ -29,9 +29,7 @@ class VisibilityConfig(Section):
     def resolved(self, names: str) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
         """For each level, coarsest first: indices of (levels of its own chunk, levels of earlier chunks) that it sees.
 
-        Raises:
-            ConfigError: a name that is no level of the codec, or `within` names a level that is not coarser, which does not
-                exist yet when this one is generated.
+        ConfigError: a name that is no level of the codec, or `within` names one that is not coarser and so does not exist yet.
         """
         self._check(names)
         return tuple(
@@ -54,7 +52,6 @@ class VisibilityConfig(Section):
 
 
 def _seen(table: str | dict[str, tuple[str, ...]], names: str, level: int, default: str) -> tuple[int, ...]:
-    """Indices of the levels that a level sees; the default where the table leaves it out."""
     seen = table if isinstance(table, str) else table.get(names[level], default)
     if isinstance(seen, str):
         return {"all": tuple(range(len(names))), "coarser": tuple(range(level)), "same": (level,), "none": ()}[seen]
