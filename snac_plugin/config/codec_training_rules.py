@@ -18,15 +18,15 @@ from snac_plugin.config.codec_training_keys import (
 )
 from snac_plugin.config.model_fits_codec import nearest_multiples
 from snac_plugin.config.optimizers import optimizer_problems
+from snac_plugin.config.section import Section
 from snac_plugin.config.validation import Problem, raise_problems, show, validated
 
 HEAD = 64
 """Dimensions of one of SNAC's attention heads."""
 
 NEEDED = ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "vq_strides")
-KEYS = ("encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "attn_window_size")
-KEYS += ("codebook_size", "codebook_dim", "vq_strides", "noise", "depthwise")
-CONFIGS = {"encoder": EncoderConfig, "decoder": DecoderConfig, "bottleneck": BottleneckConfig}
+KEYS: tuple[str, ...] = (*NEEDED[:4], "attn_window_size", "codebook_size", "codebook_dim", "vq_strides", "noise", "depthwise")
+CONFIGS: dict[str, type[Section]] = {"encoder": EncoderConfig, "decoder": DecoderConfig, "bottleneck": BottleneckConfig}
 PARTS_WITH = {key: tuple(part for part, config in CONFIGS.items() if key in config.model_fields) for key in KEYS}
 """The parts whose config holds each key of a SNAC config.json."""
 

@@ -86,8 +86,11 @@ def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:
 def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
     """A temperature where no codes are drawn would do nothing."""
     temperature, sampler = sampling.temperature, sampling.sampler
-    for level, value in temperature.items() if isinstance(temperature, Mapping) else [("", temperature)]:
-        samplers = [sampler] if isinstance(sampler, str) else [sampler.get(level)] if level else sampler.values()
+    temperatures = temperature if isinstance(temperature, dict) else {"": temperature}
+    for level, value in temperatures.items():
+        samplers: list[str | None] = [sampler] if isinstance(sampler, str) else [*sampler.values()]
+        if level and isinstance(sampler, dict):
+            samplers = [sampler.get(level)]
         if value != 1 and CODE_SAMPLER not in samplers:
             where = f"{NETWORK}.sampling.temperature{f'.{level}' if level else ''}"
             yield Problem(where, show(value), f"a sampler that draws codes beside it: {CODE_SAMPLER}")

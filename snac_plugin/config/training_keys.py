@@ -103,8 +103,8 @@ class TrainingSection(Section):
         default: TimestepSampler = "uniform"
         samplers = spread(self.timestep_sampler, names, default, "training.timestep_sampler")
         options: Any = self.timestep_sampler_options
-        level_options, shared = (options, {}) if options_by_level(options) else (None, options)
-        per_level = spread(level_options, names, shared, "training.timestep_sampler_options")
+        by_level = options_by_level(options)
+        per_level = spread(options if by_level else None, names, {} if by_level else options, "training.timestep_sampler_options")
         return tuple(zip(samplers, per_level, strict=True))
 
     def weights(self, names: str) -> tuple[float, ...]:
