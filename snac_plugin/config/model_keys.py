@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,6 @@ class SnacModelConfig(Section):
     model_type: Literal["diffusion_snac_dit"] = Field(description="the model's type")
     sample_size: AtLeastOne = Field(description="audio samples of the training window: (context_chunks + 1) chunks")
     sample_rate: AtLeastOne = Field(description="audio samples per second: the codec's")
-    audio_channels: Annotated[int, Field(ge=1)] = Field(default=1, description="1: SNAC is mono")
+    audio_channels: AtLeastOne = Field(default=1, description="1: SNAC is mono")
     model: ModelSection = Field(description="what is built")
     training: TrainingSection | None = Field(default=None, description="how it is trained; null: not at all")

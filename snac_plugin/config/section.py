@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from snac_plugin.errors import ConfigError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 ONCE, BY_LEVEL = "<once>", "<by level>"  # brackets: a tag must never equal a key that a user writes
@@ -25,7 +26,10 @@ def once_or_by_level(value: Any) -> str:
     return BY_LEVEL if isinstance(value, dict) else ONCE
 
 
-PerLevel = Annotated[Annotated[T, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LEVEL)], Discriminator(once_or_by_level)]
+Either = Annotated[Annotated[S, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LEVEL)], Discriminator(once_or_by_level)]
+"""An S for all levels, or an object with a T for each."""
+
+PerLevel = Either[T, T]
 """A value for all levels, or an object with one value a level: `{"A": 8, "B": 10}`."""
 
 # JSON has no tuples, so strictness is lifted for the container and stays for what it holds.

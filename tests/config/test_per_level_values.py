@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from snac_plugin.config.network_keys import SamplingConfig, split_steps
+from snac_plugin.config.network_keys import SamplingConfig, VisibilityConfig, split_steps
 from snac_plugin.config.section import spread
 from snac_plugin.config.training_keys import TrainingSection
-from snac_plugin.config.visibility_keys import VisibilityConfig
 from snac_plugin.errors import ConfigError
 
 ALL = (0, 1, 2, 3)
