@@ -31,9 +31,8 @@ import torch
 from seams import Continuations, Music, seam
 from torch import Tensor
 
-from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
 from snac_plugin.evaluation.held_out_losses import chunk_losses
-from snac_plugin.evaluation.music_measures import brightness, level_db
+from snac_plugin.evaluation.music_measures import COMPARISONS, TempoAndKey, agreement, brightness, level_db
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin.loading import load_model
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono
-from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
+from snac_plugin.data.audio_folders import Rejected, scan_audio
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.confidence_intervals import by_song
 
@@ -81,11 +81,9 @@ def encode(codec: SnacPretransform, audio: Tensor, batch: int, progress: bool = 
 
 def decode(codec: SnacPretransform, codes: Tensor, batch: int, seed: int) -> Tensor:
     """Audio [P, N] on the CPU of packed codes [P, R, T]; each clip's decoder noise has its own seed."""
-    device, audio = codec.space.means.device, []
-    for start in range(0, len(codes), batch):
-        part = codes[start : start + batch].to(device)
-        seeds = list(range(seed + start, seed + start + len(part)))
-        audio.append(codec.decode_tokens(part, seed=seeds)[:, 0].float().cpu())
+    audio = []
+    for start, part in zip(range(0, len(codes), batch), codes.to(codec.space.means.device).split(batch), strict=True):
+        audio.append(codec.decode_tokens(part, seed=[seed + start + i for i in range(len(part))])[:, 0].float().cpu())
     return torch.cat(audio)
 
 
@@ -97,7 +95,14 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
     Raises:
         AudioError: there is no such folder, no audio in it that can be read, or fewer than two songs are as long as a clip.
     """
-    files, passed_over = _long_enough(Path(folder), rate, samples)
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AudioError(str(folder), "no such folder", "a folder of audio files")
+    readable, passed_over = scan_audio([folder])
+    if not readable and not passed_over:
+        raise AudioError(str(folder), "no audio files", "a folder of audio files: wav, flac, ogg, mp3, aif or opus")
+    files = [file for file in readable if math.ceil(file.seconds * rate - 1e-6) >= samples]
+    passed_over += [Rejected(f.path, f"{f.seconds:.2f} s, shorter than a clip") for f in readable if f not in files]
     if len(files) > most:
         drawn = np.random.default_rng(seed).permutation(len(files))[: max(most, LEAST_SONGS)]
         files = [files[i] for i in sorted(drawn)]
@@ -111,31 +116,14 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
         except UnreadableAudio as error:
             passed_over.append(Rejected(file.path, error.reason))
     if len(used) < LEAST_SONGS:
-        raise _too_few(Path(folder), len(used), passed_over, samples / rate)
+        first = f" ({passed_over[0].path.name}: {passed_over[0].reason})" if passed_over else ""
+        found = f"{len(used)} songs of {samples / rate:.2f} s or more, {len(passed_over)} other files{first}"
+        expected = f"at least {LEAST_SONGS} songs as long as one clip"
+        raise AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
     for path, reason in passed_over:
         log.warning("passed over %s: %s", path, reason)
     songs = np.repeat(np.arange(len(windows)), [len(of_song) for of_song in windows])
-    return Clips(torch.cat(windows), songs, tuple(used), Path(folder), rate, tuple(passed_over))
-
-
-def _long_enough(folder: Path, rate: int, samples: int) -> tuple[list[AudioFile], list[Rejected]]:
-    if not folder.is_dir():
-        raise AudioError(str(folder), "no such folder", "a folder of audio files")
-    files, rejected = scan_audio([folder])
-    if not files and not rejected:
-        raise AudioError(str(folder), "no audio files", "a folder of audio files: wav, flac, ogg, mp3, aif or opus")
-    long = [file for file in files if math.ceil(file.seconds * rate - 1e-6) >= samples]
-    short = [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in files if file not in long]
-    if len(long) < LEAST_SONGS:
-        raise _too_few(folder, len(long), [*rejected, *short], samples / rate)
-    return long, [*rejected, *short]
-
-
-def _too_few(folder: Path, songs: int, passed_over: Sequence[Rejected], seconds: float) -> AudioError:
-    first = f" ({passed_over[0].path.name}: {passed_over[0].reason})" if passed_over else ""
-    found = f"{songs} songs of {seconds:.2f} s or more, {len(passed_over)} other files{first}"
-    expected = f"at least {LEAST_SONGS} songs as long as one clip"
-    return AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
+    return Clips(torch.cat(windows), songs, tuple(used), folder, rate, tuple(passed_over))
 
 
 def _clips_a_song(room: Sequence[int], most: int) -> list[int]:

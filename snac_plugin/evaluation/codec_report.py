@@ -6,7 +6,6 @@ P clips, N audio samples, S songs, L levels, K codes of a codebook or multiples 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,15 +58,12 @@ class Coded(NamedTuple):
 def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: torch.device | str = "cpu") -> tuple[Report, Figure]:
     """Distances, code usage and buzz of a codec on the songs of a folder that it was not trained on.
 
-    Raises:
-        AudioError: the folder holds fewer than two songs of that length.
-        UsageError: clips are too short for long-window spectra.
+    Clips that are too short for long-window spectra are a UsageError.
     """
     levels, rate, seed = codec.levels, codec.levels.sample_rate, options.seed
     samples = clip_samples(levels.frame_samples, rate, options.seconds)
     if samples < PERIODS * levels.hop:
-        least = f"at least {PERIODS * levels.hop / rate:.2f}, one long window"
-        raise UsageError("--seconds", f"{samples / rate:.2f}", least)
+        raise UsageError("--seconds", f"{samples / rate:.2f}", f"at least {PERIODS * levels.hop / rate:.2f}, one long window")
     clips = read_clips(folder, rate, samples, options.clips, seed=seed, progress=options.progress)
     encoder = opus_encoder()
     coded = _round_trips(codec, clips, encoder, options, device)
@@ -157,15 +153,11 @@ def _usage_table(coded: Mapping[str, Coded], names: str, seed: int) -> Table:
     rows: dict[tuple[str, str], list[Cell]] = {}
     for name, counts in counted.items():
         for letter, level in zip(names, counts.unbind(dim=1), strict=True):
-            spread = statistic_of(partial(_perplexity, level), len(level), seed)
+            spread = statistic_of(lambda songs, level=level: float(perplexity(level[songs].sum(dim=0))), len(level), seed)
             rows[name, letter] = [int((level.sum(dim=0) > 0).sum()), spread, int(level.sum())]
     size = next(iter(counted.values())).shape[-1]
     title = f"**Code usage**, of {size:,} codes a level; perplexity is at most the codes counted"
     return Table.of("usage", title, ("coder", "level", "codes used", "perplexity", "codes counted"), rows, digits=0)
-
-
-def _perplexity(counts: Tensor, songs: np.ndarray) -> float:
-    return float(perplexity(counts[songs].sum(dim=0)))
 
 
 def _picture(report: Report, clips: Clips, made: Tensor, excess: Mapping[str, np.ndarray], frequencies: np.ndarray) -> Figure:

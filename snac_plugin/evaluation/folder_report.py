@@ -18,8 +18,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, clip_samples, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, difference_of
-from snac_plugin.evaluation.frechet_distance import distance_table
-from snac_plugin.evaluation.frechet_references import REAL, ceilings
+from snac_plugin.evaluation.frechet_distance import REAL, ceilings, distance_table
 from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.report import Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_legend, draw_note, report_picture
@@ -33,11 +32,7 @@ Values = dict[str, dict[str, np.ndarray]]  # by measure and folder: of all clips
 def evaluate_folder(
     generated: str | Path, recordings: str | Path, codec: SnacPretransform, options: Options
 ) -> tuple[Report, Figure]:
-    """Frechet distance (on the codec's encoder) and measures of sound of a folder of generated audio beside recordings.
-
-    Raises:
-        AudioError: one of the folders holds fewer than two songs of that length.
-    """
+    """Frechet distance (on the codec's encoder) and measures of sound of a folder of generated audio beside recordings."""
     rate, seed, progress = codec.sample_rate, options.seed, options.progress
     samples = clip_samples(codec.downsampling_ratio, rate, options.seconds)
     made, real = (read_clips(path, rate, samples, options.clips, seed=seed, progress=progress) for path in (generated, recordings))

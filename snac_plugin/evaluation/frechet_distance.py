@@ -31,13 +31,27 @@ from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.clips import AudioSet
+from snac_plugin.evaluation.clips import AudioSet, decode
 from snac_plugin.evaluation.confidence_intervals import Estimate, spread_around
-from snac_plugin.evaluation.frechet_references import REAL, ROW_NAMES
 from snac_plugin.evaluation.report import Table
 
 PATCH_FRAMES, AXES = 8, 16
 HALVES, RESAMPLES = 40, 200
+REAL, RANDOM, NOISE = "recordings", "random codes, decoded", "white noise as loud"
+ROW_NAMES = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceiling)", NOISE: f"{NOISE} (ceiling)"}
+
+
+def ceilings(codec: SnacPretransform, recordings: AudioSet, batch: int, seed: int) -> dict[str, AudioSet]:
+    """Random codes, decoded, a clip for each song; and white noise as loud as each clip of the recordings."""
+    generator = torch.Generator().manual_seed(seed)
+    frames, songs = recordings.audio.shape[-1] // codec.downsampling_ratio, np.unique(recordings.songs)
+    codes = torch.randint(codec.codebook_size, (len(songs), codec.levels.rows, frames), generator=generator)
+    noise = torch.randn(recordings.audio.shape, generator=generator)
+    loudness = recordings.audio.square().mean(dim=-1, keepdim=True).sqrt()
+    return {
+        RANDOM: AudioSet(decode(codec, codes, batch, seed), songs, paired=False),
+        NOISE: AudioSet(noise * loudness, recordings.songs),
+    }
 
 
 @torch.no_grad()
@@ -121,10 +135,6 @@ class Axes:
         total = max(float(variances[:kept].sum()), 1e-12)
         return cls(mean, scale[:, None] * axes[:kept].T / np.sqrt(total), total / max(float(variances.sum()), 1e-12))
 
-    def moments(self, songs: Sequence[np.ndarray]) -> Moments:
-        """Of each song's patches [P, 2 C]."""
-        return Moments.of([(features - self.mean) @ self.project for features in songs])
-
 
 @dataclass(frozen=True)
 class Distances:
@@ -177,7 +187,8 @@ def distances(
     if len(real) < 2:
         raise AudioError("songs", len(real), "two or more", "A distance needs songs on both sides.")
     axes = Axes.of(np.concatenate(list(real)))
-    others = {name: axes.moments(songs) for name, songs in {REAL: real, **kinds}.items()}
+    features = {REAL: real, **kinds}
+    others = {name: Moments.of([(f - axes.mean) @ axes.project for f in songs]) for name, songs in features.items()}
     reference, size = others[REAL], min(len(real) // 2, *map(len, others.values()))
     rng = np.random.default_rng(seed)
     left, right = _halves(len(real), size, rng)

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.evaluation.clips import AudioSet, Clips, decode
-from snac_plugin.evaluation.frechet_references import REAL, ceilings
+from snac_plugin.evaluation.frechet_distance import REAL, ceilings
 from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 

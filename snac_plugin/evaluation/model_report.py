@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,7 @@ from snac_plugin.errors import UsageError
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
-from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
-from snac_plugin.evaluation.frechet_distance import distance_table
-from snac_plugin.evaluation.frechet_references import NOISE, REAL
+from snac_plugin.evaluation.frechet_distance import NOISE, REAL, distance_table
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, validation_losses
 from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_sets
 from snac_plugin.evaluation.options import Options
@@ -34,11 +32,13 @@ NO_CONTEXT = "this model sees no context (context_chunks 0): nothing to continue
 def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, name: str = "model") -> tuple[Report, Figure]:
     """Losses, Frechet distances, and how continuations agree with their contexts, on songs that it was not trained on.
 
-    Raises:
-        AudioError: the folder holds fewer than two songs of (context_chunks + chunks) chunks.
-        UsageError: the model's conditioners lack something in the conditioning.
+    A song is at least (context_chunks + chunks) chunks long.
     """
-    _check_conditioning(model, options)
+    try:
+        model.conditions([options.conditioning])
+    except (ValueError, KeyError) as error:  # what stable-audio-tools raises for metadata that a conditioner lacks
+        found = ", ".join(options.conditioning) or "nothing"
+        raise UsageError("--conditioning", found, f"what this model's conditioners read ({error})") from error
     network, seed = model.model.network.config, options.seed
     window = (network.context_chunks + options.chunks) * network.chunk_frames * model.levels.frame_samples
     clips = read_clips(folder, model.sample_rate, window, options.clips, seed=seed, progress=options.progress)
@@ -64,14 +64,6 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
     return report, _picture(report, clips, kinds, len(model.levels))
 
 
-def _check_conditioning(model: SnacDiffusion, options: Options) -> None:
-    try:
-        model.conditions([options.conditioning])
-    except (ValueError, KeyError) as error:  # what stable-audio-tools raises for metadata that a conditioner lacks
-        found = ", ".join(options.conditioning) or "nothing"
-        raise UsageError("--conditioning", found, f"what this model's conditioners read ({error})") from error
-
-
 def _about(model: SnacDiffusion, clips: Clips, options: Options) -> str:
     weights = sum(p.numel() for p in model.model.network.parameters())
     chunks = f"{model.model.network.config.context_chunks} chunks of context and {options.chunks} new in each"
@@ -90,15 +82,11 @@ def _loss_table(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Opti
         columns |= {"last chunk, true context": true, "another song's minus true": other - true, "none minus true": none - true}
     rows = {name: [by_song(v[:, level], clips.songs) for v in columns.values()] for level, name in enumerate(names)}
     rows["mean"] = [by_song(v.mean(axis=1), clips.songs) for v in columns.values()]
-    return Table.of("losses", _loss_title(model, noise_levels), ("level", *columns), rows, options.seed, digits=3)
-
-
-def _loss_title(model: SnacDiffusion, noise_levels: Sequence[float]) -> str:
-    where = ", ".join(f"{t:g}" for t in noise_levels)
     kind = f"Cross-entropy in nats, a guess has {math.log(model.levels.codebook_size):.2f}"
-    if model.model.network.config.head == "velocity":
+    if network.head == "velocity":
         kind = "Squared error of the velocity"
-    return f"**Loss** ({kind}; mean over t = {where}; lower is better)"
+    title = f"**Loss** ({kind}; mean over t = {', '.join(f'{t:g}' for t in noise_levels)}; lower is better)"
+    return Table.of("losses", title, ("level", *columns), rows, options.seed, digits=3)
 
 
 def _sound_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) -> Table:
@@ -114,10 +102,10 @@ def _agreement_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Optio
     contexts = clips.audio[:, : clips.audio.shape[-1] - audio[REAL].shape[-1]].numpy()
     found, rows = {}, {}
     for name, of_kind in tqdm([("contexts", contexts), *audio.items()], desc="key", unit="kind", disable=not options.progress):
-        found[name] = [TempoAndKey.of(clip, clips.rate) for clip in of_kind]
-    for measure, compare in COMPARISONS.items():
+        found[name] = [music.TempoAndKey.of(clip, clips.rate) for clip in of_kind]
+    for measure, compare in music.COMPARISONS.items():
         for name in audio:
-            own, others = agreement(found[name], found["contexts"], clips.songs, compare)
+            own, others = music.agreement(found[name], found["contexts"], clips.songs, compare)
             rows[measure, name] = [own, others, own - others]
     title = "**Agreement** of what follows a context with that context, and with other songs' (shares of clips, or a correlation)"
     return Table.of("agreement", title, ("measure", "audio", "own context", "others'", "own minus others'"), rows, options.seed)

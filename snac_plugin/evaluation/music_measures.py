@@ -1,4 +1,4 @@
-"""Measures of audio: tempo, beat strength, key, loudness, brightness.
+"""Measures of audio: tempo, beat strength, key, loudness, brightness; and how far two clips agree in tempo and key.
 
 Tempo, beat and key are librosa's, an optional package. Letters: N audio samples.
 """
@@ -6,12 +6,14 @@ Tempo, beat and key are librosa's, an optional package. Letters: N audio samples
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from snac_plugin.errors import InstallationError
+from snac_plugin.evaluation.confidence_intervals import by_song
 
 # How well each pitch class fits a major and a minor key, from its tonic up (Krumhansl and Kessler 1982).
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -107,13 +109,40 @@ def _librosa() -> Any:
     return librosa
 
 
-MEASURES: dict[str, Callable[[np.ndarray, int], float]] = {"loudness, dB": level_db, "brightness, Hz": brightness}
-LIBROSA_MEASURES: dict[str, Callable[[np.ndarray, int], float]] = {
-    "beat strength, 0 to 1": beat_strength,
-    "key clarity, -1 to 1": key_clarity,
-}
-
-
 def measures() -> dict[str, Callable[[np.ndarray, int], float]]:
     """Measures of audio [N] at a rate in Hz, by name with its unit; beat and key only where librosa is installed."""
-    return MEASURES | (LIBROSA_MEASURES if have_librosa() else {})
+    always = {"loudness, dB": level_db, "brightness, Hz": brightness}
+    by_librosa = {"beat strength, 0 to 1": beat_strength, "key clarity, -1 to 1": key_clarity}
+    return always | (by_librosa if have_librosa() else {})
+
+
+@dataclass(frozen=True)
+class TempoAndKey:
+    """Tempo in beats a minute and energy of each pitch class [12] of a clip."""
+
+    tempo: float
+    classes: np.ndarray
+
+    @classmethod
+    def of(cls, audio: np.ndarray, rate: int) -> TempoAndKey:
+        return cls(tempo(audio, rate), pitch_classes(audio, rate))
+
+
+COMPARISONS: dict[str, Callable[[TempoAndKey, TempoAndKey], float]] = {
+    "tempo within 4 %": lambda a, b: same_tempo(a.tempo, b.tempo),
+    "same key": lambda a, b: key(a.classes) == key(b.classes),
+    "pitch classes, correlation": lambda a, b: correlation(a.classes, b.classes),
+}
+"""Shares of clips, and a correlation; all 1 at best."""
+
+
+def agreement(
+    after: Sequence[TempoAndKey],
+    before: Sequence[TempoAndKey],
+    songs: np.ndarray,
+    compare: Callable[[TempoAndKey, TempoAndKey], float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Agreement of continuations [P] of two or more songs [P] with their contexts [P], and with other songs': each [S]."""
+    pairs = np.array([[compare(a, b) for b in before] for a in after], dtype=np.float64)
+    other = songs[:, None] != songs[None, :]
+    return by_song(np.diag(pairs), songs), by_song((pairs * other).sum(axis=1) / other.sum(axis=1), songs)

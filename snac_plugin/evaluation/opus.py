@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +27,10 @@ class RoundTrip(NamedTuple):
 
 def opus_encoder() -> str | None:
     """What encodes here: "ffmpeg", "libsndfile", or None."""
-    if _ffmpeg_has_opus():
-        return "ffmpeg"
+    with suppress(OSError, subprocess.SubprocessError):  # there is no ffmpeg, or it does not run
+        listed = subprocess.run(["ffmpeg", "-v", "error", "-encoders"], capture_output=True, text=True, timeout=60, check=True)
+        if "libopus" in listed.stdout:
+            return "ffmpeg"
     known = "OPUS" in soundfile.available_subtypes("OGG") and "compression_level" in inspect.signature(soundfile.write).parameters
     return "libsndfile" if known else None
 
@@ -59,13 +61,3 @@ def _by_libsndfile(audio: np.ndarray, rate: int, file: Path) -> np.ndarray:
     soundfile.write(file, at_48, OPUS_RATE, format="OGG", subtype="OPUS", compression_level=1.0)
     decoded, _ = soundfile.read(file, dtype="float32")
     return soxr.resample(decoded, OPUS_RATE, rate)
-
-
-def _ffmpeg_has_opus() -> bool:
-    if shutil.which("ffmpeg") is None:
-        return False
-    try:
-        listed = subprocess.run(["ffmpeg", "-v", "error", "-encoders"], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return "libopus" in listed.stdout

@@ -89,9 +89,9 @@ def write_report(report: Report, picture: Figure, folder: str | Path) -> tuple[P
     """Write results.json, results.md and results.png into a folder, each whole or not at all; returns their paths."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    data = json.dumps(report.as_dict(), indent=1, ensure_ascii=False, default=str) + "\n"
+    data = json.dumps(report.as_dict(), indent=1, ensure_ascii=False, default=str)
     return (
-        write_whole(folder / "results.json", lambda part: part.write_text(data, encoding="utf-8")),
-        write_whole(folder / "results.md", lambda part: part.write_text(report.markdown() + "\n", encoding="utf-8")),
+        write_whole(folder / "results.json", f"{data}\n"),
+        write_whole(folder / "results.md", f"{report.markdown()}\n"),
         write_whole(folder / "results.png", lambda part: picture.savefig(part, format="png", metadata={"Software": None})),
     )

@@ -10,7 +10,7 @@ import pytest
 
 from snac_plugin.errors import InstallationError
 from snac_plugin.evaluation import music_measures as music
-from snac_plugin.evaluation.context_agreement import COMPARISONS, TempoAndKey, agreement
+from snac_plugin.evaluation.music_measures import COMPARISONS, TempoAndKey, agreement
 
 RATE = 32000
 TIME = np.arange(12 * RATE) / RATE
