@@ -17,8 +17,6 @@ from torchaudio.transforms import Resample
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.errors import AudioError
 
-__all__ = ["AUDIO_ENDINGS", "OTHER_AUDIO_ENDINGS", "UnreadableAudio", "audio_seconds", "read_audio", "read_mono", "read_mono_ahead"]
-
 OTHER_AUDIO_ENDINGS = (
     ".3gp", ".aac", ".ac3", ".aifc", ".aiff", ".amr", ".ape", ".au", ".caf", ".m4a", ".m4b", ".mka", ".mp2", ".mp4", ".oga",
     ".ra", ".spx", ".tta", ".w64", ".webm", ".wma", ".wv",

@@ -10,35 +10,28 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from snac_plugin.data.audio import AUDIO_ENDINGS, OTHER_AUDIO_ENDINGS, UnreadableAudio, audio_seconds
-
-__all__ = ["AudioFile", "Rejected", "Scan", "scan_audio"]
+from snac_plugin.config.dataset_config import AUDIO_ENDINGS
+from snac_plugin.data.audio import OTHER_AUDIO_ENDINGS, UnreadableAudio, audio_seconds
 
 
 class AudioFile(NamedTuple):
-    """A file that can be read."""
-
     path: Path
     folder: str  # the folder that was searched, as its caller wrote it
     seconds: float  # length, as the file's header says
 
 
 class Rejected(NamedTuple):
-    """A file that cannot be used, and why."""
-
     path: Path
     reason: str
 
 
 class Scan(NamedTuple):
-    """The files of some folders, each list in the order of the folders and sorted by path within one."""
-
     files: list[AudioFile]
-    rejected: list[Rejected]
+    rejected: list[Rejected]  # that cannot be used
 
 
 def scan_audio(folders: Iterable[str | Path]) -> Scan:
-    """Read the header of every audio file in some folders and their sub-folders; hidden files are passed over."""
+    """Read the header of every audio file in some folders and below, but hidden ones: in the order of the folders, then sorted."""
     scan = Scan([], [])
     for folder in folders:
         for path in _audio_paths(Path(folder)):

@@ -25,10 +25,9 @@ from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.errors import AudioError, CodecError, UsageError
 from snac_plugin.files import read_json_object, write_whole
 
-__all__ = ["DATASET_CONFIG", "DETAILS", "FILELIST", "CodesFolder", "check_fingerprint", "read_details"]
-
 DETAILS, DATASET_CONFIG, FILELIST = "details.json", "dataset_config.json", "filelist.txt"
 CONTENT = "packed codes of a SNAC codec"
+GEOMETRY = ("sample_rate", "rows", "codebook_size", "frame_samples", "frames_per_second")
 
 
 @dataclass
@@ -77,13 +76,12 @@ class CodesFolder:
 
         Whenever the program stops, the track is there or not.
         """
-        padded = codes.shape[-1]
+        padded, array = codes.shape[-1], io.BytesIO()
+        np.save(array, codes.cpu().numpy().astype(np.int16))
         to, beside = self._files(name)
         to.parent.mkdir(parents=True, exist_ok=True)
-        mask = [1] * frames + [0] * (padded - frames)
-        array = io.BytesIO()
-        np.save(array, codes.cpu().numpy().astype(np.int16))
         to.unlink(missing_ok=True)  # old codes must never lie beside new metadata
+        mask = [1] * frames + [0] * (padded - frames)
         encoding = {**self._depends_on(audio), "frames": frames, "padded_frames": padded}
         write_whole(beside, json.dumps({**metadata, "padding_mask": mask, "encoding": encoding}))
         write_whole(to, array.getvalue())
@@ -104,11 +102,7 @@ class CodesFolder:
             "content": CONTENT,
             "codec": self.pretransform.codec_name,
             "fingerprint": self.pretransform.fingerprint,
-            "sample_rate": levels.sample_rate,
-            "rows": levels.rows,
-            "codebook_size": levels.codebook_size,
-            "frame_samples": levels.frame_samples,
-            "frames_per_second": levels.frames_per_second,
+            **{name: getattr(levels, name) for name in GEOMETRY},
             "min_frames": self.min_frames,
             "tracks": len(self.tracks),
             "padded_tracks": sum(frames < padded for frames, padded in self.tracks.values()),
@@ -120,14 +114,10 @@ class CodesFolder:
 
     def write_dataset_config(self, random_crop: bool, drop_last: bool) -> Path:
         """Write the dataset config that reads this folder; returns its path."""
-        entry = {
-            "id": self.path.resolve().name,
-            "path": str(self.path.resolve()),
-            "custom_metadata_module": str(Path(str(crop_times.__file__)).resolve()),
-        }
+        folder, module = self.path.resolve(), Path(str(crop_times.__file__)).resolve()
         config = {
             "dataset_type": "pre_encoded",
-            "datasets": [entry],
+            "datasets": [{"id": folder.name, "path": str(folder), "custom_metadata_module": str(module)}],
             "latent_crop_length": self.min_frames,
             "random_crop": random_crop,
             "drop_last": drop_last,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import logging
@@ -10,7 +9,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +23,6 @@ from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
 from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.data.codes_folder import CodesFolder
 from snac_plugin.errors import AudioError, ConfigError
-
-__all__ = ["pre_encode"]
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +54,10 @@ def pre_encode(
 
     Args:
         source: an audio_dir dataset config, checked.
-        output: the folder, made if need be; `codes_folder` says what is written there.
+        output: see `codes_folder`; made if need be.
         pretransform: the codec, on the device to encode on.
         min_frames: the model's window in frames, which is the length of every crop.
-        progress: show a bar with seconds of audio and the speed in times real time.
+        progress: show a bar.
         workers: threads that read ahead; by default 4, or none where the codec runs on the CPU.
         overwrite: encode everything again, so that changed metadata is taken over.
 
@@ -82,10 +79,14 @@ def pre_encode(
         log.warning("Left out %s: %s", path, reason)
     todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
     on_cpu = next(pretransform.parameters()).device.type == "cpu"
+    usual, grid = pretransform.piece_frames, pretransform.levels.grid_frames
+    if on_cpu:  # the codes are the same
+        short = round(CPU_PIECE_SECONDS * pretransform.levels.frames_per_second / grid) * grid
+        pretransform.piece_frames = min(usual, max(short, grid))
     try:
-        with _short_pieces(pretransform) if on_cpu else contextlib.nullcontext():
-            _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4)
+        _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4)
     finally:
+        pretransform.piece_frames = usual
         folder.write_details(rejected)
     if not folder.tracks:
         raise AudioError(str(output), f"no track left of {len(rejected)}", "at least one that can be encoded")
@@ -149,7 +150,16 @@ def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
         return "holds NaN or infinite samples"
     if audio.abs().max() < SILENCE:
         return "silent: nothing above -60 dB"
-    info = _info(track.file, audio, pretransform.sample_rate)
+    path, samples = track.file.path, audio.shape[-1]
+    info: dict[str, Any] = {  # stable-audio-tools' metadata of a whole track
+        "path": str(path),
+        "relpath": os.path.relpath(path, track.file.folder),
+        "timestamps": (0.0, 1.0),
+        "seconds_start": 0,
+        "seconds_total": math.ceil(samples / pretransform.sample_rate),
+        "padding_mask": torch.ones(samples),
+        "sample_rate": pretransform.sample_rate,
+    }
     if track.get_metadata is not None:
         try:
             info |= track.get_metadata(info, audio)
@@ -157,26 +167,11 @@ def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
             return f"its custom_metadata_module failed ({type(error).__name__}: {error})"
         if info.get("__reject__"):
             return "rejected by its custom_metadata_module"
-    frames = levels.frames_for(audio.shape[-1])
-    lacking = max(frames, folder.min_frames) * levels.frame_samples - audio.shape[-1]
+    frames = levels.frames_for(samples)
+    lacking = max(frames, folder.min_frames) * levels.frame_samples - samples
     padded = torch.nn.functional.pad(audio, (0, lacking))[None].to(next(pretransform.parameters()).device)
-    path = track.file.path
     folder.write(track.name, path, pretransform.tokenize(padded)[0], frames, _serialisable(info, path))
     return ""
-
-
-def _info(file: AudioFile, audio: Tensor, sample_rate: int) -> dict[str, Any]:
-    """stable-audio-tools' metadata of a whole track."""
-    samples = audio.shape[-1]
-    return {
-        "path": str(file.path),
-        "relpath": os.path.relpath(file.path, file.folder),
-        "timestamps": (0.0, 1.0),
-        "seconds_start": 0,
-        "seconds_total": math.ceil(samples / sample_rate),
-        "padding_mask": torch.ones(samples),
-        "sample_rate": sample_rate,
-    }
 
 
 def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -190,15 +185,3 @@ def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
         except (TypeError, ValueError, AttributeError):
             log.warning("%s: its metadata %r is of type %s, which JSON cannot hold: left out", path, key, type(value).__name__)
     return kept
-
-
-@contextlib.contextmanager
-def _short_pieces(pretransform: SnacPretransform) -> Iterator[None]:
-    """Let a codec take its input in short pieces; the codes are the same."""
-    usual, grid = pretransform.piece_frames, pretransform.levels.grid_frames
-    short = round(CPU_PIECE_SECONDS * pretransform.levels.frames_per_second / grid) * grid
-    pretransform.piece_frames = min(usual, max(short, grid))
-    try:
-        yield
-    finally:
-        pretransform.piece_frames = usual

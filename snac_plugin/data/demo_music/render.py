@@ -48,15 +48,13 @@ def render_demo_music(
     A finished folder with the same settings is used as it is; one that was left half-finished is finished.
 
     Args:
-        songs: how many; song i is the same whatever their number, and styles take turns.
+        songs: how many; song i is the same whatever their number.
         seconds: length of each, 1 or more.
-        seed: other seeds give other songs.
         sample_rate: in Hz, 16,000 or more.
         split: "train" or "held_out"; their songs never share a seed.
         styles: names of the styles that take turns; all by default.
         tempo: beats a minute of every song, 40 to 240; drawn from the style's range by default.
         key: that of every song, as "A minor"; drawn from all tonics and the style's modes by default.
-        progress: show a progress bar.
 
     Raises:
         UsageError: an argument is out of range.
@@ -92,9 +90,8 @@ def find_soundfont() -> Path:
     """The General MIDI SoundFont (TimGM6mb) that the pretty_midi package carries."""
     package = importlib.util.find_spec("pretty_midi")  # found without importing it
     if package is None or package.origin is None:
-        raise InstallationError(
-            "demo music", "no package pretty_midi", "pretty_midi, for its SoundFont", "Run: pip install snac_plugin[demo]"
-        )
+        advice = "Run: pip install snac_plugin[demo]"
+        raise InstallationError("demo music", "no package pretty_midi", "pretty_midi, for its SoundFont", advice)
     return Path(package.origin).with_name("TimGM6mb.sf2")
 
 

@@ -49,10 +49,8 @@ class Sampler:
         step = zone.sample.rate / rate * 2 ** ((_pitch_cents(zone, pitch) + bend) / 1200)
         sound = self._resample(zone, step, len(times))
         times, modulation = times[: len(sound)], modulation[: len(sound)]
-        decibels = _volume_envelope(values, times, pitch, seconds, release) - 0.04 * values["attenuation"]
-        decibels = decibels + _wobble(
-            times, 0.1 * values["mod_lfo_to_volume"], values["mod_lfo_delay"], values["mod_lfo_frequency"]
-        )
+        tremolo = _wobble(times, 0.1 * values["mod_lfo_to_volume"], values["mod_lfo_delay"], values["mod_lfo_frequency"])
+        decibels = _volume_envelope(values, times, pitch, seconds, release) - 0.04 * values["attenuation"] + tremolo
         sound = _filter(sound, values, modulation, loudness, rate)
         return sound * np.exp(decibels * np.float32(np.log(10) / 20)) * _edges(times, values, seconds + release)
 
@@ -114,9 +112,8 @@ def _modulation_envelope(values: dict[str, int], times: np.ndarray) -> np.ndarra
     hold_end = attack_end + _seconds(values["mod_hold"])
     sustain = 1 - min(1000, max(0, values["mod_sustain"])) / 1000
     decay_end = hold_end + max(1e-3, _seconds(values["mod_decay"])) * (1 - sustain)
-    return np.interp(
-        times, [_seconds(values["mod_delay"]), attack_end, hold_end, max(decay_end, hold_end + 1e-4)], [0.0, 1.0, 1.0, sustain]
-    )
+    ends = [_seconds(values["mod_delay"]), attack_end, hold_end, max(decay_end, hold_end + 1e-4)]
+    return np.interp(times, ends, [0.0, 1.0, 1.0, sustain])
 
 
 def _volume_envelope(values: dict[str, int], times: np.ndarray, pitch: int, seconds: float, release: float) -> np.ndarray:

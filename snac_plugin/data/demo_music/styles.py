@@ -11,7 +11,6 @@ Patterns are strings with one character a step, a sixteenth note; a bar has 16 s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +56,9 @@ class Style:
                 if len(pattern) != steps or set(pattern) - set(characters):
                     raise ValueError(f"{self.name}: pattern {pattern!r} is not {steps} characters of {characters}")
         drum_names = [name for groove in self.grooves for name in groove]
-        tables: tuple[tuple[Iterable[str], Mapping[str, object]], ...]
-        tables = (self.modes, MODES), (self.kits, KITS), (drum_names, VOICES)
-        for names, known in tables:
-            for name in names:
-                if name not in known:
-                    raise ValueError(f"{self.name}: {name!r} is none of {', '.join(known)}")
+        for names, known in ((self.modes, list(MODES)), (self.kits, list(KITS)), (drum_names, list(VOICES))):
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"{self.name}: {unknown[0]!r} is none of {', '.join(known)}")
 
 
 def read_styles(path: Path) -> tuple[Style, ...]:
