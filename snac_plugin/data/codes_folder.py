@@ -51,11 +51,11 @@ class CodesFolder:
         if self.path.exists() and not self.path.is_dir():
             raise AudioError(str(self.path), "a file", "a folder")
         details = _details_in(self.path)
-        if details is None and self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
-            found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
-            raise AudioError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         if details is not None:
             check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
+        elif self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
+            found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
+            raise AudioError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         self.path.mkdir(parents=True, exist_ok=True)
         if details is None:
             self.write_details([])

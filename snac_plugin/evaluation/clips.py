@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono
 from snac_plugin.data.audio_folders import Rejected, scan_audio
 from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.confidence_intervals import by_song
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +34,6 @@ class AudioSet:
     audio: Tensor  # [P, N] in [-1, 1]
     songs: np.ndarray  # the song of each clip [P], counted from 0
     paired: bool = True  # song i is song i of the recordings, or was made from it
-
-    def measured(self, measure: Callable[[np.ndarray, int], float], rate: int) -> np.ndarray:
-        """A measure of audio [N] at a rate, mean over each song's clips [S]."""
-        return by_song(np.array([measure(clip, rate) for clip in self.audio.numpy()]), self.songs)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""A folder of generated audio against a folder of recordings.
-
-Letters: P clips, S songs.
-"""
+"""A folder of generated audio against a folder of recordings."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_
 GENERATED = "generated"
 TEMPO, KEY = "tempo, beats a minute", "key"
 EDGES = {TEMPO: np.arange(40, 241, 10), KEY: np.arange(25) - 0.5}
-Values = dict[str, dict[str, np.ndarray]]  # by measure and folder: of all clips [P]
+Values = dict[str, dict[str, np.ndarray]]  # by measure and folder: of each clip
 
 
 def evaluate_folder(

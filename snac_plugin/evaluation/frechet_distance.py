@@ -214,5 +214,5 @@ def _halves(songs: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def _resampled(songs: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each song comes in a resample; none is lost entirely, or a half might be empty."""
+    """How often each song comes in a resample; never 0, or a half might be empty."""
     return np.bincount(rng.integers(songs, size=songs), minlength=songs) + 1e-6

@@ -53,10 +53,8 @@ def context_losses(
 ) -> dict[str, np.ndarray]:
     """Loss [E, P, L] of the last chunk of windows [P, R, T] of songs [P] with each of `KINDS` of context, all on the same noise."""
     chunk, past, noise = last_chunks(model, windows, len(noise_levels), options.seed)
-    contexts = dict(zip(KINDS, (past, past[other_songs(songs, options.seed)], None), strict=True))
-    how = {"conditioning": options.conditioning, "batch": options.batch}
-    found = {}
-    for kind, context in contexts.items():
+    how, found = {"conditioning": options.conditioning, "batch": options.batch}, {}
+    for kind, context in zip(KINDS, (past, past[other_songs(songs, options.seed)], None), strict=True):
         losses = [chunk_losses(model, chunk, context, n, t, **how) for n, t in zip(noise, noise_levels, strict=True)]
         found[kind] = torch.stack(losses).cpu().double().numpy()
     return found

@@ -93,7 +93,8 @@ def _sound_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) 
     measures, rows = music.measures(), {}
     for name, kind in tqdm(kinds.items(), desc="sound", unit="kind", disable=not options.progress):
         if name != NOISE:
-            rows[name] = [kind.measured(measure, clips.rate) for measure in measures.values()]
+            values = [[measure(clip, clips.rate) for clip in kind.audio.numpy()] for measure in measures.values()]
+            rows[name] = [by_song(np.array(of_measure), kind.songs) for of_measure in values]
     return Table.of("sound", "**Sound**, mean over songs", ("audio", *measures), rows, options.seed)
 
 

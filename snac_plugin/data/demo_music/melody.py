@@ -57,13 +57,9 @@ def play_melody(
             if section.name in ("break", "intro") and note.beat % 1:
                 continue
             degree = home + note.degree + shift + (dice.choice((-1, 1)) if varied and note.beat >= 2 else 0)
-            if note.beat % 2 == 0:
-                degree = _nearest_chord_tone(song, bar, degree)
+            if note.beat % 2 == 0:  # to the nearest tone of the chord
+                tones, near_by = song.chords[bar].pitch_classes, range(degree - 2, degree + 3)
+                degree = min(near_by, key=lambda other: (song.key.pitch(other) % 12 not in tones, abs(other - degree)))
             accent = 1.0 if note.beat == 0 else 0.88 if note.beat % 1 == 0 else 0.76
             sounding = note.beats * song.style.staccato
             song.add(part, bar, note.beat, sounding, song.key.pitch(degree), accent * swell * section.energy * loudness, dice)
-
-
-def _nearest_chord_tone(song: Song, bar: int, degree: int) -> int:
-    tones = song.chords[bar].pitch_classes
-    return min(range(degree - 2, degree + 3), key=lambda other: (song.key.pitch(other) % 12 not in tones, abs(other - degree)))

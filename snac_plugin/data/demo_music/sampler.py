@@ -23,12 +23,12 @@ class Sampler:
 
     def note(self, program: int, drums: bool, pitch: int, seconds: float, loudness: float = 1.0) -> np.ndarray:
         """[N] of one note held for `seconds`, with its release; `loudness` (0 to 1) darkens it but leaves the level alone."""
-        bank = DRUM_BANK if drums else 0
-        if (bank, program) not in self._zones:
-            self._zones[bank, program] = self.soundfont.zones(bank, program)
+        preset = (DRUM_BANK if drums else 0, program)
+        if preset not in self._zones:
+            self._zones[preset] = self.soundfont.zones(*preset)
         sounds = [
             self._play(zone, pitch, seconds, loudness)
-            for zone in self._zones[bank, program]
+            for zone in self._zones[preset]
             if zone.low_key <= pitch <= zone.high_key and zone.sample.end > zone.sample.start
         ]
         mix = np.zeros(max((len(sound) for sound in sounds), default=1))
@@ -37,7 +37,9 @@ class Sampler:
         return mix
 
     def _play(self, zone: Zone, pitch: int, seconds: float, loudness: float) -> np.ndarray:
-        values, rate = zone.values, self.sample_rate
+        values, sample, rate = zone.values, zone.sample, self.sample_rate
+        root = values["root_key"] if values["root_key"] >= 0 else sample.root_key
+        tuning = 100 * values["coarse_tune"] + values["fine_tune"] + sample.correction
         release = min(_LONGEST_RELEASE, max(0.03, _seconds(values["release"])))
         times = np.arange(round((seconds + release) * rate), dtype=np.float32) / np.float32(rate)
         modulation = _modulation_envelope(values, times)
@@ -46,7 +48,7 @@ class Sampler:
             + _wobble(times, values["mod_lfo_to_pitch"], values["mod_lfo_delay"], values["mod_lfo_frequency"])
             + _wobble(times, values["vibrato_to_pitch"], values["vibrato_delay"], values["vibrato_frequency"])
         )
-        step = zone.sample.rate / rate * 2 ** ((_pitch_cents(zone, pitch) + bend) / 1200)
+        step = sample.rate / rate * 2 ** (((pitch - root) * values["scale_tuning"] + tuning + bend) / 1200)
         sound = self._resample(zone, step, len(times))
         times, modulation = times[: len(sound)], modulation[: len(sound)]
         tremolo = _wobble(times, 0.1 * values["mod_lfo_to_volume"], values["mod_lfo_delay"], values["mod_lfo_frequency"])
@@ -89,13 +91,6 @@ def _seconds(timecents: float) -> float:
 
 def _hertz(cents: float) -> float:
     return 8.176 * 2 ** (cents / 1200)
-
-
-def _pitch_cents(zone: Zone, pitch: int) -> float:
-    """Cents between the recording's own pitch and the one asked for."""
-    values, sample = zone.values, zone.sample
-    root = values["root_key"] if values["root_key"] >= 0 else sample.root_key
-    return (pitch - root) * values["scale_tuning"] + 100 * values["coarse_tune"] + values["fine_tune"] + sample.correction
 
 
 def _wobble(times: np.ndarray, depth: float, delay: int, frequency: int) -> np.ndarray | float:

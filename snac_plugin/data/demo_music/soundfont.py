@@ -16,9 +16,7 @@ import numpy as np
 
 from ...errors import AudioError
 
-GENERATORS: dict[str, dict[str, Any]] = json.loads(
-    Path(__file__).with_name("soundfont_generators.json").read_text(encoding="utf-8")
-)
+GENERATORS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("soundfont_generators.json").read_text("utf-8"))
 """Numbers, default values and units of the generators (specification, 8.1.2) that say something about sound, by name."""
 
 _KEY_RANGE, _INSTRUMENT, _SAMPLE = 43, 41, 53
@@ -70,7 +68,7 @@ class SoundFont:
         """The zones of a preset; bank 128 holds the drum kits. A missing preset gives none."""
         first, last = self._presets.get((bank, program), (0, 0))
         zones: list[Zone] = []
-        for start, end in _ranges(self._preset_zone_starts, first, last):
+        for start, end in pairwise(self._preset_zone_starts[first : last + 1]):
             for kind, value in self._preset_generators[start:end]:
                 if kind == _INSTRUMENT:
                     zones.extend(self._instrument_zones(value))
@@ -79,7 +77,8 @@ class SoundFont:
     def _instrument_zones(self, instrument: int) -> list[Zone]:
         shared: dict[int, int] = {}  # the first zone may hold no sample: its generators are defaults for the others
         zones = []
-        for start, end in _ranges(self._zone_starts, self._instruments[instrument], self._instruments[instrument + 1]):
+        first, last = self._instruments[instrument : instrument + 2]
+        for start, end in pairwise(self._zone_starts[first : last + 1]):
             generators = {**shared, **dict(self._generators[start:end])}
             if _SAMPLE not in generators:
                 shared = generators
@@ -90,10 +89,6 @@ class SoundFont:
                 values[name] += 32768 * generators.get(number, 0)
             zones.append(Zone(keys & 255, keys >> 8 & 255, self._samples[generators[_SAMPLE]], values))
         return zones
-
-
-def _ranges(starts: list[int], first: int, last: int) -> list[tuple[int, int]]:
-    return [(starts[index], starts[index + 1]) for index in range(first, last)]
 
 
 def _read_tables(content: bytes) -> dict[str, bytes]:
