@@ -6,6 +6,7 @@ P clips, N audio samples, S songs, L levels, K codes of a codebook or multiples 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -153,11 +154,15 @@ def _usage_table(coded: Mapping[str, Coded], names: str, seed: int) -> Table:
     rows: dict[tuple[str, str], list[Cell]] = {}
     for name, counts in counted.items():
         for letter, level in zip(names, counts.unbind(dim=1), strict=True):
-            spread = statistic_of(lambda songs, level=level: float(perplexity(level[songs].sum(dim=0))), len(level), seed)
+            spread = statistic_of(partial(_perplexity, level), len(level), seed)
             rows[name, letter] = [int((level.sum(dim=0) > 0).sum()), spread, int(level.sum())]
     size = next(iter(counted.values())).shape[-1]
     title = f"**Code usage**, of {size:,} codes a level; perplexity is at most the codes counted"
     return Table.of("usage", title, ("coder", "level", "codes used", "perplexity", "codes counted"), rows, digits=0)
+
+
+def _perplexity(counts: Tensor, songs: np.ndarray) -> float:
+    return float(perplexity(counts[songs].sum(dim=0)))
 
 
 def _picture(report: Report, clips: Clips, made: Tensor, excess: Mapping[str, np.ndarray], frequencies: np.ndarray) -> Figure:

@@ -111,9 +111,10 @@ def _librosa() -> Any:
 
 def measures() -> dict[str, Callable[[np.ndarray, int], float]]:
     """Measures of audio [N] at a rate in Hz, by name with its unit; beat and key only where librosa is installed."""
-    always = {"loudness, dB": level_db, "brightness, Hz": brightness}
-    by_librosa = {"beat strength, 0 to 1": beat_strength, "key clarity, -1 to 1": key_clarity}
-    return always | (by_librosa if have_librosa() else {})
+    found: dict[str, Callable[[np.ndarray, int], float]] = {"loudness, dB": level_db, "brightness, Hz": brightness}
+    if have_librosa():
+        found |= {"beat strength, 0 to 1": beat_strength, "key clarity, -1 to 1": key_clarity}
+    return found
 
 
 @dataclass(frozen=True)
