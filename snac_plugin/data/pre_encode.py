@@ -54,10 +54,8 @@ def pre_encode(
 
     Args:
         source: an audio_dir dataset config, checked.
-        output: see `codes_folder`; made if need be.
         pretransform: the codec, on the device to encode on.
         min_frames: the model's window in frames, which is the length of every crop.
-        progress: show a bar.
         workers: threads that read ahead; by default 4, or none where the codec runs on the CPU.
         overwrite: encode everything again, so that changed metadata is taken over.
 

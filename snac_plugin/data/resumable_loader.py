@@ -67,17 +67,14 @@ class EndlessDraws(Sampler):
 
 
 def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Callable[[], tuple[int, int]]) -> Any:
-    """stable-audio-tools' data loader for training, with draws that depend on seed and position alone.
-
-    A streamed dataset (WebDataset) has no positions and stays as it is: a resumed run reads other samples.
-    """
+    """A data loader for training whose draws depend on seed and position alone; a stream has no positions and stays as it is."""
     if _is_streamed(loader):
         return loader
     return _loader_like(loader, SeededDraws(loader.dataset, seed), EndlessDraws(loader.batch_size or 1, first_batch, rank))
 
 
 def repeatable(loader: Any, seed: int) -> Any:
-    """stable-audio-tools' data loader for validation: all items in order, each the same every time; streams as they are."""
+    """A data loader for validation: all items in order, each the same every time; a stream stays as it is."""
     return loader if _is_streamed(loader) else _loader_like(loader, SeededItems(loader.dataset, seed), None)
 
 

@@ -35,10 +35,7 @@ class Estimate:
 
 
 def mean_of(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
-    """Mean over songs [S] with the percentile interval of its bootstrap (Efron and Tibshirani 1993, chapter 13).
-
-    Songs whose value is NaN (nothing to measure) are left out.
-    """
+    """Mean over songs [S] that are not NaN with its percentile interval (Efron and Tibshirani 1993, chapter 13)."""
     return _percentile_interval(lambda a, axis: a.mean(axis), [values], seed)
 
 

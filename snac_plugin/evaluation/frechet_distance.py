@@ -104,11 +104,9 @@ class Moments:
 
 
 def frechet_distance(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Squared Frechet distance [...] of Gaussians (mean [..., K], covariance [..., K, K]); singular covariances are fine.
-
-    The trace of the root comes from the eigenvalues of C1 C2, as in torchmetrics: four times as fast as SciPy's matrix root.
-    """
+    """Squared Frechet distance [...] of Gaussians (mean [..., K], covariance [..., K, K]); singular covariances are fine."""
     (mean1, covariance1), (mean2, covariance2) = first, second
+    # The trace of the root from eigenvalues, as in torchmetrics: four times as fast as SciPy's matrix root.
     eigenvalues = np.linalg.eigvals(covariance1 @ covariance2).real
     traces = np.trace(covariance1 + covariance2, axis1=-2, axis2=-1)
     covariances = traces - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum(axis=-1)

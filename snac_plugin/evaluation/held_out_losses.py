@@ -85,12 +85,9 @@ def chunk_outputs(
     conditioning: Mapping[str, Any] | None = None,
     batch: int = 8,
 ) -> Iterator[tuple[Tensor, Draw, list[Tensor]]]:
-    """The network's outputs at one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
+    """At one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
 
-    Args:
-        chunk: packed codes [B, R, T].
-        context: packed codes of the whole chunks before, or None.
-        noise: packed [B, R * 8, T].
+    Of packed codes [B, R, T], those of the whole chunks before, if any, and packed noise [B, R * 8, T].
     """
     for start in range(0, len(chunk), batch):
         part = slice(start, start + batch)

@@ -44,9 +44,9 @@ def _make_bar(dice: random.Random, style: Style) -> list[MotifNote]:
 def play_melody(
     song: Song, section: Section, part: Part, motif: Motif, dice: random.Random, centre: int, shift: int = 0, loudness: float = 1.0
 ) -> None:
-    """Play call, answer, call, varied answer around `centre`; `shift` moves the line by scale degrees.
+    """Play call, answer, call, varied answer around `centre`, moved by `shift` scale degrees.
 
-    Strong beats land on tones of the chord. A solo varies every bar, a break and an intro keep to the beats.
+    A solo varies every bar, a break and an intro keep to the beats.
     """
     for index in range(section.bars):
         bar = section.first_bar + index
