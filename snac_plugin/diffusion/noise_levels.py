@@ -23,17 +23,19 @@ def noise_levels_at(quantiles: Tensor, sampler: str, options: Mapping[str, float
 
     The option `shift`, above 1, moves t towards noise.
     """
-    t = _DISTRIBUTIONS[sampler](quantiles, options)
+    if sampler == "uniform":
+        t = quantiles
+    elif sampler == "logit_normal":
+        t = torch.sigmoid(options.get("mean", 0.0) + options.get("std", 1.0) * UNIT_NORMAL.icdf(quantiles))
+    elif sampler == "log_snr":
+        log_snr = options.get("mean_logsnr", -1.2) + options.get("std_logsnr", 2.0) * UNIT_NORMAL.icdf(quantiles)
+        t = torch.sigmoid(-log_snr).clamp(1e-4, 1 - 1e-4)
+    elif sampler == "trunc_logit_normal":
+        t = _trunc_logit_normal(quantiles, options)
+    else:
+        raise KeyError(sampler)
     shift = options.get("shift", 1.0)
     return (shift * t / (1 + (shift - 1) * t)).float()
-
-
-def _uniform(q: Tensor, options: Mapping[str, float]) -> Tensor:
-    return q
-
-
-def _logit_normal(q: Tensor, options: Mapping[str, float]) -> Tensor:
-    return torch.sigmoid(options.get("mean", 0.0) + options.get("std", 1.0) * UNIT_NORMAL.icdf(q))
 
 
 def _trunc_logit_normal(q: Tensor, options: Mapping[str, float]) -> Tensor:
@@ -42,16 +44,3 @@ def _trunc_logit_normal(q: Tensor, options: Mapping[str, float]) -> Tensor:
     low, high = (UNIT_NORMAL.cdf(torch.logit(torch.tensor(edge, dtype=torch.float64))) for edge in (left, right))
     cut = torch.sigmoid(UNIT_NORMAL.icdf(low + (high - low) * q))
     return 1 - (cut - left) / (right - left)
-
-
-def _log_snr(q: Tensor, options: Mapping[str, float]) -> Tensor:
-    log_snr = options.get("mean_logsnr", -1.2) + options.get("std_logsnr", 2.0) * UNIT_NORMAL.icdf(q)
-    return torch.sigmoid(-log_snr).clamp(1e-4, 1 - 1e-4)
-
-
-_DISTRIBUTIONS = {
-    "uniform": _uniform,
-    "logit_normal": _logit_normal,
-    "trunc_logit_normal": _trunc_logit_normal,
-    "log_snr": _log_snr,
-}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -66,7 +65,8 @@ def solve(
 
     if sampler not in SAMPLERS[objective]:
         raise UsageError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
-    with _without_inner_bars():
+    silent = _SILENT.set(True)
+    try:
         if objective == "rectified_flow":
             times = flow_times(steps, shift).to(noise)
             return FLOW[sampler](velocity, noise, steps=steps, sigmas=times, callback=callback)
@@ -76,6 +76,8 @@ def solve(
         return sampling.sample_k(
             with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
         )
+    finally:
+        _SILENT.reset(silent)
 
 
 def solve_by_codes(
@@ -112,18 +114,8 @@ def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:
     return codes[..., 0].clamp(max=logits.shape[-1] - 1)
 
 
-@contextlib.contextmanager
-def _without_inner_bars() -> Iterator[None]:
-    """Hide the samplers' own progress bars; the one around them names the level."""
-    token = _SILENT.set(True)
-    try:
-        yield
-    finally:
-        _SILENT.reset(token)
-
-
 def _silenced(bar: Callable[..., Any]) -> Callable[..., Any]:
-    """A progress bar that is off while this thread is inside `_without_inner_bars`."""
+    """A sampler's own progress bar, off while this thread is inside `solve`: the bar around it names the level."""
 
     @functools.wraps(bar)
     def quiet(*args: Any, **kwargs: Any) -> Any:

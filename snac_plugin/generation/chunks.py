@@ -57,10 +57,9 @@ def generate_chunks(
             past = None if context is None or not window else context[..., -window:]
             mask = None if context_mask is None or past is None else context_mask[:, -past.shape[-1] :]
             mask = None if mask is not None and bool(mask.all()) else mask  # attention is faster without one
-            inputs = conditions.fitted(frames * chunks).of_frames(frames * index, frames)
-            unwanted = None if negative is None else negative.fitted(frames * chunks).of_frames(frames * index, frames)
             latents = None if past is None else model.space.from_codes(past)
-            chunk = model.start_chunk(Prompt(inputs, unwanted, latents, mask), len(seeds), settings.guidance)
+            prompt = Prompt(conditions, negative, latents, mask).of_frames(frames * index, frames, frames * chunks)
+            chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             title = f"chunk {index + 1}/{chunks} " if chunks > 1 else ""
             codes = _ChunkSolver(model, chunk, seeds, settings, index, bar, title, callback).solve()
             yield codes

@@ -56,22 +56,18 @@ def context_of(
     for one in inputs:
         if one is not None and chunks and id(one) not in encoded:
             encoded[id(one)] = _encode(one, pretransform, chunk_frames, chunks, device)
-    found = [encoded.get(id(one)) for one in inputs]
+    found = [encoded.get(id(one), (None, None)) for one in inputs]
     longest = max((codes.shape[-1] for codes, _ in encoded.values()), default=0)
     if longest == 0:
         return None
     frames = -(-longest // chunk_frames) * chunk_frames
     codes = pretransform.silent_codes()[..., -1:].repeat(len(found), 1, frames).to(device)
     mask = torch.zeros(len(found), frames, dtype=torch.bool, device=device)
-    tails = []
-    for row, context in enumerate(found):
-        own_codes, tail = (codes[0, :, :0], None) if context is None else context
-        size = own_codes.shape[-1]
-        if size:
-            codes[row, :, -size:] = own_codes
-            mask[row, -size:] = True
-        if tail is not None:
-            tails.append(tail)
+    for row, (given, _) in enumerate(found):
+        if given is not None and given.shape[-1]:
+            codes[row, :, -given.shape[-1] :] = given
+            mask[row, -given.shape[-1] :] = True
+    tails = [tail for _, tail in found if tail is not None]
     return Context(codes, mask, torch.stack(tails) if len(tails) == len(found) else None)
 
 
@@ -147,8 +143,8 @@ class SnacContextConditioner(Conditioner):
         device = next(self.pretransform.parameters()).device if device is None else device
         context = context_of(inputs, self.pretransform, self.chunk_frames, self.chunks, device)
         if context is None:
-            batch = len(inputs)
-            return [torch.zeros(batch, 0, self.output_dim, device=device), torch.zeros(batch, 0, dtype=torch.bool, device=device)]
+            latents = torch.zeros(len(inputs), 0, self.output_dim, device=device)
+            return [latents, latents.new_zeros(len(inputs), 0, dtype=torch.bool)]
         return [self.pretransform.codes_to_latents(context.codes).transpose(1, 2), context.mask]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,35 +50,27 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     samplers = sampling.samplers(names) if request.sampler is None else (request.sampler,) * len(names)
     if CODE_SAMPLER in samplers and network.head == "velocity":
         raise UsageError("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
+    if request.temperature not in (None, 1) and CODE_SAMPLER not in samplers:
+        expected = f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
+        raise UsageError("temperature", request.temperature, expected)
+    values = sampling.temperatures(names) if request.temperature is None else (request.temperature,) * len(names)
+    temperatures = tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(values, samplers, strict=True))
     scale = sampling.cfg_scale if request.cfg_scale is None else request.cfg_scale
     rescale = sampling.cfg_rescale if request.cfg_rescale is None else request.cfg_rescale
     low, high = sampling.cfg_interval if request.cfg_interval is None else request.cfg_interval
-    return Settings(
-        steps=_steps(sampling, names, request.steps),
-        samplers=samplers,
-        shifts=sampling.shifts(names),
-        temperatures=_temperatures(sampling.temperatures(names), request.temperature, samplers),
-        guidance=Guidance(scale, rescale, (low, high)),
-    )
+    guidance = Guidance(scale, rescale, (low, high))
+    return Settings(_steps(sampling, names, request.steps), samplers, sampling.shifts(names), temperatures, guidance)
 
 
 def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[int, ...]:
-    expected = f"one number, or at least 1 step for each of the levels {', '.join(names)}"
     if steps is None or isinstance(steps, int):
         if steps is not None and steps < len(names):
             raise UsageError("steps", steps, f"at least {len(names)} in all, one for each of the levels {', '.join(names)}")
         return sampling.steps_per_level(names, steps)
     counts = [steps.get(name, 0) for name in names] if isinstance(steps, Mapping) else steps
     if len(steps) != len(names) or any(not isinstance(count, int) or count < 1 for count in counts):
-        raise UsageError("steps", steps, expected)
+        raise UsageError("steps", steps, f"one number, or at least 1 step for each of the levels {', '.join(names)}")
     return tuple(counts)
-
-
-def _temperatures(defaults: tuple[float, ...], temperature: float | None, samplers: Sequence[str]) -> tuple[float, ...]:
-    if temperature not in (None, 1) and CODE_SAMPLER not in samplers:
-        raise UsageError("temperature", temperature, f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes")
-    values = defaults if temperature is None else (temperature,) * len(defaults)
-    return tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(values, samplers, strict=True))
 
 
 def check_request(request: Request, config: SnacModelConfig, names: str) -> Settings:

@@ -76,9 +76,8 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
 
     def context(self, metadata: Sequence[Metadata]) -> Context | None:
         """The context that a batch of metadata names under the id of its `snac_context` conditioner, as codes."""
-        return self._encoded(
-            [next((entry[name] for name in self.context_ids if entry.get(name) is not None), None) for entry in metadata]
-        )
+        inputs = [next((entry[name] for name in self.context_ids if entry.get(name) is not None), None) for entry in metadata]
+        return self._encoded(inputs)
 
     def _encoded(self, inputs: Sequence[ContextInput]) -> Context | None:
         network = self.model.network.config

@@ -27,6 +27,7 @@ SLIDERS = {
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
 OTHERS = (*FIXED, *(parameter for parameters in SLIDERS.values() for parameter in parameters))
 """All endpoint parameters besides the steps of each level and the conditioners' own."""
+QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
 CLIENT = ("progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8
@@ -46,9 +47,8 @@ class Controls:
     def lay_out(self) -> gr.Button:
         """Put all inputs on the page, one below the other; returns the button that generates."""
         if self.network.context_chunks:  # a model that sees earlier chunks can continue a recording
-            sources: Any = ["upload", "microphone"]
-            audio = gr.Audio(None, label="Continue a recording (optional)", type="filepath", sources=sources)
-            self._add("recording", audio)
+            options: Any = {"sources": ["upload", "microphone"], "type": "filepath"}
+            self._add("recording", gr.Audio(None, label="Continue a recording (optional)", **options))
         self._conditioning()
         self._length()
         button = gr.Button("Generate", variant="primary", size="lg")
@@ -102,9 +102,7 @@ class Controls:
             return [gr.Slider(interactive=True) if by_hand else gr.Slider(value=count, interactive=False) for count in split]
 
         total: Any = self.components["steps"]
-        gr.on(
-            [total.change, by_hand.change], follow, [total, by_hand], sliders, api_name=False, show_progress="hidden", queue=False
-        )
+        gr.on([total.change, by_hand.change], follow, [total, by_hand], sliders, **QUIET)
 
     def _sampler_and_guidance(self) -> None:
         """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""

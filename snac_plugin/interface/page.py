@@ -18,11 +18,9 @@ from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.interface.controls import Controls
+from snac_plugin.interface.controls import QUIET, Controls
 from snac_plugin.interface.look import CSS, heading, theme
 from snac_plugin.output.samples import Recording, Sample, make_samples
-
-__all__ = ["create_page"]
 
 Values = Mapping[str, Any]
 
@@ -66,18 +64,11 @@ def create_page(
             out = folder if temporary is None else temporary.name  # used here, or it would be deleted with its owner
             return list(make_samples(model, request, str(out), progress=False, **options))
 
-        done = button.click(
-            _endpoint(make, list(controls.components)),
-            list(controls.components.values()),
-            results.components,
-            api_name="generate",
-            concurrency_limit=1,  # one model: one generation at a time
-            concurrency_id="generate",
-        )
-        done.success(lambda: gr.Column(visible=True), None, results.details, api_name=False, show_progress="hidden", queue=False)
-        results.seed_again.click(
-            lambda seed: seed, results.seed, controls.components["seed"], api_name=False, show_progress="hidden", queue=False
-        )
+        inputs, handler = list(controls.components.values()), _endpoint(make, list(controls.components))
+        one_at_a_time: Any = {"concurrency_limit": 1, "concurrency_id": "generate"}
+        done = button.click(handler, inputs, results.components, api_name="generate", **one_at_a_time)
+        done.success(lambda: gr.Column(visible=True), None, results.details, **QUIET)
+        results.seed_again.click(lambda seed: seed, results.seed, controls.components["seed"], **QUIET)
     return page
 
 
@@ -100,14 +91,7 @@ class _Results:
         samples = gr.State([])
         shown = [audio, picture, self.seed, settings]
         self.components = [*shown, files, self.choice, samples]
-        self.choice.input(
-            lambda index, samples: samples[index],
-            [self.choice, samples],
-            shown,
-            api_name=False,
-            show_progress="hidden",
-            queue=False,
-        )
+        self.choice.input(lambda index, samples: samples[index], [self.choice, samples], shown, **QUIET)
 
 
 def _endpoint(make: Callable[[Values, Callable[..., Any]], list[Sample]], names: Sequence[str]) -> Callable[..., Any]:

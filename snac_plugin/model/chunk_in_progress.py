@@ -42,7 +42,9 @@ class ChunkInProgress:
         self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask
         self.cache = KVCache(len(network.blocks))
         self.chunk = 0
-        self._prefill_prepended()
+        front, mask = network.prepended_tokens(self.conditions), self.conditions.prepended_mask
+        if front is not None:
+            self._prefill([Segment(Role.PREPENDED, -1, -1, front.shape[1])], [front], [None if mask is None else mask.bool()])
         if prompt.context is not None and prompt.context.shape[-1]:
             self._prefill_context(prompt.context, prompt.context_mask)
 
@@ -84,13 +86,6 @@ class ChunkInProgress:
     def _embed(self, level: int, latents: Tensor, role: Role) -> Tensor:
         concat = self.conditions.concat
         return self.network.embed_codes(level, latents, role, None if concat is None else concat[..., -self.frames :])
-
-    def _prefill_prepended(self) -> None:
-        tokens = self.network.prepended_tokens(self.conditions)
-        if tokens is not None:
-            mask = self.conditions.prepended_mask
-            segment = Segment(Role.PREPENDED, -1, -1, tokens.shape[1])
-            self._prefill([segment], [tokens], [None if mask is None else mask.bool()])
 
     def _prefill_context(self, context: Tensor, mask: Tensor | None) -> None:
         network, levels, size = self.network, self.network.levels, self.network.config.chunk_frames

@@ -102,13 +102,16 @@ class Prompt:
 
     def of_samples(self, chosen: Tensor) -> Prompt:
         """The prompt of the samples where `chosen` [B] is True."""
-
-        def pick(x: Tensor) -> Tensor:
-            return x[chosen]
-
-        negative = None if self.negative is None else self.negative.map(pick)
         context, mask = (None if x is None else x[chosen] for x in (self.context, self.context_mask))
-        return Prompt(self.conditions.map(pick), negative, context, mask)
+        return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), context=context, context_mask=mask)
+
+    def of_frames(self, first: int, count: int, total: int) -> Prompt:
+        """The prompt for a part of so many frames in all."""
+        return self._mapped(lambda c: c.fitted(total).of_frames(first, count))
+
+    def _mapped(self, function: Callable[[Conditions], Conditions]) -> Prompt:
+        negative = None if self.negative is None else function(self.negative)
+        return replace(self, conditions=function(self.conditions), negative=negative)
 
     def with_unconditioned(self, batch: int, device: torch.device) -> Prompt:
         """A prompt for twice the batch: the conditioned samples, then the same unconditioned."""

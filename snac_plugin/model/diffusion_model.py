@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -98,35 +99,25 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         Returns:
             [B, R * 8, T]: the active stage's velocity over its window's width, zero for all others.
         """
-        negative = Conditions.of(inputs, "negative_").fitted(x.shape[-1])
-        prompt = Prompt(
-            Conditions.of(inputs).fitted(x.shape[-1]),
-            None if negative.empty else negative,
-            context,
-            None if context_mask is None else context_mask.bool(),
-        )
+        negative, mask = Conditions.of(inputs, "negative_"), None if context_mask is None else context_mask.bool()
+        prompt = Prompt(Conditions.of(inputs), None if negative.empty else negative, context, mask)
+        guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
         spans = windows(len(chunk_sizes(x.shape[-1], self.network.config.chunk_frames)), self.step_weights)
         rounding = max(1e-6, torch.finfo(t.dtype).eps / 2)  # callers compute t in the precision of x
         stage_of_sample = torch.tensor([active(spans, float(time), rounding) for time in t], device=x.device)
         result = torch.zeros_like(x)
         for stage in stage_of_sample.unique().tolist():
             at_stage = stage_of_sample == stage
-            guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
             result[at_stage] = self._stage_velocity(x[at_stage], t[at_stage], spans[stage], prompt.of_samples(at_stage), guidance)
         return result
 
     def _stage_velocity(self, x: Tensor, t: Tensor, span: Window, prompt: Prompt, guidance: Guidance) -> Tensor:
         """The same for samples that stand at one stage."""
         size = self.network.config.chunk_frames
-        first, negative = span.chunk * size, prompt.negative
+        first = span.chunk * size
         latents = x[..., first : first + size]
-        context, context_mask = self._context(x[..., :first], prompt.context, prompt.context_mask)
-        prompt = Prompt(
-            prompt.conditions.of_frames(first, size),
-            None if negative is None else negative.of_frames(first, size),
-            context,
-            context_mask,
-        )
+        context, mask = self._context(x[..., :first], prompt.context, prompt.context_mask)
+        prompt = replace(prompt.of_frames(first, size, x.shape[-1]), context=context, context_mask=mask)
         chunk = self.start_chunk(prompt, x.shape[0], guidance, latents.shape[-1])
         by_level = self.levels.unpack_latents(latents)
         for level in range(span.level):

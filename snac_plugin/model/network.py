@@ -49,8 +49,16 @@ class SnacDiT(nn.Module):
         self.fourier = FourierFeatures(1, TIME_FEATURES)
         self.embed_time = nn.Sequential(nn.Linear(TIME_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.rotary = Rotary(dim // config.num_heads, base=config.rotary_base)
-        self._add_conditioning()
 
+        def projection(width: int) -> nn.Module | None:
+            return nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim)) if width else None
+
+        self.embed_cross = projection(config.cond_token_dim)
+        self.embed_global = projection(config.global_cond_dim)
+        self.embed_prepended = projection(config.prepend_cond_dim)
+        # One projection a code of the frame: the concatenated channels come once a frame.
+        concat, counts = config.input_concat_dim, levels.per_frame if config.input_concat_dim else ()
+        self.embed_concat = nn.ModuleList(zeroed(nn.Linear(concat, n * dim, bias=False)) for n in counts)
         self.blocks = nn.ModuleList(Block(config, count) for _ in range(config.depth))
         sola = config.modulation == "adaln_sola"
         self.modulation = AdaLNSola(dim, config.depth, config.modulation_rank) if sola else AdaLNZero(dim, config.depth)
@@ -62,20 +70,6 @@ class SnacDiT(nn.Module):
         self.modulate_out = zeroed(nn.Linear(dim, 2 * dim))
         width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
         self.heads = nn.ModuleList(zeroed(nn.Linear(dim, width)) for _ in range(count))
-
-    def _add_conditioning(self) -> None:
-        config, dim = self.config, self.config.dim
-
-        def projection(width: int) -> nn.Module | None:
-            return nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim)) if width else None
-
-        self.embed_cross = projection(config.cond_token_dim)
-        self.embed_global = projection(config.global_cond_dim)
-        self.embed_prepended = projection(config.prepend_cond_dim)
-        width = config.input_concat_dim
-        # One projection a code of the frame: the concatenated channels come once a frame.
-        counts = self.levels.per_frame if width else ()
-        self.embed_concat = nn.ModuleList(zeroed(nn.Linear(width, count * dim, bias=False)) for count in counts)
 
     def embed_codes(self, level: int, latents: Tensor, role: Role, concat: Tensor | None = None) -> Tensor:
         """Latents of one level [B, N, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""

@@ -6,7 +6,7 @@ Letters: B batch, T frames, N tokens, S segments, C chunks, L levels, D width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -19,12 +19,6 @@ from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
 
 
-@dataclass(frozen=True)
-class Layout:
-    segments: tuple[Segment, ...]
-    calls: tuple[AttentionCall, ...]
-
-
 @lru_cache(maxsize=64)
 def training_layout(
     chunk_lengths: tuple[tuple[int, ...], ...],
@@ -32,8 +26,8 @@ def training_layout(
     prepended: int = 0,
     context: int = 0,
     stages: tuple[int, ...] | None = None,
-) -> Layout:
-    """Prepended tokens, clean segments of all chunks, then a noised segment a stage.
+) -> tuple[tuple[Segment, ...], tuple[AttentionCall, ...]]:
+    """The segments of a sequence and the attention calls over them: prepended tokens, clean segments, a noised segment a stage.
 
     Clean segments that no stage depends on (the finest level of the last chunk, for one) are left out.
 
@@ -53,7 +47,7 @@ def training_layout(
         frontier.extend(seen)
     front = [Segment(Role.PREPENDED, -1, -1, prepended)] if prepended else []
     segments = (*front, *(s for s in clean if s in needed), *noised)
-    return Layout(segments, attention_calls(segments, segments, mask))
+    return segments, attention_calls(segments, segments, mask)
 
 
 def all_stages(
@@ -89,14 +83,15 @@ def all_stages(
     rule = rule if context_chunks is None else replace(rule, context_chunks=context_chunks)
     prepended = network.prepended_tokens(conditions)
     wanted = tuple(range(len(levels)) if stages is None else stages)
-    layout = training_layout(chunk_lengths, rule, 0 if prepended is None else prepended.shape[1], given_chunks, wanted)
-    segments, lengths = layout.segments, [s.length for s in layout.segments]
+    front = 0 if prepended is None else prepended.shape[1]
+    segments, calls = training_layout(chunk_lengths, rule, front, given_chunks, wanted)
+    lengths = [s.length for s in segments]
 
     x = torch.cat(_segment_tokens(network, segments, clean, noised, prepended, conditions.concat, given_chunks), dim=1)
     no_noise = t.new_zeros(t.shape[0])
     noise_levels = [t[:, s.chunk - given_chunks, s.level] if s.role is Role.NOISED else no_noise for s in segments]
     embedding = network.embed_segments(segments, torch.stack(noise_levels, dim=1), conditions)
-    attend = SequenceAttention(segments, layout.calls, _key_masks(network, segments, frame_mask, conditions.prepended_mask))
+    attend = SequenceAttention(segments, calls, _key_masks(network, segments, frame_mask, conditions.prepended_mask))
     hidden = network.trunk(x, network.tokens(segments, conditions), embedding, attend).split(lengths, dim=1)
 
     outputs = []

@@ -1,6 +1,6 @@
 """A picture of a sample: its spectrogram, and under it the hierarchy of its codes on the same time axis.
 
-Letters: N audio samples, F mel bands, W columns, R rows, T frames, H height.
+Letters: N audio samples, F mel bands, W columns, R rows, T frames.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torchaudio
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -21,8 +20,6 @@ from torch import Tensor
 
 from snac_plugin.files import write_whole
 from snac_plugin.levels import Levels
-
-__all__ = ["mel_spectrogram", "sample_picture", "save_picture", "to_image"]
 
 WINDOW = 2048
 BANDS = 160
@@ -69,13 +66,6 @@ def save_picture(path: str | Path, *sample: Any) -> Path:
     return write_whole(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
 
 
-def to_image(figure: Figure) -> np.ndarray:
-    """The pixels of a figure, uint8 [H, W, 3]."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
 def mel_spectrogram(audio: Tensor, sample_rate: int) -> Tensor:
     """Power on the mel scale in dB of full scale: audio [N] -> [F, W], at most about 1,600 columns.
 
@@ -111,17 +101,9 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
 
 def draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, seconds: float) -> None:
     decibels = mel_spectrogram(audio, sample_rate)
-    top = max(float(decibels.max()), QUIETEST_PEAK_DB)
-    image = axis.imshow(
-        decibels.numpy(),
-        origin="lower",
-        aspect="auto",
-        extent=(0, seconds, 0, BANDS),
-        cmap=SPECTRUM,
-        vmin=top - RANGE_DB,
-        vmax=top,
-        interpolation="bilinear",
-    )
+    top, extent = max(float(decibels.max()), QUIETEST_PEAK_DB), (0, seconds, 0, BANDS)
+    image = axis.imshow(decibels.numpy(), SPECTRUM, aspect="auto", interpolation="bilinear", origin="lower", extent=extent)
+    image.set_clim(top - RANGE_DB, top)
     centres = _band_centres(sample_rate)
     shown = [f for f in FREQUENCIES if f <= 0.97 * sample_rate / 2]
     places = np.interp([_mel(f) for f in shown], [_mel(f) for f in centres], np.arange(BANDS) + 0.5)
@@ -139,19 +121,12 @@ def _draw_codes(axes: list[Axes], codes: Tensor, levels: Levels, seconds: float)
     end = frames * levels.frame_samples / levels.sample_rate
     strips = levels.unpack(codes.detach().cpu()[None])
     for level, (axis, strip) in enumerate(zip(axes, strips, strict=True)):
-        values = strip.numpy()
-        axis.imshow(
-            values,
-            aspect="auto",
-            extent=(0, end, 0, 1),
-            cmap=_level_colours(level),
-            vmin=0,
-            vmax=levels.codebook_size - 1,
-            interpolation="nearest",
-        )
+        colours, extent = _level_colours(level), (0, end, 0, 1)
+        image = axis.imshow(strip.numpy(), colours, aspect="auto", interpolation="nearest", extent=extent)
+        image.set_clim(0, levels.codebook_size - 1)
         lasts = levels.strides[level] * levels.hop / levels.sample_rate
         if seconds / lasts <= 140:  # wider codes get a thin border, so that neighbours of like value stay apart
-            axis.vlines(np.arange(1, values.shape[-1]) * lasts, 0, 1, colors=PAPER, linewidth=0.6)
+            axis.vlines(np.arange(1, strip.shape[-1]) * lasts, 0, 1, colors=PAPER, linewidth=0.6)
         axis.set_yticks([0.5], [levels.names[level]], fontweight="bold")
         axis.tick_params(left=False, pad=8)
         axis.get_yticklabels()[0].set(color=LEVEL_COLOURS[level % len(LEVEL_COLOURS)], fontsize=13)

@@ -26,8 +26,6 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.levels import Levels
 from snac_plugin.output.sample_files import SampleFiles, SampleWriter
 
-__all__ = ["Recording", "Sample", "make_samples"]
-
 BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of its continuation
 
 

@@ -57,7 +57,7 @@ def dense_reference(
     levels, size = network.levels, network.config.chunk_frames
     frames = clean.shape[-1]
     lengths = tuple(tuple(n * k for k in levels.per_frame) for n in chunk_sizes(frames, size))
-    everything = training_layout(lengths, replace(network.attention_mask, context_chunks=len(lengths)), 0, 0).segments
+    everything = training_layout(lengths, replace(network.attention_mask, context_chunks=len(lengths)), 0, 0)[0]
     clean_segments = [
         replace(s, role=Role.CLEAN) for s in everything if s.role is Role.NOISED
     ]  # the noised ones name each (chunk, level) once
@@ -175,7 +175,7 @@ def test_of_stages_that_are_not_trained_only_what_others_see_is_computed(levels:
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
     sizes = tuple(tuple(3 * count for count in levels.per_frame) for _ in range(2))
     visibility = replace(network.attention_mask, context_chunks=context)
-    coarsest, whole = (training_layout(sizes, visibility, stages=stages).segments for stages in ((0,), None))
+    coarsest, whole = (training_layout(sizes, visibility, stages=stages)[0] for stages in ((0,), None))
     seen = {s.level for s in coarsest if s.role is Role.CLEAN}
     assert {s.level for s in coarsest if s.role is Role.NOISED} == {0}
     assert seen == (set(range(len(levels))) if context else set())  # the context's levels

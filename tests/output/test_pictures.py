@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tiny import LEVELS_32KHZ
 
 from snac_plugin.levels import Levels
-from snac_plugin.output.pictures import mel_spectrogram, sample_picture, save_picture, to_image
+from snac_plugin.output.pictures import mel_spectrogram, sample_picture, save_picture
+
+
+def to_image(figure: Figure) -> np.ndarray:
+    """The pixels of a figure, uint8 [H, W, 3]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def tone(hertz: float, seconds: float, sample_rate: int) -> torch.Tensor:
