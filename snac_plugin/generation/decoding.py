@@ -31,12 +31,7 @@ class StreamedChunk:
 
 
 def decoded_chunks(
-    pretransform: SnacPretransform,
-    chunks: Iterable[Tensor],
-    count: int,
-    seeds: Sequence[int],
-    samples: int,
-    context: Context | None,
+    codec: SnacPretransform, chunks: Iterable[Tensor], count: int, seeds: Sequence[int], samples: int, context: Context | None
 ) -> Iterator[StreamedChunk]:
     """Decode `count` chunks of packed codes [B, R, T] as they come; the last is cut so that all hold `samples` samples.
 
@@ -46,8 +41,8 @@ def decoded_chunks(
         seeds: of the decoder's noise, one a sample.
         context: what the audio continues: decoded before it and not yielded; joined to it where it is audio.
     """
-    decoder = StreamDecoder(pretransform, seeds)
-    border = _Border(pretransform, decoder, context)
+    decoder = StreamDecoder(codec, seeds)
+    border = _Border(codec, decoder, context)
     left, done = samples, 0
     try:
         for codes in chunks:
@@ -67,15 +62,15 @@ def decoded_chunks(
 class _Border:
     """Decodes the end of the context first, cuts it off, and joins the new audio to the recording's own end."""
 
-    def __init__(self, pretransform: SnacPretransform, decoder: StreamDecoder, context: Context | None) -> None:
+    def __init__(self, codec: SnacPretransform, decoder: StreamDecoder, context: Context | None) -> None:
         self.tail = None if context is None else context.tail
-        self.size = round(JOIN_SECONDS * pretransform.sample_rate)
+        self.size = round(JOIN_SECONDS * codec.sample_rate)
         self.left = 0  # samples of the context that are still to come
         self.decoded: list[Tensor] = []  # the context's audio, until all of it is there
         if context is not None:
-            grid = pretransform.levels.grid_frames
-            frames = min(2 * pretransform.margin, context.codes.shape[-1] // grid * grid)  # enough that no cut is audible
-            self.left = frames * pretransform.downsampling_ratio
+            grid = codec.levels.grid_frames
+            frames = min(2 * codec.margin, context.codes.shape[-1] // grid * grid)  # enough that no cut is audible
+            self.left = frames * codec.downsampling_ratio
             self.new_part(decoder.push(context.codes[..., -frames:]))
 
     def new_part(self, audio: Tensor) -> Tensor:

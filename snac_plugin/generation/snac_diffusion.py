@@ -139,22 +139,15 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         """
         request = replace(request or Request(), **options)
         diffusion, samples = self.config.model.diffusion, request.samples(self.chunk_samples, self.sample_rate)
+        settings = resolve(request, diffusion.config, self.levels.names, diffusion.diffusion_objective)
         seeds, chunks = sample_seeds(seed, batch_size), chunks_for(samples, self.chunk_samples)
         metadata = _per_sample(request.conditioning, batch_size)
         negative = None if request.negative_conditioning is None else _per_sample(request.negative_conditioning, batch_size)
         before = self.context(metadata) if context is None else self._given_context(context, batch_size)
-        generated = generate_chunks(
-            self.model.eval(),
-            self.conditions(metadata),
-            seeds,
-            resolve(request, diffusion.config, self.levels.names, diffusion.diffusion_objective),
-            chunks,
-            negative=None if negative is None else self.conditions(negative),
-            context=None if before is None else before.codes,
-            context_mask=None if before is None else before.mask,
-            progress=progress,
-            callback=callback,
-        )
+        past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
+        wanted, unwanted = self.conditions(metadata), None if negative is None else self.conditions(negative)
+        shown: Any = {"progress": progress, "callback": callback}
+        generated = generate_chunks(self.model.eval(), wanted, seeds, settings, chunks, negative=unwanted, **past, **shown)
         yield from decoded_chunks(self.pretransform, generated, chunks, seeds, samples, before)
 
     def _given_context(self, context: Any, batch_size: int) -> Context | None:

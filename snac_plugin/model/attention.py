@@ -52,18 +52,13 @@ def joined_mask(segments: Sequence[Segment], masks: Sequence[Tensor | None]) -> 
 
 
 def attend_by_calls(
-    calls: Sequence[AttentionCall],
-    masks: Sequence[Tensor | None],
-    queries: Sequence[Tensor],
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
+    calls: Sequence[AttentionCall], masks: Sequence[Tensor | None], q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]
 ) -> Tensor:
     """Run calls, each with a mask [B, 1, 1, M] or None, over the segments' q, k and v [B, H, N, E] -> [B, H, all N, E]."""
     outputs = []
     for call, mask in zip(calls, masks, strict=True):
-        query = torch.cat([queries[i] for i in call.queries], dim=2)
-        key = torch.cat([keys[i] for i in call.keys], dim=2)
-        value = torch.cat([values[i] for i in call.keys], dim=2)
+        query = torch.cat([q[i] for i in call.queries], dim=2)
+        key, value = (torch.cat([x[i] for i in call.keys], dim=2) for x in (k, v))
         outputs.append(attention(query, key, value, mask))
     return torch.cat(outputs, dim=2)
 

@@ -87,7 +87,7 @@ def all_stages(
     segments, calls = training_layout(chunk_lengths, rule, front, given_chunks, wanted)
     lengths = [s.length for s in segments]
 
-    x = torch.cat(_segment_tokens(network, segments, clean, noised, prepended, conditions.concat, given_chunks), dim=1)
+    x = torch.cat(_segment_tokens(network, segments, clean, noised, prepended, conditions.concat), dim=1)
     no_noise = t.new_zeros(t.shape[0])
     noise_levels = [t[:, s.chunk - given_chunks, s.level] if s.role is Role.NOISED else no_noise for s in segments]
     embedding = network.embed_segments(segments, torch.stack(noise_levels, dim=1), conditions)
@@ -103,16 +103,11 @@ def all_stages(
 
 
 def _segment_tokens(
-    network: SnacDiT,
-    segments: Sequence[Segment],
-    clean: Tensor,
-    noised: Tensor,
-    prepended: Tensor | None,
-    concat: Tensor | None,
-    given: int,
+    network: SnacDiT, segments: Sequence[Segment], clean: Tensor, noised: Tensor, prepended: Tensor | None, concat: Tensor | None
 ) -> list[Tensor]:
     """Tokens of each segment [B, N, D]."""
     levels, chunk = network.levels, network.config.chunk_frames
+    given = (clean.shape[-1] - noised.shape[-1]) // chunk
     clean_concat = concat
     if concat is not None and given:  # there are channels for the noised chunks alone
         clean_concat = torch.nn.functional.pad(concat, (clean.shape[-1] - concat.shape[-1], 0))
