@@ -28,17 +28,11 @@ def chunk_sizes(frames: int, chunk_frames: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Levels:
-    """The grid of one SNAC codec.
+    """The grid of one SNAC codec."""
 
-    Args:
-        strides: finest codes per code of each level, coarsest first; (8, 4, 2, 1) at 32 and 44.1 kHz.
-        hop: audio samples per code of a level with stride 1.
-        attn_window: finest codes in one window of SNAC's local attention, or None without attention.
-    """
-
-    strides: tuple[int, ...]
-    hop: int
-    attn_window: int | None
+    strides: tuple[int, ...]  # finest codes per code of each level, coarsest first; (8, 4, 2, 1) at 32 and 44.1 kHz
+    hop: int  # audio samples per code of a level with stride 1
+    attn_window: int | None  # finest codes in one window of SNAC's local attention
     sample_rate: int
     codebook_size: int = 4096
     codebook_dim: int = 8

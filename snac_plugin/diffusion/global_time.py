@@ -42,11 +42,10 @@ class Window:
 
 @lru_cache(maxsize=64)
 def windows(chunks: int, weights: tuple[float, ...]) -> tuple[Window, ...]:
-    """The windows of all stages in the order of generation: chunk by chunk, coarsest level first.
+    """The windows of all stages in the order of generation; `weights` are the shares of a chunk's steps that the levels take.
 
     Callers use two schedules: sample_discrete_euler's, even in t, and sample_rf's, even in the log signal-to-noise ratio down to
     LAST_T and from there to 0 in one step. The widths maximise the smallest part of its share of steps that any stage gets.
-    `weights` are the shares of a chunk's steps that the levels take.
     """
     shares = [weight / sum(weights) / chunks for _ in range(chunks) for weight in weights]
     feasible, too_much = 0.0, 1.0
@@ -80,12 +79,9 @@ def active(spans: Sequence[Window], t: float, rounding: float = 1e-6) -> int:
 
 
 def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
-    """dx / dt [B, N, 8] on the straight path from x to the prediction of a denoiser of any objective.
+    """dx / dt [B, N, 8] on the straight path from x, (1 - t) data + t noise, to the prediction of a denoiser of any objective.
 
-    Args:
-        output: (x [B, N, 8], t [B]) -> output [B, N, 8] of the objective.
-        x: (1 - t) data + t noise [B, N, 8].
-        t: noise levels [B].
+    `output` maps x [B, N, 8] and t [B] to the objective's output [B, N, 8].
     """
     scale, own_t = objective.from_flow(t[:, None, None])
     own_x = x * scale

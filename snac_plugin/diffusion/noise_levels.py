@@ -19,10 +19,7 @@ def stratified(count: int, generator: torch.Generator) -> Tensor:
 
 
 def noise_levels_at(quantiles: Tensor, sampler: str, options: Mapping[str, float]) -> Tensor:
-    """Noise levels t in [0, 1] at quantiles in (0, 1), float64, of a distribution with parameters `options`.
-
-    The option `shift`, above 1, moves t towards noise.
-    """
+    """Noise levels t in [0, 1] at quantiles in (0, 1) of a distribution; the option `shift`, above 1, moves t towards noise."""
     if sampler == "uniform":
         t = quantiles
     elif sampler == "logit_normal":

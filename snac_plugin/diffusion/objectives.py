@@ -77,10 +77,7 @@ def add_noise(objective: Objective, data: Tensor, noise: Tensor, t: Tensor) -> T
 def log_likelihood(objective: Objective, x: Tensor, points: Tensor, t: Tensor) -> Tensor:
     """log p(x_t | data = point) up to a constant, -|x_t - alpha point|^2 / (2 sigma^2), float32 at least: [B, N, K].
 
-    Args:
-        x: data under noise [B, N, 8].
-        points: possible values of the data [K, 8].
-        t: noise levels [B, N], or [B, 1] for one a sample.
+    x_t is [B, N, 8], the points [K, 8], t [B, N] or [B, 1] for one a sample.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     alpha, sigma = objective.alpha_sigma(t.to(wide).clamp(min=SMALLEST_T)[..., None])

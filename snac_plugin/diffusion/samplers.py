@@ -91,12 +91,8 @@ def solve_by_codes(
 ) -> Tensor:
     """Denoise one stage of a rectified flow by drawn codes: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
-    Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code. The expected
-    vector, a mean of many codes, would lose variety.
-
-    Args:
-        draw: (x, t) -> vectors of codes drawn given x.
-        renoise: new unit Gaussian noise of the same shape.
+    Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code: `draw` maps (x, t) to
+    such vectors. The expected vector, a mean of many codes, would lose variety. `renoise` gives new noise of the same shape.
     """
     times, x = flow_times(steps, shift).to(noise), noise
     for i, (t, after) in enumerate(itertools.pairwise(times)):

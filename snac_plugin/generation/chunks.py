@@ -1,7 +1,4 @@
-"""Generation: chunk after chunk, level after level, each stage solved by stable-audio-tools' samplers.
-
-Letters: B batch, R rows, T frames, N tokens of a level.
-"""
+"""Chunk after chunk, level after level. Letters: B batch, R rows, T frames, N tokens of a level."""
 
 from __future__ import annotations
 
@@ -45,8 +42,6 @@ def generate_chunks(
     and ancestral ones): those need the same batch again.
 
     Args:
-        model: the model, in evaluation mode.
-        negative: conditioning inputs that guidance leads away from.
         context: packed codes of the audio before [B, R, T], whole chunks.
         context_mask: [B, T] bool, False where a context frame is padding.
     """

@@ -27,17 +27,11 @@ EXPECTED = "audio [samples] or [channels, samples], (rate, audio), or packed cod
 
 @dataclass(frozen=True)
 class Context:
-    """Context of a batch.
+    """Context of a batch."""
 
-    Args:
-        codes: packed codes [B, R, S]; what is generated next begins where they end. Silence where there is no context.
-        mask: [B, S] bool, False where there is none: shorter contexts stand at the end.
-        tail: the last samples of the audio that the codes were made of [B, J], or None where the input was codes.
-    """
-
-    codes: Tensor
-    mask: Tensor
-    tail: Tensor | None = None
+    codes: Tensor  # packed [B, R, S]; what is generated next begins where they end; silence where there is no context
+    mask: Tensor  # [B, S] bool, False where there is none: shorter contexts stand at the end
+    tail: Tensor | None = None  # the last samples of the audio that the codes were made of [B, J]
 
 
 def context_of(
@@ -46,11 +40,8 @@ def context_of(
     """The context of each sample as codes, or None when no sample has any.
 
     The last whole chunks are taken, at most `chunks`; of audio shorter than a chunk, the last whole frames. The last frame ends
-    with the last sample of the audio, so that what is generated continues at the very next sample.
-
-    Raises:
-        AudioError: audio is not finite or has a wrong shape.
-        UsageError: codes have a wrong shape.
+    with the last sample of the audio, so that what is generated continues at the very next sample. Raises AudioError for audio
+    that is not finite or has a wrong shape, UsageError for codes of a wrong shape.
     """
     encoded: dict[int, tuple[Tensor, Tensor | None]] = {}  # several continuations of one recording encode it once
     for one in inputs:

@@ -1,7 +1,4 @@
-"""Generated codes to audio, chunk by chunk, seamlessly and to the sample.
-
-Letters: B batch, R rows, T frames, N audio samples.
-"""
+"""Generated codes to audio, seamlessly and to the sample. Letters: B batch, R rows, T frames, N audio samples."""
 
 from __future__ import annotations
 
@@ -19,15 +16,10 @@ from snac_plugin.generation.joining import JOIN_SECONDS, join
 
 @dataclass(frozen=True)
 class StreamedChunk:
-    """What is new after a chunk, on the CPU.
+    """What is new after a chunk, on the CPU."""
 
-    Args:
-        audio: [B, 1, N]; it ends a little before the codes do, because the next chunk still changes their sound.
-        codes: packed codes of the chunk [B, R, T].
-    """
-
-    audio: Tensor
-    codes: Tensor
+    audio: Tensor  # [B, 1, N]; ends a little before the codes do, because the next chunk still changes their sound
+    codes: Tensor  # packed codes of the chunk [B, R, T]
 
 
 def decoded_chunks(
@@ -35,11 +27,8 @@ def decoded_chunks(
 ) -> Iterator[StreamedChunk]:
     """Decode `count` chunks of packed codes [B, R, T] as they come; the last is cut so that all hold `samples` samples.
 
-    Stopped by Ctrl-C while a chunk is generated, it first yields the audio that was held back.
-
-    Args:
-        seeds: of the decoder's noise, one a sample.
-        context: what the audio continues: decoded before it and not yielded; joined to it where it is audio.
+    Stopped by Ctrl-C while a chunk is generated, it first yields the audio that was held back. The context is decoded too, but not
+    yielded; the new audio is joined to it where it was audio.
     """
     decoder = StreamDecoder(codec, seeds)
     border = _Border(codec, decoder, context)

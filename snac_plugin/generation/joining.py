@@ -1,7 +1,4 @@
-"""A recording continued without a click: its own samples, then what the model makes of it.
-
-Letters: N audio samples, C channels, J samples over which the join fades.
-"""
+"""A recording continued without a click. Letters: N audio samples, C channels, J samples over which the join fades."""
 
 from __future__ import annotations
 
@@ -37,10 +34,7 @@ def with_mirrored_end(audio: Tensor, rate: int) -> Tensor:
 
 
 class Continuation:
-    """New mono audio at the model's rate, brought to the rate and channels of a recording [C, N] and joined to its end.
-
-    The last second of the recording is enough.
-    """
+    """New mono audio at the model's rate, brought to the rate and channels of a recording [C, N] and joined to its end."""
 
     def __init__(self, recording: Tensor, rate: int, model_rate: int) -> None:
         self.size = min(round(JOIN_SECONDS * rate), recording.shape[-1])

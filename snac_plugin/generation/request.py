@@ -1,7 +1,4 @@
-"""What a caller may ask of a sample. Each option is one field of `Request`, which its flag, input on the page and checks follow.
-
-Imports nothing heavy: flags are checked before torch is imported.
-"""
+"""What a caller may ask of a sample. Imports nothing heavy: flags are checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -47,42 +44,27 @@ def json_object(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Slider:
-    """A number's input on the page.
-
-    Args:
-        low, high, step: its range; a default outside widens it.
-        info: one line under the label.
-        needs: what a model must have for it to be shown: "guidance" (conditioners or context) or "drawn codes".
-    """
+    """A number's input on the page."""
 
     label: str
-    low: float
+    low: float  # a default outside the range widens it
     high: float
     step: float
-    info: str = ""
-    needs: str = ""
+    info: str = ""  # one line under the label
+    needs: str = ""  # what a model must have for it to be shown: "guidance" (conditioners or context) or "drawn codes"
 
 
 @dataclass(frozen=True)
 class Option:
-    """How one field of a request is read, checked and shown.
+    """How one field of a request is read, checked and shown: its flag and its input on the page follow."""
 
-    Args:
-        help: of its flag; "" for a field without one.
-        metavar: of the flag; two for a pair of values.
-        fits: whether a value is possible with any model.
-        expected: what fits, in words.
-        sampling: it says how the levels are solved, and its default is the model config's `sampling` key of the same name.
-        sliders: on the page: none, one, or one for each value of a pair, whose names end in _low and _high.
-    """
-
-    help: str = ""
+    help: str = ""  # of its flag; "" for a field without one
     parse: Callable[[str], Any] = float
-    metavar: str | tuple[str, str] = "X"
-    fits: Callable[[Any], bool] = lambda value: True
-    expected: str = ""
-    sampling: bool = False
-    sliders: tuple[Slider, ...] = ()
+    metavar: str | tuple[str, str] = "X"  # two for a pair of values
+    fits: Callable[[Any], bool] = lambda value: True  # with any model
+    expected: str = ""  # what fits, in words
+    sampling: bool = False  # it says how the levels are solved; its default is the config's `sampling` key of the same name
+    sliders: tuple[Slider, ...] = ()  # one, or one for each value of a pair, whose names end in _low and _high
 
     def check(self, name: str, value: Any) -> None:
         try:

@@ -15,17 +15,12 @@ from snac_plugin.generation.request import Metadata, Request, Steps, check_sampl
 
 @dataclass(frozen=True)
 class Settings:
-    """How the levels of a chunk are solved; one entry a level, coarsest first.
-
-    Args:
-        shifts: above 1 spends more steps near noise.
-        temperatures: what logits are divided by where codes are drawn from them; 1 for other samplers.
-    """
+    """How the levels of a chunk are solved; one entry a level, coarsest first."""
 
     steps: tuple[int, ...]
     samplers: tuple[str, ...]
-    shifts: tuple[float, ...]
-    temperatures: tuple[float, ...]
+    shifts: tuple[float, ...]  # above 1 spends more steps near noise
+    temperatures: tuple[float, ...]  # what logits are divided by where codes are drawn from them; 1 for other samplers
     guidance: Guidance
 
     def as_dict(self, names: str) -> dict[str, Any]:
@@ -39,11 +34,7 @@ class Settings:
 
 
 def resolve(request: Request, network: NetworkConfig, names: str, objective: str = "rectified_flow") -> Settings:
-    """The model config's sampling section with what a request overrides.
-
-    Raises:
-        UsageError: an option that this model cannot follow.
-    """
+    """The model config's sampling section with what a request overrides; UsageError for what this model cannot follow."""
     sampling = network.sampling
     if request.sampler is not None:
         check_sampler(request.sampler, SAMPLERS[objective], f" for {objective}")
@@ -74,9 +65,7 @@ def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[i
 
 
 def check_request(request: Request, config: SnacModelConfig, names: str) -> Settings:
-    """Resolve a request, and check that its metadata is all that the model's conditioners read, and nothing else.
-
-    Needs no weights.
+    """Resolve a request, and check without weights that its metadata is what the model's conditioners read.
 
     Raises:
         UsageError: an option or a key of the metadata that does not fit the model.

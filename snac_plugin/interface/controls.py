@@ -131,11 +131,7 @@ class Controls:
         return value if isinstance(value, tuple) else (value,)
 
     def request(self, values: Mapping[str, Any]) -> Request:
-        """The request that the values of all components make.
-
-        Raises:
-            UsageError: a text that should be JSON and is not, or a value that fits no model.
-        """
+        """The request that the values of all components make; UsageError for bad JSON or a value that fits no model."""
         steps: int | dict[str, int] = int(values["steps"])
         if values["steps_by_level"]:
             steps = {name: int(values[f"steps_{name.lower()}"]) for name in self.levels.names}

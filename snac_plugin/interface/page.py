@@ -1,7 +1,4 @@
-"""The page: inputs at the left, the sample with its picture, settings and files at the right.
-
-Nothing is global: the model and the folder live in the closures of `create_page`.
-"""
+"""The page: inputs at the left, the sample with its picture, settings and files at the right."""
 
 from __future__ import annotations
 

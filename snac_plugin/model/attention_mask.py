@@ -31,11 +31,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class AttentionMask:
-    """Which segments a segment attends to.
+    """Which segments a segment attends to."""
 
-    `table` holds for each level the finished levels of its own chunk and the levels of earlier chunks that it sees.
-    """
-
+    # For each level, the finished levels of its own chunk and the levels of earlier chunks that it sees.
     table: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     context_chunks: int
 

@@ -1,7 +1,4 @@
-"""The transformer block.
-
-Letters: B batch, N tokens, M conditioning tokens, S segments, D width, H heads, E dimensions of a head.
-"""
+"""The transformer block. Letters: B batch, N tokens, M conditioning tokens, S segments, D width, H heads, E its dimensions."""
 
 from __future__ import annotations
 
@@ -23,21 +20,14 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of a sequence as all blocks need them.
+    """Tokens of a sequence as all blocks need them."""
 
-    Args:
-        lengths, levels: of each segment, in order; the level of prepended tokens is -1.
-        cos, sin: rotary tables [N, E / 2].
-        cross: conditioning tokens for cross-attention [B, M, D].
-        cross_mask: [B, M] bool, False where a conditioning token is padding.
-    """
-
-    lengths: tuple[int, ...]
-    levels: tuple[int, ...]
-    cos: Tensor
+    lengths: tuple[int, ...]  # of each segment, in order
+    levels: tuple[int, ...]  # of each segment, -1 for prepended tokens
+    cos: Tensor  # rotary tables [N, E / 2]
     sin: Tensor
-    cross: Tensor | None = None
-    cross_mask: Tensor | None = None
+    cross: Tensor | None = None  # conditioning tokens [B, M, D]
+    cross_mask: Tensor | None = None  # [B, M] bool, False where a conditioning token is padding
 
 
 class SelfAttention(nn.Module):

@@ -1,7 +1,4 @@
-"""Generation of one chunk: prefill the KV cache, then denoise and append level by level.
-
-Letters: B batch, N tokens of a level, K codes of a codebook.
-"""
+"""Generation of one chunk. Letters: B batch, N tokens of a level, K codes of a codebook."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ ReadOutput = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 class ChunkInProgress:
-    """The chunk after a context (`frames` long, the config's by default), finished level by level.
+    """The chunk after a context: prefills the KV cache, then denoises and appends level by level.
 
     Keys and values of prepended tokens, context and finished levels are computed once. With guidance the conditioned and the
     unconditioned samples run as one batch over one cache.

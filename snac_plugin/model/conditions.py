@@ -13,21 +13,14 @@ from torch.nn.functional import interpolate
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditioning inputs, as stable-audio-tools shapes them; B batch, M tokens, C channels of their kind, T frames.
+    """Conditioning inputs, as stable-audio-tools shapes them; B batch, M tokens, C channels of their kind, T frames."""
 
-    Args:
-        cross: tokens for cross-attention [B, M, C]; their mask [B, M] is False where a token is padding.
-        embedding: one vector a sample [B, C], of `global_cond_ids`.
-        prepended: tokens that every segment sees [B, M, C], with a mask [B, M].
-        concat: channels beside the latents [B, C, T], of `input_concat_ids`.
-    """
-
-    cross: Tensor | None = None
-    cross_mask: Tensor | None = None
-    embedding: Tensor | None = None
-    prepended: Tensor | None = None
-    prepended_mask: Tensor | None = None
-    concat: Tensor | None = None
+    cross: Tensor | None = None  # `cross_attention_cond_ids` [B, M, C]
+    cross_mask: Tensor | None = None  # [B, M] bool, False where a token is padding
+    embedding: Tensor | None = None  # `global_cond_ids`, one vector a sample [B, C]
+    prepended: Tensor | None = None  # `prepend_cond_ids`, tokens that every segment sees [B, M, C]
+    prepended_mask: Tensor | None = None  # [B, M]
+    concat: Tensor | None = None  # `input_concat_ids`, channels beside the latents [B, C, T]
 
     @classmethod
     def of(cls, inputs: Mapping[str, Any], prefix: str = "") -> Conditions:
@@ -82,18 +75,12 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a chunk is generated from; B batch, R rows, T frames.
-
-    Args:
-        negative: what guidance leads away from; no conditioning and no context by default.
-        context: packed latents of the chunks before [B, R * 8, T]; the unconditioned branch never sees it.
-        context_mask: [B, T] bool, False where a frame of the context is hidden.
-    """
+    """What a chunk is generated from; B batch, R rows, T frames."""
 
     conditions: Conditions = Conditions()
-    negative: Conditions | None = None
-    context: Tensor | None = None
-    context_mask: Tensor | None = None
+    negative: Conditions | None = None  # what guidance leads away from; no conditioning and no context by default
+    context: Tensor | None = None  # packed latents of the chunks before [B, R * 8, T]; only the conditioned branch sees them
+    context_mask: Tensor | None = None  # [B, T] bool, False where a frame of the context is hidden
 
     @property
     def can_be_dropped(self) -> bool:

@@ -23,10 +23,7 @@ class KVCache:
 
 
 class PrefillAttention:
-    """Attention of newly finished segments among themselves and to the cache, which keeps their keys and values.
-
-    `masks` has a key mask [B, N] or None for each segment.
-    """
+    """Attention of newly finished segments, `masks` [B, N] or None each, among themselves and to the cache, which keeps them."""
 
     def __init__(self, cache: KVCache, segments: Sequence[Segment], rule: AttentionMask, masks: Sequence[Tensor | None]) -> None:
         self.cache, self.segments = cache, segments

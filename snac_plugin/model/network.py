@@ -1,7 +1,4 @@
-"""The diffusion transformer over the levels of a SNAC codec.
-
-Letters: B batch, T frames, N tokens (codes) of a level or a sequence, S segments, D width.
-"""
+"""The diffusion transformer over the levels of a SNAC codec. Letters: B batch, T frames, N tokens, S segments, D width."""
 
 from __future__ import annotations
 

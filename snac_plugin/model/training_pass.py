@@ -29,12 +29,8 @@ def training_layout(
 ) -> tuple[tuple[Segment, ...], tuple[AttentionCall, ...]]:
     """The segments of a sequence and the attention calls over them: prepended tokens, clean segments, a noised segment a stage.
 
-    Clean segments that no stage depends on (the finest level of the last chunk, for one) are left out.
-
-    Args:
-        chunk_lengths: for each chunk, the number of codes of each level.
-        context: how many of the first chunks are context only, and not to be denoised.
-        stages: levels to denoise; all by default.
+    Clean segments that no stage depends on (the finest level of the last chunk, for one) are left out. `chunk_lengths` has the
+    number of codes of each level for each chunk; the first `context` chunks are not denoised, and only the levels `stages`.
     """
     clean = [Segment(Role.CLEAN, c, level, n) for c, row in enumerate(chunk_lengths) for level, n in enumerate(row)]
     denoised = [s for s in clean if s.chunk >= context and (stages is None or s.level in stages)]

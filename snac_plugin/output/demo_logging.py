@@ -51,10 +51,7 @@ class DemoCallback(pl.Callback):
 def log_demo(
     trainer: pl.Trainer, name: str, audio: Tensor, codes: Tensor, levels: Levels, settings: dict[str, Any], title: str | None = None
 ) -> None:
-    """Write a demo, audio [1, N] and packed codes [R, T], into `demos/` of the run folder, and log its audio and picture.
-
-    The files and the logger's entries bear `name`; `settings` and the step are written as JSON.
-    """
+    """Write a demo, audio [1, N] and packed codes [R, T], into `demos/` of the run folder, and log its audio and picture."""
     step, rate = trainer.global_step, levels.sample_rate
     folder = Path(trainer.default_root_dir) / "demos" / f"step_{step:08d}"
     settings, title = {**settings, "step": step}, title or f"{name}, step {step}"

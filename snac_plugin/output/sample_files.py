@@ -35,10 +35,7 @@ class SampleWriter:
     """Writes NAME.wav as 32-bit floats into a hidden file until `finish` gives it its name and adds NAME.png and NAME.json.
 
     A program that is stopped leaves what was written so far. The same sample gives the same bytes. `samples` is the expected
-    length, if known: above 4 GiB the wav is written as RF64.
-
-    Raises:
-        UsageError: the folder cannot be made.
+    length, if known: above 4 GiB the wav is written as RF64. Raises UsageError if the folder cannot be made.
     """
 
     def __init__(self, folder: str | Path, name: str, sample_rate: int, channels: int = 1, samples: int = 0) -> None:

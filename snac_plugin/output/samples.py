@@ -39,11 +39,7 @@ class Recording:
 
     @classmethod
     def read(cls, path: str | Path, levels: Levels) -> Recording:
-        """Read a file.
-
-        Raises:
-            AudioError: it cannot be read, or is shorter than one frame of the codec.
-        """
+        """Read a file; AudioError if it cannot be read, or is shorter than one frame of the codec."""
         rate, audio = read_audio(path)
         seconds, shortest = audio.shape[-1] / rate, levels.frame_samples / levels.sample_rate
         if seconds < shortest:
@@ -53,18 +49,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample that was written.
-
-    Args:
-        seconds: how much of it is new.
-        first_audio_after: seconds from the beginning of its batch until its first new audio was on disk.
-        settings: everything that made it, as its JSON file holds it.
-    """
+    """A sample that was written."""
 
     seed: int
-    seconds: float
-    first_audio_after: float
-    settings: dict[str, Any]
+    seconds: float  # how much of it is new
+    first_audio_after: float  # seconds from the beginning of its batch until its first new audio was on disk
+    settings: dict[str, Any]  # everything that made it, as its JSON file holds it
     files: SampleFiles
 
 
