@@ -1,7 +1,6 @@
 """Geometry of SNAC's hierarchy of codes: strides, frames, packing.
 
 Letters: B batch, T frames, N codes of one level, D codebook dimensions, R rows (codes per frame, all levels).
-
 A frame is the period of one code of the coarsest level. With strides (8, 4, 2, 1) it holds 1 + 2 + 4 + 8 = 15
 codes, and the packed rows are A0, B0, B1, C0 .. C3, D0 .. D7: level by level, each in the order of time.
 """

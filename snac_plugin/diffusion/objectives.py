@@ -1,7 +1,4 @@
-"""What the network learns to predict, and how that turns back into data.
-
-t is the noise level in [0, 1]: 0 is data, 1 is noise; x_t = alpha(t) * data + sigma(t) * noise.
-"""
+"""What the network learns to predict. x_t = alpha(t) * data + sigma(t) * noise; the noise level t is 0 for data, 1 for noise."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The chunks before the one that is generated: from audio, from codes, or nothing.
-
-Letters: B batch, R rows, T frames, S frames of the context (whole chunks), N audio samples.
-"""
+"""What comes before the generated chunks. Letters: B batch, R rows, T frames, S context frames (whole chunks), N audio samples."""
 
 from __future__ import annotations
 

@@ -25,10 +25,7 @@ def join(audio: Tensor, recorded: Tensor, decoded: Tensor) -> Tensor:
 
 
 def with_mirrored_end(audio: Tensor, rate: int) -> Tensor:
-    """Audio [N] followed by its last hundredth of a second, mirrored in time and value around the last sample.
-
-    Followed by silence, a resampler would bend the last samples towards zero.
-    """
+    """Audio [N] and its last 10 ms mirrored in time and value, so that a resampler does not bend its end towards zero."""
     size = min(rate // 100, len(audio) - 1)
     return torch.cat([audio, 2 * audio[-1] - audio[len(audio) - 1 - size : -1].flip(0)]) if size > 0 else audio
 

@@ -65,11 +65,7 @@ def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[i
 
 
 def check_request(request: Request, config: SnacModelConfig, names: str) -> Settings:
-    """Resolve a request, and check without weights that its metadata is what the model's conditioners read.
-
-    Raises:
-        UsageError: an option or a key of the metadata that does not fit the model.
-    """
+    """Resolve a request, and check without weights that its metadata is what the conditioners read; UsageError where it is not."""
     for metadata in (request.conditioning or {}, request.negative_conditioning):
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
             _check_conditioning(one, config)

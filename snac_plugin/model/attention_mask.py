@@ -1,7 +1,4 @@
-"""Which tokens see which, as a rule over segments: runs of tokens with one (role, chunk, level).
-
-The rule never tells tokens of a segment apart, so attention runs a few dense calls in place of one masked call.
-"""
+"""Which tokens see which: a rule over segments. It treats the tokens of a segment alike, so attention is a few dense calls."""
 
 from __future__ import annotations
 

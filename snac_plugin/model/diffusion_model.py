@@ -1,7 +1,4 @@
-"""The network behind stable-audio-tools' interface of a conditioned diffusion model.
-
-Letters: B batch, R rows, T frames, N tokens of a level, K codes of a codebook.
-"""
+"""The network as a conditioned diffusion model of stable-audio-tools. Letters: B batch, R rows, T frames, N tokens, K codes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One forward that trains every stage: clean tokens and the noised tokens of all stages in one sequence.
-
-Letters: B batch, T frames, N tokens, S segments, C chunks, L levels, D width.
-"""
+"""One forward that trains every stage. Letters: B batch, T frames, N tokens, S segments, C chunks, L levels, D width."""
 
 from __future__ import annotations
 

@@ -22,10 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class DemoCallback(pl.Callback):
-    """Makes demos after the steps 1, 1 + demo_every, ..., as stable-audio-tools does. A failed demo does not end the training.
-
-    Subclasses define `make_demos`.
-    """
+    """Calls `make_demos` after the steps 1, 1 + demo_every, ..., as stable-audio-tools does; a failure does not end training."""
 
     def __init__(self, demo_every: int) -> None:
         self.demo_every, self.last_demo_step = demo_every, -1

@@ -1,7 +1,4 @@
-"""A picture of a sample: its spectrogram, and under it the hierarchy of its codes on the same time axis.
-
-Letters: N audio samples, F mel bands, W columns, R rows, T frames.
-"""
+"""A picture of a sample: spectrogram and codes. Letters: N audio samples, F mel bands, W columns, R rows, T frames."""
 
 from __future__ import annotations
 
