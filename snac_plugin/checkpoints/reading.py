@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from snac_plugin.checkpoints import codec_note, config_note
+from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.shipped import model_file
 from snac_plugin.checkpoints.weights import load_state, model_weights
 from snac_plugin.config import NetworkConfig
@@ -60,8 +60,8 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
         raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     weights, steps = model_weights(content["state_dict"], ema), content.get("global_step", 0)
-    config, version = config_note.saved_config(content), config_note.noted_version(content)
-    return Checkpoint(weights, config, content.get(codec_note.KEY), path, steps, version)
+    config, version = notes.saved_config(content), notes.noted_version(content)
+    return Checkpoint(weights, config, content.get(notes.CODEC_NOTE), path, steps, version)
 
 
 def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
@@ -72,7 +72,7 @@ def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
     """
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     where = str(checkpoint.path)
-    codec_note.check_codec(checkpoint.codec, model, where)
+    notes.check_codec(checkpoint.codec, model, where)
     check_head(checkpoint.model_config, model, where)
     load_state(model, checkpoint.state, where)
     return checkpoint
@@ -92,12 +92,12 @@ def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None
 def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            notes = file.metadata() or {}
+            metadata = file.metadata() or {}
         weights = load_file(str(path))
     except SafetensorError as error:
         raise CheckpointError(str(path), f"an unreadable file ({error})", "a .safetensors checkpoint") from None
-    keys = (config_note.CONFIG, config_note.KEY, codec_note.KEY)
-    return {"state_dict": weights} | {key: json.loads(notes[key]) for key in keys if key in notes}
+    keys = (notes.CONFIG, notes.CONFIG_VERSION_NOTE, notes.CODEC_NOTE)
+    return {"state_dict": weights} | {key: json.loads(metadata[key]) for key in keys if key in metadata}
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:

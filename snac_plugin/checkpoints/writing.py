@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from snac_plugin.checkpoints import codec_note, config_note
+from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.weights import model_weights
 from snac_plugin.files import write_whole
 
@@ -26,11 +26,11 @@ def save_unwrapped(
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {codec_note.KEY: codec}
-    config_note.put_config(content, model_config)
+    content: dict[str, Any] = {notes.CODEC_NOTE: codec}
+    notes.put_config(content, model_config)
     if path.suffix == ".safetensors":
-        notes = {key: json.dumps(value) for key, value in content.items() if value is not None}
-        write_whole(path, lambda part: save_file(state, str(part), metadata=notes))
+        metadata = {key: json.dumps(value) for key, value in content.items() if value is not None}
+        write_whole(path, lambda part: save_file(state, str(part), metadata=metadata))
         path.chmod(0o644)  # safetensors lets only the owner read it
     else:
         write_whole(path, lambda part: torch.save({"state_dict": state} | content, part))

@@ -41,8 +41,7 @@ class PlacedNoise:
     def __call__(self, block: int, x: Tensor) -> Tensor:
         """Noise [B, 1, T] for the input [B, C, T] of a noise block."""
         per_frame = x.shape[-1] // self.frames
-        first = self.first_frame * per_frame
-        rows = [noise_at(seed, block, first, x.shape[-1], per_frame) for seed in self.seeds]
+        rows = [noise_at(seed, block, self.first_frame * per_frame, x.shape[-1], per_frame) for seed in self.seeds]
         return torch.stack(rows)[:, None].to(x.device, x.dtype)
 
 
@@ -50,10 +49,7 @@ def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> T
     """Standard normal noise [count] of a noise block, from its value `first` of the file on; a frame has `per_frame` values."""
     size = DRAWN_FRAMES * per_frame
     draws = range(first // size, -(-(first + count) // size))
-    offset = first - draws.start * size
-    return torch.cat([_draw(seed, block, number, size) for number in draws])[offset : offset + count]
-
-
-def _draw(seed: int, block: int, number: int, size: int) -> Tensor:
-    generator = torch.Generator().manual_seed(noise_tile_seed(seed, block, number))
-    return torch.randn(size, generator=generator, dtype=torch.float32)  # whatever the default: the same noise
+    generators = [torch.Generator().manual_seed(noise_tile_seed(seed, block, number)) for number in draws]
+    # The same noise whatever the default type.
+    noise = torch.cat([torch.randn(size, generator=generator, dtype=torch.float32) for generator in generators])
+    return noise[first - draws.start * size :][:count]

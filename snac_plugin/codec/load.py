@@ -121,19 +121,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CodecError(str(path), found, "weights of a SNAC codec", "Fetch it again.") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CodecError(str(path), "something else than named tensors", "the state dict of a SNAC model")
-    # Weight norm had other names before PyTorch 2.0.
-    for number, ending in enumerate((".weight_g", ".weight_v")):
-        now = f".parametrizations.weight.original{number}"
-        state = {name.removesuffix(ending) + now if name.endswith(ending) else name: tensor for name, tensor in state.items()}
+    for number, former in enumerate((r"\.weight_g$", r"\.weight_v$")):  # names of weight norm before PyTorch 2.0
+        state = {re.sub(former, f".parametrizations.weight.original{number}", name): tensor for name, tensor in state.items()}
     return dict(state)
 
 
 def locate(name: str) -> tuple[Path, Path]:
     """The config file and the weights file of a codec, by the name and with the errors of `load_codec`."""
-    if name in shipped_codecs():
-        return _in_folder(SHIPPED / name)
-    if Path(name).expanduser().is_dir():
-        return _in_folder(Path(name).expanduser())
+    folder = SHIPPED / name if name in shipped_codecs() else Path(name).expanduser()
+    if folder.is_dir():
+        return _in_folder(folder)
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
         return _from_hub(name)
     shipped = ", ".join(shipped_codecs())

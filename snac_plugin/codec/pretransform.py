@@ -4,6 +4,7 @@ Letters: B batch, N audio samples, R rows (codes per frame, all levels), T frame
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,11 +90,8 @@ class SnacPretransform(Pretransform):
         check_audio(x, sample_rate, self.sample_rate, self.codec_name)
         if self.iterate_batch and len(x) > 1:
             return torch.cat([self.tokenize(example) for example in x.split(1)])
-
-        def run(part: Tensor, _: int) -> Tensor:
-            return self._encode_piece(part)
-
-        codes = run_in_tiles(self.model.preprocess(x), run, self.piece_frames, self.margin, before=self.downsampling_ratio)
+        audio, ratio = self.model.preprocess(x), self.downsampling_ratio
+        codes = run_in_tiles(audio, lambda part, _: self._encode_piece(part), self.piece_frames, self.margin, before=ratio)
         return codes[..., : self.levels.frames_for(x.shape[-1])]
 
     @torch.no_grad()
@@ -108,12 +106,8 @@ class SnacPretransform(Pretransform):
         if self.iterate_batch and len(tokens) > 1:
             return torch.cat([self.decode_tokens(t[None], length, s) for t, s in zip(tokens, seeds, strict=True)])
         check_codes(tokens, self.codebook_size)
-
-        def run(part: Tensor, first: int) -> Tensor:
-            return self._decode_piece(part, first, seeds)
-
-        padded = self._on_grid(tokens, self.silent_codes())
-        return run_in_tiles(padded, run, self.piece_frames, self.margin, after=self.downsampling_ratio)[..., :samples]
+        codes, decode = self._on_grid(tokens, self.silent_codes()), functools.partial(self._decode_piece, seeds=seeds)
+        return run_in_tiles(codes, decode, self.piece_frames, self.margin, after=self.downsampling_ratio)[..., :samples]
 
     @torch.no_grad()
     def decode_frames(self, codes: Tensor, first_frame: int, seeds: Sequence[int]) -> Tensor:

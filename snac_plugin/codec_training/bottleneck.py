@@ -49,14 +49,12 @@ class SnacBottleneck(DiscreteBottleneck):
         self.quantizer = ResidualVectorQuantize(latent_dim, codebook_size, codebook_dim, list(vq_strides))
         self.codebook_starts, self.warmup_noise = sorted(codebook_starts), warmup_noise
         self.level_dropout, self.start_vectors, self.keep_lengths = level_dropout, start_vectors, keep_lengths
-        books = [RunningCodebook(level.codebook.weight, visits, keep_lengths=keep_lengths) for level in self.quantizer.quantizers]
-        self.books = nn.ModuleList(books)
+        weights = [level.codebook.weight.requires_grad_(False) for level in self.quantizer.quantizers]
+        self.books = nn.ModuleList(RunningCodebook(weight, visits, keep_lengths=keep_lengths) for weight in weights)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("starts", torch.zeros((), dtype=torch.long))
         self.revived: list[Tensor] = []
         self.codebook_loss: Tensor | None = None
-        for level in self.quantizer.quantizers:
-            level.codebook.weight.requires_grad_(False)
 
     def encode(self, x: Tensor, return_info: bool = False, **_: Any) -> Any:
         """Quantise the encoder's output [B, C, T]; a Mismatch if T is no multiple of the first stride.
@@ -148,11 +146,8 @@ class SnacBottleneck(DiscreteBottleneck):
 
 def commitment(quantised: Quantised) -> Tensor:
     """Mean over levels of ||z_e - sg(z_q)||^2 / ||sg(z_q)||^2: relative, because an absolute loss would shrink all vectors."""
-    terms = [
-        (vectors - chosen.detach()).square().mean() / chosen.detach().square().mean().clamp_min(1e-8)
-        for vectors, chosen in zip(quantised.vectors, quantised.chosen, strict=True)
-    ]
-    return torch.stack(terms).mean()
+    pairs = zip(quantised.vectors, (chosen.detach() for chosen in quantised.chosen), strict=True)
+    return torch.stack([(v - c).square().mean() / c.square().mean().clamp_min(1e-8) for v, c in pairs]).mean()
 
 
 def centring(quantised: Quantised) -> Tensor:

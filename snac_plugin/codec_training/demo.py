@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,22 +11,14 @@ from torch import Tensor
 from snac_plugin.codec_training.examples import example_audio
 from snac_plugin.codec_training.losses import log_mel_distance
 from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
-from snac_plugin.config import check_codec_config
 from snac_plugin.levels import Levels
 from snac_plugin.output.demo_logging import DemoCallback, log_demo
 
 DEMO_SEED = 0
 
 
-def create_codec_demo_callback(config: Mapping[str, Any], demo_dl: Any = None, **_: Any) -> CodecDemoCallback:
-    """The callback for a model config; `demo_dl` gives the recordings, the training data by default."""
-    training = check_codec_config(config).training
-    assert training is not None, "checked when the training wrapper was made"
-    return CodecDemoCallback(demo_dl, training.demo.demo_every, training.demo.num_demos)
-
-
 class CodecDemoCallback(DemoCallback):
-    """Round trips, with the averaged weights, of the first `num_demos` examples of a data loader."""
+    """Round trips, with the averaged weights, of the first `num_demos` examples of a data loader, or of the training data."""
 
     def __init__(self, demo_dl: Any, demo_every: int, num_demos: int) -> None:
         super().__init__(demo_every)
@@ -38,9 +29,7 @@ class CodecDemoCallback(DemoCallback):
         if self._recordings is None:
             loader = self.demo_dl if self.demo_dl is not None else trainer.train_dataloader
             self._recordings = torch.cat(list(example_audio(loader, self.num_demos)))[: self.num_demos]
-        codec = module.best_codec
-        was_training = codec.training
-        codec.eval()
+        was_training, codec = module.best_codec.training, module.best_codec.eval()
         with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
             torch.manual_seed(DEMO_SEED)
             latents, info = codec.encode(self._recordings.to(module.device), return_info=True)
@@ -51,5 +40,5 @@ class CodecDemoCallback(DemoCallback):
             name, distance = f"round_trip_{index}", log_mel_distance(recording[None], copy[None], levels.sample_rate)
             title = f"{name}, step {trainer.global_step}, log-mel distance {distance:.2f} dB"
             settings = {"log_mel_db": round(distance, 3), "what": "the recording, then its round trip"}
-            audio, twice = torch.cat([recording, copy], dim=-1), torch.cat([codes, codes], dim=-1)
-            log_demo(trainer, name, audio, twice, levels, settings, title)
+            audio = torch.cat([recording, copy], dim=-1)
+            log_demo(trainer, name, audio, codes.repeat(1, 2), levels, settings, title)

@@ -15,20 +15,15 @@ def example_audio(loader: Any, count: int) -> Iterator[Tensor]:
 
     They are read in this process. The global generators of Python, NumPy and torch are left as they were.
     """
-    batch = loader.batch_size or 1
+    batch_size, seen = loader.batch_size or 1, 0
     dataset = getattr(loader, "dataset", None)
-    if dataset is None or isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
-        yield from _next_audio(loader, count)
+    if hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset):
+        size = len(dataset) if hasattr(dataset, "__len__") else None
+        for first in range(0, count, batch_size):
+            with isolate_rng(include_cuda=False):
+                items = [dataset[index if size is None else index % size] for index in range(first, first + batch_size)]
+            yield loader.collate_fn(items)[0]
         return
-    size = len(dataset) if hasattr(dataset, "__len__") else None
-    for first in range(0, count, batch):
-        with isolate_rng(include_cuda=False):
-            items = [dataset[index if size is None else index % size] for index in range(first, first + batch)]
-        yield loader.collate_fn(items)[0]
-
-
-def _next_audio(loader: Any, count: int) -> Iterator[Tensor]:
-    seen = 0
     with isolate_rng(include_cuda=False):
         batches = iter(loader)
     while seen < count:

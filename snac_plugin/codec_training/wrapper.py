@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from stable_audio_tools.training.losses import ValueLoss
 from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
 from torch import Tensor
 
-from snac_plugin.checkpoints.config_note import put_config
+from snac_plugin.checkpoints.notes import put_config
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.codec_training.bottleneck import SnacBottleneck, broadcast_from_first
 from snac_plugin.codec_training.codebooks import perplexity
@@ -24,10 +23,9 @@ from snac_plugin.codec_training.encoder_decoder import compile_parts, snac_of
 from snac_plugin.codec_training.examples import example_audio
 from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
 from snac_plugin.codec_training.starting_weights import initialise_from_data
-from snac_plugin.config import CodecTraining, check_codec_config
+from snac_plugin.config import CodecTraining
 from snac_plugin.config.optimizers import optimizer_configs_named
 from snac_plugin.diffusion.seeds import mixed_seed
-from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)
 QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
@@ -35,16 +33,6 @@ QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
 SCALING_EXAMPLES, VALIDATION_SEED = 32, 1
 IN_THE_PROGRESS_BAR = ("train/loss", "train/mrstft_loss", "_perplexity")
 """Endings of the names of values that the progress bar shows."""
-
-
-def create_codec_training_wrapper(config: Mapping[str, Any], model: Any) -> SnacCodecTrainingWrapper:
-    """The Lightning module that trains a codec; `config` is the whole model config."""
-    checked = check_codec_config(config)
-    if checked.training is None:
-        raise ConfigError("training", "nothing", "a training section", "See model_configs/snac_codec_tiny.json.")
-    fresh = checked.training.start_from_data and checked.model.pretrained is None
-    seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-    return SnacCodecTrainingWrapper(model, checked.training, dict(config), fresh, seed)
 
 
 class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
@@ -76,8 +64,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         )
         self.training_config, self.model_config, self.fresh, self.seed = training, model_config, fresh, seed
         losses = training.loss_configs
-        chosen = losses.bottleneck.weights if losses.bottleneck else {}
-        for name, weight in {**QUANTISER_LOSSES, **{str(name): weight for name, weight in chosen.items()}}.items():
+        chosen: Mapping[Any, float] = losses.bottleneck.weights if losses.bottleneck else {}
+        for name, weight in {**QUANTISER_LOSSES, **chosen}.items():
             self.losses_gen.losses.append(ValueLoss(key=f"vq/{name}_loss", weight=weight, name=f"{name}_loss"))
         if losses.lines and (weight := losses.lines.weights.get("lines", 0.0)):
             self.losses_gen.losses.append(LinesLoss(autoencoder.downsampling_ratio, weight))
@@ -93,23 +81,19 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
     def configure_optimizers(self) -> Any:
         """stable-audio-tools' optimisers, with a learning rate for each part of the codec; a ConfigError if torch refuses them."""
         with optimizer_configs_named():
-            sections, parameters = [self.optimizer_configs["autoencoder"]], [self._parameter_groups()]
+            learners = {"autoencoder": self._parameter_groups()}
             if self.use_disc:
-                sections.append(self.optimizer_configs["discriminator"])
-                parameters.append(list(self.discriminator.parameters()))
-            optimizers = [create_optimizer_from_config(s["optimizer"], p) for s, p in zip(sections, parameters, strict=True)]
+                learners["discriminator"] = list(self.discriminator.parameters())
+            sections = [self.optimizer_configs[name] for name in learners]
+            optimizers = [create_optimizer_from_config(s["optimizer"], p) for s, p in zip(sections, learners.values(), strict=True)]
             if not all("scheduler" in section for section in sections):
                 return optimizers
             return optimizers, [create_scheduler_from_config(s["scheduler"], o) for s, o in zip(sections, optimizers, strict=True)]
 
     def _parameter_groups(self) -> list[Any]:
         rate = self.optimizer_configs["autoencoder"]["optimizer"]["config"].get("lr", self.lr)
-        scales = self.training_config.learning_rate_scales
-        parts = (
-            (self.autoencoder.encoder, scales.encoder),
-            (self.bottleneck, scales.projections),
-            (self.autoencoder.decoder, scales.decoder),
-        )
+        codec, scales = self.autoencoder, self.training_config.learning_rate_scales
+        parts = (codec.encoder, scales.encoder), (codec.bottleneck, scales.projections), (codec.decoder, scales.decoder)
         groups = [{"params": [p for p in part.parameters() if p.requires_grad], "lr": scale * rate} for part, scale in parts]
         return [group for group in groups if group["params"]]
 
@@ -144,8 +128,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         log.info("step %d: codebooks start from %d training examples", self.global_step, examples)
         with torch.autocast(self.device.type, enabled=False):
             z = torch.cat([self.autoencoder.encoder(audio.float()) for audio in self._examples(examples)])
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.global_step, 1))
-        self.bottleneck.start(z, generator)
+        self.bottleneck.start(z, torch.Generator().manual_seed(mixed_seed(self.seed, self.global_step, 1)))
         broadcast_from_first(self.autoencoder)
         for weight, average in self._codebooks_and_averages():
             average.copy_(weight)
@@ -172,7 +155,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _freeze_average(self) -> None:
-        """After the warm-up the codes are fixed, and the averaged codec must use the same; a resumed run does it again."""
+        """After the warm-up the codes are fixed; the averaged codec must use the same. Again after resuming changes nothing."""
         self._average_frozen = True
         if self.autoencoder_ema is not None:
             averaged = self.autoencoder_ema.ema_model
@@ -180,13 +163,12 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             averaged.bottleneck.load_state_dict(self.bottleneck.state_dict())
 
     def _log_usage(self) -> None:
-        values: dict[str, Any] = {}
-        if self.bottleneck.codebook_loss is not None:
-            values["train/codebook_loss"] = self.bottleneck.codebook_loss
+        loss = self.bottleneck.codebook_loss
+        values: dict[str, Any] = {} if loss is None else {"train/codebook_loss": loss}
         rows = zip(self.bottleneck.levels.names, self.bottleneck.usage(), self.bottleneck.revived, strict=False)
         for name, (used, spread), revived in rows:
-            values |= {f"train/{name}_perplexity": spread, f"train/{name}_used": used}
-            values[f"train/{name}_revived"] = revived.float().sum()
+            usage = {"perplexity": spread, "used": used, "revived": revived.float().sum()}
+            values |= {f"train/{name}_{measure}": value for measure, value in usage.items()}
         self.log_dict(values, prog_bar=True, on_step=True)
 
     def log_dict(self, dictionary: Any, prog_bar: bool = False, **kwargs: Any) -> None:

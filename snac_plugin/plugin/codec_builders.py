@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +12,10 @@ from torch import nn
 
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec_training.bottleneck import SnacBottleneck
+from snac_plugin.codec_training.demo import CodecDemoCallback
 from snac_plugin.codec_training.encoder_decoder import SnacDecoder, SnacEncoder, snac_of
-from snac_plugin.config import check_codec_config, check_codec_section, padded_to, snac_config
+from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
+from snac_plugin.config import CodecTraining, check_codec_config, check_codec_section, padded_to, snac_config
 from snac_plugin.errors import ConfigError
 
 ARGUMENTS = {
@@ -56,20 +60,8 @@ def _complete(model: Mapping[str, Any], section: Any, geometry: dict[str, Any]) 
     return {**model, "latent_dim": arguments["latent_dim"], "downsampling_ratio": hop, "io_channels": 1, **parts}
 
 
-def encoder(config: Mapping[str, Any]) -> SnacEncoder:
-    return _part(SnacEncoder, config, "encoder")
-
-
-def decoder(config: Mapping[str, Any]) -> SnacDecoder:
-    return _part(SnacDecoder, config, "decoder")
-
-
-def bottleneck(config: Mapping[str, Any]) -> SnacBottleneck:
-    return _part(SnacBottleneck, config, "bottleneck")
-
-
-def _part(part_class: type[nn.Module], config: Mapping[str, Any], name: str) -> Any:
-    """One part, frozen if `requires_grad` is false."""
+def _part(part_class: type[nn.Module], name: str, config: Mapping[str, Any]) -> Any:
+    """One part from its section `model.<name>`, frozen if `requires_grad` is false."""
     try:
         built = part_class(**config.get("config", {}))
     except TypeError as error:  # a part beside parts of other types gets no arguments from `_complete`
@@ -78,3 +70,28 @@ def _part(part_class: type[nn.Module], config: Mapping[str, Any], name: str) -> 
     if not config.get("requires_grad", True):
         built.freeze() if isinstance(built, SnacBottleneck) else built.requires_grad_(False)
     return built
+
+
+encoder = functools.partial(_part, SnacEncoder, "encoder")
+decoder = functools.partial(_part, SnacDecoder, "decoder")
+bottleneck = functools.partial(_part, SnacBottleneck, "bottleneck")
+
+
+def training_wrapper(config: Mapping[str, Any], model: Any) -> SnacCodecTrainingWrapper:
+    """The Lightning module that trains a codec of this whole config, seeded by Lightning's `seed_everything`."""
+    training = _training_section(config)
+    fresh = training.start_from_data and config["model"].get("pretrained") is None
+    return SnacCodecTrainingWrapper(model, training, dict(config), fresh, int(os.environ.get("PL_GLOBAL_SEED", "0")))
+
+
+def demo_callback(config: Mapping[str, Any], demo_dl: Any = None, **_: Any) -> CodecDemoCallback:
+    """Demos of the recordings of `demo_dl`, by default of the training data."""
+    demo = _training_section(config).demo
+    return CodecDemoCallback(demo_dl, demo.demo_every, demo.num_demos)
+
+
+def _training_section(config: Mapping[str, Any]) -> CodecTraining:
+    training = check_codec_config(config).training
+    if training is None:
+        raise ConfigError("training", "nothing", "a training section", "See model_configs/snac_codec_tiny.json.")
+    return training

@@ -51,8 +51,7 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         if arguments.get("pretransform_ckpt_path"):
-            advice = "The codec is named in the model config: model.pretransform.config.codec."
-            found = arguments["pretransform_ckpt_path"]
+            found, advice = arguments["pretransform_ckpt_path"], "The model config names it: model.pretransform.config.codec."
             raise UsageError("--pretransform-ckpt-path", found, "no checkpoint of a pretransform", advice)
         if path is None and name is None:
             raise UsageError("--ckpt-path", "nothing", "a checkpoint", "Give a training checkpoint or an unwrapped one.")

@@ -46,11 +46,11 @@ BUILDERS: dict[str, dict[str, Function]] = {
     "decoder": {"snac": _later("plugin.codec_builders.decoder")},
     "training_wrapper": {
         "diffusion_snac_dit": _later("plugin.training_builders.training_wrapper"),
-        "autoencoder with snac_rvq": _later("codec_training.wrapper.create_codec_training_wrapper"),
+        "autoencoder with snac_rvq": _later("plugin.codec_builders.training_wrapper"),
     },
     "demo_callback": {
         "diffusion_snac_dit": _later("plugin.training_builders.demo_callback"),
-        "autoencoder with snac_rvq": _later("codec_training.demo.create_codec_demo_callback"),
+        "autoencoder with snac_rvq": _later("plugin.codec_builders.demo_callback"),
     },
     "ui": {"diffusion_snac_dit": _later("interface.page.create_page")},
 }

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from snac_plugin.plugin.wrapping import Function, wrap
+from snac_plugin.plugin.wrapping import Function, Wrapper, wrap
 
 __all__ = ["REPAIRS"]
 
@@ -78,28 +78,17 @@ def _outlive_failed_demos(make_demo: Function) -> Function:
     return attempt
 
 
-def _repair_conditioners(conditioners: ModuleType) -> None:
-    wrap(conditioners.MultiConditioner, "forward", _keep_lists)
+def _method(owner: str, name: str, wrapper: Wrapper) -> Callable[[ModuleType], None]:
+    return lambda module: wrap(getattr(module, owner), name, wrapper)
 
 
-def _repair_diffusion(diffusion: ModuleType) -> None:
-    wrap(diffusion.DiffusionCondTrainingWrapper, "training_step", _with_wrapped_masks)
-    for callback in (diffusion.DiffusionCondDemoCallback, diffusion.DiffusionCondInpaintDemoCallback):
-        wrap(callback, "on_train_batch_end", _outlive_failed_demos)
-
-
-def _repair_arc(arc: ModuleType) -> None:
-    wrap(arc.ARCTrainingWrapper, "training_step", _with_wrapped_masks)
-
-
-def _repair_autoencoders(autoencoders: ModuleType) -> None:
-    wrap(autoencoders.AutoencoderDemoCallback, "on_train_batch_end", _outlive_failed_demos)
-
-
+TRAINING = "stable_audio_tools.training"
 REPAIRS: tuple[tuple[str, Callable[[ModuleType], None]], ...] = (
-    ("stable_audio_tools.training.utils", _drop_verbose),
-    ("stable_audio_tools.models.conditioners", _repair_conditioners),
-    ("stable_audio_tools.training.diffusion", _repair_diffusion),
-    ("stable_audio_tools.training.arc", _repair_arc),
-    ("stable_audio_tools.training.autoencoders", _repair_autoencoders),
+    (f"{TRAINING}.utils", _drop_verbose),
+    ("stable_audio_tools.models.conditioners", _method("MultiConditioner", "forward", _keep_lists)),
+    (f"{TRAINING}.diffusion", _method("DiffusionCondTrainingWrapper", "training_step", _with_wrapped_masks)),
+    (f"{TRAINING}.diffusion", _method("DiffusionCondDemoCallback", "on_train_batch_end", _outlive_failed_demos)),
+    (f"{TRAINING}.diffusion", _method("DiffusionCondInpaintDemoCallback", "on_train_batch_end", _outlive_failed_demos)),
+    (f"{TRAINING}.arc", _method("ARCTrainingWrapper", "training_step", _with_wrapped_masks)),
+    (f"{TRAINING}.autoencoders", _method("AutoencoderDemoCallback", "on_train_batch_end", _outlive_failed_demos)),
 )

@@ -13,8 +13,7 @@ import torch
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
-from snac_plugin.checkpoints.codec_note import replace_codec_by_note, replace_note_by_codec
-from snac_plugin.checkpoints.config_note import put_config, saved_config
+from snac_plugin.checkpoints.notes import put_config, replace_codec_by_note, replace_note_by_codec, saved_config
 from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
@@ -145,7 +144,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def codes(self, reals: Tensor) -> Tensor:
         """Packed codes [B, R, T] of a batch as a data loader gives it: audio [B, 1, N], latents [B, R * 8, T] or codes.
 
-        An axis of size 1 before the batch, as streamed datasets have it, goes. Raises the AudioErrors of `tokenize`.
+        An axis of size 1 before the batch, as streamed datasets have it, goes. AudioErrors: see `SnacPretransform.tokenize`.
         """
         if reals.ndim == 4 and reals.shape[0] == 1:
             reals = reals[0]

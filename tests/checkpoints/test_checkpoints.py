@@ -15,7 +15,7 @@ from tiny import tiny_model_config, write_tiny_codec
 from torch import Tensor
 
 import snac_plugin
-from snac_plugin.checkpoints.codec_note import replace_codec_by_note, replace_note_by_codec
+from snac_plugin.checkpoints.notes import replace_codec_by_note, replace_note_by_codec
 from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.cli import main

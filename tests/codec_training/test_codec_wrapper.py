@@ -12,8 +12,9 @@ from stable_audio_tools.models import create_model_from_config
 
 from snac_plugin import register
 from snac_plugin.codec_training.losses import LinesLoss
-from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper, create_codec_training_wrapper
+from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
 from snac_plugin.errors import ConfigError
+from snac_plugin.plugin.codec_builders import training_wrapper
 
 register()
 
@@ -21,7 +22,7 @@ register()
 def wrapper(**training: Any) -> SnacCodecTrainingWrapper:
     torch.manual_seed(0)
     config = without_discriminator(codec_config(use_ema=False, **training))
-    return create_codec_training_wrapper(config, create_model_from_config(config))
+    return training_wrapper(config, create_model_from_config(config))
 
 
 def examples(count: int) -> Iterator[torch.Tensor]:

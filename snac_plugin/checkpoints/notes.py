@@ -1,27 +1,45 @@
-"""The note about the codec in a checkpoint: its name and fingerprint, in place of weights that are the same in all of them.
+"""Notes in a checkpoint: name and fingerprint of the codec in place of its weights, and the model config with its version.
 `model` is a model whose frozen codec is its `pretransform`; `prefix` is what its training wrapper puts before weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from snac_plugin.checkpoints.weights import CODEC, is_codec_weight
+from snac_plugin.config.migration import CONFIG_VERSION, FIRST_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
 
-KEY = "snac_codec"
+CODEC_NOTE, CONFIG, CONFIG_VERSION_NOTE = "snac_codec", "model_config", "snac_config_version"
+
+
+def put_config(checkpoint: dict[str, Any], config: dict[str, Any]) -> None:
+    """Put a model config, as it was written, into a checkpoint that is about to be saved, and note the version of defaults."""
+    checkpoint |= {CONFIG: config, CONFIG_VERSION_NOTE: CONFIG_VERSION}
+
+
+def noted_version(content: Mapping[str, Any]) -> int:
+    """The version of the defaults under which a checkpoint was written."""
+    return int(content.get(CONFIG_VERSION_NOTE, FIRST_VERSION))
+
+
+def saved_config(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The model config that a checkpoint holds, if any, with the former defaults of its version filled in."""
+    config = content.get(CONFIG)
+    return None if config is None else with_former_defaults(config, noted_version(content))
 
 
 def replace_codec_by_note(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
     """Take the codec's weights out of a checkpoint that is about to be saved, and note which codec it was."""
     state = checkpoint["state_dict"]
     checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(prefix + CODEC)}
-    checkpoint[KEY] = {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint}
+    checkpoint[CODEC_NOTE] = {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint}
 
 
 def replace_note_by_codec(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
     """Put the weights of the model's codec into a checkpoint that is to be loaded; a CheckpointError if it goes with another."""
-    check_codec(checkpoint.get(KEY), model, "checkpoint")
+    check_codec(checkpoint.get(CODEC_NOTE), model, "checkpoint")
     codec = {prefix + name: value for name, value in model.state_dict().items() if is_codec_weight(name)}
     checkpoint["state_dict"] = codec | checkpoint["state_dict"]
 
