@@ -10,8 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["install"]
-
 # The first of its modules that stable_audio_tools imports, and one that imports no other of its modules.
 FIRST_MODULE = "stable_audio_tools.models.factory"
 

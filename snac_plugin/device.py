@@ -19,7 +19,8 @@ def pick_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InstallationError("device", repr(name), f"one of {', '.join(_available())}") from None
-    if device.type not in _available() or (device.index or 0) >= _count(device.type):
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type not in _available() or (device.index or 0) >= count:
         advice = "python -m snac_plugin doctor says what is installed."
         raise InstallationError("device", repr(name), f"one of {', '.join(_available())}, which are available here", advice)
     return device
@@ -37,7 +38,3 @@ def _available() -> list[str]:
     cuda = ["cuda"] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
-
-
-def _count(kind: str) -> int:
-    return torch.cuda.device_count() if kind == "cuda" else 1

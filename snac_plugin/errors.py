@@ -12,11 +12,7 @@ class SnacPluginError(Exception):
 class Mismatch(SnacPluginError, ValueError):
     """Something a user wrote or gave does not fit.
 
-    Args:
-        where: the JSON path, the file or the argument at fault.
-        found: what was there.
-        expected: what fits.
-        advice: what to do about it, in one sentence.
+    `where` is the JSON path, the file or the argument at fault; `advice` says in one sentence what to do about it.
     """
 
     def __init__(self, where: str, found: Any, expected: str, advice: str = "") -> None:

@@ -24,22 +24,14 @@ from snac_plugin.errors import CheckpointError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """What a file holds."""
 
-    Args:
-        state: weights by the model's own names, without the codec's.
-        model_config: the config it was trained with, if it is known; former defaults are filled in.
-        codec: {"name", "fingerprint"} of its codec, or None.
-        steps: training steps behind it, 0 if it does not say.
-        config_version: the version of the defaults under which it was written.
-    """
-
-    state: dict[str, Tensor]
-    model_config: dict[str, Any] | None
-    codec: dict[str, str] | None
+    state: dict[str, Tensor]  # by the model's own names, without the codec's
+    model_config: dict[str, Any] | None  # former defaults filled in
+    codec: dict[str, str] | None  # its "name" and "fingerprint"
     path: Path
-    steps: int = 0
-    config_version: int = CONFIG_VERSION
+    steps: int = 0  # of training, 0 if it does not say
+    config_version: int = CONFIG_VERSION  # of the defaults under which it was written
 
     def config_beside(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A model config given together with this checkpoint: what it leaves out means what it meant back then."""

@@ -36,19 +36,13 @@ FORMER_FINGERPRINTS = {"e165673f92bf": "079a80aaeeff"}
 
 @dataclass(frozen=True)
 class Codec:
-    """A SNAC model ready to use, in evaluation mode and without gradients.
+    """A SNAC model ready to use, in evaluation mode and without gradients."""
 
-    Args:
-        name: what it was loaded by.
-        config: the contents of its config.json, defaults filled in.
-        fingerprint: `codes_fingerprint` of its weights.
-    """
-
-    name: str
+    name: str  # what it was loaded by
     model: SNAC
     levels: Levels
-    config: dict[str, Any]
-    fingerprint: str
+    config: dict[str, Any]  # the contents of its config.json, defaults filled in
+    fingerprint: str  # `codes_fingerprint` of its weights
 
     @cached_property
     def known_as(self) -> tuple[str, ...]:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-__all__ = ["after_import"]
-
 
 class AfterImport:
     """A finder that lets the others find a module, and calls back once the module's code has run."""

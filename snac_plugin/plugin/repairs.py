@@ -20,8 +20,6 @@ from typing import Any
 
 from snac_plugin.plugin.wrapping import Function, Wrapper, wrap
 
-__all__ = ["REPAIRS"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -24,9 +24,8 @@ def wrap(owner: ModuleType | type, name: str, wrapper: Wrapper) -> None:
     wrapped = functools.wraps(original)(wrapper(original))
     setattr(wrapped, MARK, True)
     setattr(owner, name, wrapped)
-    if not isinstance(owner, ModuleType):
-        return
-    for module in [module for module in sys.modules.values() if isinstance(module, ModuleType)]:
+    modules = tuple(sys.modules.values()) if isinstance(owner, ModuleType) else ()
+    for module in (module for module in modules if isinstance(module, ModuleType)):
         for key in [key for key, value in vars(module).items() if value is original]:
             setattr(module, key, wrapped)
 

@@ -12,20 +12,13 @@ from snac_plugin.config import CurriculumPhase, TrainingSection
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of a training run.
-
-    Args:
-        first_step: the global step it begins at.
-        context: probability of seeing 0, 1, ... chunks of context.
-        level_weights: loss weight of each level, coarsest first; 0 for levels not trained.
-        learning_rate_scale: factor on the scheduled learning rate.
-    """
+    """Part of a training run."""
 
     name: str
-    first_step: int
-    context: tuple[float, ...]
-    level_weights: tuple[float, ...]
-    learning_rate_scale: float = 1.0
+    first_step: int  # the global step it begins at
+    context: tuple[float, ...]  # probability of seeing 0, 1, ... chunks of context
+    level_weights: tuple[float, ...]  # of the losses, coarsest first; 0 for levels not trained
+    learning_rate_scale: float = 1.0  # factor on the scheduled learning rate
 
     @property
     def trained(self) -> tuple[int, ...]:
@@ -43,12 +36,11 @@ class Phase:
         return f"{self.name}: chunks of context {context}; levels {levels}{scale}"
 
 
+@dataclass(frozen=True)
 class Curriculum:
     """The phases of a training run in order, at least one; the last is open ended."""
 
-    def __init__(self, phases: Sequence[Phase]) -> None:
-        assert phases
-        self.phases = tuple(phases)
+    phases: tuple[Phase, ...]
 
     def at(self, step: int) -> Phase:
         """The phase of a global step."""
@@ -68,13 +60,13 @@ def curriculum_from_config(training: TrainingSection, names: str, context_chunks
     if training.curriculum is None:
         none = training.cfg_dropout_prob if context_chunks else 1.0
         context = (none, *[0.0] * (context_chunks - 1), *([1 - none] if context_chunks else []))
-        return Curriculum([Phase("all levels", 0, context, weights)])
+        return Curriculum((Phase("all levels", 0, context, weights),))
     phases, first = [], 0
     for phase in training.curriculum:
         context, phase_weights = phase.context_probabilities(context_chunks), _level_weights(phase, names, weights)
         phases.append(Phase(phase.name, first, context, phase_weights, phase.learning_rate_scale))
         first += phase.steps or 0
-    return Curriculum(phases)
+    return Curriculum(tuple(phases))
 
 
 def _level_weights(phase: CurriculumPhase, names: str, default: Sequence[float]) -> tuple[float, ...]:

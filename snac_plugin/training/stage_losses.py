@@ -23,19 +23,12 @@ from snac_plugin.model.training_pass import all_stages
 
 @dataclass(frozen=True)
 class Draw:
-    """The random part of a training step.
+    """The random part of a training step."""
 
-    Args:
-        t: noise level of each chunk and level [B, C, L].
-        noise: packed noise [B, R * 8, T].
-        clean_codes: packed codes of the clean tokens [B, R, T], some replaced.
-        context_chunks: how many earlier chunks are visible.
-    """
-
-    t: Tensor
-    noise: Tensor
-    clean_codes: Tensor
-    context_chunks: int
+    t: Tensor  # noise level of each chunk and level [B, C, L]
+    noise: Tensor  # packed [B, R * 8, T]
+    clean_codes: Tensor  # packed codes of the clean tokens [B, R, T], some replaced
+    context_chunks: int  # how many earlier chunks are visible
 
 
 def draw_step(
@@ -91,8 +84,9 @@ def stage_losses(
         codes, draw, conditions, frame_mask = _chunks_as_samples(model, codes, draw, conditions, frame_mask)
     levels = model.levels
     data, clean = model.space.from_codes(codes), model.space.from_codes(draw.clean_codes)
-    t = _per_entry(draw.t, levels, codes.shape[-1], model.network.config.chunk_frames).to(data)
-    noise = draw.noise.to(data)
+    rows = draw.t[:, :, list(levels.level_of_rows())]
+    spread = repeat(rows, "b c r -> b (r d) (c f)", d=levels.codebook_dim, f=model.network.config.chunk_frames)
+    t, noise = spread[..., : codes.shape[-1]].to(data), draw.noise.to(data)
     noised = add_noise(model.objective, data, noise, t)
     visible, chunks_before, visible_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
     trained = tuple(range(len(levels)) if stages is None else stages)
@@ -110,8 +104,8 @@ def stage_losses(
     if model.network.config.head != "velocity":
         points, times, targets = levels.unpack_latents(noised), levels.unpack_latents(t), levels.unpack(codes)
         outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
-        by_class = [(i, o.transpose(1, 2).float()) for i, o in zip(trained, outputs, strict=True)]
-        losses = [cross_entropy(logits, targets[i], reduction="none") for i, logits in by_class]
+        by_class = [o.transpose(1, 2).float() for o in outputs]
+        losses = [cross_entropy(o, targets[i], reduction="none") for i, o in zip(trained, by_class, strict=True)]
     else:
         velocities = levels.unpack_latents(model.objective.target(data, noise, t))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
@@ -138,12 +132,6 @@ def _masked_mean(loss: Tensor, frame_mask: Tensor | None, per_frame: int) -> Ten
     return (loss * mask).sum() / mask.sum().clamp(min=1)
 
 
-def _per_entry(t: Tensor, levels: Levels, frames: int, chunk: int) -> Tensor:
-    """Noise levels [B, C, L] spread over the entries of packed latents [B, R * 8, T]."""
-    rows = t[:, :, list(levels.level_of_rows())]
-    return repeat(rows, "b c r -> b (r d) (c f)", d=levels.codebook_dim, f=chunk)[..., :frames]
-
-
 def _chunks_as_samples(
     model: SnacDiffusionModel, codes: Tensor, draw: Draw, conditions: Conditions, frame_mask: Tensor | None
 ) -> tuple[Tensor, Draw, Conditions, Tensor | None]:
@@ -157,8 +145,7 @@ def _chunks_as_samples(
         return rearrange(x, "b r (c t) -> (b c) r t", c=chunks)
 
     folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0)
-    concat = conditions.concat
     others = replace(conditions, concat=None).map(lambda x: x.repeat_interleave(chunks, dim=0))
-    conditions = replace(others, concat=None if concat is None else fold(concat))
+    conditions = replace(others, concat=None if conditions.concat is None else fold(conditions.concat))
     mask = None if frame_mask is None else rearrange(frame_mask, "b (c t) -> (b c) t", c=chunks)
     return fold(codes), folded, conditions, mask

@@ -55,11 +55,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         )
         levels, network = model.levels, model.config.model.diffusion.config
         self.levels, self.model_config, self.seed = levels, model_config, seed
-        window = model.sample_size // levels.frame_samples
-        self.chunks = len(chunk_sizes(window, network.chunk_frames))
-        context = min(network.context_chunks, self.chunks - 1)
-        self.curriculum = curriculum_from_config(training, levels.names, context)
-        self.full_context = context
+        self.chunks = len(chunk_sizes(model.sample_size // levels.frame_samples, network.chunk_frames))
+        self.full_context = min(network.context_chunks, self.chunks - 1)
+        self.curriculum = curriculum_from_config(training, levels.names, self.full_context)
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
@@ -107,13 +105,11 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
         """Loss of each level at fixed noise levels, with all the context the window holds."""
         generator = torch.Generator().manual_seed(mixed_seed(VALIDATION_SEED, batch_idx, 0))
-        codes, frame_mask, conditions = self._prepare(batch)
+        context, (codes, frame_mask, conditions) = self.diffusion.context(batch[1]), self._prepare(batch)
         for t in self.validation_timesteps:
             draw = draw_step(codes, self.levels, self._chunks_in(codes), self.full_context, self.timesteps, [0.0], generator)
             fixed = Draw(torch.full_like(draw.t, t), draw.noise, codes, draw.context_chunks)
-            per_level, _ = stage_losses(
-                self.diffusion.model, codes, fixed, conditions, frame_mask, self.diffusion.context(batch[1])
-            )
+            per_level, _ = stage_losses(self.diffusion.model, codes, fixed, conditions, frame_mask, context)
             self.validation_losses.setdefault(t, []).append(per_level)
 
     def on_validation_epoch_end(self) -> None:
@@ -154,10 +150,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         return pretransform.space.to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
 
     def _prepare(
-        self,
-        batch: tuple[Tensor, list[dict[str, Any]]],
-        generator: torch.Generator | None = None,
-        keep: Tensor | None = None,
+        self, batch: tuple[Tensor, list[dict[str, Any]]], generator: torch.Generator | None = None, keep: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Conditions]:
         """Codes [B, R, T], frame mask [B, T] and conditioning inputs of a batch of audio, latents or codes.
 
