@@ -16,7 +16,7 @@ def example_audio(loader: Any, count: int) -> Iterator[Tensor]:
     They are read in this process. The global generators of Python, NumPy and torch are left as they were.
     """
     batch_size, seen = loader.batch_size or 1, 0
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     if hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset):
         size = len(dataset) if hasattr(dataset, "__len__") else None
         for first in range(0, count, batch_size):

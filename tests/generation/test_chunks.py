@@ -213,7 +213,10 @@ def test_settings_take_what_is_given_over_the_config() -> None:
         ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found {'A': 1, 'B': 1, 'C': 1}"),
         ({"steps": {"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}}, "steps: found"),
         ({"sampler": "pingpong-codes", "temperature": 0.0}, "temperature: found 0.0, expected a finite number above 0"),
-        ({"temperature": 0.5}, "temperature: found 0.5, expected the sampler pingpong-codes beside it: euler draws no codes"),
+        (
+            {"sampler": "euler", "temperature": 0.5},
+            "temperature: found 0.5, expected the sampler pingpong-codes beside it: euler draws no codes",
+        ),
         ({"cfg_scale": -1.0}, "cfg_scale: found -1.0, expected a number from 0 up"),
         ({"cfg_rescale": 1.5}, "cfg_rescale: found 1.5, expected a share"),
         ({"cfg_interval": (0.8, 0.2)}, r"cfg_interval: found \(0.8, 0.2\), expected two noise levels"),
