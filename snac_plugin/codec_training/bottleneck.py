@@ -38,7 +38,7 @@ class SnacBottleneck(DiscreteBottleneck):
         vq_strides: Sequence[int],
         codebook_starts: Sequence[int] = (0,),
         warmup_noise: float = 0.35,
-        level_dropout: float | Sequence[float] = 0.0,
+        level_dropout: float = 0.0,
         visits: float = 4.0,
         start_vectors: int = 8192,
         keep_lengths: bool = False,
@@ -48,8 +48,7 @@ class SnacBottleneck(DiscreteBottleneck):
         self.levels, self.frozen = levels, False
         self.quantizer = ResidualVectorQuantize(latent_dim, codebook_size, codebook_dim, list(vq_strides))
         self.codebook_starts, self.warmup_noise = sorted(codebook_starts), warmup_noise
-        self.kept_shares = _kept_shares(level_dropout, len(levels))
-        self.start_vectors, self.keep_lengths = start_vectors, keep_lengths
+        self.level_dropout, self.start_vectors, self.keep_lengths = level_dropout, start_vectors, keep_lengths
         weights = [level.codebook.weight.requires_grad_(False) for level in self.quantizer.quantizers]
         self.books = nn.ModuleList(RunningCodebook(weight, visits, keep_lengths=keep_lengths) for weight in weights)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -70,10 +69,8 @@ class SnacBottleneck(DiscreteBottleneck):
             z_q, info = self._train(x)
         else:
             with torch.autocast(x.device.type, enabled=False):  # as in training: codes do not depend on the precision around
-                x = x.to(self.quantizer.quantizers[0].codebook.weight.dtype)
-                kept = self._kept(x) if self.training else None  # a decoder that learns alone hears fewer levels too
-                z_q, codes = self.quantizer(x)
-                z_q, zero = z_q if kept is None else quantise(self.quantizer, x, kept=kept).z_q, x.new_zeros(())
+                z_q, codes = self.quantizer(x.to(self.quantizer.quantizers[0].codebook.weight.dtype))
+            zero = x.new_zeros(())
             info = {"codes": self.levels.pack(codes), "vq/commitment_loss": zero, "vq/centring_loss": zero}
             self.revived, self.codebook_loss = [], None
         return (z_q, info) if return_info else z_q
@@ -131,12 +128,12 @@ class SnacBottleneck(DiscreteBottleneck):
         return quantised.z_q, info
 
     def _kept(self, x: Tensor) -> Tensor | None:
-        """How many levels, coarsest first, each example of the batch is decoded from [B]; shares hold in each batch, nearly."""
-        if self.kept_shares[-1] == 1:
+        """How many levels, coarsest first, each example of the batch is decoded from [B]."""
+        if not self.level_dropout:
             return None
-        places = (torch.randperm(len(x)) + torch.rand(())) / len(x)  # stratified: one in each B-th of 0 .. 1
-        edges = torch.tensor(self.kept_shares).cumsum(0)[:-1]
-        return (1 + torch.bucketize(places, edges, right=True)).to(x.device)
+        count = len(self.levels)
+        dropped = torch.rand(len(x)) < self.level_dropout
+        return torch.where(dropped, torch.randint(1, count + 1, (len(x),)), torch.tensor(count)).to(x.device)
 
     def _follow(self, quantised: Quantised) -> None:
         """Move the codebooks to the vectors of this step, those of all devices."""
@@ -145,14 +142,6 @@ class SnacBottleneck(DiscreteBottleneck):
         for (level, book), vectors, codes in zip(self._levels_and_books(), quantised.vectors, quantised.codes, strict=True):
             flat = vectors.detach().transpose(1, 2).flatten(0, 1)
             self.revived.append(book.update(level.codebook.weight.data, _gather(flat), _gather(codes.flatten()), generator))
-
-
-def _kept_shares(level_dropout: float | Sequence[float], levels: int) -> list[float]:
-    """Shares of examples that are decoded from one, two, ... all levels."""
-    if not isinstance(level_dropout, Sequence):
-        return [level_dropout / levels] * (levels - 1) + [1 - level_dropout * (levels - 1) / levels]
-    fewer = [*level_dropout, *[0.0] * (levels - 1 - len(level_dropout))]
-    return [*fewer, 1 - sum(fewer)]
 
 
 def commitment(quantised: Quantised) -> Tensor:

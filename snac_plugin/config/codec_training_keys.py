@@ -10,7 +10,6 @@ from snac_plugin.config.optimizers import OptimizerEntry
 from snac_plugin.config.section import AtLeastOne, Count, ListOf, Positive, Section, Share, Weight
 
 Rates = Annotated[tuple[AtLeastOne, ...], Field(strict=False, min_length=1)]
-Shares = Annotated[tuple[Share, ...], Field(strict=False, min_length=1)]
 
 
 class EncoderConfig(Section):
@@ -40,9 +39,7 @@ class BottleneckConfig(Section):
     )
     start_vectors: AtLeastOne = Field(default=8192, description="vectors of the coarsest level that such a start uses")
     warmup_noise: Weight = Field(default=0.35, description="noise in place of the codebooks before their first start")
-    level_dropout: Share | Shares = Field(
-        default=0.0, description="share of examples decoded from their first 1, 2, ... levels only, or [share of 1, of 2, ...]"
-    )
+    level_dropout: Share = Field(default=0.0, description="share of examples decoded from their first 1, 2, ... levels only")
     visits: Positive = Field(default=4.0, description="average visits that a code remembers")
     keep_lengths: bool | None = Field(
         default=None, description="code vectors keep their lengths; null: true with model.pretrained, else false"
