@@ -190,7 +190,7 @@ def _samplers(model: SnacDiffusion) -> tuple[str, ...]:
 def continued(model: SnacDiffusion, windows: Tensor, steps: int, sampler: str, seed: int, batch: int) -> dict[str, Any]:
     """Last chunks of windows [S, W, R, 3 T] made anew from what is before them: codes [S * W, R, T], and seconds a chunk."""
     network = model.model.network.config
-    settings = resolve(Request(steps=steps, sampler=sampler), network, model.levels.names)
+    settings = resolve(Request(steps=steps, sampler=sampler), network, model.levels.names, model.model.objective.name)
     past = windows[..., : -network.chunk_frames].flatten(0, 1)
     made, seconds = [], []
     watch = timing.Stopwatch(model.device)

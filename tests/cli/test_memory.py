@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROBE = """
 import resource, sys
 import torch
 from snac_plugin.cli.memory import reuse_freed_memory
-
-pytestmark = pytest.mark.slow
 
 if sys.argv[1] == "yes":
     assert reuse_freed_memory()
