@@ -12,8 +12,6 @@ the same CPU time (wall time on a GPU), and tests the averaged weights on songs 
 Finished trainings and tests are kept and used again.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json

@@ -3,8 +3,6 @@
 Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames, L levels, N audio samples.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -6,8 +6,6 @@ From chunk 3 on each chunk has two chunks of context. The time of a chunk is tha
 chunk generated, one decoded, one written. Weights are random: they change what is heard, not what it costs.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

@@ -12,8 +12,6 @@ nothing, under the same noise at the same noise levels. Finished trainings and t
 tests a checkpoint instead.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 Letters: S songs, W windows of a song, P noise levels, R rows, T frames, L levels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +44,7 @@ class Losses:
         return {"kinds": KINDS, "values": self.values.tolist()}
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> Losses:
+    def from_dict(cls, kept: dict[str, Any]) -> "Losses":
         return cls(torch.tensor(kept["values"]))
 
 

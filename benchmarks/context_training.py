@@ -1,7 +1,5 @@
 """The two trainings that `context.py` compares: with a curriculum, with full context at once."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from pathlib import Path

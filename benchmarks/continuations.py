@@ -13,8 +13,6 @@ codec and back) beside:
 Needs librosa: pip install -e .[demo,dev]
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

@@ -3,8 +3,6 @@
 python benchmarks/draw_hierarchy.py
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

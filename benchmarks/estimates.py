@@ -3,8 +3,6 @@
 Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames, L levels, N codes, D codebook dimensions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -10,8 +10,6 @@ One chunk after two chunks of context, with the sampler, the noise and the steps
 Both without and with classifier-free guidance, whose two branches make one batch.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What all benchmarks share: arguments, the device and its precision, the machine they ran on, tables and reports."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -3,8 +3,6 @@
 python benchmarks/same_results.py --base HEAD~1
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -3,8 +3,6 @@
 python benchmarks/same_speed.py --base HEAD~1
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import tempfile

@@ -3,8 +3,6 @@
 Letters: S songs, R rows, T frames, N audio samples.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

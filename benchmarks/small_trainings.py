@@ -1,7 +1,5 @@
 """Small trainings by `train.py`'s own trainer, for benchmarks that compare settings."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

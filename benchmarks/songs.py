@@ -3,8 +3,6 @@
 Letters: R rows, T frames, N audio samples.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

@@ -3,8 +3,6 @@
 Letters: N audio samples, M frames of a spectrogram.
 """
 
-from __future__ import annotations
-
 import librosa
 import numpy as np
 

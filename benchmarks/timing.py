@@ -4,8 +4,6 @@ A timing is worthless where another process takes the cores, so each run says ho
 a run that could not get its threads' worth because others were busy is repeated.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

@@ -11,8 +11,6 @@ Supervised codes (codes whose loss is counted) per second of forward and backwar
 * the same in bfloat16 on a CPU, where the trainer picks it. (On a GPU all sides run in bfloat16.)
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A checkout of another commit, and commands that run in a checkout as its user would run them."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """`python -m snac_plugin COMMAND [ARGS]`, or `python -m snac_plugin SCRIPT [ARGS]` for a script of stable-audio-tools."""
 
-from __future__ import annotations
-
 import sys
 
 from snac_plugin.cli import main

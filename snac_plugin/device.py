@@ -1,7 +1,5 @@
 """Where to compute, and in which precision, when nobody says."""
 
-from __future__ import annotations
-
 import torch
 
 from snac_plugin.errors import InstallationError

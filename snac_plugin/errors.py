@@ -1,7 +1,5 @@
 """The one family of errors that this package raises for things a user can mend."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

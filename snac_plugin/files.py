@@ -1,7 +1,5 @@
 """Write files that appear whole or not at all, whenever the program is stopped; read JSON that may be missing."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

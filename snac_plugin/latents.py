@@ -1,7 +1,5 @@
 """Codes to latents and back. Letters: B batch, R rows, T frames, N codes of one level, K codes in a codebook, D its dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ A frame is the period of one code of the coarsest level. With strides (8, 4, 2, 
 codes, and the packed rows are A0, B0, B1, C0 .. C3, D0 .. D7: level by level, each in the order of time.
 """
 
-from __future__ import annotations
-
 import math
 import string
 from collections.abc import Mapping, Sequence
@@ -43,7 +41,7 @@ class Levels:
             )
 
     @classmethod
-    def from_snac_config(cls, config: Mapping[str, Any]) -> Levels:
+    def from_snac_config(cls, config: Mapping[str, Any]) -> "Levels":
         """From the contents of a SNAC config.json."""
         return cls(
             strides=tuple(config["vq_strides"]),
@@ -94,11 +92,6 @@ class Levels:
     def frames_for(self, samples: int) -> int:
         """Frames that cover so many audio samples."""
         return math.ceil(samples / self.frame_samples)
-
-    def padded_samples(self, samples: int) -> int:
-        """The next length that SNAC encodes without padding of its own."""
-        grid = self.frame_samples * self.grid_frames
-        return math.ceil(samples / grid) * grid
 
     def level_of_rows(self) -> tuple[int, ...]:
         """The level of each packed row: (0, 1, 1, 2, 2, 2, 2, 3, ...)."""

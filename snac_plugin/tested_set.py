@@ -4,8 +4,6 @@ Standard library only and importable by path: setup.py reads this file before an
 Exact where another release is known to break something, a range where none is.
 """
 
-from __future__ import annotations
-
 PYTHON = ">=3.10,<3.12"
 STABLE_AUDIO_TOOLS = "0.0.19"
 

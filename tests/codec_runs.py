@@ -1,7 +1,5 @@
 """Trainings of a tiny codec on a few seconds of notes, through the code behind `train.py`."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path

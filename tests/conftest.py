@@ -1,7 +1,5 @@
 """What all tests share: a machine whose cores may be shared, and the grids of SNAC's codecs."""
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,7 +1,5 @@
 """A model that knows its answer: whatever the network says, it denoises towards codes that were chosen before."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

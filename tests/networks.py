@@ -1,7 +1,5 @@
 """Small float64 networks over the grids of SNAC's published codecs."""
 
-from __future__ import annotations
-
 import torch
 
 from snac_plugin.config import NetworkConfig

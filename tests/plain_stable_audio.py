@@ -1,7 +1,5 @@
 """A tiny model of stable-audio-tools' own, and an audio folder to train it on: nothing of this package."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Small randomly initialised codecs with SNAC's grids, and folders in the hub's format."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Trainings of a tiny model on a few seconds of noise, through the code behind `train.py`."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from pathlib import Path

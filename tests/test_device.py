@@ -1,7 +1,5 @@
 """Device and precision when nobody names them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The order of the source tree: imports never climb, files stay short, only the command line prints."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -34,7 +32,7 @@ MODULES_AT_THE_TOP = 10
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 LINES = 300
 FUNCTION_LINES = 50
-PACKAGE_LINES = 13_350
+PACKAGE_LINES = 13_000
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

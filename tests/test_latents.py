@@ -1,7 +1,5 @@
 """Code vectors to latents and back: standardised, nearest by difference."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

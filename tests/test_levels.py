@@ -1,7 +1,5 @@
 """The grid of SNAC's levels: packing there and back, frames, positions."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -58,7 +56,6 @@ def test_the_numbers_of_the_published_codecs() -> None:
     assert (FOUR.frame_samples, FOUR.rows, FOUR.channels, FOUR.grid_frames, FOUR.names) == (3072, 15, 120, 4, "ABCD")
     assert (THREE.frame_samples, THREE.rows, THREE.channels, THREE.grid_frames, THREE.names) == (2048, 7, 56, 1, "ABC")
     assert [FOUR.frames_for(n) for n in (1, 3072, 3073, 196_608)] == [1, 1, 2, 64]
-    assert [FOUR.padded_samples(n) for n in (1, 12_288, 12_289)] == [12_288, 12_288, 24_576]
 
 
 @BOTH

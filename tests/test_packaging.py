@@ -3,8 +3,6 @@
 Both installs are real, each into an environment of its own that borrows everything else from this one.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import site

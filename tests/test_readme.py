@@ -1,7 +1,5 @@
 """The commands of README and docs: each is understood by the program it calls, and each file they name exists."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A codec and a model small enough to be built and run in a test: SNAC's own class and geometry, random weights."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,6 @@
 `model` is a model whose frozen codec is its `pretransform`; `prefix` is what its training wrapper puts before weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

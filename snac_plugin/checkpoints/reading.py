@@ -1,7 +1,5 @@
 """Reading checkpoints of Lightning and of `unwrap`, and loading them into a model."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Models that lie in this package, by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 MODELS = Path(__file__).parents[1] / "shipped_models"

@@ -1,7 +1,5 @@
 """Weights by name: their prefixes, which are the frozen codec's, whether they fit a model, and a fingerprint of them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Writing the checkpoint of a trained model for inference."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

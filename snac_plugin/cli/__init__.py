@@ -3,8 +3,6 @@
 Imports nothing heavy, so that `doctor` runs where torch cannot be imported.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Flags for the options of a request, which `generate.py` and `evaluate.py` share."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from typing import Any

@@ -3,8 +3,6 @@
 python -m snac_plugin config_reference [--schema]
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@
 It writes to `demo_music/` and `runs/demo/`; a second call reuses the music, trains anew and removes the first one's run.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import shutil

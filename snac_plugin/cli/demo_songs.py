@@ -1,7 +1,5 @@
 """Flags that choose demo music, and the dataset config of the music they choose."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict, dataclass
 from pathlib import Path

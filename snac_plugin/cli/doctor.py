@@ -4,8 +4,6 @@ Standard library only: it has to run on the wrong Python and beside packages tha
 tries in a process of its own. Exit status 1 if something that the plugin needs is wrong.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import importlib.util

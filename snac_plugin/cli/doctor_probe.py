@@ -3,8 +3,6 @@
 Prints one line of JSON a step, `["name", {...}]`; a step that fails holds "error", a step that kills has no line.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 from collections.abc import Callable

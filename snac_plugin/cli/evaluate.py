@@ -9,8 +9,6 @@ Files that are no audio or too short are named and passed over.
 results.json, results.md and results.png appear whole at the end, or not at all.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import time

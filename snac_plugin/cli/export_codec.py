@@ -5,8 +5,6 @@
 `SNAC.from_pretrained("codec/mine")` loads it, and a model config names it as its "codec".
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@ The same seed and settings give the same file, bit for bit. A sample whose name 
 a number behind it; nothing is overwritten but by itself.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import time

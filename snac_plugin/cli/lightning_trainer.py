@@ -1,7 +1,5 @@
 """Lightning's trainer from the flags of `train.py`."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

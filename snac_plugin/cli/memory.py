@@ -1,7 +1,5 @@
 """How the process asks the system for memory."""
 
-from __future__ import annotations
-
 import ctypes
 import sys
 

@@ -8,8 +8,6 @@ A run that was stopped goes on where it was; later runs encode what is new or ha
 where it has them. The random inversion of polarity, which stable-audio-tools' audio loader adds, is not in codes.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import shlex

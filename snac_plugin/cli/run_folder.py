@@ -1,7 +1,5 @@
 """The folder of a training run, and the checkpoint in it from which a run is resumed."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import zipfile

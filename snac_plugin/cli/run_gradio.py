@@ -6,8 +6,6 @@
 The flags are those of stable-audio-tools' run_gradio.py, and a few more.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Sequence

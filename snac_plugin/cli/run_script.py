@@ -1,7 +1,5 @@
 """`python -m snac_plugin SCRIPT [ARGS]`: run a script of stable-audio-tools, or any other, with the plugin registered."""
 
-from __future__ import annotations
-
 import difflib
 import runpy
 import sys

@@ -3,8 +3,6 @@
 python train.py --model-config model_configs/snac_dit.json
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 What a data loader would fail at, or silently train on, is reported before: unreadable audio, codes of another codec.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import signal

@@ -1,7 +1,5 @@
 """Flags of `train.py`: stable-audio-tools' names, with defaults that run anywhere; a `defaults.ini` of its form is read too."""
 
-from __future__ import annotations
-
 import argparse
 import configparser
 from collections.abc import Sequence

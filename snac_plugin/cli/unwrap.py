@@ -5,8 +5,6 @@
 The flags are those of stable-audio-tools' unwrap_model.py, which knows only its own model types.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -2,8 +2,6 @@
 Letters: B batch, N audio samples, C channels, T steps of a layer or finest codes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

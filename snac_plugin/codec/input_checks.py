@@ -1,7 +1,5 @@
 """Checks of a codec's input; each error says how to convert it. Letters: B batch, N audio samples."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

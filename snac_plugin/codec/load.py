@@ -1,7 +1,5 @@
 """Finding and loading SNAC codecs: from the hub, from a folder in the hub's format, or shipped with this package."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import math

@@ -1,7 +1,5 @@
 """Long files in overlapping tiles whose results equal those of the whole file: how much context a tile needs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -2,8 +2,6 @@
 Letters: B batch, N audio samples, R rows (codes per frame, all levels), T frames, D codebook dimensions.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -123,7 +121,7 @@ class SnacPretransform(Pretransform):
         check_codes(codes, self.codebook_size)
         return self.space.from_codes(codes)
 
-    def half(self) -> SnacPretransform:
+    def half(self) -> "SnacPretransform":
         self.model_half = True
         self.model.encoder.half()
         self.model.decoder.half()
@@ -169,7 +167,7 @@ class SnacPretransform(Pretransform):
         """The codec's own precision, also under a caller's autocast."""
         return torch.autocast(self.space.means.device.type, torch.float16, enabled=self._dtype() == torch.float16)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SnacPretransform:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SnacPretransform":
         """Move, but keep the precision: another one would change the codes, and SNAC fails in bfloat16."""
 
         def keep_precision(tensor: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 Letters: B batch, D codebook dimensions, C latent channels, T finest codes, T_level codes of one level.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch

@@ -2,8 +2,6 @@
 Letters: B batch, R rows, T frames, N audio samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

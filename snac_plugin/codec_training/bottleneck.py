@@ -2,8 +2,6 @@
 Letters: B batch, C latent channels, T finest codes, R packed rows, F frames.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any

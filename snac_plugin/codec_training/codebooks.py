@@ -2,8 +2,6 @@
 their lengths too, so a code vector is the mean of the vectors that chose it. Letters: K codes, D dimensions, V vectors.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

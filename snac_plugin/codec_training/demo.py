@@ -1,7 +1,5 @@
 """Demos while a codec trains: a few recordings, each followed by its round trip through the codec."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytorch_lightning as pl

@@ -2,8 +2,6 @@
 Letters: B batch, N audio samples, C latent channels, T finest codes.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Examples of the training set for the starts from data and for demos."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

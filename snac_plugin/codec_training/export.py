@@ -1,7 +1,5 @@
 """Writing a trained codec as a folder in the hub's format: config.json, pytorch_model.bin, README.md."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -2,8 +2,6 @@
 Letters: B batch, N audio samples, F frequency bins, M mel bands, T spectrogram frames.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

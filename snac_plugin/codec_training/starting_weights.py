@@ -3,8 +3,6 @@ default weights the signal fades layer by layer, and training needs thousands of
 Letters: B batch, C channels, N audio samples, D codebook dimensions.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, cast

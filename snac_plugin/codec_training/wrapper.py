@@ -2,8 +2,6 @@
 losses, measures of how its codes are used. Letters: B batch, N audio samples, K codes, D codebook dimensions.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The model config of a SNAC codec in training: `model_type` autoencoder with `snac` and `snac_rvq` parts."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field

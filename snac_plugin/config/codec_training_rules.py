@@ -1,7 +1,5 @@
 """Check the config of a SNAC codec in training, and work out the one SNAC config that its three parts make."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

@@ -1,7 +1,5 @@
 """The keys of a dataset config in stable-audio-tools' format, and its check before a data loader reads it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 A checkpoint holds its model config as written, without defaults, and the version of the defaults beside it.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple

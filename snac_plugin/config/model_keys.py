@@ -1,7 +1,5 @@
 """The model config of `diffusion_snac_dit`: stable-audio-tools' top-level keys, every section checked."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import Field

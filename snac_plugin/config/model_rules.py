@@ -1,7 +1,5 @@
 """Check a model config of type `diffusion_snac_dit`: its keys, and what has to fit together, as far as needs no codec."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

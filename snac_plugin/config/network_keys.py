@@ -1,7 +1,5 @@
 """`model.diffusion`: the network, which levels a level sees, and how each is sampled."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator

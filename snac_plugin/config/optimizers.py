@@ -1,7 +1,5 @@
 """Optimizers and schedulers: the keys of a config that name them, the names it may give, and errors when they are built."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

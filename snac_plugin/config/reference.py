@@ -3,8 +3,6 @@
 With `"$schema"` in a config VS Code and others complete and check its keys.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """What every section of a JSON config shares, and values that are given once or per level."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 

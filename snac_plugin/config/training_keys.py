@@ -1,7 +1,5 @@
 """`training`: stable-audio-tools' keys, and what a hierarchy of levels adds."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema, field_validator

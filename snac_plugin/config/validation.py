@@ -1,7 +1,5 @@
 """Check configs: keys and values first, then whether they fit together; all problems in one error, each with path and advice."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import re

@@ -1,7 +1,5 @@
 """Read audio files: whole, as mono at one rate, several ahead of time, or the length only. Says why a file cannot be read."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -3,8 +3,6 @@
 stable-audio-tools' data loader prints the name of a file that it cannot read and puts a random other one in its place.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

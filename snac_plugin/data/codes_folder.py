@@ -7,8 +7,6 @@ FOLDER/ID/RELATIVE/PATH.flac.npy    packed codes [R, T], int16, one column a fra
 FOLDER/ID/RELATIVE/PATH.flac.json   metadata: padding_mask (T ints), seconds_start, seconds_total, path, relpath, ...
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Sequence

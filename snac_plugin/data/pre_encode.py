@@ -1,7 +1,5 @@
 """Encode whole tracks once, as integer codes, so that training need not run the codec."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import logging

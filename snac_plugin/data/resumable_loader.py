@@ -1,7 +1,5 @@
 """Data loaders whose order and random crops depend on seed and step alone: a resumed run reads what an unbroken one would read."""
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ Stages follow each other from global time 1 down to 0. Inside its window a stage
 stands still, so an Euler step inside a window is an Euler step of that stage. Letters: B batch, N tokens of a level.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

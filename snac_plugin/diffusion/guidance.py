@@ -1,7 +1,5 @@
 """Classifier-free guidance (Ho and Salimans 2022) with rescaling (Lin et al. 2024, section 3.4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """How noise levels are drawn in training: stable-audio-tools' distributions by name, stratified over the batch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """What the network learns to predict. x_t = alpha(t) * data + sigma(t) * noise; the noise level t is 0 for data, 1 for noise."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Names of the samplers. Configs are checked against them before torch is imported."""
 
-from __future__ import annotations
-
 CODE_SAMPLER = "pingpong-codes"
 """Of this package: each step draws codes from the logits and adds noise to them anew."""
 FLOW_SAMPLERS = ("euler", "rk4", "dpmpp", "pingpong", CODE_SAMPLER)

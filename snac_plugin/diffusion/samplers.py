@@ -1,7 +1,5 @@
 """A stage solved by stable-audio-tools' own samplers."""
 
-from __future__ import annotations
-
 import contextvars
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """Seeds that are derived from other numbers, one function for each purpose. Their values never change."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

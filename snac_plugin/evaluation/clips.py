@@ -3,8 +3,6 @@
 Letters: P clips, N audio samples, S songs, R rows, T frames.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Sequence

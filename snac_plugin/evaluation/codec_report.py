@@ -3,8 +3,6 @@
 P clips, N audio samples, S songs, L levels, K codes of a codebook or multiples of the codec's rate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,14 +25,14 @@ from snac_plugin.errors import UsageError
 from snac_plugin.evaluation.clips import Clips, clip_samples, decode, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, statistic_of
 from snac_plugin.evaluation.options import Options
-from snac_plugin.evaluation.opus import KBITS, opus_encoder, round_trip
+from snac_plugin.evaluation.opus import KBITS, have_opus, round_trip
 from snac_plugin.evaluation.report import Cell, Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_legend, report_picture
 from snac_plugin.evaluation.spectral_lines import PERIODS, line_excess, line_frequencies
 from snac_plugin.output.pictures import INK, LEVEL_COLOURS
 
 UNTRAINED = "untrained, same geometry"
-NO_OPUS = "Opus is missing: no ffmpeg with libopus on the path, and this soundfile writes no Opus (0.13 and later do)"
+NO_OPUS = "Opus is missing: this soundfile does not write it (the wheels from 0.13 on do)"
 BUZZ_DB = 3.0
 COLOURS = (ACCENT, GREY, "#c9892f")
 
@@ -66,8 +64,7 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
     if samples < PERIODS * levels.hop:
         raise UsageError("--seconds", f"{samples / rate:.2f}", f"at least {PERIODS * levels.hop / rate:.2f}, one long window")
     clips = read_clips(folder, rate, samples, options.clips, seed=seed, progress=options.progress)
-    encoder = opus_encoder()
-    coded = _round_trips(codec, clips, encoder, options, device)
+    coded = _round_trips(codec, clips, options, device)
     original = _line_excess(clips.audio, clips, levels.hop)
     excess = {name: _line_excess(one.audio, clips, levels.hop) - original for name, one in coded.items()}
     tables = (_distance_table(clips, coded, excess, levels.hop, options), _usage_table(coded, levels.names, seed))
@@ -76,7 +73,7 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
         f"codec {codec.name} on {clips.folder}",
         f"{clips.about()}. {weights / 1e6:.1f} M weights, fingerprint {codec.fingerprint}, seed {seed}. {BRACKETS}",
         tables,
-        () if encoder else (NO_OPUS,),
+        () if have_opus() else (NO_OPUS,),
         {"seed": seed, "codec": codec.name, "fingerprint": codec.fingerprint, "data": clips.as_dict()},
     )
     return report, _picture(report, clips, coded[codec.name].audio, excess, line_frequencies(rate, levels.hop))
@@ -90,13 +87,13 @@ def untrained(codec: Codec, seed: int) -> Codec:
     return Codec(UNTRAINED, model, codec.levels, codec.config, codes_fingerprint(model.state_dict()))
 
 
-def _round_trips(codec: Codec, clips: Clips, encoder: str | None, options: Options, device: torch.device | str) -> dict[str, Coded]:
+def _round_trips(codec: Codec, clips: Clips, options: Options, device: torch.device | str) -> dict[str, Coded]:
     coders: dict[str, Callable[[], Coded]] = {
         codec.name: lambda: _by_snac(codec, clips, options, device),
         UNTRAINED: lambda: _by_snac(untrained(codec, options.seed), clips, options, device),
     }
-    if encoder:
-        coders[f"Opus at {KBITS} kbit/s ({encoder})"] = lambda: _by_opus(clips, encoder)
+    if have_opus():
+        coders[f"Opus at {KBITS} kbit/s"] = lambda: _by_opus(clips)
     return {name: code() for name, code in tqdm(coders.items(), desc="coding", unit="coder", disable=not options.progress)}
 
 
@@ -111,12 +108,12 @@ def _by_snac(codec: Codec, clips: Clips, options: Options, device: torch.device 
     return Coded(decode(pretransform, codes, options.batch, options.seed), float(kbits), counts)
 
 
-def _by_opus(clips: Clips, encoder: str) -> Coded:
+def _by_opus(clips: Clips) -> Coded:
     """All clips of a song in one file: in short files the header would count too much."""
     audio, kbits = [], []
     for song in range(len(clips.files)):
         recorded = clips.audio[torch.from_numpy(clips.songs == song)]
-        trip = round_trip(recorded.flatten().numpy(), clips.rate, encoder)
+        trip = round_trip(recorded.flatten().numpy(), clips.rate)
         audio.append(torch.from_numpy(trip.audio.copy()).view_as(recorded))
         kbits.append(trip.kbits)
     return Coded(torch.cat(audio), float(np.mean(kbits)))

@@ -3,8 +3,6 @@
 Letters: P clips, S songs, R resamples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

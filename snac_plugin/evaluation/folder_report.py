@@ -1,7 +1,5 @@
 """A folder of generated audio against a folder of recordings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path

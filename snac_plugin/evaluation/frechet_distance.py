@@ -19,8 +19,6 @@ The intervals are too wide rather than too narrow: on 16 simulated songs a quart
 the recordings', and three times as wide for the floor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -87,7 +85,7 @@ class Moments:
     outer: np.ndarray  # sum of outer products [S, K, K]
 
     @classmethod
-    def of(cls, songs: Sequence[np.ndarray]) -> Moments:
+    def of(cls, songs: Sequence[np.ndarray]) -> "Moments":
         """Of the vectors [P, K] of each song."""
         counts = np.array([len(vectors) for vectors in songs], dtype=np.float64)
         return cls(counts, np.stack([v.sum(axis=0) for v in songs]), np.stack([v.T @ v for v in songs]))
@@ -122,7 +120,7 @@ class Axes:
     share: float  # of the reference's variance (standardised channels) that lies on the axes
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Axes:
+    def of(cls, features: np.ndarray) -> "Axes":
         """Of the reference's patches [P, 2 C]; fewer axes than 16 where there are fewer than 64 patches."""
         mean, scale = features.mean(axis=0), features.std(axis=0)
         # A channel that is nearly constant is not scaled up to the size of the others.

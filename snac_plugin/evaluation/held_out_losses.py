@@ -3,8 +3,6 @@
 Letters: P windows, E noise levels, L levels, B batch, R rows, T frames, N codes, K codes of a codebook, S songs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

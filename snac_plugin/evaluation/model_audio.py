@@ -3,8 +3,6 @@
 Letters: P clips, R rows, T frames, N audio samples.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The evaluation of a checkpoint on held-out songs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

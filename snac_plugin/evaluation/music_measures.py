@@ -3,8 +3,6 @@
 Tempo, beat and key are librosa's, an optional package. Letters: N audio samples.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,7 +123,7 @@ class TempoAndKey:
     classes: np.ndarray
 
     @classmethod
-    def of(cls, audio: np.ndarray, rate: int) -> TempoAndKey:
+    def of(cls, audio: np.ndarray, rate: int) -> "TempoAndKey":
         return cls(tempo(audio, rate), pitch_classes(audio, rate))
 
 

@@ -1,7 +1,5 @@
 """How an evaluation is done: an option is one field here and one flag of `evaluate.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The result of an evaluation: tables, written as Markdown and JSON, and a picture."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +27,7 @@ class Table:
     @classmethod
     def of(
         cls, name: str, title: str, columns: Sequence[str], rows: Mapping[Any, Sequence[Any]], seed: int = 0, digits: int = 2
-    ) -> Table:
+    ) -> "Table":
         """A table of rows by name, or by several names; arrays are values by song [S], shown as their mean and its interval."""
         made = []
         for names, values in rows.items():

@@ -1,7 +1,5 @@
 """The picture of an evaluation: three panels of figures with their intervals, and below them two spectrograms."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 

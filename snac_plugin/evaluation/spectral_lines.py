@@ -3,8 +3,6 @@
 Letters: N audio samples, F frequency bins, K multiples.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.signal import welch
 

@@ -1,7 +1,5 @@
 """Chunk after chunk, level after level. Letters: B batch, R rows, T frames, N tokens of a level."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What comes before the generated chunks. Letters: B batch, R rows, T frames, S context frames (whole chunks), N audio samples."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +138,7 @@ class Conditioners(MultiConditioner):
     """stable-audio-tools' conditioners, where optional ones may be missing from the metadata: they get None."""
 
     @classmethod
-    def of(cls, conditioners: MultiConditioner) -> Conditioners:
+    def of(cls, conditioners: MultiConditioner) -> "Conditioners":
         return cls(dict(conditioners.conditioners), conditioners.default_keys, conditioners.pre_encoded_keys)
 
     def forward(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:

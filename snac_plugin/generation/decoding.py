@@ -1,7 +1,5 @@
 """Generated codes to audio, seamlessly and to the sample. Letters: B batch, R rows, T frames, N audio samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 

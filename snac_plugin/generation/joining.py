@@ -1,7 +1,5 @@
 """A recording continued without a click. Letters: N audio samples, C channels, J samples over which the join fades."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a caller may ask of a sample. Imports nothing heavy: flags are checked before torch is imported."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import json

@@ -1,7 +1,5 @@
 """How the levels of a chunk are solved: a request resolved against the model's config."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The whole model as its user holds it: codec, conditioners and network, with `generate`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The page's inputs, and what their values ask for."""
 
-from __future__ import annotations
-
 import keyword
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How the page looks: theme, style sheet and the heading with its drawing of the hierarchy."""
 
-from __future__ import annotations
-
 import html
 
 import gradio as gr

@@ -1,7 +1,5 @@
 """The page: inputs at the left, the sample with its picture, settings and files at the right."""
 
-from __future__ import annotations
-
 import inspect
 import tempfile
 from collections.abc import Callable, Mapping, Sequence

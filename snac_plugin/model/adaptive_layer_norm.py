@@ -1,7 +1,5 @@
 """Adaptive layer norm: shifts, scales and gates of each block. Letters: B batch, S segments, N tokens, D width of the network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Attention and rotary positions. Letters: B batch, H heads, N tokens, M keys, E dimensions of a head."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Which tokens see which: a rule over segments. It treats the tokens of a segment alike, so attention is a few dense calls."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum

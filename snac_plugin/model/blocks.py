@@ -1,7 +1,5 @@
 """The transformer block. Letters: B batch, N tokens, M conditioning tokens, S segments, D width, H heads, E its dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Generation of one chunk. Letters: B batch, N tokens of a level, K codes of a codebook."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What the network sees besides codes and noise levels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -23,7 +21,7 @@ class Conditions:
     concat: Tensor | None = None  # `input_concat_ids`, channels beside the latents [B, C, T]
 
     @classmethod
-    def of(cls, inputs: Mapping[str, Any], prefix: str = "") -> Conditions:
+    def of(cls, inputs: Mapping[str, Any], prefix: str = "") -> "Conditions":
         """From the keyword arguments of stable-audio-tools' models; `prefix` "negative_" for those of a negative prompt."""
         names = ("cross_attn_cond", "cross_attn_mask", "global_cond", "prepend_cond", "prepend_cond_mask", "input_concat_cond")
         values = [inputs.get(prefix + name) for name in names]
@@ -38,20 +36,20 @@ class Conditions:
     def can_be_dropped(self) -> bool:
         return self.cross is not None or self.prepended is not None
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Conditions:
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Conditions":
         return Conditions(*(None if value is None else function(value) for value in vars(self).values()))
 
-    def fitted(self, frames: int) -> Conditions:
+    def fitted(self, frames: int) -> "Conditions":
         """With `concat` stretched to so many frames, as stable-audio-tools stretches it."""
         if self.concat is None or self.concat.shape[-1] == frames:
             return self
         return replace(self, concat=interpolate(self.concat, size=frames, mode="nearest"))
 
-    def of_frames(self, first: int, count: int) -> Conditions:
+    def of_frames(self, first: int, count: int) -> "Conditions":
         """For a part of the frames."""
         return self if self.concat is None else replace(self, concat=self.concat[..., first : first + count])
 
-    def dropped(self, keep: Tensor) -> Conditions:
+    def dropped(self, keep: Tensor) -> "Conditions":
         """Conditions whose tokens are zero where `keep` [B] is False; like stable-audio-tools, `embedding` and `concat` stay."""
 
         def blank(x: Tensor | None) -> Tensor | None:
@@ -60,7 +58,7 @@ class Conditions:
         return replace(self, cross=blank(self.cross), prepended=blank(self.prepended))
 
     @staticmethod
-    def joined(first: Conditions, second: Conditions) -> Conditions:
+    def joined(first: "Conditions", second: "Conditions") -> "Conditions":
         """Both along the batch; a tensor that only one has is zero in the other, and a mask that only one has hides nothing."""
 
         def join(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -87,20 +85,20 @@ class Prompt:
         """Whether the unconditioned branch of guidance differs from the conditioned one."""
         return self.context is not None or self.negative is not None or self.conditions.can_be_dropped
 
-    def of_samples(self, chosen: Tensor) -> Prompt:
+    def of_samples(self, chosen: Tensor) -> "Prompt":
         """The prompt of the samples where `chosen` [B] is True."""
         context, mask = (None if x is None else x[chosen] for x in (self.context, self.context_mask))
         return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), context=context, context_mask=mask)
 
-    def of_frames(self, first: int, count: int, total: int) -> Prompt:
+    def of_frames(self, first: int, count: int, total: int) -> "Prompt":
         """The prompt for a part of so many frames in all."""
         return self._mapped(lambda c: c.fitted(total).of_frames(first, count))
 
-    def _mapped(self, function: Callable[[Conditions], Conditions]) -> Prompt:
+    def _mapped(self, function: Callable[[Conditions], Conditions]) -> "Prompt":
         negative = None if self.negative is None else function(self.negative)
         return replace(self, conditions=function(self.conditions), negative=negative)
 
-    def with_unconditioned(self, batch: int, device: torch.device) -> Prompt:
+    def with_unconditioned(self, batch: int, device: torch.device) -> "Prompt":
         """A prompt for twice the batch: the conditioned samples, then the same unconditioned."""
         other = self.conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=device))
         if self.negative is not None:  # its tokens come with its own masks, or with none

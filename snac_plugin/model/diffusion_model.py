@@ -1,7 +1,5 @@
 """The network as a conditioned diffusion model of stable-audio-tools. Letters: B batch, R rows, T frames, N tokens, K codes."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from dataclasses import replace

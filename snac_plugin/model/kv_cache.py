@@ -1,7 +1,5 @@
 """Keys and values of finished tokens, computed once in generation. Letters: B batch, H heads, N tokens, E dimensions of a head."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The diffusion transformer over the levels of a SNAC codec. Letters: B batch, T frames, N tokens, S segments, D width."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,7 +21,7 @@ TIME_FEATURES = 256
 class Rotary(RotaryEmbedding):
     """Rotary frequencies that stay at least float32: rounded, they would turn late positions by whole radians."""
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rotary:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Rotary":
         def keep_wide(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
             return moved if moved.dtype.itemsize >= 4 else tensor.to(moved.device)

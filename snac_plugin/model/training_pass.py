@@ -1,7 +1,5 @@
 """One forward that trains every stage. Letters: B batch, T frames, N tokens, S segments, C chunks, L levels, D width."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache

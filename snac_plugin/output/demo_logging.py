@@ -1,7 +1,5 @@
 """Demos while something trains: when they are due, and where they are written and logged."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

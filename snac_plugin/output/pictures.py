@@ -1,7 +1,5 @@
 """A picture of a sample: spectrogram and codes. Letters: N audio samples, F mel bands, W columns, R rows, T frames."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

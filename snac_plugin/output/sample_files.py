@@ -1,7 +1,5 @@
 """A sample on disk: its wav, which grows while it is generated, its picture, and everything that made it as JSON."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

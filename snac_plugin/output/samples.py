@@ -1,7 +1,5 @@
 """From a request to samples on disk: what the command line and the page both do."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import math
 import platform
@@ -38,7 +36,7 @@ class Recording:
     audio: Tensor
 
     @classmethod
-    def read(cls, path: str | Path, levels: Levels) -> Recording:
+    def read(cls, path: str | Path, levels: Levels) -> "Recording":
         """Read a file; AudioError if it cannot be read, or is shorter than one frame of the codec."""
         rate, audio = read_audio(path)
         seconds, shortest = audio.shape[-1] / rate, levels.frame_samples / levels.sample_rate

@@ -1,7 +1,5 @@
 """Builders of diffusion models over SNAC's codes, as stable-audio-tools' factories call them: config in, object out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Builders of SNAC codecs to train: an autoencoder of a `snac` encoder, a `snac_rvq` bottleneck and a `snac` decoder."""
 
-from __future__ import annotations
-
 import functools
 import math
 import os

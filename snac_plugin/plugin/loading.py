@@ -1,7 +1,5 @@
 """From a config or a checkpoint to a model that can generate."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,6 @@
 weights whose names match exactly, so that a training checkpoint would silently load nothing.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

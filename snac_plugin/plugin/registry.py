@@ -5,8 +5,6 @@ each factory once, so that a type in the table `BUILDERS` is built here, any oth
 an error that lists the known ones. To add a type, add one line to it; a builder takes the arguments of the factory.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import importlib

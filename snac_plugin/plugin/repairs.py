@@ -11,8 +11,6 @@ Every repair leaves a sound version's behaviour as it is, can be applied twice, 
 | an exception in a demo ends the training run | yes | yes |
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType

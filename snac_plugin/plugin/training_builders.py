@@ -1,7 +1,5 @@
 """Builders of the training wrapper and the demo callback of a `diffusion_snac_dit` model."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The one way in which functions and methods of stable-audio-tools are wrapped."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import sys

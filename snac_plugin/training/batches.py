@@ -1,7 +1,5 @@
 """The metadata of a batch: the files of its samples, and the frames that are padding."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

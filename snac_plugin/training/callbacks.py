@@ -1,7 +1,5 @@
 """Callbacks of a run: its progress bar, its checkpoints, stopping after a signal."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """Which levels train with how much context at a global step: a pure function of the step, so that resuming cannot change it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

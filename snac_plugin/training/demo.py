@@ -1,7 +1,5 @@
 """Demos in training: generated samples, and the codec's round trip of a training example."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

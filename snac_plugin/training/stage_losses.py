@@ -2,8 +2,6 @@
 Letters: B batch, R rows, T frames, C chunks, L levels, N codes of a level, K codes of a codebook.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -2,8 +2,6 @@
 Letters: B batch, R rows, T frames, L levels.
 """
 
-from __future__ import annotations
-
 import logging
 import random
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the tests of the benchmarks share: sizes that take seconds, and a look at what was written."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

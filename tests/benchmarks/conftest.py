@@ -1,7 +1,5 @@
 """Benchmarks as scripts see each other, and music for them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

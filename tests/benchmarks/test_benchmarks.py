@@ -3,8 +3,6 @@
 What they measure is checked where it can be known: both sides agree, a seam is seen.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The comparison of heads and objectives runs, and measures all of them alike."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Checkpoints that fit are read, whoever wrote them; those that do not are named with what to do."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re

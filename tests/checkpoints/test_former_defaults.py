@@ -1,7 +1,5 @@
 """A checkpoint from before a default changed goes on being the model that it was; a new one notes its version."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The models that ship: they load, fit their configs, and are what commands take when no checkpoint is named."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

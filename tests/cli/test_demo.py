@@ -1,7 +1,5 @@
 """What `make demo` may remove, what it prints, and what it needs installed."""
 
-from __future__ import annotations
-
 import ast
 import json
 import logging

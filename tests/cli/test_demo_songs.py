@@ -1,7 +1,5 @@
 """Demo music that is chosen by flags."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

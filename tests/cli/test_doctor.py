@@ -1,7 +1,5 @@
 """The doctor: it reports what is wrong and what to do, and runs where the packages it looks at do not."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

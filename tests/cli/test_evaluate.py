@@ -1,7 +1,5 @@
 """`evaluate.py` end to end on tiny parts: table, JSON and picture of all three kinds; and what a user gets wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -149,23 +147,23 @@ def test_a_folder_of_generated_audio(parts: SimpleNamespace, tmp_path: Path) -> 
     assert found["settings"]["generated"]["songs"] == 3
 
 
-@pytest.mark.parametrize("encoder", [True, False])
+@pytest.mark.parametrize("opus", [True, False])
 def test_a_codec_with_opus_and_without(
     parts: SimpleNamespace,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    encoder: bool,
+    opus: bool,
 ) -> None:
-    if not encoder:
-        monkeypatch.setattr(codec_report, "opus_encoder", lambda: None)
-    elif codec_report.opus_encoder() is None:
+    if not opus:
+        monkeypatch.setattr(codec_report, "have_opus", lambda: False)
+    elif not codec_report.have_opus():
         pytest.skip("no Opus here")
     found = evaluate(parts, tmp_path, "--codec", parts.codec, "--seconds", "2")
     rows = cells(found, "distances", "log-mel, six scales, dB")
     assert list(rows)[:2] == [parts.codec, codec_report.UNTRAINED]
-    assert len(rows) == 2 + encoder
-    assert ("Opus is missing" in capsys.readouterr().out) is not encoder
+    assert len(rows) == 2 + opus
+    assert ("Opus is missing" in capsys.readouterr().out) is not opus
     usage = found["tables"]["usage"]["rows"]
     assert [row["codes counted"] for row in usage[:4]] == [5 * 20 * n for n in (1, 2, 4, 8)]
     assert all(1 <= row["perplexity"]["value"] <= row["codes used"] + 0.01 for row in usage)

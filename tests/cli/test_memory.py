@@ -1,7 +1,5 @@
 """Large tensors reuse memory instead of having the kernel zero new pages for each."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

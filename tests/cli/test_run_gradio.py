@@ -1,7 +1,5 @@
 """What `run_gradio.py` says when it cannot open a page; that it does open one is in tests/interface."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

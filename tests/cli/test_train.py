@@ -1,7 +1,5 @@
 """`train.py` as its user runs it, and its checkpoints."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """`train.py` with a SNAC codec: stable-audio-tools' own autoencoder trainer, from config to a folder that SNAC loads."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training reads pre-encoded codes, and is told before it begins what its data loader would stumble over."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

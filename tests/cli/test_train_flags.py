@@ -1,7 +1,5 @@
 """The flags of `train.py`: defaults, the file of defaults, wrong values, and that they are checked before torch is imported."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

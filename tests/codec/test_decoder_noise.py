@@ -1,7 +1,5 @@
 """The decoder's noise: by seed, block and place, and by nothing else."""
 
-from __future__ import annotations
-
 import torch
 
 from snac_plugin.codec.decoder_noise import DRAWN_FRAMES, PlacedNoise, noise_at

@@ -1,7 +1,5 @@
 """Codecs by folder, by the shipped name, by hub id; and what is said when there is none."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How long files are cut."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The contract of stable-audio-tools' Pretransform, and what makes this one exact."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 

@@ -1,7 +1,5 @@
 """Recordings that nobody made for this package: the sounds that Debian's alsa-utils and sound-theme-freedesktop install."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Audio decoded as codes arrive against audio decoded at once."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

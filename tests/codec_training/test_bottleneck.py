@@ -1,7 +1,5 @@
 """The quantiser in training: codebooks that live, are measured, and go on after a stop as if there had been none."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

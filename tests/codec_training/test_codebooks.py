@@ -1,7 +1,5 @@
 """What keeps codebooks alive: k-means by direction, running means, revival."""
 
-from __future__ import annotations
-
 import torch
 from snac.vq import VectorQuantize
 

@@ -1,7 +1,5 @@
 """Training audio that is read beside the training: as much as is asked for, and without a trace."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from typing import Any

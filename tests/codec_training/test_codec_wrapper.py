@@ -1,7 +1,5 @@
 """The codec's training wrapper without a trainer: starts from data at any precision, optimisers that torch does not take."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

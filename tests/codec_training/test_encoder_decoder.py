@@ -1,7 +1,5 @@
 """SNAC's parts as stable-audio-tools takes them: the same codes and audio as SNAC."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

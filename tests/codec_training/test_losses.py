@@ -1,7 +1,5 @@
 """What reconstructions are judged by, on signals whose distance is known."""
 
-from __future__ import annotations
-
 import math
 
 import torch

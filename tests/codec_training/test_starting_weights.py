@@ -1,7 +1,5 @@
 """Starting weights from data."""
 
-from __future__ import annotations
-
 import torch
 from snac import SNAC
 

@@ -1,7 +1,5 @@
 """Configs for the tests of this folder."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from typing import Any
 

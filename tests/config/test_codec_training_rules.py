@@ -1,7 +1,5 @@
 """Configs of a codec in training: what contradicts itself, its codec or stable-audio-tools is told with its JSON path."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A bad dataset config is told before a data loader crashes on it, or replaces what it cannot read."""
 
-from __future__ import annotations
-
 import pytest
 
 from snac_plugin.config import check_dataset_config

@@ -1,7 +1,5 @@
 """The JSON schemas for editors: current, named by every shipped config, and as strict as the checks where a schema can be."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Defaults may change: what a config of an earlier version left out goes on meaning what it meant."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

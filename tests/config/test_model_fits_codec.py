@@ -1,7 +1,5 @@
 """A config that does not fit its codec says the number that would."""
 
-from __future__ import annotations
-
 import pytest
 from config_examples import LEVELS_24, LEVELS_32, example, phase
 

@@ -1,7 +1,5 @@
 """A bad model config is told by its JSON path, what was found, what was expected and the nearest known key."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 

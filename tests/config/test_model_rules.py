@@ -1,7 +1,5 @@
 """Values that are well-formed one by one and do not fit together are told as precisely as the others."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Values per level are resolved the same way everywhere: steps, visibility, samplers, weights."""
 
-from __future__ import annotations
-
 import pytest
 
 from snac_plugin.config.network_keys import SamplingConfig, VisibilityConfig, split_steps

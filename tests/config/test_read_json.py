@@ -1,7 +1,5 @@
 """A JSON file that cannot be read says why, and where in it."""
 
-from __future__ import annotations
-
 import pytest
 
 from snac_plugin.config import load_json

@@ -1,7 +1,5 @@
 """Every config that ships passes its own checks, against the published geometry of its codec."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

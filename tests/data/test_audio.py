@@ -1,7 +1,5 @@
 """Audio files read whole or as mono at one rate; what cannot be read is named with the reason."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

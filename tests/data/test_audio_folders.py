@@ -1,7 +1,5 @@
 """Files that a data loader would drop without a word are found before training, each with its reason."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Demo music: what is written, that it repeats exactly, that its tempo and key can be heard, and that training can read it."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Songs stay what they were: a seed gives the notes and the sound that it gave when this file was written."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Tracks are encoded whole and once, and what training reads of them is what it would have read from the audio."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

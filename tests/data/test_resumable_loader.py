@@ -1,7 +1,5 @@
 """Draws of training data depend on seed and position alone."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from typing import Any

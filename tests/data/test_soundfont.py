@@ -1,7 +1,5 @@
 """SoundFont reading and single notes: in tune, of the right length, without clicks, without aliasing."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Windows of global time: no gap, no overlap, and enough steps for each stage under the schedules that come by."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

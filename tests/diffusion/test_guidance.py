@@ -1,7 +1,5 @@
 """Guidance against its formulas written out."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

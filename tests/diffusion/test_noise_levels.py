@@ -1,7 +1,5 @@
 """Distributions of t against stable-audio-tools' own samplers, and their stratification."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from stable_audio_tools.inference.sampling import sample_timesteps_logsnr, truncated_logistic_normal_rescaled

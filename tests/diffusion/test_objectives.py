@@ -1,7 +1,5 @@
 """Noising and targets against numeric derivatives of the path from data to noise."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

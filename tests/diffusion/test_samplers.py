@@ -1,7 +1,5 @@
 """Stages are solved by stable-audio-tools' own samplers, on its own schedule."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from stable_audio_tools.inference.sampling import sample_rf

@@ -1,7 +1,5 @@
 """Seeds keep their values: a recording of a seed, the data a run reads and the codec's noise all hang on them."""
 
-from __future__ import annotations
-
 from snac_plugin.diffusion.seeds import (
     code_draw_seed,
     item_seed,

@@ -1,7 +1,5 @@
 """Clips: of equal length, without overlap, spread over songs; and what is said where there are none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Intervals: they cover what they should, and songs are what is drawn."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Frechet distance against its closed formula and SciPy, and as a measure: floor below ceiling, few clips, no leak."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,19 @@ from tiny import write_tiny_codec
 
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.frechet_distance import Axes, Moments, distances, encoder_features, frechet_distance
+from snac_plugin.evaluation.clips import AudioSet, read_clips
+from snac_plugin.evaluation.frechet_distance import (
+    REAL,
+    Axes,
+    Moments,
+    ceilings,
+    distance_table,
+    distances,
+    encoder_features,
+    frechet_distance,
+)
 
 
 def covariance(rng: np.random.Generator, size: int, rank: int) -> np.ndarray:
@@ -136,3 +145,18 @@ def test_features_hear_patches_apart(tmp_path: Path) -> None:
     assert np.abs(first[0, 3] - second[0, 3]).max() > 1e-3
     with pytest.raises(AudioError, match="one frame"):
         encoder_features(codec, audio[..., : codec.downsampling_ratio - 1])
+
+
+@pytest.mark.slow
+def test_random_codes_and_noise_are_farther_from_songs_than_other_songs_are(tmp_path: Path) -> None:
+    """With the shipped codec, which random codes excite as music does not."""
+    codec = SnacPretransform(load_codec("snac_tiny_32khz"))
+    folder = render_demo_music(tmp_path, songs=6, seconds=4.0, sample_rate=codec.sample_rate, progress=False)
+    songs = read_clips(folder, codec.sample_rate, 40 * codec.downsampling_ratio, 6, progress=False)
+    kinds = {REAL: AudioSet(songs.audio, songs.songs)}
+    found = distance_table(codec, kinds | ceilings(codec, kinds[REAL], batch=8, seed=0), seed=0, progress=False).estimates(
+        "distance"
+    )
+    floor, *ceiling = found.values()
+    assert len(ceiling) == 2
+    assert all(estimate.value > 2 * floor.value for estimate in ceiling)

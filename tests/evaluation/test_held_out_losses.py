@@ -1,7 +1,5 @@
 """Losses of an evaluation are the trainer's, and each window is given the context it should be."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

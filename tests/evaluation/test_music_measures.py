@@ -1,7 +1,5 @@
 """Tempo, key, beat, loudness and brightness of signals whose answers are known."""
 
-from __future__ import annotations
-
 import builtins
 from typing import Any
 

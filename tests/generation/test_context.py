@@ -1,7 +1,5 @@
 """Context from audio, codes or nothing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

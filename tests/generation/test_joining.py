@@ -1,7 +1,5 @@
 """A recording continued: its own samples as they are, and no step at the border."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from tiny import tiny_model_config, write_tiny_codec

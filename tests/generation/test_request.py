@@ -1,7 +1,5 @@
 """The options of a sample: which values fit, and that flags and the page's inputs follow from them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """The whole model, with a codec: audio out, through its own `generate` and through stable-audio-tools' callers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

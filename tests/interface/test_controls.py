@@ -1,7 +1,5 @@
 """The page's inputs for whatever conditioners a config names."""
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 from typing import Any

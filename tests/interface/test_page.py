@@ -1,7 +1,5 @@
 """The page, started for real and driven as its clients drive it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Attention on a CPU in bfloat16, which has a path of its own, against PyTorch's in float64."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

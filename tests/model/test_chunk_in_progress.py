@@ -1,7 +1,5 @@
 """Generation from cached keys and values against recomputing everything, in float64."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from networks import FOUR_LEVELS, make_network

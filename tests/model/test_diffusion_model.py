@@ -1,7 +1,5 @@
 """The model under samplers that know one global time, against its stages solved one by one."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from known import KnowsTheAnswer, make_model, random_codes

@@ -1,7 +1,5 @@
 """Both branches of guidance in one batch, against two chunks run apart and combined by hand, in float64."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

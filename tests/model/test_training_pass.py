@@ -1,7 +1,5 @@
 """The one-pass forward against slow, obvious references, in float64."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

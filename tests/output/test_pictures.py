@@ -1,7 +1,5 @@
 """Pictures show what is there, where it is, and survive what a model in training may produce."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

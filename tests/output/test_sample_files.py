@@ -1,7 +1,5 @@
 """Samples on disk: exact audio, nothing lost, the same bytes for the same sample."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a request to files: what the command line and the page share."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

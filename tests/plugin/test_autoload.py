@@ -1,7 +1,5 @@
 """The import hook: it acts before anybody binds a name, once a module, and never gets in the way."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 import warnings

@@ -1,7 +1,5 @@
 """What a config says of the codec is what is built, for models of any type."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

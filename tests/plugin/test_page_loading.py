@@ -1,7 +1,5 @@
 """What stable-audio-tools' own loaders do with this package's checkpoints and configs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

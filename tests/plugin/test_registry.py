@@ -1,7 +1,5 @@
 """Registration: our types are built here, others are handed on untouched, unknown ones name the known."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Each repair beside the defect that it mends: `__wrapped__` is stable-audio-tools' own code."""
 
-from __future__ import annotations
-
 import inspect
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stopping on all ranks at once, and which checkpoint is the newest."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

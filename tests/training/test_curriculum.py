@@ -1,7 +1,5 @@
 """The curriculum is a pure function of the global step."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The losses of a window against the same losses put together by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

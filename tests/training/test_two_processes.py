@@ -1,7 +1,5 @@
 """Real trainings by two processes: what is not the same in both of them afterwards was never shared."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

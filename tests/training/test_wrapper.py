@@ -1,7 +1,5 @@
 """The training wrapper under Lightning's trainer, on the CPU, with a tiny model."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

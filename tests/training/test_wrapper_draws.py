@@ -1,7 +1,5 @@
 """What a training step draws, prepares and tells: the same on every rank or not, and of which sample."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from types import SimpleNamespace

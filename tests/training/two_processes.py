@@ -1,7 +1,5 @@
 """Train a tiny model of the kind named on the command line in two processes, and say what each of them ends with."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

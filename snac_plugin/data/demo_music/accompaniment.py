@@ -1,7 +1,5 @@
 """Chords, bass, pads and drums: patterns from styles.py played through the bars of a section."""
 
-from __future__ import annotations
-
 import random
 
 from .instruments import VOICE_LOUDNESS, VOICES

@@ -1,7 +1,5 @@
 """Compose songs by program: key, tempo, chord loops, motifs, instruments and sections. Everything follows from a seed."""
 
-from __future__ import annotations
-
 import random
 
 from .accompaniment import play_drums, play_pattern

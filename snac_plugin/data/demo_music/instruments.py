@@ -1,7 +1,5 @@
 """General MIDI: names of the programs, drum kits and drum voices, read from instruments.json."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Melodies: a motif that is repeated, moved to the chord at hand, and varied."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

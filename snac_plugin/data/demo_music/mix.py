@@ -1,7 +1,5 @@
 """Turn a composed song into mono audio: place its notes, balance the parts, add reverberation, set the loudness."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt

@@ -1,7 +1,5 @@
 """Write a folder of demo music: one FLAC file and one JSON file a song."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import json

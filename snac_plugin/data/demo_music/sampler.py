@@ -1,7 +1,5 @@
 """Play single notes [N] of a SoundFont: pitch, loops, envelopes, vibrato and filter, as the specification describes them."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.fft import next_fast_len
 from scipy.signal import lfilter

@@ -1,7 +1,5 @@
 """What a composed song is made of. Times in seconds, pitches as MIDI numbers, loudness from 0 to 1."""
 
-from __future__ import annotations
-
 import json
 import random
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Only what an instrument says is read; a SoundFont's own modulators and a preset's offsets to its instrument are not.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from dataclasses import dataclass, field

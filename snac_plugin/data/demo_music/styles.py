@@ -8,8 +8,6 @@ Patterns are strings with one character a step, a sixteenth note; a bar has 16 s
   each lasts until the next character that is not `.`; `-` is a rest.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Keys, scales and chords as MIDI pitches. Middle C is 60; scale degrees count from 0, the tonic."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 NOTE_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
