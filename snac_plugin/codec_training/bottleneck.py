@@ -36,7 +36,7 @@ class SnacBottleneck(DiscreteBottleneck):
         vq_strides: Sequence[int],
         codebook_starts: Sequence[int] = (0,),
         warmup_noise: float = 0.35,
-        level_dropout: float = 0.0,
+        level_dropout: float | Sequence[float] = 0.0,
         visits: float = 4.0,
         start_vectors: int = 8192,
         keep_lengths: bool = False,
@@ -67,7 +67,11 @@ class SnacBottleneck(DiscreteBottleneck):
             z_q, info = self._train(x)
         else:
             with torch.autocast(x.device.type, enabled=False):  # as in training: codes do not depend on the precision around
-                z_q, codes = self.quantizer(x.to(self.quantizer.quantizers[0].codebook.weight.dtype))
+                x = x.to(self.quantizer.quantizers[0].codebook.weight.dtype)
+                # A decoder that learns alone would forget what the coarse levels sound like by themselves.
+                kept = self._kept(x) if self.training and isinstance(self.level_dropout, Sequence) else None
+                quantised = None if kept is None else quantise(self.quantizer, x, kept=kept)
+                z_q, codes = (quantised.z_q, quantised.codes) if quantised else self.quantizer(x)
             zero = x.new_zeros(())
             info = {"codes": self.levels.pack(codes), "vq/commitment_loss": zero, "vq/centring_loss": zero}
             self.revived, self.codebook_loss = [], None
@@ -130,6 +134,10 @@ class SnacBottleneck(DiscreteBottleneck):
         if not self.level_dropout:
             return None
         count = len(self.levels)
+        if isinstance(self.level_dropout, Sequence):  # stratified: shares hold in each batch, as nearly as its size allows
+            places = (torch.randperm(len(x)) + torch.rand(())) / len(x)
+            fewer = torch.bucketize(places, torch.tensor(self.level_dropout).cumsum(0), right=True)
+            return torch.where(fewer < len(self.level_dropout), fewer + 1, count).to(x.device)
         dropped = torch.rand(len(x)) < self.level_dropout
         return torch.where(dropped, torch.randint(1, count + 1, (len(x),)), torch.tensor(count)).to(x.device)
 

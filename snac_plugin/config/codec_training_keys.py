@@ -37,7 +37,9 @@ class BottleneckConfig(Section):
     )
     start_vectors: AtLeastOne = Field(default=8192, description="vectors of the coarsest level that such a start uses")
     warmup_noise: Weight = Field(default=0.35, description="noise in place of the codebooks before their first start")
-    level_dropout: Share = Field(default=0.0, description="share of examples decoded from their first 1, 2, ... levels only")
+    level_dropout: Share | ListOf[Share] = Field(
+        default=0.0, description="share of examples decoded from their first 1, 2, ... levels only; or [share of 1, of 2, ...]"
+    )
     visits: Positive = Field(default=4.0, description="average visits that a code remembers")
     keep_lengths: bool | None = Field(
         default=None, description="code vectors keep their lengths; null: true with model.pretrained, else false"

@@ -97,6 +97,10 @@ def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sampl
     if section.downsampling_ratio not in (None, hop):
         yield Problem("model.downsampling_ratio", show(section.downsampling_ratio), f"{hop}, the product of encoder_rates")
     yield from _width_problems(geometry, latent)
+    shares, levels = section.bottleneck.config.level_dropout, len(geometry["vq_strides"])
+    if isinstance(shares, tuple) and (len(shares) >= levels or sum(shares) > 1 + 1e-9):
+        expected = f"at most {levels - 1} shares, of examples decoded from 1, 2, ... levels only, that sum to at most 1"
+        yield Problem("model.bottleneck.config.level_dropout", show(shares), expected)
     grid = padded_to(geometry)
     if (pad := section.encoder.config.pad_to) is not None and pad % grid:
         yield Problem("model.encoder.config.pad_to", show(pad), f"a multiple of {grid}")

@@ -168,6 +168,51 @@ def test_dropped_levels_are_not_heard() -> None:
     assert bottleneck(codebook_starts=())._kept(torch.zeros(5, 1)) is None
 
 
+def test_a_plain_number_draws_as_it_always_did() -> None:
+    """Trainings that were begun with one go on with the same drops; it drops nothing once the codes rest."""
+    part = bottleneck(codebook_starts=(), level_dropout=0.6)
+    torch.manual_seed(5)
+    kept = part._kept(torch.zeros(16, 1))
+    assert kept is not None
+    torch.manual_seed(5)
+    dropped = torch.rand(16) < 0.6
+    assert torch.equal(kept, torch.where(dropped, torch.randint(1, 4, (16,)), torch.tensor(3)))
+    assert kept.tolist() == [3, 1, 3, 3, 3, 1, 1, 3, 3, 3, 3, 1, 3, 3, 3, 3]
+    with torch.no_grad():
+        before = torch.get_rng_state()
+        resting = part.encode(latents())
+        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.equal(resting, part.eval().encode(latents()))
+
+
+def test_shares_of_dropped_levels_hold_in_each_batch() -> None:
+    """Of few examples a step, none decoded from the coarsest level alone would teach it nothing."""
+    part = bottleneck(codebook_starts=(), level_dropout=[0.5, 0.25])
+    torch.manual_seed(0)
+    for _ in range(20):
+        kept = part._kept(torch.zeros(8, 1))
+        assert kept is not None
+        assert kept.bincount(minlength=4).tolist() == [0, 4, 2, 2]
+    halves = bottleneck(codebook_starts=(), level_dropout=[0.5])._kept(torch.zeros(8, 1))
+    assert halves is not None
+    assert halves.bincount().tolist() == [0, 4, 0, 4]
+
+
+def test_a_decoder_that_learns_alone_hears_fewer_levels_too() -> None:
+    """Or it would forget, once encoder and codes rest, what the coarse levels alone sound like."""
+    part = bottleneck(codebook_starts=(), level_dropout=[1.0])
+    with torch.no_grad():
+        coarse, info = part.encode(latents(), return_info=True)
+        part.eval()
+        whole, same = part.encode(latents(), return_info=True)
+        level = part.quantizer.quantizers[0]
+        first = part.levels.unpack(same["codes"])[0]
+        expected = level.out_proj(level.decode_code(first)).repeat_interleave(level.stride, dim=-1)
+    assert torch.equal(info["codes"], same["codes"])
+    torch.testing.assert_close(coarse, expected)
+    assert not torch.allclose(coarse, whole)
+
+
 def test_a_length_that_frames_do_not_fill_is_named() -> None:
     with pytest.raises(Mismatch, match="latents: found length 6, expected a multiple of 4"):
         bottleneck().encode(torch.zeros(1, 16, 6))

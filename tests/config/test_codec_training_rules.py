@@ -66,6 +66,8 @@ RATES = "model.decoder.config.decoder_rates"
         ("model.bottleneck.config.vq_strides", [4, 3], r"model\.bottleneck\.config\.vq_strides: found \[4, 3\], expected strides"),
         ("model.bottleneck.config.vq_stride", [4], r"vq_stride: found an unknown key .*Did you mean \"vq_strides\""),
         ("model.bottleneck.config.level_dropout", 2, r"level_dropout: found 2, expected a number of at most 1"),
+        ("model.bottleneck.config.level_dropout", [0.7, 0.4], r"level_dropout: found \[0\.7, 0\.4\], expected at most \d shares"),
+        ("model.bottleneck.config.level_dropout", [0.1] * 4, r"level_dropout: found .*, expected at most \d shares"),
         ("model.encoder.config.encoder_dim", "GONE", r"encoder_dim: found nothing, expected this key, or model\.pretrained"),
         ("model.encoder.config.encoder_rates", [2, 0], r"encoder_rates\[1\]: found 0, expected a number of at least 1"),
         ("model.encoder.config.pad_to", 1000, r"pad_to: found 1000, expected a multiple of 2048"),
