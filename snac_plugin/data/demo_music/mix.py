@@ -6,6 +6,7 @@ from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from .sampler import Sampler
 from .song import Part, Song
+from .variation import Variation, vary
 
 RMS_DBFS = -18.0
 PEAK_DBFS = -1.0
@@ -14,17 +15,19 @@ _BALANCE_DB = {"lead": 0.0, "counter": -6.0, "chords": -5.0, "pad": -9.0, "bass"
 _BRIGHTNESSES = 6  # loudness levels that differ in timbre
 
 
-def render_song(song: Song, sampler: Sampler) -> np.ndarray:
-    """[seconds * sample_rate] mono float32, RMS about -18 dBFS, peak at most -1 dBFS."""
+def render_song(song: Song, sampler: Sampler, variation: Variation | None = None) -> np.ndarray:
+    """[seconds * sample_rate] mono float32; without a variation the RMS is about -18 dBFS, the peak at most -1 dBFS."""
     rate = sampler.sample_rate
     mix = np.zeros(round(song.seconds * rate), dtype=np.float64)
     for part in song.parts:
-        mix += _render_part(part, len(mix), sampler)
+        gain = 10 ** (variation.parts_db[part.role] / 20) if variation else 1.0
+        mix += gain * _render_part(part, len(mix), sampler)
     if song.style.reverb:
         mix += song.style.reverb * _reverberate(mix, rate, song.style.reverb)
     fade = min(len(mix), rate)
     mix[-fade:] *= np.linspace(1, 0, fade) ** 0.5
-    return master(mix, rate).astype(np.float32)
+    mastered = master(mix, rate)
+    return (vary(mastered, rate, variation) if variation else mastered).astype(np.float32)
 
 
 def _render_part(part: Part, samples: int, sampler: Sampler) -> np.ndarray:

@@ -20,6 +20,7 @@ from .sampler import Sampler
 from .soundfont import SoundFont
 from .styles import STYLES, Style
 from .theory import KEYS, MODES, NOTE_NAMES
+from .variation import draw_variation
 
 VERSION = 1  # of the composer and the sound: other versions sound different
 SPLITS = ("train", "held_out")
@@ -39,6 +40,7 @@ def render_demo_music(
     styles: Sequence[str] | None = None,
     tempo: int | None = None,
     key: str | None = None,
+    varied: bool = False,
     progress: bool = True,
 ) -> Path:
     """Render songs into `folder` and return it. The same arguments give the same files, byte for byte.
@@ -53,6 +55,7 @@ def render_demo_music(
         styles: names of the styles that take turns; all by default.
         tempo: beats a minute of every song, 40 to 240; drawn from the style's range by default.
         key: that of every song, as "A minor"; drawn from all tonics and the style's modes by default.
+        varied: each song with a balance of parts, a spectral tilt, a noise floor and a loudness of its own (`draw_variation`).
 
     Raises:
         UsageError: an argument is out of range.
@@ -66,6 +69,7 @@ def render_demo_music(
     settings |= {"styles": styles if isinstance(styles, str) else list(styles)} if styles is not None else {}
     settings |= {"tempo": tempo} if tempo is not None else {}
     settings |= {"key": key} if key is not None else {}
+    settings |= {"varied": True} if varied else {}
     chosen = _check(settings)
     missing = _missing_songs(folder, settings)
     if not missing:
@@ -75,9 +79,10 @@ def render_demo_music(
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / RECORD, json.dumps(settings, indent=1))
     for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
-        song = compose(f"{seed}/{split}/{index}", seconds, chosen[index % len(chosen)], tempo, KEYS[key] if key else None)
-        audio = io.BytesIO()
-        soundfile.write(audio, render_song(song, sampler), sample_rate, format="FLAC", subtype="PCM_16")
+        name = f"{seed}/{split}/{index}"
+        song = compose(name, seconds, chosen[index % len(chosen)], tempo, KEYS[key] if key else None)
+        audio, mix = io.BytesIO(), render_song(song, sampler, draw_variation(name) if varied else None)
+        soundfile.write(audio, mix, sample_rate, format="FLAC", subtype="PCM_16")
         metadata = {**song.describe(), "seconds": float(seconds), "sample_rate": sample_rate}
         write_whole(folder / f"{_name(split, index)}.flac", audio.getvalue())
         write_whole(folder / f"{_name(split, index)}.json", json.dumps(metadata, indent=1))

@@ -10,6 +10,7 @@ from .instruments import KITS, PROGRAMS
 from .styles import Style
 from .theory import Chord, Key
 
+ROLES = ("lead", "counter", "chords", "pad", "bass", "drums")
 SONG_FORM: dict[str, list[Any]] = json.loads(Path(__file__).with_name("song_form.json").read_text(encoding="utf-8"))
 """Roles of intros; sections, which are repeated until the song is long enough; likelihood of arrangements that leave roles out;
 rhythms of melodies. Every section holds the chords, so that none is silent whatever is left out."""
@@ -25,7 +26,7 @@ class Note:
 
 @dataclass
 class Part:
-    role: str  # lead, counter, chords, pad, bass or drums
+    role: str  # one of `ROLES`
     program: int  # General MIDI program, or the kit's program for drums
     notes: list[Note] = field(default_factory=list)
 
@@ -77,8 +78,7 @@ class Song:
 
     def describe(self) -> dict[str, object]:
         """What is known about the song, ready for JSON; `prompt` says it in words."""
-        roles = ("lead", "counter", "chords", "pad", "bass", "drums")
-        parts = sorted(self.parts, key=lambda part: roles.index(part.role))
+        parts = sorted(self.parts, key=lambda part: ROLES.index(part.role))
         instruments = list(dict.fromkeys(part.instrument for part in parts))
         listed = " and ".join(filter(None, [", ".join(instruments[:-1]), instruments[-1]]))
         sections = [
