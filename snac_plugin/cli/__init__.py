@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "demo": "render music, fine-tune the shipped model on it and generate: the whole chain in minutes",
+    "songs": "render a folder of demo music",
     "train": "train from a model config",
     "generate": "generate audio from a checkpoint",
     "pre_encode": "encode folders of audio once, so that training need not run the codec",

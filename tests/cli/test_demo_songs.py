@@ -1,6 +1,7 @@
 """Demo music that is chosen by flags."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import main, pre_encode
 from snac_plugin.cli.demo_songs import DemoSongs, Kind, demo_flags, songs_from
+from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.errors import UsageError
 
 NEEDED = ["--model-config", "model.json", "--output-path", "out"]
@@ -32,6 +34,19 @@ def test_numbers_out_of_range_are_refused(flags: list[str], tmp_path: Path, monk
     with pytest.raises(UsageError, match=rf"{flags[0].split('-')[-1]}: found {flags[1]}"):
         chosen(*flags).dataset("train", 32000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_renders_what_its_flags_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = shlex.split("--songs 2 --seconds 1.5 --seed 3 --sample-rate 16000 --split held_out --varied --styles rock --tempo 90")
+    assert main(["songs", str(tmp_path / "made"), *flags]) == 0
+    assert str(tmp_path / "made") in capsys.readouterr().out
+    chosen = {"songs": 2, "seconds": 1.5, "seed": 3, "split": "held_out", "varied": True, "styles": ["rock"], "tempo": 90}
+    same = render_demo_music(tmp_path / "same", sample_rate=16000, progress=False, **chosen)  # type: ignore[arg-type]
+    assert [path.name for path in same.glob("*.flac")]
+    for path in same.iterdir():
+        assert (tmp_path / "made" / path.name).read_bytes() == path.read_bytes()
+    assert main(["songs", str(tmp_path / "none"), "--songs", "0"]) == 1
+    assert "songs: found 0, expected 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.slow
