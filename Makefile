@@ -2,6 +2,7 @@
 # make quick   lint, types and the tests that run no command, no training and no server
 # make test    lint, types and all tests
 # make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
+# make codec   train snac_tiny_32khz, the codec that ships, further: runs/snac_codec_tiny; again, it goes on where it stopped
 # make clean   remove the environment and everything that was built
 #
 # All create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.installed
 # Threads that wait must not spin: two processes on the same cores would crawl.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo quick test tiny clean
+.PHONY: demo quick test tiny codec clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -30,6 +31,14 @@ tiny: $(STAMP)
 		--batch-size 2 --max-steps 6500 --seed 42 --save-dir runs/snac_dit_tiny --recover
 	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
 		--use-safetensors --half
+
+codec: $(STAMP)
+	$(BIN)/python -m snac_plugin songs demo_music/codec_plain --songs 240 --seconds 40
+	$(BIN)/python -m snac_plugin songs demo_music/codec_varied --songs 480 --seconds 40 --seed 1 --varied
+	$(BIN)/python train.py --model-config model_configs/snac_codec_tiny_more.json --dataset-config dataset_configs/codec_music.json \
+		--batch-size 4 --max-steps 40000 --precision 32-true --seed 42 --save-dir runs/snac_codec_tiny --recover
+	$(BIN)/python -m snac_plugin export_codec --ckpt-path runs/snac_codec_tiny/checkpoints/last.ckpt \
+		--out runs/snac_codec_tiny/codec --half
 
 quick: TESTS := -m "not slow"
 quick test: $(STAMP)

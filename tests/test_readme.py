@@ -1,4 +1,4 @@
-"""The commands of README and docs: each is understood by the program it calls, and each file they name exists."""
+"""The commands of README, docs and Makefile: each is understood by the program it calls, and each file they name exists."""
 
 import re
 import shlex
@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 TEXT = "\n".join(path.read_text() for path in PAGES)
 LARGEST_README = 220  # lines: tables and reference have pages of their own
+MAKEFILE = (ROOT / "Makefile").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+LINES += re.findall(r"\$\(BIN\)/(python (?:\w+\.py|-m snac_plugin) .*)", MAKEFILE.replace("\\\n", " "))
 PARSERS = {
     "train.py": lambda argv: train_flags.parse(argv),
     "generate.py": lambda argv: generate.parser().parse_args(argv),
@@ -31,7 +33,7 @@ def test_commands_are_understood(line: str) -> None:
     """A renamed flag, command or config must not survive in the docs."""
     program, *words = shlex.split(line, comments=True)
     if program == "make":
-        assert re.search(rf"^(\w+ )*{words[0]}( \w+)*:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert re.search(rf"^(\w+ )*{words[0]}( \w+)*:", MAKEFILE, re.MULTILINE)
     elif program == "python" and words[0] in PARSERS:
         assert (ROOT / words[0]).is_file()
         PARSERS[words[0]](words[1:])
