@@ -26,13 +26,16 @@ def magnitude(audio: Tensor, window: Tensor) -> Tensor:
     return (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt() * (2 / window.sum())
 
 
-def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80, size: int = 1024) -> float:
-    """Mean absolute difference of log-mel spectrograms of audio [B, 1, N] in decibels, floor -80 dB; windows of `size` samples."""
-    window = torch.hann_window(size)
+def log_mel(audio: Tensor, sample_rate: int, bands: int = 80, size: int = 1024) -> Tensor:
+    """Log-mel spectrogram [B, M, T] of audio [B, 1, N] in decibels, floor -80 dB; windows of `size` samples."""
     bank = torchaudio.functional.melscale_fbanks(size // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate)
     bank = (bank / bank.sum(0).clamp_min(1e-6)).T
-    a, b = (20 * (bank @ magnitude(audio, window)).clamp_min(FLOOR).log10() for audio in (real, made))
-    return float((a - b).abs().mean())
+    return 20 * (bank @ magnitude(audio, torch.hann_window(size))).clamp_min(FLOOR).log10()
+
+
+def log_mel_distance(real: Tensor, made: Tensor, sample_rate: int, bands: int = 80, size: int = 1024) -> float:
+    """Mean absolute difference of the `log_mel` of audio [B, 1, N] and of its copy, in decibels."""
+    return float((log_mel(real, sample_rate, bands, size) - log_mel(made, sample_rate, bands, size)).abs().mean())
 
 
 def multi_scale_log_mel_distance(real: Tensor, made: Tensor, sample_rate: int) -> float:

@@ -1,11 +1,12 @@
-"""Frechet distance between sets of audio, on features of a codec's own encoder.
+"""Frechet distance between sets of audio, on features of a codec's own encoder, and on log-mel spectra with no codec in them.
 
-Letters: B clips, N audio samples, C channels of the encoder, P patches, K axes, S songs, H halves, R resamples.
+Letters: B clips, N audio samples, C channels of the encoder or mel bands, P patches, K axes, S songs, H halves, R resamples.
 
 A clip goes through SNAC's encoder, before any quantisation. Each patch of eight frames (0.77 s at 32 kHz, as in the Frechet audio
-distance, Kilgour et al. 2019, arXiv:1812.08466) becomes the mean and the standard deviation over time of every channel. These
-2 C values are standardised and reduced to at most 16 principal axes of the reference songs, so that the covariance of some dozen
-patches is not singular.
+distance, Kilgour et al. 2019, arXiv:1812.08466) becomes the mean and the standard deviation over time of every channel. Beside it
+stand 80 log-mel bands in place of the channels: the encoder hardly hears what its own decoder loses. These 2 C values are
+standardised and reduced to at most 16 principal axes of the reference songs, so that the covariance of some dozen patches is not
+singular.
 
 The distance between the Gaussians of two sets (Dowson and Landau 1982, equation 4), squared:
 
@@ -28,12 +29,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.codec_training.losses import log_mel
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.clips import AudioSet, decode
 from snac_plugin.evaluation.confidence_intervals import Estimate, spread_around
 from snac_plugin.evaluation.report import Table
 
-PATCH_FRAMES, AXES = 8, 16
+PATCH_FRAMES, PATCH_SECONDS, AXES = 8, 0.768, 16
 HALVES, RESAMPLES = 40, 200
 REAL, RANDOM, NOISE = "recordings", "random codes, decoded", "white noise as loud"
 ROW_NAMES = {REAL: "recordings of other songs (floor)", RANDOM: f"{RANDOM} (ceiling)", NOISE: f"{NOISE} (ceiling)"}
@@ -70,8 +72,23 @@ def encoder_features(codec: SnacPretransform, audio: Tensor) -> np.ndarray:
     return torch.cat([cut.mean(dim=-1), cut.std(dim=-1)], dim=1).transpose(1, 2).cpu().numpy()
 
 
+@torch.no_grad()
+def log_mel_features(codec: SnacPretransform, audio: Tensor) -> np.ndarray:
+    """Features of clips [B, 1, N] by 80 log-mel bands in dB, patches of 0.768 s: [B, P, 160] float64, else as `encoder_features`.
+
+    Of the codec its sample rate alone counts. A clip shorter than one window is an AudioError.
+    """
+    samples = min(round(PATCH_SECONDS * codec.sample_rate), audio.shape[-1])
+    if samples < 1024:
+        raise AudioError("clips", f"{audio.shape[-1]} samples", "1024 or more: one window")
+    patches = (clip.unfold(-1, samples, samples).transpose(0, 1) for clip in audio.cpu())
+    levels = torch.stack([log_mel(of_clip, codec.sample_rate) for of_clip in patches]).double()  # [B, P, C, T]
+    return torch.cat([levels.mean(dim=-1), levels.std(dim=-1)], dim=-1).numpy()
+
+
 FEATURES: dict[str, tuple[str, Callable[[SnacPretransform, Tensor], np.ndarray]]] = {
     "distance": ("the codec's encoder before quantisation", encoder_features),
+    "distance on log-mel": ("log-mel patches without a codec", log_mel_features),
 }
 """Columns of the table of distances: where their features come from, and the function of clips [B, 1, N] -> [B, P, features]."""
 

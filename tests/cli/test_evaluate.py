@@ -75,6 +75,7 @@ def test_a_checkpoint(parts: SimpleNamespace, tmp_path: Path, capsys: pytest.Cap
     assert losses["mean"]["value"] == pytest.approx(np.mean([losses[name]["value"] for name in "ABCD"]))
     assert len(found["tables"]["frechet"]["rows"]) == 6
     assert cells(found, "frechet", "distance")["recordings of other songs (floor)"]["value"] > 0
+    assert cells(found, "frechet", "distance on log-mel")["white noise as loud (ceiling)"]["value"] > 0
     assert len(found["tables"]["agreement"]["rows"]) == 9
     beats = cells(found, "sound", "beat strength, 0 to 1")
     assert list(beats) == [

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_codecs import small_codec
 from tiny import write_tiny_codec
 
 from snac_plugin.codec.load import load_codec
@@ -21,6 +22,7 @@ from snac_plugin.evaluation.frechet_distance import (
     distances,
     encoder_features,
     frechet_distance,
+    log_mel_features,
 )
 
 
@@ -160,3 +162,59 @@ def test_random_codes_and_noise_are_farther_from_songs_than_other_songs_are(tmp_
     floor, *ceiling = found.values()
     assert len(ceiling) == 2
     assert all(estimate.value > 2 * floor.value for estimate in ceiling)
+
+
+@pytest.fixture(scope="module")
+def codecs(tmp_path_factory: pytest.TempPathFactory) -> list[SnacPretransform]:
+    """Two of the same geometry and different weights."""
+    return [SnacPretransform(small_codec("32 kHz", seed)) for seed in (0, 1)]
+
+
+def white(clips: int, samples: int, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(clips, 1, samples, generator=torch.Generator().manual_seed(seed))
+
+
+def low_passed(audio: torch.Tensor) -> torch.Tensor:
+    """20 dB less above 8 kHz, at 32 kHz."""
+    spectrum = torch.fft.rfft(audio)
+    spectrum[..., spectrum.shape[-1] // 2 :] *= 0.1
+    return torch.fft.irfft(spectrum, audio.shape[-1])
+
+
+def test_log_mel_features_hear_gains_and_filters_and_know_no_codec(codecs: list[SnacPretransform]) -> None:
+    """Means first, then deviations: a gain moves all means, a filter those of its bands, neither the deviations."""
+    audio = 10 * white(3, 4 * 24576 + 100)  # far above the floor
+    plain, half, dull = (log_mel_features(codecs[0], made) for made in (audio, audio / 2, low_passed(audio)))
+    assert plain.shape == (3, 4, 160)
+    np.testing.assert_array_equal(plain, log_mel_features(codecs[1], audio))
+    np.testing.assert_allclose((plain - half)[..., :80], 6.02, atol=0.01)
+    np.testing.assert_allclose((plain - half)[..., 80:], 0, atol=0.01)
+    lost = (plain - dull).mean(axis=(0, 1))
+    np.testing.assert_allclose(lost[:55], 0, atol=0.1)
+    np.testing.assert_allclose(lost[70:80], 20, atol=0.1)
+    changed = audio.clone()
+    changed[..., 3 * 24576 :] *= 0.1
+    np.testing.assert_array_equal(log_mel_features(codecs[0], changed)[:, :3], plain[:, :3])
+
+
+def test_short_clips_are_one_log_mel_patch_and_shorter_ones_an_error(codecs: list[SnacPretransform]) -> None:
+    assert log_mel_features(codecs[0], white(2, 2000)).shape == (2, 1, 160)
+    with pytest.raises(AudioError, match="one window"):
+        log_mel_features(codecs[0], white(2, 1000))
+
+
+def test_the_table_has_both_distances_beside_each_other(codecs: list[SnacPretransform]) -> None:
+    """What a decoder loses is heard without a codec, whichever codec is asked."""
+    songs = np.repeat(np.arange(4), 2)
+    recordings = white(8, 6 * 24576) * torch.linspace(0.9, 1, 8)[:, None, None]
+    kinds = {
+        "recordings": AudioSet(recordings[:, 0], songs),
+        "copies": AudioSet(recordings[:, 0], songs),
+        "dull": AudioSet(low_passed(recordings)[:, 0], songs),
+    }
+    tables = [distance_table(codec, kinds, seed=0, progress=False) for codec in codecs]
+    mel = [table.estimates("distance on log-mel") for table in tables]
+    assert mel[0] == mel[1]
+    assert tables[0].estimates("distance") != tables[1].estimates("distance")
+    assert mel[0]["copies"] == mel[0]["recordings of other songs (floor)"]
+    assert mel[0]["dull"].low > 2 * mel[0]["copies"].high
