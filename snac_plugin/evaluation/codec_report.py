@@ -3,7 +3,9 @@
 P clips, N audio samples, S songs, L levels, K codes of a codebook or multiples of the codec's rate.
 """
 
+import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,13 +24,16 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.errors import UsageError
+from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import Clips, clip_samples, decode, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, statistic_of
+from snac_plugin.evaluation.frechet_distance import REAL
 from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.opus import KBITS, have_opus, round_trip
 from snac_plugin.evaluation.report import Cell, Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_legend, report_picture
 from snac_plugin.evaluation.spectral_lines import PERIODS, line_excess, line_frequencies
+from snac_plugin.evaluation.timbre import timbre_table
 from snac_plugin.output.pictures import INK, LEVEL_COLOURS
 
 UNTRAINED = "untrained, same geometry"
@@ -52,6 +57,7 @@ class Coded(NamedTuple):
     audio: Tensor  # [P, N]
     kbits: float  # kbit/s
     counts: Tensor | None = None  # how often each code was used [S, L, K]; None of Opus
+    codes: Tensor | None = None  # packed [P, R, T]; None of Opus
 
 
 def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: torch.device | str = "cpu") -> tuple[Report, Figure]:
@@ -67,13 +73,18 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
     coded = _round_trips(codec, clips, options, device)
     original = _line_excess(clips.audio, clips, levels.hop)
     excess = {name: _line_excess(one.audio, clips, levels.hop) - original for name, one in coded.items()}
-    tables = (_distance_table(clips, coded, excess, levels.hop, options), _usage_table(coded, levels.names, seed))
+    tables = (
+        _distance_table(clips, coded, excess, levels.hop, options),
+        timbre_table(clips, {name: one.audio for name, one in coded.items()}, seed),
+        _prefix_table(clips, codec, coded[codec.name], options, device),
+        _usage_table(coded, levels.names, seed),
+    )
     weights = sum(p.numel() for p in codec.model.parameters())
     report = Report(
         f"codec {codec.name} on {clips.folder}",
         f"{clips.about()}. {weights / 1e6:.1f} M weights, fingerprint {codec.fingerprint}, seed {seed}. {BRACKETS}",
         tables,
-        () if have_opus() else (NO_OPUS,),
+        [note for note, there in ((NO_OPUS, have_opus()), (music.WITHOUT_LIBROSA, music.have_librosa())) if not there],
         {"seed": seed, "codec": codec.name, "fingerprint": codec.fingerprint, "data": clips.as_dict()},
     )
     return report, _picture(report, clips, coded[codec.name].audio, excess, line_frequencies(rate, levels.hop))
@@ -85,6 +96,14 @@ def untrained(codec: Codec, seed: int) -> Codec:
         torch.manual_seed(seed)
         model = SNAC(**codec.config).eval().requires_grad_(False)
     return Codec(UNTRAINED, model, codec.levels, codec.config, codes_fingerprint(model.state_dict()))
+
+
+def first_levels(codec: Codec, kept: int) -> Codec:
+    """The codec with a decoder that hears the first levels alone, as training with `level_dropout` leaves the others out."""
+    model = copy.deepcopy(codec.model)
+    for level in model.quantizer.quantizers[kept:]:
+        level.out_proj.register_forward_hook(lambda _, __, output: torch.zeros_like(output))
+    return replace(codec, model=model)
 
 
 def _round_trips(codec: Codec, clips: Clips, options: Options, device: torch.device | str) -> dict[str, Coded]:
@@ -105,7 +124,7 @@ def _by_snac(codec: Codec, clips: Clips, options: Options, device: torch.device 
         for song, one in zip(clips.songs, codes_of_level, strict=True):
             counts[song, level] += torch.bincount(one, minlength=levels.codebook_size)
     kbits = levels.rows * np.log2(levels.codebook_size) * levels.frames_per_second / 1000
-    return Coded(decode(pretransform, codes, options.batch, options.seed), float(kbits), counts)
+    return Coded(decode(pretransform, codes, options.batch, options.seed), float(kbits), counts, codes)
 
 
 def _by_opus(clips: Clips) -> Coded:
@@ -144,6 +163,28 @@ def _distance_table(
         "is above 0 by chance alone)"
     )
     return Table.of("distances", title, columns, rows, options.seed)
+
+
+def _prefix_table(clips: Clips, codec: Codec, coded: Coded, options: Options, device: torch.device | str) -> Table:
+    """What the coarse levels say by themselves."""
+    assert coded.codes is not None
+    names, kinds = codec.levels.names, {REAL: clips.audio}
+    for kept in tqdm(range(1, len(names)), desc="prefixes", unit="prefix", disable=not options.progress):
+        part = SnacPretransform(first_levels(codec, kept)).to(device)
+        kinds[names[:kept]] = decode(part, coded.codes, options.batch, options.seed)
+    kinds[names] = coded.audio
+    measures: dict[str, Callable[[Tensor, Tensor], float]] = {
+        SIX_SCALES: lambda a, b: multi_scale_log_mel_distance(a[None, None], b[None, None], clips.rate)
+    }
+    if music.have_librosa():
+        measures[music.BEAT] = lambda _, b: music.beat_strength(b.numpy(), clips.rate)
+        measures[music.PITCH] = lambda a, b: music.correlation(*(music.pitch_classes(x.numpy(), clips.rate) for x in (a, b)))
+    rows = {}
+    for name, audio in kinds.items():
+        values = [np.array([of(*pair) for pair in zip(clips.audio, audio, strict=True)]) for of in measures.values()]
+        rows[name] = [by_song(of_measure, clips.songs) for of_measure in values]
+    title = "**Prefixes**: codes decoded from their first levels alone (pitch classes: against the recording's)"
+    return Table.of("prefixes", title, ("levels heard", *measures), rows, options.seed)
 
 
 def _usage_table(coded: Mapping[str, Coded], names: str, seed: int) -> Table:

@@ -16,6 +16,7 @@ from snac_plugin.evaluation.confidence_intervals import by_song
 # How well each pitch class fits a major and a minor key, from its tonic up (Krumhansl and Kessler 1982).
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+BEAT, PITCH = "beat strength, 0 to 1", "pitch classes, correlation"
 NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 SAME_TEMPO = 0.04
 SLOWEST_BEAT, FASTEST_BEAT = 1.5, 0.3  # seconds from beat to beat: 40 and 200 a minute
@@ -111,7 +112,7 @@ def measures() -> dict[str, Callable[[np.ndarray, int], float]]:
     """Measures of audio [N] at a rate in Hz, by name with its unit; beat and key only where librosa is installed."""
     found: dict[str, Callable[[np.ndarray, int], float]] = {"loudness, dB": level_db, "brightness, Hz": brightness}
     if have_librosa():
-        found |= {"beat strength, 0 to 1": beat_strength, "key clarity, -1 to 1": key_clarity}
+        found |= {BEAT: beat_strength, "key clarity, -1 to 1": key_clarity}
     return found
 
 
@@ -130,7 +131,7 @@ class TempoAndKey:
 COMPARISONS: dict[str, Callable[[TempoAndKey, TempoAndKey], float]] = {
     "tempo within 4 %": lambda a, b: same_tempo(a.tempo, b.tempo),
     "same key": lambda a, b: key(a.classes) == key(b.classes),
-    "pitch classes, correlation": lambda a, b: correlation(a.classes, b.classes),
+    PITCH: lambda a, b: correlation(a.classes, b.classes),
 }
 """Shares of clips, and a correlation; all 1 at best."""
 
