@@ -27,12 +27,16 @@ class CodecDemoCallback(DemoCallback):
         if self._recordings is None:
             loader = self.demo_dl if self.demo_dl is not None else trainer.train_dataloader
             self._recordings = torch.cat(list(example_audio(loader, self.num_demos)))[: self.num_demos]
-        was_training, codec = module.best_codec.training, module.best_codec.eval()
-        with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
-            torch.manual_seed(DEMO_SEED)
-            latents, info = codec.encode(self._recordings.to(module.device), return_info=True)
-            copies = codec.decode(latents)[..., : self._recordings.shape[-1]].float().cpu()
-        codec.train(was_training)
+        codec = module.best_codec
+        was_training = codec.training
+        try:
+            codec.eval()
+            with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
+                torch.manual_seed(DEMO_SEED)
+                latents, info = codec.encode(self._recordings.to(module.device), return_info=True)
+                copies = codec.decode(latents)[..., : self._recordings.shape[-1]].float().cpu()
+        finally:
+            codec.train(was_training)
         levels = Levels.from_snac_config(codec.snac_config)
         for index, (recording, copy, codes) in enumerate(zip(self._recordings, copies, info["codes"].cpu(), strict=True)):
             name, distance = f"round_trip_{index}", log_mel_distance(recording[None], copy[None], levels.sample_rate)

@@ -1,6 +1,7 @@
 """The codec's training wrapper without a trainer: starts from data at any precision, optimisers that torch does not take."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from codec_runs import SAMPLE_SIZE, codec_config, melody, without_discriminator
 from stable_audio_tools.models import create_model_from_config
 
 from snac_plugin import register
+from snac_plugin.codec_training.demo import CodecDemoCallback
 from snac_plugin.codec_training.losses import LinesLoss
 from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
 from snac_plugin.errors import ConfigError
@@ -62,3 +64,13 @@ def test_the_loss_of_lines_reaches_the_decoder_and_is_there_only_when_asked_for(
     assert sum(float(p.grad.abs().sum()) for p in part.autoencoder.decoder.parameters() if p.grad is not None) > 0
     for absent in (losses, losses | {"lines": {"weights": {"lines": 0.0}}}):
         assert lines_losses(wrapper(loss_configs=dict(absent))) == []
+
+
+def test_a_demo_that_fails_leaves_the_codec_in_training() -> None:
+    """Without averaged weights it is the codec in training itself, whose next steps would be those of evaluation."""
+    part = wrapper()
+    loader = torch.utils.data.DataLoader([(torch.zeros(2, SAMPLE_SIZE), {})])  # stereo, which no codec takes
+    trainer: Any = SimpleNamespace(global_step=1, train_dataloader=None)  # too little of one to log a demo to
+    part.train()
+    CodecDemoCallback(loader, 1, 1).on_train_batch_end(trainer, part, None, None, 0)
+    assert all(module.training for module in part.autoencoder.modules())
