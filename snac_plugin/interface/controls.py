@@ -9,7 +9,6 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.network_keys import split_steps
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.generation.request import OPTIONS, Request, json_object
 from snac_plugin.levels import Levels
@@ -96,11 +95,18 @@ class Controls:
                 sliders.append(self._add(f"steps_{name.lower()}", slider))
 
         def follow(total: int, by_hand: bool) -> list[Any]:
-            split = split_steps(int(total), self.sampling.weights(names))
-            return [gr.Slider(interactive=True) if by_hand else gr.Slider(value=count, interactive=False) for count in split]
+            sliders = [{} if by_hand else {"value": count} for count in self.split(int(total))]
+            return [gr.Slider(interactive=by_hand, **value) for value in sliders]
 
         total: Any = self.components["steps"]
         gr.on([total.change, by_hand.change], follow, [total, by_hand], sliders, **QUIET)
+
+    def split(self, total: int) -> tuple[int, ...]:
+        """Steps of each level: the config's own if `total` is their sum, or `total` split by its weights."""
+        return self.sampling.steps_per_level(self.levels.names, self._asked(total))
+
+    def _asked(self, total: int) -> int | None:
+        return None if total == sum(self.sampling.steps_per_level(self.levels.names)) else total
 
     def _sampler_and_guidance(self) -> None:
         """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""
@@ -130,7 +136,7 @@ class Controls:
 
     def request(self, values: Mapping[str, Any]) -> Request:
         """The request that the values of all components make; UsageError for bad JSON or a value that fits no model."""
-        steps: int | dict[str, int] = int(values["steps"])
+        steps: int | dict[str, int] | None = self._asked(int(values["steps"]))
         if values["steps_by_level"]:
             steps = {name: int(values[f"steps_{name.lower()}"]) for name in self.levels.names}
         moved = {option: tuple(float(values[name]) for name in names) for option, names in SLIDERS.items()}

@@ -10,6 +10,7 @@ from stable_audio_tools.models import conditioners
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
+from snac_plugin.generation.settings import check_request
 from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OTHERS, Controls
 from snac_plugin.interface.page import _endpoint
 
@@ -79,3 +80,14 @@ def test_every_input_of_the_page_itself_is_kept_from_conditioners(tmp_path: Path
     """A new input has to be named in OTHERS."""
     own = lay_out(tmp_path, [], context_chunks=1).components.keys()
     assert own - {f"steps_{name}" for name in "abcd"} <= set(OTHERS)
+
+
+def test_steps_that_nobody_moved_are_the_config_s_own(tmp_path: Path) -> None:
+    """Split by weights, their sum is another number of steps for each level than the page shows."""
+    own = {"A": 6, "B": 8, "C": 10, "D": 24}
+    controls = lay_out(tmp_path, [], sampling={"steps": own})
+    shown = values(controls)
+    assert {name: shown[f"steps_{name.lower()}"] for name in own} == own
+    assert check_request(controls.request(shown), controls.config, "ABCD").steps == (6, 8, 10, 24) == controls.split(48)
+    assert check_request(controls.request(shown | {"steps": 20}), controls.config, "ABCD").steps == controls.split(20)
+    assert controls.request(shown | {"steps_by_level": True}).steps == own
