@@ -9,18 +9,21 @@ from pathlib import Path
 
 from snac_plugin.config import CodecModelConfig
 from snac_plugin.config.reference import SCHEMAS, editor_schema, reference_table
+from snac_plugin.errors import UsageError
 
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("config_reference")
     parser.add_argument("--schema", action="store_true", help=f"write {', '.join(SCHEMAS)} instead")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where to; the current folder by default")
+    parser.add_argument("--folder", type=Path, help="where to; the current folder by default")
     args = parser.parse_args(argv)
+    if args.folder is not None and not args.schema:
+        raise UsageError("--folder", args.folder, "--schema beside it", "The tables are printed.")
     if not args.schema:
         print(f"{reference_table()}\n\n{reference_table(CodecModelConfig)}")
         return 0
     for name, kind in SCHEMAS.items():
-        path = args.folder / name
+        path = (args.folder or Path()) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(editor_schema(kind))
         print(f"schema: {path}")

@@ -44,9 +44,11 @@ LOGGERS = ("tensorboard", "wandb", "comet", "none")
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Flags over `defaults.ini` (or --config-file) over the table above; UsageError for what either cannot hold."""
     first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--config-file", default="defaults.ini")
-    known, _ = first.parse_known_args(argv)
-    defaults = {name: default for name, (default, _) in FLAGS.items()} | read_defaults(Path(known.config_file))
+    first.add_argument("--config-file")
+    named = first.parse_known_args(argv)[0].config_file
+    if named is not None and not Path(named).is_file():
+        raise UsageError("--config-file", f"no file {named}", "a file of defaults, in stable-audio-tools' form")
+    defaults = {name: default for name, (default, _) in FLAGS.items()} | read_defaults(Path(named or "defaults.ini"))
     parser = argparse.ArgumentParser("train.py", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--config-file", default="defaults.ini", help="defaults of all flags, in stable-audio-tools' form")
     for name, (default, text) in FLAGS.items():
@@ -64,6 +66,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--accelerator", repr(args.accelerator), f"one of {', '.join(ACCELERATORS)}")
     if args.save_top_k != -1 and args.save_top_k < 1:
         raise UsageError("--save-top-k", args.save_top_k, "-1 or at least 1", "Without a checkpoint a run would leave no model.")
+    if args.val_every > 0 and args.dataset_config and not args.val_dataset_config:
+        raise UsageError("--val-every", args.val_every, "--val-dataset-config beside it", "Nothing is held out of a dataset.")
+    if args.val_dataset_config and args.val_every <= 0:
+        raise UsageError("--val-dataset-config", args.val_dataset_config, "--val-every above 0 beside it")
     return args
 
 

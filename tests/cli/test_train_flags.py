@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from snac_plugin.cli import COMMANDS
 from snac_plugin.cli.train_flags import FLAGS, parse
 from snac_plugin.errors import UsageError
 
@@ -47,7 +48,7 @@ def test_defaults_file_of_stable_audio_tools_is_read(tmp_path: Path) -> None:
 
 
 def test_every_flag_of_the_table_is_a_flag() -> None:
-    args = parse(["--model-config", "m.json", "--config-file", "none.ini"])
+    args = parse(["--model-config", "m.json"])
     assert {name: getattr(args, name) for name in FLAGS} == {name: default for name, (default, _) in FLAGS.items()} | {
         "model_config": "m.json"
     }
@@ -84,7 +85,7 @@ def test_wrong_defaults_are_named(tmp_path: Path, line: str, message: str) -> No
 )
 def test_wrong_flags_are_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse(["--config-file", "none.ini", *arguments])
+        parse(arguments)
     assert message in capsys.readouterr().err
 
 
@@ -98,7 +99,25 @@ def test_wrong_flags_are_named(arguments: list[str], message: str, capsys: pytes
 )
 def test_values_that_lightning_would_stumble_over_are_named(flag: str, value: str, expected: str) -> None:
     with pytest.raises(UsageError, match=f"{flag}: found {expected}"):
-        parse(["--config-file", "none.ini", "--model-config", "m.json", flag, value])
+        parse(["--model-config", "m.json", flag, value])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config-file", "typo.ini"], r"--config-file: found no file typo\.ini, expected a file of defaults"),
+        (["--dataset-config", "d.json", "--val-every", "5"], "--val-every: found 5, expected --val-dataset-config beside it"),
+        (["--val-dataset-config", "d.json"], r"--val-dataset-config: found d\.json, expected --val-every above 0 beside it"),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(flags: list[str], message: str) -> None:
+    """Hours of training without a validation, and defaults that nobody read."""
+    with pytest.raises(UsageError, match=message):
+        parse(["--model-config", "m.json", *flags])
+
+
+def test_demo_music_is_validated_on_without_a_dataset_config() -> None:
+    assert parse(["--model-config", "m.json", "--val-every", "5"]).val_every == 5
 
 
 @pytest.mark.slow
@@ -114,3 +133,9 @@ def test_flags_are_checked_before_anything_heavy_is_imported(flags: list[str], t
     imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines() if line.startswith("import time:")}
     assert "snac_plugin.cli.train_flags" in imported
     assert not imported & {"torch", "stable_audio_tools", "pytorch_lightning"}
+
+
+def test_no_command_imports_torch_before_its_flags_are_read() -> None:
+    code = f"import importlib, sys\n[importlib.import_module(f'snac_plugin.cli.{{name}}') for name in {[*COMMANDS]}]\n"
+    ran = subprocess.run([sys.executable, "-c", f"{code}assert 'torch' not in sys.modules"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from config_examples import example, phase
 
-from snac_plugin.cli import main
+from snac_plugin.cli import config_reference, main
 from snac_plugin.config import check_codec_config, check_dataset_config, check_model_config, load_json
 from snac_plugin.config.reference import SCHEMAS, editor_schema
+from snac_plugin.errors import UsageError
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -83,3 +84,8 @@ def test_the_path_of_the_schema_is_passed_over_at_the_top_alone(tmp_path: Path) 
     assert check_dataset_config(config, check_paths=False) == config
     with pytest.raises(Exception, match=r"model\.\$schema: found an unknown key"):
         check_model_config(example({"model.$schema": "x"}))
+
+
+def test_a_folder_for_schemas_that_are_not_asked_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--folder: found .*, expected --schema beside it"):
+        config_reference.main(["--folder", str(tmp_path)])
