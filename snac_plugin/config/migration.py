@@ -7,8 +7,6 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from snac_plugin.diffusion.sampler_names import FLOW_SAMPLERS
-
 CONFIG_VERSION = 2
 """Version of the defaults of `diffusion_snac_dit`. Raise it when one changes, and put the former value into the table."""
 
@@ -25,7 +23,7 @@ class FormerDefault(NamedTuple):
 
 FORMER_DEFAULTS = (
     FormerDefault(1, ("config", "head"), "velocity"),
-    FormerDefault(1, ("config", "sampling", "sampler"), FLOW_SAMPLERS[0], "rectified_flow"),
+    FormerDefault(1, ("config", "sampling", "sampler"), "euler", "rectified_flow"),
 )
 
 

@@ -25,8 +25,8 @@ def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str
         config.model.diffusion.config.visibility.resolved(levels.names)
     except ConfigError as error:
         problems.append(Problem(error.where, str(error.found), error.expected, error.advice))
-    problems += _level_name_problems(config, levels.names)
-    problems += [*_steps_problems(config, levels.names), *_level_training_problems(config, levels.names)]
+    for rule in (_level_name_problems, _steps_problems, _sampler_problems, _level_training_problems):
+        problems += rule(config, levels.names)
     raise_problems(problems, source)
 
 
@@ -111,6 +111,14 @@ def _steps_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
         yield Problem(f"{SAMPLING}.step_weights", f"{len(sampling.step_weights)} weights", f"{len(names)}, {each}")
     if config.training is not None and config.training.demo.demo_steps < len(names):
         yield Problem("training.demo.demo_steps", show(config.training.demo.demo_steps), f"at least {len(names)}, {each}")
+
+
+def _sampler_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
+    """The sampler of levels that an object leaves out is not one of objective v."""
+    objective, sampler = config.model.diffusion.diffusion_objective, config.model.diffusion.config.sampling.sampler
+    if objective == "v" and isinstance(sampler, dict) and (left_out := [name for name in names if name not in sampler]):
+        expected = f"a sampler of objective v for each level: {', '.join(names)}"
+        yield Problem(f"{SAMPLING}.sampler", f"no sampler for {', '.join(left_out)}", expected, "Levels left out take euler.")
 
 
 def _level_training_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ class SamplingConfig(Section):
     sampler: PerLevel[Sampler] = Field(
         default=CODE_SAMPLER,
         description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes; "
-        "by default euler with the head velocity, dpmpp-3m-sde with the objective v",
+        "by default euler with the head velocity, dpmpp-3m-sde with the objective v; levels left out of an object take euler",
     )
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
     temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 pingpong-codes draws likely codes more often")
@@ -45,7 +45,7 @@ class SamplingConfig(Section):
         return spread(steps, names, 1, "model.diffusion.config.sampling.steps")
 
     def samplers(self, names: str) -> tuple[str, ...]:
-        return spread(self.sampler, names, FLOW_SAMPLERS[0], "model.diffusion.config.sampling.sampler")
+        return spread(self.sampler, names, "euler", "model.diffusion.config.sampling.sampler")
 
     def shifts(self, names: str) -> tuple[float, ...]:
         return spread(self.shift, names, 1.0, "model.diffusion.config.sampling.shift")

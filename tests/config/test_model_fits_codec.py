@@ -39,6 +39,14 @@ CASES = [
         "steps for each level: A, B, C, D",
         "",
     ),
+    (
+        "no sampler of v",
+        {f"{NET}.sampling.sampler": {"A": "v-ddim"}, "model.diffusion.diffusion_objective": "v"},
+        f"{NET}.sampling.sampler",
+        "no sampler for B, C, D",
+        "a sampler of objective v for each level: A, B, C, D",
+        "Levels left out take euler",
+    ),
     ("weights", {f"{NET}.sampling.step_weights": [1, 2]}, f"{NET}.sampling.step_weights", "2 weights", "4, one for each level", ""),
     ("shift", {f"{NET}.sampling.shift": {"E": 2.0}}, f"{NET}.sampling.shift.E", 'level "E"', "a level: A, B, C, D", ""),
     (
