@@ -56,7 +56,7 @@ class SnacPretransform(Pretransform):
         if model_half:
             self.half()
 
-    def encode(self, x: Tensor, sample_rate: int | None = None, **_: Any) -> Tensor:
+    def encode(self, x: Tensor, sample_rate: int | None = None) -> Tensor:
         """Audio [B, 1, N] to latents [B, R * D, T]; gradients pass the codebooks straight through if `enable_grad`.
 
         Raises:
@@ -71,7 +71,7 @@ class SnacPretransform(Pretransform):
         through = [v + (chosen - v).detach() for v, chosen in zip(quantised.vectors, quantised.chosen, strict=True)]
         return self.space.from_vectors(through)[..., : self.levels.frames_for(x.shape[-1])]
 
-    def decode(self, z: Tensor, length: int | None = None, seed: int | Sequence[int] | None = None, **_: Any) -> Tensor:
+    def decode(self, z: Tensor, length: int | None = None, seed: int | Sequence[int] | None = None) -> Tensor:
         """Latents [B, R * D, T] to audio [B, 1, N] by the nearest codes; see `decode_tokens`."""
         if not (self.enable_grad and torch.is_grad_enabled()):
             return self.decode_tokens(self.space.to_codes(z), length, seed)
@@ -83,7 +83,7 @@ class SnacPretransform(Pretransform):
         return self._decoder_output(z_q, 0, seeds_for(self.seed if seed is None else seed, len(z)))[..., :samples]
 
     @torch.no_grad()
-    def tokenize(self, x: Tensor, sample_rate: int | None = None, **_: Any) -> Tensor:
+    def tokenize(self, x: Tensor, sample_rate: int | None = None) -> Tensor:
         """Audio [B, 1, N] to packed codes [B, R, T], int64; see `encode`."""
         check_audio(x, sample_rate, self.sample_rate, self.codec_name)
         if self.iterate_batch and len(x) > 1:
@@ -93,7 +93,7 @@ class SnacPretransform(Pretransform):
         return codes[..., : self.levels.frames_for(x.shape[-1])]
 
     @torch.no_grad()
-    def decode_tokens(self, tokens: Tensor, length: int | None = None, seed: int | Sequence[int] | None = None, **_: Any) -> Tensor:
+    def decode_tokens(self, tokens: Tensor, length: int | None = None, seed: int | Sequence[int] | None = None) -> Tensor:
         """Packed codes [B, R, T] to audio [B, 1, N], float32; N is `length`, by default T * downsampling_ratio.
 
         `seed` of the decoder's noise: one for each example, or one for the batch, whose examples then take it and the integers

@@ -79,7 +79,7 @@ def option(*args: Any, **kwargs: Any) -> Any:
 
 
 COLDER = "below 1 pingpong-codes draws likely codes more often"
-LENGTH = {"fits": lambda value: 0 < value < math.inf, "expected": "a number above 0"}
+COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,11 @@ class Request:
         UsageError: a value that fits no model.
     """
 
-    seconds: float | None = option("length of the new audio; one chunk by default", float, "S", **LENGTH)
-    chunks: int | None = option("length in chunks of the model", int, "N", **LENGTH)
-    sample_size: int | None = option("", int, **LENGTH)
+    seconds: float | None = option(
+        "length of the new audio; one chunk by default", float, "S", lambda value: 0 < value < math.inf, "a number above 0"
+    )
+    chunks: int | None = option("length in chunks of the model", int, "N", **COUNT)
+    sample_size: int | None = option("", int, **COUNT)
     conditioning: Metadata | Sequence[Metadata] | None = option("what the model's conditioners read", json_object, "JSON")
     negative_conditioning: Metadata | Sequence[Metadata] | None = option("what guidance leads away from", json_object, "JSON")
     steps: Steps | None = option("denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24", steps_in, "N", sampling=True)

@@ -116,10 +116,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             return
         means = {t: torch.stack(losses).mean(dim=0) for t, losses in self.validation_losses.items()}
         self.validation_losses = {}
-        values = {
-            f"val/loss_{t:.1f}_{n}": loss for t, mean in means.items() for n, loss in zip(self.levels.names, mean, strict=True)
-        }
-        values |= {f"val/loss_{t:.1f}": mean.mean() for t, mean in means.items()}
+        values = {f"val/loss_{t:g}_{n}": loss for t, mean in means.items() for n, loss in zip(self.levels.names, mean, strict=True)}
+        values |= {f"val/loss_{t:g}": mean.mean() for t, mean in means.items()}
         every = torch.stack(list(means.values()))
         values |= {f"val/loss_{name}": loss for name, loss in zip(self.levels.names, every.mean(dim=0), strict=True)}
         self.log_dict(values | {"val/avg_loss": every.mean()}, sync_dist=True)

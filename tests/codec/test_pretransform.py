@@ -251,3 +251,11 @@ def test_what_cannot_be_decoded_is_named(codec_32khz: Codec) -> None:
         pretransform.decode(torch.zeros(1, 56, 4))
     with pytest.raises(Mismatch, match="3 seeds"):
         pretransform.decode_tokens(codes, seed=[1, 2, 3])
+
+
+def test_a_misspelt_argument_is_not_swallowed(codec_32khz: Codec) -> None:
+    pretransform, codes = SnacPretransform(codec_32khz), torch.zeros(1, 15, 4, dtype=torch.long)
+    calls = pretransform.decode, pretransform.decode_tokens, pretransform.encode, pretransform.tokenize
+    for call, given in zip(calls, (torch.zeros(1, 120, 4), codes, *[noise_audio(1, 4000)] * 2), strict=True):
+        with pytest.raises(TypeError, match="lenght"):
+            call(given, lenght=4)  # type: ignore[call-arg]

@@ -52,6 +52,8 @@ def test_every_option_has_a_flag_of_its_own() -> None:
         ({"temperature": "hot"}, "temperature: found hot, expected a finite number above 0"),
         ({"cfg_scale": float("inf")}, "cfg_scale: found inf"),
         ({"cfg_interval": (0.5,)}, "cfg_interval: found"),
+        ({"chunks": 1.5}, r"chunks: found 1\.5, expected a whole number above 0"),
+        ({"sample_size": 2.5}, r"sample_size: found 2\.5, expected a whole number above 0"),
         ({"chunks": 2, "sample_size": 9}, "length: found chunks 2 and sample_size 9, expected one of"),
     ],
 )
