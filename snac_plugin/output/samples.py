@@ -91,22 +91,25 @@ def make_samples(
     seeds, size = sample_seeds(seed, count), batch_size or count
     for start in range(0, count, size):
         batch = seeds[start : start + size]
-        samples = [_SampleInProgress(Path(folder), one, model, request, recording) for one in batch]
+        samples: list[_SampleInProgress] = []
         options: Any = {"batch_size": len(batch), "seed": batch[0], "progress": progress, "callback": callback}
         failure: BaseException | None = None
         try:
-            for chunk in model.stream(request, context=context, **options):
-                for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
-                    sample.add(audio[0], codes)
-        except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
-            failure = error
-        for sample in samples:
-            if sample.codes:
-                yield sample.finish({"seed": sample.seed, "batch_size": len(batch), **settings, **about})
-            else:  # not one chunk was finished
+            try:
+                for one in batch:
+                    samples.append(_SampleInProgress(Path(folder), one, model, request, recording))
+                for chunk in model.stream(request, context=context, **options):
+                    for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
+                        sample.add(audio[0], codes)
+            except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
+                failure = error
+            of_all = {"batch_size": len(batch), **settings, **about}
+            yield from [sample.finish({"seed": sample.seed, **of_all}) for sample in samples if sample.codes]
+            if failure is not None:
+                raise failure
+        finally:
+            for sample in samples:
                 sample.writer.discard()
-        if failure is not None:
-            raise failure
 
 
 class _SampleInProgress:
@@ -124,12 +127,12 @@ class _SampleInProgress:
         self.writer = SampleWriter(folder, name, rate, channels, self.before + math.ceil(new * rate / model.sample_rate))
         self.codes: list[Tensor] = []
         self.started, self.first_audio_after = time.perf_counter(), 0.0
-        if recording is not None:
-            self.writer.write(recording.audio)
 
     def add(self, audio: Tensor, codes: Tensor) -> None:
         """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
         self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
+        if self.recording is not None and not self.codes:
+            self.writer.write(self.recording.audio)
         self.writer.write(audio[None] if self.continuation is None else self.continuation.push(audio))
         self.codes.append(codes.short())
 

@@ -12,6 +12,7 @@ from tiny import tiny_model_config, write_tiny_codec
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.output.sample_files import SampleWriter
 from snac_plugin.output.samples import Recording, Sample, make_samples
 from snac_plugin.plugin import builders
 
@@ -186,6 +187,31 @@ def test_stopping_keeps_what_was_generated(model: SnacDiffusion, tmp_path: Path)
         next(made)
     assert 0 < sample.seconds < 20 * 4 * 3072 / 32000
     assert soundfile.info(sample.files.wav).frames == round(sample.seconds * 32000)
+
+
+def test_nothing_half_written_stays_behind(model: SnacDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a file of the batch cannot be opened, when one cannot be finished, when nobody asks for the others."""
+    whole = (SampleWriter.__init__, SampleWriter.finish)
+
+    def full_at_6(step: Any) -> Any:
+        def fill(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if getattr(self, "name", args[1] if len(args) > 1 else "") == "seed_6":
+                raise OSError("No space left on device")
+            return step(self, *args, **kwargs)
+
+        return fill
+
+    for name, step in zip(("__init__", "finish"), whole, strict=True):
+        made = make_samples(model, Request(), tmp_path / name, seed=5, count=2, progress=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(SampleWriter, name, full_at_6(step))
+            with pytest.raises(OSError, match="No space"):
+                list(made)
+        assert [file.name for file in (tmp_path / name).glob(".*")] == []
+    made = make_samples(model, Request(), tmp_path / "closed", seed=5, count=2, progress=False)
+    next(made)
+    made.close()  # type: ignore[attr-defined]
+    assert sorted(file.suffix for file in (tmp_path / "closed").iterdir()) == [".json", ".json", ".png", ".png", ".wav", ".wav"]
 
 
 def test_a_recording_shorter_than_a_frame_is_named(model: SnacDiffusion, tmp_path: Path) -> None:
