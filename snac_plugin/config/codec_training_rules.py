@@ -131,6 +131,8 @@ def _problems(config: CodecModelConfig) -> Iterator[Problem]:
 def _optimizer_problems(training: CodecTraining) -> Iterator[Problem]:
     optimizers, where = training.optimizer_configs, "training.optimizer_configs"
     yield from optimizer_problems(training.learning_rate, optimizers)
+    if optimizers is not None and "lr" not in optimizers.autoencoder.optimizer.config:
+        yield Problem(f"{where}.autoencoder.optimizer.config.lr", "nothing", "a learning rate")
     if optimizers is None or training.loss_configs.discriminator is None:
         return
     if optimizers.discriminator is None:

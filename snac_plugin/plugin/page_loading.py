@@ -62,7 +62,7 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
         from snac_plugin.device import pick_device
 
         checkpoint = read_checkpoint(path if path is not None else hub_weights(str(name)))
-        config = checkpoint.config_beside(config)
+        config = checkpoint.config_for(config)
         model = create_model_from_config(config)
         load_weights(model, checkpoint)
         return model.to(arguments.get("device", pick_device())).eval().requires_grad_(False), config
@@ -99,18 +99,25 @@ def hub_config(name: str | None) -> dict[str, Any]:
     """The model config of a model on the hub; empty without a name, which stable-audio-tools reports."""
     if name is None:
         return {}
-    from huggingface_hub import hf_hub_download
-
     from snac_plugin.config import load_json
 
-    return load_json(hf_hub_download(name, filename="model_config.json"))
+    return load_json(_from_hub(name, "model_config.json"))
 
 
 def hub_weights(name: str) -> str:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    return _from_hub(name, "model.safetensors", "model.ckpt")
 
-    try:
-        return hf_hub_download(name, filename="model.safetensors")
-    except EntryNotFoundError:
-        return hf_hub_download(name, filename="model.ckpt")
+
+def _from_hub(name: str, *files: str) -> str:
+    """The first of these files that a model on the hub has."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    reasons = []
+    for file in files:
+        try:
+            return hf_hub_download(name, filename=file)
+        except (OSError, ValueError, HfHubHTTPError) as error:
+            reasons.append(str(error).partition("\n")[0] or type(error).__name__)
+    found = f"{name!r}, of which {' or '.join(files)} cannot be had ({reasons[0]})"
+    raise UsageError("--pretrained-name", found, "a model of the hub within reach", "Or give a checkpoint: --ckpt-path.")

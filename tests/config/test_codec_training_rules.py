@@ -136,3 +136,10 @@ def test_a_contradiction_with_the_pretrained_codec_is_named(changes: dict[str, A
     section = check_codec_section({"pretrained": "x/y", **PARTS, **changes})
     with pytest.raises(ConfigError, match=message):
         snac_config(section, rate, CONFIG_KEYS | CODEC)
+
+
+def test_an_optimizer_of_the_codec_has_a_learning_rate() -> None:
+    """Its parts learn at shares of it."""
+    where = "training.optimizer_configs.autoencoder.optimizer.config"
+    with pytest.raises(ConfigError, match=rf"{where}\.lr: found nothing, expected a learning rate"):
+        check_codec_config(changed(where, {"betas": [0.8, 0.99]}))

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from plain_stable_audio import diffusion_cond
 from safetensors.torch import save_file
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
-from snac_plugin.errors import CheckpointError, ConfigError
+from snac_plugin.errors import CheckpointError, ConfigError, UsageError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
+from snac_plugin.plugin.page_loading import hub_config, hub_weights
 
 AVERAGED = "diffusion_ema.ema_model."
 
@@ -113,3 +115,11 @@ def test_a_broken_config_is_said_to_be_broken(tmp_path: Path, text: str | None, 
         (tmp_path / "model.json").write_text(text)
     with pytest.raises(ConfigError, match=message):
         create_ui(str(tmp_path / "model.json"), "some.ckpt")
+
+
+@pytest.mark.parametrize("fetch", [hub_config, hub_weights])
+def test_a_model_that_the_hub_does_not_have_is_named(fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for name in ("owner/typo", "no/such/name"):
+        with pytest.raises(UsageError, match=f"--pretrained-name: found '{name}', .*expected a model of the hub within reach"):
+            fetch(name)
