@@ -63,6 +63,7 @@ def solve(
 
     if sampler not in SAMPLERS[objective]:
         raise UsageError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
+    _hide_bars()
     silent = _SILENT.set(True)
     try:
         if objective == "rectified_flow":
@@ -119,5 +120,9 @@ def _silenced(bar: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("silent", default=False)
-for _module, _name in ((sampling, "tqdm"), (sampling, "trange"), (k_sampling, "trange")):
-    setattr(_module, _name, _silenced(getattr(_module, _name)))
+
+
+@functools.cache
+def _hide_bars() -> None:
+    for module, name in ((sampling, "tqdm"), (sampling, "trange"), (k_sampling, "trange")):
+        setattr(module, name, _silenced(getattr(module, name)))

@@ -1,5 +1,8 @@
 """Stages are solved by stable-audio-tools' own samplers, on its own schedule."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from stable_audio_tools.inference.sampling import sample_rf
@@ -63,3 +66,15 @@ def test_inner_bars_stay_hidden_and_steps_are_told(capfd: pytest.CaptureFixture[
         solve("rectified_flow", lambda x, t: x, torch.ones(1, 8, 4), steps=3, sampler=sampler, callback=told.append)
     assert len(told) == 12
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_importing_changes_no_bar_of_other_packages() -> None:
+    """Only solving hides them, and only its own."""
+    code = (
+        "from snac_plugin.diffusion import samplers\nfrom k_diffusion import sampling as k\n"
+        "from stable_audio_tools.inference import sampling as s\n"
+        "assert not any(hasattr(bar, '__wrapped__') for bar in (s.tqdm, s.trange, k.trange))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
