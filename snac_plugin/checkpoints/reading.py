@@ -15,7 +15,7 @@ from torch import Tensor
 from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.shipped import model_file
 from snac_plugin.checkpoints.weights import load_state, model_weights
-from snac_plugin.config import NetworkConfig
+from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
 
@@ -31,9 +31,14 @@ class Checkpoint:
     steps: int = 0  # of training, 0 if it does not say
     config_version: int = CONFIG_VERSION  # of the defaults under which it was written
 
-    def config_beside(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A model config given together with this checkpoint: what it leaves out means what it meant back then."""
-        return with_former_defaults(config, self.config_version)
+    def config_for(self, given: Mapping[str, Any] | str | Path | None = None) -> dict[str, Any]:
+        """The model config inside, or one given beside it, whose gaps mean what they meant back then. CheckpointError: neither."""
+        if given is not None:
+            return with_former_defaults(load_json(given) if isinstance(given, str | Path) else given, self.config_version)
+        if self.model_config is None:
+            advice = "Give the config it was trained with: --model-config."
+            raise CheckpointError(str(self.path), "no model config inside", "a training checkpoint", advice)
+        return self.model_config
 
 
 def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:

@@ -35,6 +35,19 @@ def check_at_least_one(args: argparse.Namespace, *names: str) -> None:
             raise UsageError(f"--{name.replace('_', '-')}", value, "1 or more")
 
 
+def check_before_loading(request: Request, checkpoint: Any, model_config: str | None) -> Any:
+    """Check a request against the config of a `Checkpoint`, before its model is built; the levels of its codec."""
+    from snac_plugin.codec.load import locate, read_config
+    from snac_plugin.config import check_model_config
+    from snac_plugin.generation.settings import check_request
+    from snac_plugin.levels import Levels
+
+    config = check_model_config(checkpoint.config_for(model_config))
+    levels = Levels.from_snac_config(read_config(locate(config.model.pretransform.config.codec)[0]))
+    check_request(request, config, levels.names)
+    return levels
+
+
 def _reader(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """A parser of text whose errors argparse shows in full."""
 

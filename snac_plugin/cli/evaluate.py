@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import add_options, check_at_least_one, request_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import SAMPLING
@@ -92,6 +92,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> Any:
+    from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.codec.load import load_codec
     from snac_plugin.codec.pretransform import SnacPretransform
     from snac_plugin.device import pick_device
@@ -99,7 +100,6 @@ def _evaluate(args: argparse.Namespace) -> Any:
     from snac_plugin.evaluation.folder_report import evaluate_folder
     from snac_plugin.evaluation.model_report import evaluate_model
     from snac_plugin.evaluation.options import Options
-    from snac_plugin.generation.settings import resolve
     from snac_plugin.plugin.loading import load_model
 
     same = {name: getattr(args, name) for name in ("clips", "seconds", "seed", "chunks")}
@@ -107,9 +107,9 @@ def _evaluate(args: argparse.Namespace) -> Any:
     options = Options(**same, batch=args.batch_size, request=request, free=not args.no_free)
     device = pick_device(args.device)
     if args.ckpt_path:
-        model = load_model(args.ckpt_path, args.model_config, device)
-        network, objective = model.model.network.config, model.model.objective.name
-        resolve(options.request, network, model.levels.names, objective)  # finds mistakes before minutes of encoding
+        checkpoint = read_checkpoint(args.ckpt_path)
+        check_before_loading(request, checkpoint, args.model_config)
+        model = load_model(checkpoint, args.model_config, device)
         return evaluate_model(model, args.data, options, Path(args.ckpt_path).name)
     codec = load_codec(args.codec or SHIPPED)
     if args.generated:

@@ -10,13 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from snac_plugin.checkpoints.reading import Checkpoint, read_checkpoint
-from snac_plugin.codec.load import load_codec, locate, read_config
-from snac_plugin.codec_training.export import save_codec, snac_from_autoencoder
-from snac_plugin.config import check_codec_config, load_json, snac_config
-from snac_plugin.config.codec_training_keys import CodecSection
 from snac_plugin.errors import CheckpointError
 
 
@@ -28,10 +21,16 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
     parser.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
     args = parser.parse_args(argv)
+
+    import torch
+
+    from snac_plugin.checkpoints.reading import read_checkpoint
+    from snac_plugin.codec.load import load_codec, locate, read_config
+    from snac_plugin.codec_training.export import save_codec, snac_from_autoencoder
+    from snac_plugin.config import check_codec_config, snac_config
+
     checkpoint = read_checkpoint(args.ckpt_path, ema=not args.no_ema)
-    config = load_json(args.model_config) if args.model_config else checkpoint.model_config
-    if config is None:
-        raise CheckpointError(args.ckpt_path, "no model config inside", "a training checkpoint", "Give --model-config.")
+    config = checkpoint.config_for(args.model_config)
     checked = check_codec_config(config)
     pretrained = None if checked.model.pretrained is None else read_config(locate(checked.model.pretrained)[0])
     made = snac_config(checked.model, checked.sample_rate, pretrained)
@@ -43,16 +42,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _check_codebooks(checkpoint: Checkpoint, section: CodecSection) -> None:
+def _check_codebooks(checkpoint: Any, section: Any) -> None:
     """An error if codebooks are still random: training ended in the warm-up, where noise stands in for them."""
-    starts, waits = checkpoint.state.get("bottleneck.starts"), section.bottleneck.config.codebook_starts
-    if section.pretrained is None and starts is not None and int(starts) == 0 and waits != ():
+    starts = checkpoint.state.get("bottleneck.starts")
+    if section.pretrained is None and starts is not None and int(starts) == 0 and section.codebook_starts:
         found = f"codebooks that have not started from data after {checkpoint.steps} steps"
-        expected = f"steps past {min(waits or (0,))}, the first of model.bottleneck.config.codebook_starts"
+        expected = f"steps past {min(section.codebook_starts)}, the first of model.bottleneck.config.codebook_starts"
         raise CheckpointError(str(checkpoint.path), found, expected, "Train on from it with --recover.")
 
 
-def _card(name: str, model: torch.nn.Module, config: dict[str, Any], steps: int) -> str:
+def _card(name: str, model: Any, config: dict[str, Any], steps: int) -> str:
     weights = sum(p.numel() for p in model.parameters())
     started = config["model"].get("pretrained")
     return f"""# {name}

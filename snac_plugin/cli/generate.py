@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_options, check_at_least_one, request_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
@@ -78,22 +78,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:
-    """The model and the recording to continue; the request is checked against the config before the model is built."""
+    """The model and the recording to continue; the request is checked before the model is built."""
     from snac_plugin.checkpoints.reading import read_checkpoint
-    from snac_plugin.codec.load import locate, read_config
-    from snac_plugin.config import check_model_config, load_json
     from snac_plugin.device import pick_device
-    from snac_plugin.generation.settings import check_request
-    from snac_plugin.levels import Levels
     from snac_plugin.output.samples import Recording
     from snac_plugin.plugin.loading import load_model
 
     device, checkpoint = pick_device(args.device), read_checkpoint(args.ckpt)
-    config = checkpoint.model_config if args.model_config is None else checkpoint.config_beside(load_json(args.model_config))
-    recording = None
-    if config is not None:  # without one, loading says what to do
-        checked = check_model_config(config)
-        levels = Levels.from_snac_config(read_config(locate(checked.model.pretransform.config.codec)[0]))
-        check_request(request, checked, levels.names)
-        recording = None if args.recording is None else Recording.read(args.recording, levels)
-    return load_model(checkpoint, config, device), recording
+    levels = check_before_loading(request, checkpoint, args.model_config)
+    recording = None if args.recording is None else Recording.read(args.recording, levels)
+    return load_model(checkpoint, args.model_config, device), recording

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.errors import CheckpointError, UsageError
+from snac_plugin.errors import UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,9 +75,7 @@ def _page(args: argparse.Namespace) -> Any:
     from snac_plugin.interface.page import create_page
 
     checkpoint = read_checkpoint(hub_weights(name) if path is None else path)
-    config = checkpoint.config_beside(config or checkpoint.model_config or {})
-    if not config:
-        raise CheckpointError(path, "no model config inside", "one", "Give --model-config, the one it was trained with.")
+    config = checkpoint.config_for(config or None)
     model = snac_plugin.load_model(checkpoint, config, pick_device(args.device))
     return create_page(config, model, args.title, folder=args.out, checkpoint=str(name or path))
 

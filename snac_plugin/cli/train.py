@@ -51,7 +51,7 @@ def train(args: argparse.Namespace) -> Path | None:
     torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny
     pl.seed_everything(args.seed, workers=True)
     if resume is not None:
-        config = read_checkpoint(resume).config_beside(config)
+        config = read_checkpoint(resume).config_for(config)
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
         load_weights(model, args.pretrained_ckpt_path)

@@ -21,13 +21,12 @@ def main(argv: Sequence[str]) -> int:
 
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.checkpoints.writing import save_unwrapped
-    from snac_plugin.config import load_json
     from snac_plugin.plugin.loading import load_model
 
     checkpoint = read_checkpoint(args.ckpt_path)
-    config = checkpoint.model_config if args.model_config is None else checkpoint.config_beside(load_json(args.model_config))
+    config = checkpoint.config_for(args.model_config)
     model = load_model(checkpoint, config)
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
-    save_unwrapped(model, path, config or {}, checkpoint.codec, args.half)
+    save_unwrapped(model, path, config, checkpoint.codec, args.half)
     print(f"model: {path}")
     return 0

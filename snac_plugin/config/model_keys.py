@@ -35,6 +35,11 @@ class ConditioningSection(Section):
     default_keys: dict[str, str] = Field(default={}, description="metadata key to read in place of a missing one")
     pre_encoded_keys: ListOf[str] = Field(default=(), description="keys whose metadata holds finished conditioning tensors")
 
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the metadata that some conditioner reads."""
+        return sorted({key for c in self.configs for key in (c.id, self.default_keys.get(c.id, c.id))})
+
 
 class ModelSection(Section):
     pretransform: PretransformSection = Field(description="audio to latents and back")

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from snac_plugin.errors import UsageError
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
@@ -19,7 +18,7 @@ from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_set
 from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.report import Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_dots, report_picture
-from snac_plugin.generation.settings import resolve
+from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.pictures import LEVEL_COLOURS
 
@@ -32,11 +31,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
 
     A song is at least (context_chunks + chunks) chunks long.
     """
-    try:
-        model.conditions([options.conditioning])
-    except (ValueError, KeyError) as error:  # what stable-audio-tools raises for metadata that a conditioner lacks
-        found = ", ".join(options.conditioning) or "nothing"
-        raise UsageError("--conditioning", found, f"what this model's conditioners read ({error})") from error
+    sampling = check_request(options.request, model.config, model.levels.names).as_dict(model.levels.names)
     network, seed = model.model.network.config, options.seed
     window = (network.context_chunks + options.chunks) * network.chunk_frames * model.levels.frame_samples
     clips = read_clips(folder, model.sample_rate, window, options.clips, seed=seed, progress=options.progress)
@@ -54,7 +49,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
         tables.append(_agreement_table(clips, kinds, options))
     settings = {
         "seed": seed,
-        "sampling": resolve(options.request, network, model.levels.names, model.model.objective.name).as_dict(model.levels.names),
+        "sampling": sampling,
         "codec": model.pretransform.codec_name,
         "data": clips.as_dict(),
     }

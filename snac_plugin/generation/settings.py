@@ -73,7 +73,7 @@ def check_request(request: Request, config: SnacModelConfig, names: str) -> Sett
 def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
     section = config.model.conditioning
     kinds, aliases = ({c.id: c.type for c in section.configs}, section.default_keys) if section else ({}, {})
-    known = sorted({*kinds, *(aliases[name] for name in kinds if name in aliases)})
+    known = section.keys if section else []
     unknown = [key for key in metadata if key not in known]
     if unknown:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"

@@ -17,7 +17,7 @@ from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chu
 from snac_plugin.generation.context import Context, ContextInput, context_of
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks
 from snac_plugin.generation.request import Metadata, Request, sample_seeds
-from snac_plugin.generation.settings import resolve
+from snac_plugin.generation.settings import check_request
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
@@ -133,11 +133,11 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             Audio and codes of all samples; the last is cut to the length asked for.
 
         Raises:
-            UsageError: an argument that does not fit the model.
+            UsageError: an argument that does not fit the model, or metadata that no conditioner reads.
         """
         request = replace(request or Request(), **options)
-        diffusion, samples = self.config.model.diffusion, request.samples(self.chunk_samples, self.sample_rate)
-        settings = resolve(request, diffusion.config, self.levels.names, diffusion.diffusion_objective)
+        settings = check_request(request, self.config, self.levels.names)
+        samples = request.samples(self.chunk_samples, self.sample_rate)
         seeds, chunks = sample_seeds(seed, batch_size), chunks_for(samples, self.chunk_samples)
         metadata = _per_sample(request.conditioning, batch_size)
         negative = None if request.negative_conditioning is None else _per_sample(request.negative_conditioning, batch_size)

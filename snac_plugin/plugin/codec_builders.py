@@ -47,8 +47,7 @@ def _complete(model: Mapping[str, Any], section: Any, geometry: dict[str, Any]) 
     bottleneck, from_scratch = section.bottleneck.config, section.pretrained is None
     arguments = {**geometry, "latent_dim": geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])}
     training = bottleneck.model_dump(include={"start_vectors", "warmup_noise", "level_dropout", "visits"})
-    default_starts = (0,) if from_scratch else ()
-    training["codebook_starts"] = default_starts if bottleneck.codebook_starts is None else bottleneck.codebook_starts
+    training["codebook_starts"] = section.codebook_starts
     training["keep_lengths"] = not from_scratch if bottleneck.keep_lengths is None else bottleneck.keep_lengths
     more = {"encoder": {"pad_to": section.encoder.config.pad_to or padded_to(geometry)}, "decoder": {}, "bottleneck": training}
     parts = {

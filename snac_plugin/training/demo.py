@@ -31,12 +31,14 @@ class SnacDemoCallback(DemoCallback):
                 self._samples(trainer, model, batch[1], float(scale))
 
     def _samples(self, trainer: pl.Trainer, model: SnacDiffusion, metadata: Any, scale: float) -> None:
-        demo = self.demo
-        conditioning = metadata[: demo.num_demos] if demo.demo_cond_from_batch else list(demo.demo_cond) or None
-        count = len(conditioning) if conditioning else demo.num_demos
+        demo, section = self.demo, model.config.model.conditioning
+        told = metadata[: demo.num_demos] if demo.demo_cond_from_batch else demo.demo_cond
+        read = section.keys if section else []  # of a batch's metadata, which holds paths and masks too
+        conditioning = [{key: entry[key] for key in read if key in entry} for entry in told]
+        count = len(conditioning) or demo.num_demos
         options: dict[str, Any] = {"steps": demo.demo_steps, "cfg_scale": scale, "sample_size": model.sample_size}
         batch = model.generate(
-            **options, conditioning=conditioning, batch_size=count, seed=DEMO_SEED, progress=False, return_codes=True
+            **options, conditioning=conditioning or None, batch_size=count, seed=DEMO_SEED, progress=False, return_codes=True
         )
         for index, (audio, codes) in enumerate(zip(*batch, strict=True)):
             settings = {**options, "seed": DEMO_SEED + index}

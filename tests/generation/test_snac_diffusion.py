@@ -88,12 +88,16 @@ def test_length_is_exact(model: SnacDiffusion, length: dict[str, Any], samples: 
     ("wrong", "message"),
     [
         ({"chunks": 1, "seconds": 2.0}, "length: found chunks 1 and seconds 2.0, expected one of chunks, seconds, sample_size"),
-        ({"chunks": 0}, "chunks: found 0, expected a number above 0"),
+        ({"chunks": 0}, "chunks: found 0, expected a whole number above 0"),
         ({"seconds": -1.0}, "seconds: found -1.0, expected a number above 0"),
         ({"seed": -2}, "seed: found -2"),
         ({"batch_size": 0}, "batch_size: found 0"),
         ({"steps": 1}, "steps: found 1, expected at least 4"),
         ({"sampler": "v-ddim"}, "sampler: found 'v-ddim'"),
+        (
+            {"conditioning": {"promt": "house"}},
+            "conditioning: found the key 'promt', expected nothing: this model was trained without",
+        ),
         ({"conditioning": [{}, {}]}, "conditioning: found 2 samples, expected 1"),
         ({"batch_size": 2, "context": [None]}, "context: found 1 recordings, expected one, or 2"),
     ],

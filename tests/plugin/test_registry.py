@@ -223,7 +223,7 @@ def page_parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     checkpoints = ModuleType("snac_plugin.checkpoints.reading")
     checkpoints.read_checkpoint = lambda path: SimpleNamespace(  # type: ignore[attr-defined]
-        path=path, config_beside=lambda config: config
+        path=path, config_for=lambda config: config
     )
     checkpoints.load_weights = lambda model, read: parts.update(loaded=(model, read.path))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "snac_plugin.checkpoints.reading", checkpoints)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
 from snac_plugin.plugin.training_builders import training_wrapper
 from snac_plugin.training.batches import padding_mask
-from snac_plugin.training.demo import averaged_weights
+from snac_plugin.training.demo import SnacDemoCallback, averaged_weights
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 CURRICULUM = [
@@ -229,14 +230,14 @@ def test_a_failing_demo_does_not_end_training(
 @pytest.mark.slow
 def test_validation_logs_every_level_at_fixed_noise(tmp_path: Path) -> None:
     """Fresh noise in each validation would hide what training changed: with no learning rate, nothing changes."""
-    flags = prepare(tmp_path, {"learning_rate": 1e-12, "validation_timesteps": [0.2, 0.8]}, context_chunks=1)
+    flags = prepare(tmp_path, {"learning_rate": 1e-12, "validation_timesteps": [0.2, 0.25, 0.8]}, context_chunks=1)
     run(flags, tmp_path, "--max-steps", 4, "--val-every", 2, "--val-dataset-config", tmp_path / "dataset.json")
     values = logged(tmp_path)
-    names = [f"val/loss_{part}" for part in (*"ABCD", "0.2", "0.8", "0.2_A", "0.8_D")] + ["val/avg_loss"]
+    names = [f"val/loss_{part}" for part in (*"ABCD", "0.2", "0.25", "0.8", "0.2_A", "0.25_B", "0.8_D")] + ["val/avg_loss"]
     for name in names:
         first, second = values[name].values()
         assert first == pytest.approx(second, rel=1e-5)
-    for t in ("0.2", "0.8"):
+    for t in ("0.2", "0.25", "0.8"):
         by_level = [values[f"val/loss_{t}_{level}"].popitem()[1] for level in "ABCD"]
         assert values[f"val/loss_{t}"].popitem()[1] == pytest.approx(sum(by_level) / 4, rel=1e-5)
 
@@ -251,6 +252,20 @@ def test_demos_take_the_averaged_weights_and_give_the_others_back(codec: Path) -
     assert wrapper.diffusion.model is online
     assert online.training
     assert wrapper.training
+
+
+def test_a_demo_takes_from_a_batch_what_the_conditioners_read(codec: Path, tmp_path: Path) -> None:
+    """Metadata of a data loader holds paths and masks too, which a request may not."""
+    config = tiny_model_config(codec, global_cond_dim=8)
+    number = {"id": "tempo", "type": "number", "config": {"min_val": 0, "max_val": 10}}
+    config["model"]["conditioning"] = {"configs": [number], "cond_dim": 8}
+    config["model"]["diffusion"]["global_cond_ids"] = ["tempo"]
+    config["training"]["demo"]["demo_cond_from_batch"] = True
+    module = training_wrapper(config, builders.model(config))
+    trainer: Any = SimpleNamespace(global_step=1, default_root_dir=tmp_path, logger=None)
+    batch = torch.zeros(1, 1, config["sample_size"]), [{"tempo": 3.0, "path": "a.wav"}]
+    SnacDemoCallback(module.diffusion.config.training.demo).make_demos(trainer, module, batch)
+    assert (tmp_path / "demos" / "step_00000001" / "demo_cfg_1_0.wav").exists()
 
 
 def test_padding_mask_counts_frames_with_any_sound() -> None:
