@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.data.demo_music.theory import NOTE_NAMES
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet, clip_samples, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song, difference_of
@@ -79,4 +80,4 @@ def _draw_shares(axis: Axes, values: Values, name: str) -> None:
         axis.stairs(np.histogram(clipped, edges)[0] / len(clipped), edges, fill=True, alpha=0.55, color=colour, label=kind)
     draw_legend(axis, "beats a minute" if name == TEMPO else "major, then minor")
     if name == KEY:
-        axis.set_xticks(range(24), [*music.NAMES, *(tonic.lower() for tonic in music.NAMES)], fontsize=7)
+        axis.set_xticks(range(24), [*NOTE_NAMES, *(tonic.lower() for tonic in NOTE_NAMES)], fontsize=7)

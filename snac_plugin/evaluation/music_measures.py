@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from snac_plugin.data.demo_music.theory import NOTE_NAMES
 from snac_plugin.errors import InstallationError
 from snac_plugin.evaluation.confidence_intervals import by_song
 
@@ -17,7 +18,6 @@ from snac_plugin.evaluation.confidence_intervals import by_song
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 BEAT, PITCH = "beat strength, 0 to 1", "pitch classes, correlation"
-NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 SAME_TEMPO = 0.04
 SLOWEST_BEAT, FASTEST_BEAT = 1.5, 0.3  # seconds from beat to beat: 40 and 200 a minute
 ONSET_HOP = 512
@@ -76,7 +76,7 @@ def key_fits(classes: np.ndarray) -> np.ndarray:
 
 def key_name(key: int) -> str:
     """The name of a key: 0 is "C major", 21 is "A minor"."""
-    return f"{NAMES[key % 12]} {'minor' if key >= 12 else 'major'}"
+    return f"{NOTE_NAMES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
 def level_db(audio: np.ndarray, _: int = 0) -> float:
