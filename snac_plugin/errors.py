@@ -1,5 +1,7 @@
 """The one family of errors that this package raises for things a user can mend."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -44,3 +46,10 @@ class CheckpointError(Mismatch):
 
 class InstallationError(Mismatch):
     """The installed packages are not the set this package was written for."""
+
+
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """`Did you mean "depth"?`, with the known word that looks most like `word`; or nothing."""
+    by_fold = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), by_fold, n=1) if isinstance(word, str) else []
+    return f'Did you mean "{by_fold[close[0]]}"?' if close else ""

@@ -1,12 +1,11 @@
 """`python -m snac_plugin SCRIPT [ARGS]`: run a script of stable-audio-tools, or any other, with the plugin registered."""
 
-import difflib
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import UsageError, did_you_mean
 
 
 def run(script: str, arguments: Sequence[str]) -> None:
@@ -15,8 +14,7 @@ def run(script: str, arguments: Sequence[str]) -> None:
     if not path.is_file():
         from snac_plugin.cli import COMMANDS
 
-        nearest = difflib.get_close_matches(script, COMMANDS, 1)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else "python -m snac_plugin --help lists the commands."
+        hint = did_you_mean(script, COMMANDS) or "python -m snac_plugin --help lists the commands."
         raise UsageError("python -m snac_plugin", repr(script), "a command or the path of a Python script", hint)
     from snac_plugin.plugin.registry import register
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.config.validation import did_you_mean, show
-from snac_plugin.errors import ConfigError
+from snac_plugin.config.validation import show
+from snac_plugin.errors import ConfigError, did_you_mean
 
 
 def load_json(path: str | Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Check configs: keys and values first, then whether they fit together; all problems in one error, each with path and advice."""
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from snac_plugin.config.section import Section
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import ConfigError, did_you_mean
 
 S = TypeVar("S", bound=Section)
 
@@ -38,7 +37,7 @@ EXPECTED = {
     "too_short": "at least {min_length} entries",
     "tuple_type": "a list",
 }
-"""What a pydantic error type stands for; the braces are its context."""
+"""What a pydantic error type stands for; braces are filled from the error's context."""
 
 
 class Problem(NamedTuple):
@@ -101,13 +100,6 @@ def show(value: Any) -> str:
     except (TypeError, ValueError):
         text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def did_you_mean(word: Any, known: Iterable[str]) -> str:
-    """`Did you mean "depth"?`, with the known word that looks most like `word`; or nothing."""
-    by_fold = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6) if isinstance(word, str) else []
-    return f"Did you mean {show(by_fold[close[0]])}?" if close else ""
 
 
 def _problem(detail: Any, section: type[BaseModel], data: Any, within: Location) -> Problem:

@@ -1,7 +1,6 @@
 """What a caller may ask of a sample. Imports nothing heavy: flags are checked before torch is imported."""
 
 import dataclasses
-import difflib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snac_plugin.diffusion.sampler_names import SAMPLERS
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import UsageError, did_you_mean
 
 Steps = int | Sequence[int] | Mapping[str, int]
 Metadata = Mapping[str, Any]
@@ -171,10 +170,7 @@ SAMPLING = tuple(name for name, described in OPTIONS.items() if described.sampli
 
 def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:
     if sampler not in known:
-        nearest = difflib.get_close_matches(str(sampler), known, 1)
-        raise UsageError(
-            "sampler", repr(sampler), f"one of {', '.join(known)}{why}", f"Did you mean {nearest[0]!r}?" if nearest else ""
-        )
+        raise UsageError("sampler", repr(sampler), f"one of {', '.join(known)}{why}", did_you_mean(sampler, known))
 
 
 def sample_seeds(seed: int, count: int) -> list[int]:

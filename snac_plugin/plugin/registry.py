@@ -5,7 +5,6 @@ each factory once, so that a type in the table `BUILDERS` is built here, any oth
 an error that lists the known ones. To add a type, add one line to it; a builder takes the arguments of the factory.
 """
 
-import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -14,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from snac_plugin.errors import ConfigError, InstallationError
+from snac_plugin.errors import ConfigError, InstallationError, did_you_mean
 from snac_plugin.plugin import page_loading
 from snac_plugin.plugin.import_hook import after_import
 from snac_plugin.plugin.repairs import REPAIRS
@@ -135,9 +134,8 @@ def _says_unknown(error: Exception, found: Any) -> bool:
 
 def _unknown_type(kind: str, where: str, found: Any, original: Function) -> ConfigError:
     known = sorted({*_types_in(original), *(name for name in BUILDERS[kind] if " " not in name)})
-    nearest = difflib.get_close_matches(str(found), known, 1)
     shown = "no type" if found is None else f"{found!r}"
-    return ConfigError(where, shown, f"one of {', '.join(known)}", f"Did you mean {nearest[0]!r}?" if nearest else "")
+    return ConfigError(where, shown, f"one of {', '.join(known)}", did_you_mean(found, known))
 
 
 def _types_in(original: Function) -> set[str]:

@@ -47,8 +47,8 @@ def test_every_option_has_a_flag_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"sampler": "eulr"}, r"sampler: found 'eulr', expected one of euler, .*Did you mean 'euler'"),
-        ({"sampler": "v-dim"}, "Did you mean 'v-ddim'"),
+        ({"sampler": "eulr"}, r"sampler: found 'eulr', expected one of euler, .*Did you mean \"euler\""),
+        ({"sampler": "v-dim"}, 'Did you mean "v-ddim"'),
         ({"temperature": "hot"}, "temperature: found hot, expected a finite number above 0"),
         ({"cfg_scale": float("inf")}, "cfg_scale: found inf"),
         ({"cfg_interval": (0.5,)}, "cfg_interval: found"),

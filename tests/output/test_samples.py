@@ -110,7 +110,7 @@ def test_progress_names_chunk_level_and_step_in_order(model: SnacDiffusion, tmp_
 
 
 def test_a_sampler_of_the_other_objective_is_named_with_those_that_fit(model: SnacDiffusion, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"sampler: found 'eulr', expected one of euler, rk4.*Did you mean 'euler'"):
+    with pytest.raises(UsageError, match=r"sampler: found 'eulr', expected one of euler, rk4.*Did you mean \"euler\""):
         make(model, tmp_path, sampler="eulr")
     with pytest.raises(UsageError, match="dpmpp-3m-sde"):
         make(model, tmp_path, sampler="dpmpp-3m-sde")

@@ -108,7 +108,7 @@ def test_an_unknown_type_lists_the_known_ones(build: Any, where: str, ours: str,
 def test_a_missing_or_misspelt_type_is_named() -> None:
     with pytest.raises(ConfigError, match="found no type"):
         factory.create_model_from_config({})
-    with pytest.raises(ConfigError, match="Did you mean 'diffusion_snac_dit'"):
+    with pytest.raises(ConfigError, match='Did you mean "diffusion_snac_dit"'):
         factory.create_model_from_config({"model_type": "diffusion_snac_dot"})
 
 
@@ -214,7 +214,7 @@ def test_a_misspelt_command_is_named(capsys: pytest.CaptureFixture[str]) -> None
     from snac_plugin.cli import main
 
     assert main(["doctr"]) == 1
-    assert "Did you mean 'doctor'" in capsys.readouterr().err
+    assert 'Did you mean "doctor"' in capsys.readouterr().err
 
 
 @pytest.fixture
