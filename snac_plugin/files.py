@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.errors import UsageError
+
 
 def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
     """Write a hidden file in the same folder, then give it its own name, replacing what had it; returns the path.
@@ -23,6 +25,14 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def check_folder(where: str, path: str | Path) -> None:
+    """UsageError, with `where` as its flag or argument, for a path that neither is a folder nor can become one."""
+    path = Path(path)
+    there = next((place for place in (path, *path.parents) if place.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise UsageError(where, f"{there}, which is a file", "a folder, or a name that is not taken")
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ from typing import Any
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
-from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.errors import AudioError
+from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
 
 
@@ -71,10 +72,11 @@ def _check(args: argparse.Namespace) -> None:
     """What can be checked without a model, besides the request."""
     check_at_least_one(args, "num", "batch_size")
     if args.recording is not None and not Path(args.recording).is_file():
+        from snac_plugin.config.dataset_config import AUDIO_ENDINGS
+
         found = "a folder" if Path(args.recording).is_dir() else "no such file"
-        raise AudioError(args.recording, found, "an audio file: wav, flac, ogg or mp3")
-    if Path(args.out).exists() and not Path(args.out).is_dir():
-        raise UsageError(args.out, "a file where a folder must be", "a folder, or a name that is not taken")
+        raise AudioError(args.recording, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
+    check_folder("--out", args.out)
 
 
 def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:

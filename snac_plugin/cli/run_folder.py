@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from snac_plugin.errors import CheckpointError, UsageError
+from snac_plugin.files import check_folder
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,7 @@ def run_name(args: argparse.Namespace) -> str:
 def run_folder(args: argparse.Namespace) -> Path:
     """The folder that --save-dir names, or runs/NAME; it need not exist."""
     folder = Path(args.save_dir) if args.save_dir else Path("runs") / run_name(args)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("--save-dir", f"{folder}, which is a file", "a folder, or a name that is not taken")
+    check_folder("--save-dir", folder)
     return folder
 
 

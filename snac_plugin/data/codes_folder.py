@@ -20,8 +20,8 @@ from torch import Tensor
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.audio_folders import Rejected
-from snac_plugin.errors import AudioError, CodecError, UsageError
-from snac_plugin.files import read_json_object, write_whole
+from snac_plugin.errors import CodecError, UsageError
+from snac_plugin.files import check_folder, read_json_object, write_whole
 
 DETAILS, DATASET_CONFIG, FILELIST = "details.json", "dataset_config.json", "filelist.txt"
 CONTENT = "packed codes of a SNAC codec"
@@ -34,8 +34,7 @@ class CodesFolder:
 
     Raises:
         CodecError: the folder holds codes of another codec.
-        AudioError: it holds something else.
-        UsageError: its path contains ".npy".
+        UsageError: it holds something else, is a file, or its path contains ".npy".
     """
 
     path: Path
@@ -46,14 +45,13 @@ class CodesFolder:
     def __post_init__(self) -> None:
         if ".npy" in str(self.path.resolve()):
             raise UsageError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
-        if self.path.exists() and not self.path.is_dir():
-            raise AudioError(str(self.path), "a file", "a folder")
+        check_folder("output", self.path)
         details = _details_in(self.path)
         if details is not None:
             check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
         elif self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
-            raise AudioError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
+            raise UsageError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         self.path.mkdir(parents=True, exist_ok=True)
         if details is None:
             self.write_details([])

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.data.audio import UnreadableAudio, read_mono
 from snac_plugin.data.audio_folders import Rejected, scan_audio
 from snac_plugin.errors import AudioError
@@ -93,7 +94,7 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
         raise AudioError(str(folder), "no such folder", "a folder of audio files")
     readable, passed_over = scan_audio([folder])
     if not readable and not passed_over:
-        raise AudioError(str(folder), "no audio files", "a folder of audio files: wav, flac, ogg, mp3, aif or opus")
+        raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
     files = [file for file in readable if math.ceil(file.seconds * rate - 1e-6) >= samples]
     passed_over += [Rejected(f.path, f"{f.seconds:.2f} s, shorter than a clip") for f in readable if f not in files]
     if len(files) > most:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.errors import UsageError
-from snac_plugin.files import write_whole
+from snac_plugin.files import check_folder, write_whole
 from snac_plugin.levels import Levels
 from snac_plugin.output.pictures import save_picture
 
@@ -38,10 +38,9 @@ class SampleWriter:
 
     def __init__(self, folder: str | Path, name: str, sample_rate: int, channels: int = 1, samples: int = 0) -> None:
         self.folder, self.name, self.sample_rate, self.samples = Path(folder), name, sample_rate, 0
+        check_folder("folder", folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UsageError(str(folder), "a file where a folder must be", "a folder, or a name that is not taken") from error
         except OSError as error:
             raise UsageError(str(folder), f"no way to make it ({error.strerror})", "a folder that can be written to") from error
         self.part = self.folder / f".{name}.{os.getpid()}.part"

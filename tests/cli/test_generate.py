@@ -93,14 +93,14 @@ def test_a_checkpoint_without_a_config_takes_one_from_a_file(
         (["--device", "abacus"], "device: found 'abacus', expected one of"),
         (["--num", "0"], "--num: found 0, expected 1 or more"),
         (["--seed", "-7"], "seed: found -7"),
-        (["--sampler", "rk5"], "Did you mean 'rk4'?"),
+        (["--sampler", "rk5"], 'Did you mean "rk4"?'),
         (["--steps", "A=1"], "steps"),
         (["--prompt", "techno"], "the key 'prompt'"),
         (["--seconds", "-1"], "seconds"),
         (["--cfg-scale", "nan"], "cfg_scale: found nan, expected a number from 0 up"),
         (["--continue", "nowhere.wav"], "nowhere.wav: found no such file"),
         (["--continue", "."], ".: found a folder"),
-        (["--out", __file__], "found a file where a folder must be"),
+        (["--out", __file__], "which is a file, expected a folder"),
     ],
 )
 def test_a_mistake_gives_one_line_that_says_what_to_mend(

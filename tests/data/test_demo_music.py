@@ -17,7 +17,7 @@ from snac_plugin.data.demo_music.sampler import Sampler
 from snac_plugin.data.demo_music.soundfont import SoundFont
 from snac_plugin.data.demo_music.styles import STYLES, read_styles
 from snac_plugin.data.demo_music.theory import Chord, Key
-from snac_plugin.errors import AudioError, ConfigError, InstallationError, UsageError
+from snac_plugin.errors import ConfigError, InstallationError, UsageError
 
 RATE = 32000
 STYLE = {style.name: style for style in STYLES}
@@ -98,7 +98,7 @@ def test_an_interrupted_write_leaves_no_broken_file(tmp_path, monkeypatch):
 
 
 def test_other_settings_are_refused_with_what_differs_and_what_to_do(folder):
-    with pytest.raises(AudioError, match=r"seed 0 instead of 7.*Name another folder, or remove this one"):
+    with pytest.raises(UsageError, match=r"seed 0 instead of 7.*Name another folder, or remove this one"):
         render(folder, seed=7)
 
 
@@ -125,9 +125,9 @@ def test_styles_take_turns_and_are_part_of_the_settings(folder, tmp_path):
     facts = [json.loads((dance / f"train_{index:05d}.json").read_text()) for index in range(3)]
     assert [one["style"] for one in facts] == ["house", "jazz waltz", "house"]
     assert render(dance, songs=3, styles=["house", "jazz waltz"]) == dance
-    with pytest.raises(AudioError, match=r"styles \['house', 'jazz waltz'\] instead of None"):
+    with pytest.raises(UsageError, match=r"styles \['house', 'jazz waltz'\] instead of None"):
         render(dance, songs=3)
-    with pytest.raises(AudioError, match=r"styles None instead of \['rock'\]"):
+    with pytest.raises(UsageError, match=r"styles None instead of \['rock'\]"):
         render(folder, styles=["rock"])
 
 
@@ -136,7 +136,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path, record):
     (tmp_path / "mine.wav").write_bytes(b"precious")
     if record is not None:
         (tmp_path / "demo_music.json").write_text(record)
-    with pytest.raises(AudioError, match="not demo music"):
+    with pytest.raises(UsageError, match="not demo music"):
         render(tmp_path)
     assert (tmp_path / "mine.wav").read_bytes() == b"precious"
 

@@ -207,7 +207,7 @@ def test_same_codec_under_another_name_goes_on(music, tmp_path, codec):
 def test_folder_of_something_else_is_left_alone(music, tmp_path, codec):
     (tmp_path / "out").mkdir()
     np.save(tmp_path / "out" / "latents.npy", np.zeros((120, 4)))
-    with pytest.raises(AudioError, match=r"latents\.npy"):
+    with pytest.raises(UsageError, match=r"latents\.npy"):
         encode(audio_dir(music), tmp_path / "out", codec)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
-from ...errors import AudioError, InstallationError, UsageError
-from ...files import read_json_object, write_whole
+from ...errors import InstallationError, UsageError
+from ...files import check_folder, read_json_object, write_whole
 from .compose import compose
 from .mix import render_song
 from .sampler import Sampler
@@ -58,8 +58,7 @@ def render_demo_music(
         varied: each song with a balance of parts, a spectral tilt, a noise floor and a loudness of its own (`draw_variation`).
 
     Raises:
-        UsageError: an argument is out of range.
-        AudioError: the folder holds something else.
+        UsageError: an argument is out of range, or the folder holds something else.
         InstallationError: pretty_midi, which carries the SoundFont, is missing.
     """
     folder = Path(folder)
@@ -125,18 +124,17 @@ def _name(split: str, index: int) -> str:
 
 
 def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
-    """Indices of the songs that the folder lacks; an AudioError where it was not made with these settings."""
+    """Indices of the songs that the folder lacks; a UsageError where it was not made with these settings."""
     advice = "Name another folder, or remove this one."
-    if folder.exists() and not folder.is_dir():
-        raise AudioError(str(folder), "a file", "a folder", advice)
+    check_folder("folder", folder)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
     if names:
         recorded = read_json_object(folder / RECORD)
         if recorded is None:
-            raise AudioError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
+            raise UsageError(str(folder), f"files that are not demo music ({min(names)})", "an empty folder or demo music", advice)
         different = [name for name in dict.fromkeys([*settings, *recorded]) if recorded.get(name) != settings.get(name)]
         if different:
             changes = ", ".join(f"{name} {recorded.get(name)!r} instead of {settings.get(name)!r}" for name in different)
-            raise AudioError(str(folder), f"demo music with {changes}", "demo music with the settings asked for", advice)
+            raise UsageError(str(folder), f"demo music with {changes}", "demo music with the settings asked for", advice)
     wanted = [(index, _name(settings["split"], index)) for index in range(settings["songs"])]
     return [index for index, name in wanted if not {f"{name}.flac", f"{name}.json"} <= names]
