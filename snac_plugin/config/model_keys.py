@@ -9,6 +9,11 @@ from snac_plugin.config.section import AtLeastOne, ListOf, Positive, Section
 from snac_plugin.config.training_keys import TrainingSection
 
 
+def is_context(kind: str) -> bool:
+    """Whether conditioners of this type give the context: latents for the network's own input projections, or nothing."""
+    return kind == "snac_context"
+
+
 class PretransformConfig(Section):
     codec: str = Field(min_length=1, description="hub id, folder with config.json and weights, or a shipped codec's name")
     piece_seconds: Positive = Field(default=10.0, description="long audio is encoded in pieces of so many seconds")

@@ -5,12 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
-from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig
+from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig, is_context
 from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
-from snac_plugin.config.validation import Problem, did_you_mean, not_one_of, show, validated
+from snac_plugin.config.validation import Problem, not_one_of, show, validated
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+from snac_plugin.errors import did_you_mean
 
 NETWORK = "model.diffusion.config"
 COND_INPUTS = {
@@ -22,7 +23,6 @@ COND_INPUTS = {
 """Which key of the network says how many channels the conditioners of a list have."""
 
 SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel axis, the others on the sequence axis
-OWN_WIDTH = ("snac_context",)  # conditioners whose output goes through the network's own input projections
 
 
 class TrainablePretransform(PretransformSection):
@@ -36,9 +36,9 @@ def check_model_config(config: Mapping[str, Any], source: str = "model config") 
     return validated(SnacModelConfig, config, source, _problems)
 
 
-def check_pretransform_config(section: Mapping[str, Any], source: str = "model config") -> TrainablePretransform:
+def check_pretransform_config(section: Mapping[str, Any]) -> TrainablePretransform:
     """The `model.pretransform` of a model of any type, if its type is `snac_hierarchical`."""
-    return validated(TrainablePretransform, section, source, within=("model", "pretransform"))
+    return validated(TrainablePretransform, section, "model config", within=("model", "pretransform"))
 
 
 def _problems(config: SnacModelConfig) -> Iterator[Problem]:
@@ -108,7 +108,7 @@ def _conditioning_problems(diffusion: DiffusionSection, conditioning: Conditioni
                 yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
         if not kinds.keys() >= set(ids):
             continue
-        channels = [widths[name] for name in ids if kinds[name] not in OWN_WIDTH]
+        channels = [widths[name] for name in ids if not is_context(kinds[name])]
         if key not in SUMMED and len(set(channels)) > 1:
             yield Problem(f"model.diffusion.{key}", f"conditioners of {show(channels)} channels", "conditioners of equal width")
             continue
@@ -167,7 +167,7 @@ def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None) 
         yield Problem(where, f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}")
     if conditioning is None or demo.demo_cond_from_batch:
         return
-    ids = [c.id for c in conditioning.configs if c.type not in OWN_WIDTH]
+    ids = [c.id for c in conditioning.configs if not is_context(c.type)]
     if ids and not demo.demo_cond:
         expected = f"{demo.num_demos} objects with the keys {', '.join(ids)}"
         yield Problem(where, "[]", expected, "Or set demo_cond_from_batch.")

@@ -116,8 +116,6 @@ class SnacContextConditioner(Conditioner):
     Its output holds latents, not tokens of the network: they pass the network's own input projections, as targets do.
     """
 
-    optional = True
-
     def __init__(self, pretransform: SnacPretransform, chunk_frames: int, chunks: int) -> None:
         super().__init__(pretransform.encoded_channels, pretransform.encoded_channels)
         self.__dict__["pretransform"] = pretransform  # the model owns it: its weights must not be saved twice
@@ -135,12 +133,12 @@ class SnacContextConditioner(Conditioner):
 
 
 class Conditioners(MultiConditioner):
-    """stable-audio-tools' conditioners, where optional ones may be missing from the metadata: they get None."""
+    """stable-audio-tools' conditioners, where the context may be missing from the metadata: it is None then."""
 
     @classmethod
     def of(cls, conditioners: MultiConditioner) -> "Conditioners":
         return cls(dict(conditioners.conditioners), conditioners.default_keys, conditioners.pre_encoded_keys)
 
     def forward(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:
-        optional = {name: None for name, module in self.conditioners.items() if getattr(module, "optional", False)}
+        optional = {name: None for name, module in self.conditioners.items() if isinstance(module, SnacContextConditioner)}
         return super().forward([{**optional, **metadata} for metadata in batch_metadata], device)

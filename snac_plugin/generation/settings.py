@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
+from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError
@@ -31,7 +32,7 @@ class Settings:
         }
 
 
-def resolve(request: Request, network: NetworkConfig, names: str, objective: str = "rectified_flow") -> Settings:
+def resolve(request: Request, network: NetworkConfig, names: str, objective: str) -> Settings:
     """The model config's sampling section with what a request overrides; UsageError for what this model cannot follow."""
     sampling = network.sampling
     if request.sampler is not None:
@@ -78,7 +79,7 @@ def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
     if unknown:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
         raise UsageError("conditioning", f"the key {unknown[0]!r}", expected)
-    needed = [name for name, kind in kinds.items() if kind != "snac_context"]  # a sample may do without context
+    needed = [name for name, kind in kinds.items() if not is_context(kind)]  # a sample may do without context
     missing = [name for name in needed if name not in metadata and aliases.get(name) not in metadata]
     if missing:
         raise UsageError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")

@@ -12,6 +12,7 @@ from torch import Tensor
 from snac_plugin.checkpoints.weights import is_codec_weight, model_weights
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import SnacModelConfig
+from snac_plugin.config.model_keys import is_context
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
 from snac_plugin.generation.context import Context, ContextInput, context_of
@@ -41,12 +42,12 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             cross_attn_cond_ids=list(diffusion.cross_attention_cond_ids),
             global_cond_ids=list(diffusion.global_cond_ids),
             input_concat_ids=list(diffusion.input_concat_ids),
-            prepend_cond_ids=[name for name in diffusion.prepend_cond_ids if kinds[name] != "snac_context"],
+            prepend_cond_ids=[name for name in diffusion.prepend_cond_ids if not is_context(kinds[name])],
         )
         self.config = config
         self.sample_size = config.sample_size
         self.levels = model.levels
-        self.context_ids = [name for name in diffusion.prepend_cond_ids if kinds[name] == "snac_context"]
+        self.context_ids = [name for name in diffusion.prepend_cond_ids if is_context(kinds[name])]
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
+from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.generation.request import OPTIONS, Request, json_object
 from snac_plugin.levels import Levels
@@ -67,7 +68,7 @@ class Controls:
                 step = 1 if conditioner.type == "int" or high - low >= 20 else (high - low) / 100
                 self._add(name, gr.Slider(low, high, (low + high) // 2 if step == 1 else (low + high) / 2, step=step, label=label))
                 self.text[key] = name
-            elif conditioner.type != "snac_context":  # which a sample may do without
+            elif not is_context(conditioner.type):  # which a sample may do without
                 others.append(key)
         if others:
             self._add("conditioning", gr.Textbox("{}", label=f"{', '.join(others)} (JSON)", lines=2))

@@ -8,6 +8,7 @@ from stable_audio_tools.models.conditioners import MultiConditioner, create_mult
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_against_codec, check_model_config, check_pretransform_config
+from snac_plugin.config.model_keys import is_context
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.context import Conditioners, SnacContextConditioner
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -33,7 +34,7 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
 
 def _with_chunks(info: Mapping[str, Any], network: Any) -> dict[str, Any]:
     """A conditioner's config; that of `snac_context` takes the length of its chunks from the network's config."""
-    if info["type"] != "snac_context":
+    if not is_context(info["type"]):
         return dict(info)
     return {**info, "config": {"chunks": network.context_chunks, **info.get("config", {}), "chunk_frames": network.chunk_frames}}
 
@@ -44,7 +45,7 @@ def context_conditioner(config: Mapping[str, Any], pretransform: Any) -> SnacCon
     if pretransform is None or options.keys() != {"chunks", "chunk_frames"}:
         keys = f"a snac_context with the keys {', '.join(sorted(options))}"
         found = "no codec for snac_context" if pretransform is None else keys
-        raise ConfigError("model.conditioning.configs", found, "it in a diffusion_snac_dit model, with no key but chunks")
+        raise ConfigError("model.conditioning.configs", found, "a diffusion_snac_dit model; the only key of snac_context is chunks")
     return SnacContextConditioner(pretransform, **options)
 
 

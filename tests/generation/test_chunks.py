@@ -157,7 +157,7 @@ def test_at_a_low_temperature_the_likeliest_codes_are_drawn() -> None:
 
 def test_codes_are_not_drawn_from_velocities() -> None:
     with pytest.raises(UsageError, match="sampler: found pingpong-codes, expected another one: this model predicts velocities"):
-        resolve(Request(sampler="pingpong-codes"), NetworkConfig(head="velocity"), NAMES)
+        resolve(Request(sampler="pingpong-codes"), NetworkConfig(head="velocity"), NAMES, "rectified_flow")
 
 
 def test_every_stage_has_noise_of_its_own() -> None:
@@ -183,7 +183,7 @@ def test_settings_take_what_is_given_over_the_config() -> None:
     samplers = {"A": "rk4", "B": "pingpong-codes"}
     sampling = {"steps": 8, "sampler": samplers, "shift": {"D": 2.0}, "temperature": 0.8, "cfg_scale": 3.0}
     config = NetworkConfig.model_validate({"head": "logits", "sampling": sampling})
-    plain = resolve(Request(), config, NAMES)
+    plain = resolve(Request(), config, NAMES, "rectified_flow")
     assert sum(plain.steps) == 8
     assert plain.samplers == ("rk4", "pingpong-codes", "euler", "euler")
     assert plain.shifts == (1.0, 1.0, 1.0, 2.0)
@@ -192,12 +192,12 @@ def test_settings_take_what_is_given_over_the_config() -> None:
     request = Request(
         steps={"D": 4, "A": 1, "B": 2, "C": 3}, sampler="pingpong-codes", temperature=0.5, cfg_scale=1.0, cfg_interval=(0.2, 0.9)
     )
-    given = resolve(request, config, NAMES)
-    assert given.steps == resolve(Request(steps=[1, 2, 3, 4]), config, NAMES).steps == (1, 2, 3, 4)
+    given = resolve(request, config, NAMES, "rectified_flow")
+    assert given.steps == resolve(Request(steps=[1, 2, 3, 4]), config, NAMES, "rectified_flow").steps == (1, 2, 3, 4)
     assert given.samplers == ("pingpong-codes",) * 4
     assert given.temperatures == (0.5,) * 4
     assert given.guidance == Guidance(1.0, 0.0, (0.2, 0.9))
-    assert sum(resolve(Request(steps=30), config, NAMES).steps) == 30
+    assert sum(resolve(Request(steps=30), config, NAMES, "rectified_flow").steps) == 30
     assert given.as_dict(NAMES)["steps"] == {"A": 1, "B": 2, "C": 3, "D": 4}
 
 
@@ -223,7 +223,7 @@ def test_settings_take_what_is_given_over_the_config() -> None:
 def test_settings_that_do_not_fit_say_so(wrong: dict[str, Any], message: str) -> None:
     """Fewer steps than levels used to become one step a level in silence."""
     with pytest.raises(UsageError, match=message):
-        resolve(Request(**wrong), NetworkConfig(head="logits"), NAMES)
+        resolve(Request(**wrong), NetworkConfig(head="logits"), NAMES, "rectified_flow")
 
 
 def test_a_sampler_of_the_other_objective_is_named() -> None:

@@ -137,7 +137,7 @@ def test_continuing_chunk_by_chunk_is_continuing(model: SnacDiffusion) -> None:
     from snac_plugin.generation.request import Request
     from snac_plugin.generation.settings import resolve
 
-    settings = resolve(Request(steps=4), model.model.network.config, "ABCD")
+    settings = resolve(Request(steps=4), model.model.network.config, "ABCD", "rectified_flow")
     told = model.conditions([{"seconds": 3.0}])
     again = start[None]
     for index in range(3):
