@@ -114,9 +114,9 @@ class Levels:
         rows = [rearrange(z, "b (t k) d -> b (k d) t", k=k) for z, k in zip(latents, self.per_frame, strict=True)]
         return torch.cat(rows, dim=1)
 
-    def unpack_latents(self, packed: Tensor, dim: int | None = None) -> list[Tensor]:
-        """Packed latents [B, R * D, T], or channels `dim` a row, to vectors, one [B, T * per_frame, D] a level."""
-        dim = self.codebook_dim if dim is None else dim
+    def unpack_latents(self, packed: Tensor) -> list[Tensor]:
+        """Packed latents [B, R * D, T] to vectors, one [B, T * per_frame, D] a level."""
+        dim = self.codebook_dim
         if packed.ndim != 3 or packed.shape[1] != self.rows * dim:
             raise Mismatch(
                 "latents", tuple(packed.shape), f"[batch, {self.rows * dim}, frames]", "Packed latents hold one frame a column."

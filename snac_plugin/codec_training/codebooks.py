@@ -36,11 +36,14 @@ def k_means(vectors: Tensor, codes: int, steps: int, generator: torch.Generator)
     return codebook
 
 
+RECENT = 4096
+
+
 class RunningCodebook(nn.Module):
     """One level's code vectors as running means of the vectors that choose them. All its state is in buffers.
 
     A code remembers about its last `visits` visits if all codes are visited alike. A code with less than a tenth of the average
-    number of visits is dead and is set to one of the `recent` vectors seen last. With `keep_lengths` running means change the
+    number of visits is dead and is set to one of the `RECENT` vectors seen last. With `keep_lengths` running means change the
     direction of a code, not its length. `weight`, SNAC's codebook [K, D], is written in place.
     """
 
@@ -50,9 +53,9 @@ class RunningCodebook(nn.Module):
     hits: Tensor
     filled: Tensor
 
-    def __init__(self, weight: Tensor, visits: float = 4.0, recent: int = 4096, keep_lengths: bool = False) -> None:
+    def __init__(self, weight: Tensor, visits: float = 4.0, keep_lengths: bool = False) -> None:
         super().__init__()
-        self.visits, self.recent, self.keep_lengths = visits, recent, keep_lengths
+        self.visits, self.keep_lengths = visits, keep_lengths
         for name in ("counts", "sums", "pool", "hits", "filled"):
             self.register_buffer(name, torch.empty(0))
         self.begin(weight)
@@ -62,7 +65,7 @@ class RunningCodebook(nn.Module):
         """Forget all visits; the codebook stays."""
         self.counts = weight.new_ones(len(weight))
         self.sums = weight.detach().clone()
-        self.pool = self.sums[torch.arange(self.recent, device=weight.device) % len(weight)]
+        self.pool = self.sums[torch.arange(RECENT, device=weight.device) % len(weight)]
         self.hits = torch.zeros_like(self.counts)
         self.filled = torch.zeros((), dtype=torch.bool, device=weight.device)
 
@@ -71,7 +74,7 @@ class RunningCodebook(nn.Module):
         """Start from data: k-means over vectors [V, D]."""
         weight.copy_(k_means(vectors, len(weight), steps, generator))
         self.begin(weight)
-        self.pool = vectors[torch.randint(len(vectors), (self.recent,), generator=generator)]
+        self.pool = vectors[torch.randint(len(vectors), (RECENT,), generator=generator)]
         self.filled = torch.ones_like(self.filled)
 
     @torch.no_grad()
@@ -82,8 +85,8 @@ class RunningCodebook(nn.Module):
         self.counts.mul_(decay).index_add_(0, chosen, once)
         self.hits.mul_(decay).index_add_(0, chosen, once)
         self.sums.mul_(decay).index_add_(0, chosen, vectors)
-        repeated = vectors[torch.arange(self.recent, device=vectors.device) % len(vectors)]
-        self.pool = torch.where(self.filled, torch.cat([self.pool, vectors])[-self.recent :], repeated)
+        repeated = vectors[torch.arange(RECENT, device=vectors.device) % len(vectors)]
+        self.pool = torch.where(self.filled, torch.cat([self.pool, vectors])[-RECENT:], repeated)
         self.filled = torch.ones_like(self.filled)
         dead = self.counts < 0.1 * self.visits
         fresh = self.pool[torch.randint(len(self.pool), (len(weight),), generator=generator)]

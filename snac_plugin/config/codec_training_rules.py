@@ -34,9 +34,9 @@ def check_codec_config(config: Mapping[str, Any], source: str = "model config") 
     return validated(CodecModelConfig, config, source, _problems)
 
 
-def check_codec_section(section: Mapping[str, Any], source: str = "model config") -> CodecSection:
+def check_codec_section(section: Mapping[str, Any]) -> CodecSection:
     """`model` of such a config alone, as a pretransform of stable-audio-tools gives it."""
-    return validated(CodecSection, section, source, within=("model",))
+    return validated(CodecSection, section, "model config", within=("model",))
 
 
 def snac_config(

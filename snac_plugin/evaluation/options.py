@@ -14,9 +14,13 @@ class Options:
     seed: int = 0  # of clips, noise, decoders, generation and bootstrap
     batch: int = 8  # clips at once
     progress: bool = True  # show bars
-    chunks: int = 1  # new chunks of a continuation
-    request: Request = field(default_factory=Request)  # how a model generates, with the metadata of all clips
+    request: Request = field(default_factory=Request)  # how a model continues clips, one chunk by default
     free: bool = True  # generate without context too
+
+    @property
+    def chunks(self) -> int:
+        """New chunks of a continuation."""
+        return self.request.chunks or 1
 
     @property
     def conditioning(self) -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from snac_plugin.config import check_model_config
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.settings import check_request
@@ -34,17 +33,17 @@ def create_page(
     picture, seed and settings, and the files of all samples.
 
     Args:
+        model_config: as stable-audio-tools hands it over; the model has its own.
         folder: where samples are written; a temporary folder by default.
         checkpoint: where the model came from, for the samples' settings.
     """
-    config = check_model_config(model_config)
     temporary = tempfile.TemporaryDirectory(prefix="snac_plugin_") if folder is None else None
     title = gradio_title or "SNAC diffusion"
     with gr.Blocks(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(heading(title, _about(model), model.levels))
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=330):
-                controls = Controls(config, model.levels)
+                controls = Controls(model.config, model.levels)
                 button = controls.lay_out()
             with gr.Column(scale=8, min_width=420):
                 results = _Results()
