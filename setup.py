@@ -2,7 +2,7 @@
 
     pip install .            a wheel
     pip install -e .         editable
-    pip install .[demo,dev]  with the demo music's synthesiser and the tools that `make test` runs
+    pip install .[demo,dev]  with the demo music's SoundFont and the tools that `make test` runs
 
 The hook is a .pth file beside the package: the interpreter executes its one line at start-up. It watches for the
 import of stable_audio_tools and does nothing else; SNAC_PLUGIN_AUTOLOAD=0 in the environment switches it off.

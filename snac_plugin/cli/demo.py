@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     config = Path(__file__).resolve().parents[2] / "model_configs" / "snac_dit_finetune.json"  # of this checkout
     flags.add_argument("--model-config", default=str(config), help="model config to train")
-    flags.add_argument("--pretrained-ckpt-path", default=DEFAULT, help="what it starts from; nothing trains from the beginning")
+    flags.add_argument("--pretrained-ckpt-path", default=DEFAULT, help='checkpoint to start from; "" starts from random weights')
     flags.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
     flags.add_argument("--max-steps", type=int, default=60, help="training steps")
     flags.add_argument("--songs", type=int, default=16, help="songs to render, of a minute each")

@@ -150,38 +150,34 @@ def check_codecs() -> list[Finding]:
     return [*findings, Finding("hub codecs", NOTE, f"{reason}, and nothing is cached", advice)]
 
 
-def hub_cached(codec: str = HUB_CODEC) -> bool:
+def hub_cached() -> bool:
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
-    return any(cache.glob(f"models--{codec.replace('/', '--')}/snapshots/*/config.json"))
+    return any(cache.glob(f"models--{HUB_CODEC.replace('/', '--')}/snapshots/*/config.json"))
 
 
-def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
+def hub_reachable() -> bool:
     """Whether the hub answers in time. In a thread: looking up a name knows no time limit."""
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{HUB_CODEC}/resolve/main/config.json"
     answered: list[bool] = []
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_SECONDS) as answer:
                 answered.append(answer.status == 200)
         except (OSError, ValueError):
             answered.append(False)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(seconds + 1)
+    thread.join(HUB_SECONDS + 1)
     return answered == [True]
 
 
-def check_tools() -> list[Finding]:
+def check_sound_font() -> Finding:
     spec = importlib.util.find_spec("pretty_midi")
     fonts = list(Path(spec.origin).parent.glob("*.sf2")) if spec is not None and spec.origin else []
-    ffmpeg, advice = shutil.which("ffmpeg"), "Only for m4a and aac: wav, flac, ogg and mp3 are read without it."
-    return [
-        Finding("sound font", OK if fonts else NOTE, fonts[0].name if fonts else "none", 'pip install "snac_plugin[demo]"'),
-        Finding("ffmpeg", OK if ffmpeg else NOTE, "found" if ffmpeg else "not found", advice),
-    ]
+    return Finding("sound font", OK if fonts else NOTE, fonts[0].name if fonts else "none", 'pip install "snac_plugin[demo]"')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argparse.ArgumentParser("python -m snac_plugin doctor", description=__doc__).parse_args(argv)
     probed = probe()
     findings = [Finding("snac_plugin", OK, snac_plugin.__version__), check_python(), *check_packages(), *check_imports(probed)]
-    findings += [check_plugin(probed), *check_codecs(), *check_tools()]
+    findings += [check_plugin(probed), *check_codecs(), check_sound_font()]
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         print(f"{finding.state:<5}  {finding.what:<{width}}  {finding.found}")

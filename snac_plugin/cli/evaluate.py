@@ -19,6 +19,7 @@ from typing import Any
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.errors import UsageError
+from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING
 
 SHIPPED = "snac_tiny_32khz"
@@ -75,17 +76,16 @@ def _check(args: argparse.Namespace) -> None:
     if not named or (len(named) > 1 and named != {"--generated", "--codec"}):
         found = ", ".join(flag for flag in kinds if flag in named) or "none of them"
         raise UsageError("evaluate", found, "one of --ckpt-path, --generated and --codec", "A checkpoint names its codec itself.")
-    for name in ("seconds",) if args.ckpt_path else OF_A_CHECKPOINT:  # the user of a flag without effect expects an effect
+    for name in ("seconds",) if args.ckpt_path else OF_A_CHECKPOINT:  # a flag without effect is an error
         if getattr(args, name) != parser().get_default(name):
             where, beside = f"--{name.replace('_', '-')}", "--generated or --codec" if args.ckpt_path else "--ckpt-path"
-            raise UsageError(where, getattr(args, name), f"it only beside {beside}")
+            raise UsageError(where, getattr(args, name), f"no such flag without {beside}")
     check_at_least_one(args, "clips", "chunks", "batch_size")
     if args.seed < 0:
         raise UsageError("--seed", args.seed, "0 or more", "A measurement is to be repeatable.")
     if args.seconds is not None and args.seconds <= 0:
         raise UsageError("--seconds", args.seconds, "a length above 0")
-    if Path(args.out).exists() and not Path(args.out).is_dir():
-        raise UsageError("--out", f"{args.out}, which is a file", "a folder, or a name that is not taken")
+    check_folder("--out", args.out)
     for flag, folder in (("--data", args.data), ("--generated", args.generated)):
         if folder is not None and not Path(folder).is_dir():
             raise UsageError(flag, f"{folder}, which is no folder", "a folder of audio files")
@@ -102,8 +102,8 @@ def _evaluate(args: argparse.Namespace) -> Any:
     from snac_plugin.evaluation.options import Options
     from snac_plugin.plugin.loading import load_model
 
-    same = {name: getattr(args, name) for name in ("clips", "seconds", "seed", "chunks")}
-    request = request_from(args, *SAMPLING, "conditioning")
+    same = {name: getattr(args, name) for name in ("clips", "seconds", "seed")}
+    request = request_from(args, "chunks", *SAMPLING, "conditioning")
     options = Options(**same, batch=args.batch_size, request=request, free=not args.no_free)
     device = pick_device(args.device)
     if args.ckpt_path:

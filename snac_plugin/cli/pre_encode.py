@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> Path:
     from snac_plugin.plugin import builders
 
     if args.dataset_config and (flags := demo_songs.demo_flags(args)):
-        raise UsageError("--dataset-config", f"{', '.join(flags)} beside it", "the one or the others: they choose demo music")
+        raise UsageError("--dataset-config", f"{', '.join(flags)} beside it", "either a dataset config or flags of demo music")
     reuse_freed_memory()
     raw = load_json(args.model_config)
     config = check_model_config(raw, args.model_config)

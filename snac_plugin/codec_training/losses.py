@@ -44,7 +44,7 @@ def multi_scale_log_mel_distance(real: Tensor, made: Tensor, sample_rate: int) -
 
 
 def line_loss(made: Tensor, period: int) -> Tensor:
-    """How far spectral lines at multiples of 1 / period stand out, mean over them of what is positive, in nepers of power.
+    """Mean over the spectral lines at multiples of 1 / period of max(0, ln(power of the line / power around it)).
 
     A decoder that upsamples by strides leaves a hum at its code rate, which shorter windows cannot tell apart. `made` is audio
     [B, 1, N] of whole periods, `period` is in samples.

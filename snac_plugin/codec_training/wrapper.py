@@ -143,7 +143,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _average_codebooks(self) -> None:
-        """Copy revived codes and the buffers to the averaged codec: a mean of a code before and after revival is no useful code."""
+        """Copy revived codes and the buffers to the averaged codec. A revived code has jumped to another vector, so its running
+        average starts anew."""
         if self.autoencoder_ema is None:
             return
         for name, value in self.bottleneck.named_buffers():
@@ -153,7 +154,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _freeze_average(self) -> None:
-        """After the warm-up the codes are fixed; the averaged codec must use the same. Again after resuming changes nothing."""
+        """After the warm-up the codes are fixed, in the averaged codec too. After a resume it runs once more, without effect."""
         self._average_frozen = True
         if self.autoencoder_ema is not None:
             averaged = self.autoencoder_ema.ema_model

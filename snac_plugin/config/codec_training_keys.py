@@ -40,7 +40,7 @@ class BottleneckConfig(Section):
     level_dropout: Share | ListOf[Share] = Field(
         default=0.0, description="share of examples decoded from their first 1, 2, ... levels only; or [share of 1, of 2, ...]"
     )
-    visits: Positive = Field(default=4.0, description="average visits that a code remembers")
+    visits: Positive = Field(default=4.0, description="how many of the vectors that chose it a code averages over")
     keep_lengths: bool | None = Field(
         default=None, description="code vectors keep their lengths; null: true with model.pretrained, else false"
     )

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snac_plugin.config.model_keys import SnacModelConfig
-from snac_plugin.config.training_keys import options_by_level
+from snac_plugin.config.network_keys import SamplingConfig
+from snac_plugin.config.section import by_level
+from snac_plugin.config.training_keys import TrainingSection, options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, raise_problems, show
 from snac_plugin.errors import ConfigError
 
@@ -33,7 +35,7 @@ def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str
 def check_dataset_against_model(
     dataset: Mapping[str, Any], config: SnacModelConfig, levels: Levels, source: str = "dataset config"
 ) -> None:
-    """Raise a ConfigError if a checked dataset config gives other than the model trains on: audio for latents, other crops."""
+    """Raise a ConfigError if a dataset holds audio where the model expects latents (or the reverse), or crops of another length."""
     problems = []
     encoded = dataset["dataset_type"] == "pre_encoded" or bool(dataset.get("pre_encoded"))
     expects = config.training is not None and config.training.pre_encoded
@@ -85,9 +87,9 @@ def _sample_size_problems(config: SnacModelConfig, levels: Levels, codec: str) -
 def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
     """Keys that are no level of the codec, in every object of a config whose keys are levels."""
     sampling, training = config.model.diffusion.config.sampling, config.training
-    objects = {f"{SAMPLING}.{key}": getattr(sampling, key) for key in ("steps", "sampler", "shift", "temperature")}
+    objects = {f"{SAMPLING}.{key}": getattr(sampling, key) for key in by_level(SamplingConfig)}
     if training is not None:
-        for key in ("timestep_sampler", "level_weights", "corruption"):
+        for key in ("level_weights", *by_level(TrainingSection)):
             objects[f"training.{key}"] = getattr(training, key)
         if options_by_level(training.timestep_sampler_options):
             objects["training.timestep_sampler_options"] = training.timestep_sampler_options

@@ -14,7 +14,11 @@ Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [*FLOW_SAMPLE
 class SamplingConfig(Section):
     """How each level is solved, unless a call says otherwise."""
 
-    steps: PerLevel[AtLeastOne] = Field(default=48, description="denoising steps: in all, split by step_weights, or of each level")
+    steps: PerLevel[AtLeastOne] = Field(
+        default=48,
+        description="denoising steps of a chunk: one number, split over the levels by step_weights, or an object with a number for "
+        "each level",
+    )
     step_weights: ListOf[Positive] | None = Field(
         default=None, description="share of the steps that each level takes, coarsest first"
     )
@@ -119,7 +123,9 @@ class NetworkConfig(Section):
     num_heads: AtLeastOne = Field(default=4, description="attention heads; divides dim")
     ff_mult: Positive = Field(default=4.0, description="width of the feed-forward layer over dim")
     head: Literal["velocity", "logits", "posterior"] = Field(
-        default="logits", description="what is predicted: a vector, the code, or the code before its own noised point is seen"
+        default="logits",
+        description="what is predicted: velocity: the velocity; logits: the code; posterior: the code from all other tokens, "
+        "to which Bayes' rule adds the token's own noised vector",
     )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")

@@ -21,7 +21,7 @@ SCHEDULERS = (
     "StepLR",
 )
 # fmt: on
-"""ListOf[str] that stable-audio-tools finds: torch's own, FusedAdam (DeepSpeed) and its InverseLR."""
+"""Names of classes that stable-audio-tools finds: torch's own, FusedAdam (DeepSpeed) and its InverseLR."""
 
 
 class OptimizerPart(Section):

@@ -1,4 +1,4 @@
-"""What the sections say about their keys: tables for the README, and JSON schemas for editors.
+"""What the sections say about their keys: tables for docs/config.md, and JSON schemas for editors.
 
 With `"$schema"` in a config VS Code and others complete and check its keys.
 """

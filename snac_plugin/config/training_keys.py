@@ -47,7 +47,8 @@ class CurriculumPhase(Section):
     steps: AtLeastOne | None = Field(default=None, description="training steps; null in the last phase: to the end")
     context: dict[str, Share] = Field(description="probability of each number of context chunks, as {'0': 0.5, '1': 0.5}")
     levels: LevelLetters | None = Field(
-        default=None, description='levels trained, as "BCD" or a list; null: all; of the others only what these see is computed'
+        default=None,
+        description='levels trained, as "BCD" or a list; null: all; other levels are computed only where a trained level sees them',
     )
     level_weights: dict[str, Weight] | None = Field(
         default=None, description="loss weight of each level, in place of training.level_weights"

@@ -43,7 +43,8 @@ def windows(chunks: int, weights: tuple[float, ...]) -> tuple[Window, ...]:
     """The windows of all stages in the order of generation; `weights` are the shares of a chunk's steps that the levels take.
 
     Callers use two schedules: sample_discrete_euler's, even in t, and sample_rf's, even in the log signal-to-noise ratio down to
-    LAST_T and from there to 0 in one step. The widths maximise the smallest part of its share of steps that any stage gets.
+    LAST_T and from there to 0 in one step. No division gives every stage its share under both schedules; this one gives the
+    worst-served stage as much of its share as possible.
     """
     shares = [weight / sum(weights) / chunks for _ in range(chunks) for weight in weights]
     feasible, too_much = 0.0, 1.0

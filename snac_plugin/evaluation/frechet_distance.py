@@ -12,7 +12,7 @@ The distance between the Gaussians of two sets (Dowson and Landau 1982, equation
 
     d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1^1/2 C2 C1^1/2)^1/2)
 
-is divided by the reference's total variance tr(C): 0 is equality, and always the same average sound scores 1.
+is divided by the reference's total variance tr(C): 0 is equality, and audio that repeats one average sound scores 1.
 
 Small sets seem further apart than they are. So every figure compares equally many songs, no song on both sides: music made from
 one half of the songs, against recordings of the other half, mean over random halves. Recordings in this comparison are the floor.

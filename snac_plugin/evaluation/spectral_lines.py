@@ -1,4 +1,4 @@
-"""Buzz of a codec: spectral lines at multiples of its frame rate, on spectra with long windows.
+"""Buzz of a codec: spectral lines at multiples of the rate of its finest codes, on spectra with long windows.
 
 Letters: N audio samples, F frequency bins, K multiples.
 """

@@ -34,7 +34,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 
 def usable_mask(mask: Tensor | None) -> Tensor | None:
-    """Key mask [B, M] as [B, 1, 1, M]. Where no key is visible all are: nobody reads those outputs, but they must not be NaN."""
+    """Key mask [B, M] as [B, 1, 1, M]. A sample without visible keys sees all: its outputs are not used, but must not be NaN."""
     if mask is None:
         return None
     return (mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]

@@ -156,7 +156,7 @@ def test_the_exit_status_counts_only_what_is_wrong(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(doctor, "probe", lambda: ALL_IMPORTS)
     monkeypatch.setattr(doctor, "check_packages", list)
     monkeypatch.setattr(doctor, "check_codecs", lambda: [well])
-    monkeypatch.setattr(doctor, "check_tools", lambda: [doctor.Finding("ffmpeg", NOTE, "not found", "get it")])
+    monkeypatch.setattr(doctor, "check_sound_font", lambda: doctor.Finding("sound font", NOTE, "none", "get it"))
     assert doctor.main([]) == 0
     out = capsys.readouterr().out
     assert "-> get it" in out
