@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snac_plugin.config.model_keys import SnacModelConfig
-from snac_plugin.config.network_keys import SamplingConfig
-from snac_plugin.config.section import by_level
-from snac_plugin.config.training_keys import TrainingSection, options_by_level
+from snac_plugin.config.training_keys import options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, raise_problems, show
 from snac_plugin.errors import ConfigError
 
@@ -27,7 +25,7 @@ def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str
         config.model.diffusion.config.visibility.resolved(levels.names)
     except ConfigError as error:
         problems.append(Problem(error.where, str(error.found), error.expected, error.advice))
-    for rule in (_level_name_problems, _steps_problems, _sampler_problems, _level_training_problems):
+    for rule in (_level_name_problems, _steps_problems, _level_training_problems):
         problems += rule(config, levels.names)
     raise_problems(problems, source)
 
@@ -87,12 +85,11 @@ def _sample_size_problems(config: SnacModelConfig, levels: Levels, codec: str) -
 def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
     """Keys that are no level of the codec, in every object of a config whose keys are levels."""
     sampling, training = config.model.diffusion.config.sampling, config.training
-    objects = {f"{SAMPLING}.{key}": getattr(sampling, key) for key in by_level(SamplingConfig)}
+    objects = {f"{SAMPLING}.{key}": value for key, value in sampling}
     if training is not None:
-        for key in ("level_weights", *by_level(TrainingSection)):
-            objects[f"training.{key}"] = getattr(training, key)
-        if options_by_level(training.timestep_sampler_options):
-            objects["training.timestep_sampler_options"] = training.timestep_sampler_options
+        objects |= {f"training.{key}": value for key, value in training}
+        if not options_by_level(training.timestep_sampler_options):
+            del objects["training.timestep_sampler_options"]
         for index, phase in enumerate(training.curriculum or ()):
             objects[f"training.curriculum[{index}].level_weights"] = phase.level_weights
     for where, value in objects.items():
@@ -102,25 +99,20 @@ def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Proble
 
 
 def _steps_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
-    """Each level needs a step of its own."""
+    """Each level needs steps of its own, and a sampler of its objective."""
     sampling, each = config.model.diffusion.config.sampling, f"one for each level ({', '.join(names)})"
-    if isinstance(sampling.steps, dict):
-        if left_out := [name for name in names if name not in sampling.steps]:
-            yield Problem(f"{SAMPLING}.steps", f"no steps for {', '.join(left_out)}", f"steps for each level: {', '.join(names)}")
-    elif sampling.steps < len(names):
+    is_v = config.model.diffusion.diffusion_objective == "v"
+    for key, advice in (("steps", ""), ("sampler", "Levels left out take euler, which objective v does not know."))[: 1 + is_v]:
+        value = getattr(sampling, key)
+        if isinstance(value, dict) and (left_out := [name for name in names if name not in value]):
+            expected = f"{key} for each level: {', '.join(names)}"
+            yield Problem(f"{SAMPLING}.{key}", f"no {key} for {', '.join(left_out)}", expected, advice)
+    if isinstance(sampling.steps, int) and sampling.steps < len(names):
         yield Problem(f"{SAMPLING}.steps", show(sampling.steps), f"at least {len(names)}, {each}")
     if sampling.step_weights is not None and len(sampling.step_weights) != len(names):
         yield Problem(f"{SAMPLING}.step_weights", f"{len(sampling.step_weights)} weights", f"{len(names)}, {each}")
     if config.training is not None and config.training.demo.demo_steps < len(names):
         yield Problem("training.demo.demo_steps", show(config.training.demo.demo_steps), f"at least {len(names)}, {each}")
-
-
-def _sampler_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
-    """The sampler of levels that an object leaves out is not one of objective v."""
-    objective, sampler = config.model.diffusion.diffusion_objective, config.model.diffusion.config.sampling.sampler
-    if objective == "v" and isinstance(sampler, dict) and (left_out := [name for name in names if name not in sampler]):
-        expected = f"a sampler of objective v for each level: {', '.join(names)}"
-        yield Problem(f"{SAMPLING}.sampler", f"no sampler for {', '.join(left_out)}", expected, "Levels left out take euler.")
 
 
 def _level_training_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:

@@ -30,13 +30,6 @@ Either = Annotated[Annotated[S, Tag(ONCE)] | Annotated[dict[str, T], Tag(BY_LEVE
 PerLevel = Either[T, T]
 """A value for all levels, or an object with one value a level: `{"A": 8, "B": 10}`."""
 
-
-def by_level(section: type[Section]) -> list[str]:
-    """The keys of a section that take an object with one value a level in place of a value."""
-    fields = section.model_fields.items()
-    return [name for name, field in fields if any(getattr(m, "discriminator", None) is once_or_by_level for m in field.metadata)]
-
-
 # JSON has no tuples, so strictness is lifted for the container and stays for what it holds.
 ListOf = Annotated[tuple[T, ...], Field(strict=False)]
 
