@@ -12,12 +12,9 @@ __all__ = ["load_model", "register"]
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the interpreter's start-up hook imports this package, and must not pay for torch.
-    if name == "register":
-        from snac_plugin.plugin.registry import register
+    homes = {"register": "snac_plugin.plugin.registry", "load_model": "snac_plugin.plugin.loading"}
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
 
-        return register
-    if name == "load_model":
-        from snac_plugin.plugin.loading import load_model
-
-        return load_model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(homes[name]), name)

@@ -25,14 +25,14 @@ def _register(module: ModuleType) -> None:
     import logging
     import warnings
 
+    from snac_plugin.errors import InstallationError
+
     try:
-        from snac_plugin.errors import InstallationError
         from snac_plugin.plugin.registry import register
 
-        try:
-            register()
-        except InstallationError as error:
-            warnings.warn(f"snac_plugin is not registered: {error}", stacklevel=2)
+        register()
+    except InstallationError as error:
+        warnings.warn(f"snac_plugin is not registered: {error}", stacklevel=2)
     except Exception as error:
         log = logging.getLogger(__name__)
         log.warning("snac_plugin is not registered, its types are unknown: %s: %s", type(error).__name__, error)

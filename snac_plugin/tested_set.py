@@ -35,9 +35,7 @@ EXTRAS = {
     "demo": {
         "pretty_midi": "==0.2.11.post0",  # carries the General MIDI sound font
     },
-    "evaluate": {
-        "librosa": "==0.11.0",
-    },
+    "evaluate": {"librosa": "==0.11.0"},
     "dev": {
         "pytest": "==9.2.0",
         "pytest-timeout": "==2.4.0",

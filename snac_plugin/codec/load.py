@@ -147,14 +147,11 @@ def _from_hub(name: str) -> tuple[Path, Path]:
         shipped = ", ".join(shipped_codecs())
         raise CodecError("codec", f"{name!r}, which the hub does not have", f"a hub id, a folder, or one of {shipped}") from error
     except (OSError, ValueError, HfHubHTTPError) as error:
-        raise CodecError(
-            "codec",
-            f"{name!r}, whose {' and '.join(files)} are neither to be had from the hub ({_first_line(error)}) nor in its cache "
-            f"({Path(constants.HF_HUB_CACHE).expanduser()})",
-            "a codec within reach",
-            f'Without a network: download both files of {name} elsewhere into a folder and give the folder as "codec", or use the '
-            'codec that ships with this package, "snac_tiny_32khz".',
-        ) from error
+        cache = Path(constants.HF_HUB_CACHE).expanduser()
+        found = f"{name!r}, whose {' and '.join(files)} are neither on the hub ({_first_line(error)}) nor in its cache ({cache})"
+        advice = f'Without a network: download both files of {name} into a folder and give the folder as "codec", or use the '
+        advice += 'codec that ships with this package, "snac_tiny_32khz".'
+        raise CodecError("codec", found, "a codec within reach", advice) from error
     return config, weights
 
 

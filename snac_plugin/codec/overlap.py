@@ -1,8 +1,7 @@
 """Long files in overlapping tiles whose results equal those of the whole file: how much context a tile needs."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 from snac import SNAC
@@ -12,33 +11,19 @@ from torch import Tensor, nn
 from snac_plugin.levels import Levels
 
 
-class Tile(NamedTuple):
-    """Frames [start, stop) of a file, computed from its frames [first, last)."""
-
-    first: int
-    start: int
-    stop: int
-    last: int
-
-
-def tiles(frames: int, keep: int, margin: int) -> Iterator[Tile]:
-    """Cut a file into tiles of `keep` frames with `margin` frames of context at each side, both whole attention windows."""
-    for start in range(0, frames, keep):
-        stop = min(start + keep, frames)
-        yield Tile(max(0, start - margin), start, stop, min(frames, stop + margin))
-
-
 def run_in_tiles(
     x: Tensor, run: Callable[[Tensor, int], Tensor], keep: int, margin: int, before: int = 1, after: int = 1
 ) -> Tensor:
-    """Run over the last axis of a file x tile by tile: `run` takes a part of x and the number of its first frame.
+    """Run over the last axis of a file x in tiles: `run` takes a part of x and the number of its first frame.
 
-    A frame is `before` steps of x and `after` steps of the result. See `tiles` for `keep` and `margin`.
+    A frame is `before` steps of x and `after` steps of the result. A tile is `keep` frames with `margin` frames of context at each
+    side, both whole attention windows.
     """
     done = []
-    for tile in tiles(x.shape[-1] // before, keep, margin):
-        out = run(x[..., tile.first * before : tile.last * before], tile.first)
-        done.append(out[..., (tile.start - tile.first) * after : (tile.stop - tile.first) * after])
+    for start in range(0, x.shape[-1] // before, keep):
+        first, stop = max(0, start - margin), start + keep
+        out = run(x[..., first * before : (stop + margin) * before], first)
+        done.append(out[..., (start - first) * after : (stop - first) * after])
     return torch.cat(done, dim=-1)
 
 

@@ -16,8 +16,7 @@ class StreamDecoder:
     def __init__(self, pretransform: SnacPretransform, seeds: Sequence[int]) -> None:
         self.pretransform, self.seeds = pretransform, list(seeds)
         self.buffer: Tensor | None = None  # codes from frame `first` on
-        self.first = 0
-        self.decoded = 0  # frames whose audio has been returned
+        self.first, self.decoded = 0, 0  # frames before `decoded` have been returned as audio
 
     def push(self, codes: Tensor) -> Tensor:
         """Take codes [B, R, T] that follow those before; returns audio [B, 1, N], N possibly 0."""

@@ -64,9 +64,6 @@ class StopOnSignal(pl.Callback):
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._restore()
-
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._restore()
 

@@ -4,17 +4,23 @@ import pytest
 import torch
 
 from snac_plugin.codec.load import Codec
-from snac_plugin.codec.overlap import margin_frames, tiles
+from snac_plugin.codec.overlap import margin_frames, run_in_tiles
 
 
 @pytest.mark.parametrize(("frames", "keep", "margin"), [(64, 16, 8), (68, 16, 8), (4, 16, 8), (40, 4, 8)])
 def test_tiles_cover_every_frame_once_on_the_grid(frames: int, keep: int, margin: int) -> None:
-    cut = list(tiles(frames, keep, margin))
-    assert [frame for tile in cut for frame in range(tile.start, tile.stop)] == list(range(frames))
-    for tile in cut:
-        assert tile.first % 4 == tile.start % 4 == 0
-        assert tile.start - tile.first == min(margin, tile.start)
-        assert tile.last - tile.stop == min(margin, frames - tile.stop)
+    seen, x = [], torch.arange(frames)
+
+    def run(part: torch.Tensor, first: int) -> torch.Tensor:
+        assert torch.equal(part, x[first : first + len(part)])
+        seen.append((first, first + len(part)))
+        return part
+
+    assert torch.equal(run_in_tiles(x, run, keep, margin), x)
+    for start, (first, last) in zip(range(0, frames, keep), seen, strict=True):
+        assert first % 4 == 0
+        assert start - first == min(margin, start)
+        assert last == min(frames, start + keep + margin)
 
 
 def test_the_margin_covers_what_gradients_say_a_frame_depends_on(codec: Codec) -> None:
