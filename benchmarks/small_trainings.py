@@ -93,9 +93,11 @@ def run_training(
     training.folder.mkdir(parents=True, exist_ok=True)
     path = training.folder / "model.json"
     path.write_text(json.dumps(training.config, indent=1))
+    defaults = training.folder / "no_defaults.ini"  # or one in the current folder would be read
+    defaults.touch()
     begun = any(training.folder.glob("checkpoints/*.ckpt"))
     flags = {
-        "config-file": training.folder / "no_defaults.ini",
+        "config-file": defaults,
         "model-config": path,
         "dataset-config": dataset,
         "save-dir": training.folder,

@@ -41,7 +41,9 @@ def prepare(folder: Path, changes: dict[str, Any] | None = None, files: int = 3,
 
 def run(flags: list[str], save_dir: Path, *more: Any, demos: bool = False) -> Path:
     """Train in this process on the CPU; the newest checkpoint. Demos take longer than all the rest, so they are asked for."""
-    common = ["--save-dir", save_dir, "--batch-size", 2, "--accelerator", "cpu"]
+    defaults = Path(flags[1]).with_name("none.ini")  # or one in the current folder would be read
+    defaults.touch()
+    common = ["--save-dir", save_dir, "--batch-size", 2, "--accelerator", "cpu", "--config-file", defaults]
     with contextlib.nullcontext() if demos else patch.object(SnacDemoCallback, "on_train_batch_end", lambda *_: None):
         newest = train(parse([*flags, *map(str, [*common, *more])]))
     assert newest is not None
