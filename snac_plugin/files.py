@@ -29,9 +29,8 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
 
 def check_folder(where: str, path: str | Path) -> None:
     """UsageError, with `where` as its flag or argument, for a path that neither is a folder nor can become one."""
-    path = Path(path)
-    there = next((place for place in (path, *path.parents) if place.exists()), path)
-    if there.exists() and not there.is_dir():
+    there = next((place for place in (Path(path), *Path(path).parents) if place.exists()), None)
+    if there is not None and not there.is_dir():
         raise UsageError(where, f"{there}, which is a file", "a folder, or a name that is not taken")
 
 

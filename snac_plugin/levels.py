@@ -116,13 +116,11 @@ class Levels:
 
     def unpack_latents(self, packed: Tensor) -> list[Tensor]:
         """Packed latents [B, R * D, T] to vectors, one [B, T * per_frame, D] a level."""
-        dim = self.codebook_dim
-        if packed.ndim != 3 or packed.shape[1] != self.rows * dim:
-            raise Mismatch(
-                "latents", tuple(packed.shape), f"[batch, {self.rows * dim}, frames]", "Packed latents hold one frame a column."
-            )
-        widths = [count * dim for count in self.per_frame]
-        return [rearrange(z, "b (k d) t -> b (t k) d", d=dim) for z in packed.split(widths, dim=1)]
+        if packed.ndim != 3 or packed.shape[1] != self.channels:
+            advice = "Packed latents hold one frame a column."
+            raise Mismatch("latents", tuple(packed.shape), f"[batch, {self.channels}, frames]", advice)
+        parts = packed.split([count * self.codebook_dim for count in self.per_frame], dim=1)
+        return [rearrange(z, "b (k d) t -> b (t k) d", d=self.codebook_dim) for z in parts]
 
     def positions(self, level: int, frames: int, first_frame: int = 0, device: torch.device | None = None) -> Tensor:
         """Centre in time of each code of a level, in finest-code units from the start of frame 0: [frames * per_frame]."""

@@ -51,9 +51,7 @@ def check_codec(note: dict[str, str] | None, model: Any, where: str) -> None:
         found = f"a diffusion model over codec {note['name']!r}"
         raise CheckpointError(where, found, "a checkpoint of the kind that the config builds")
     if note["fingerprint"] not in codec.known_as:
-        raise CheckpointError(
-            where,
-            f"codec {note['name']!r} (fingerprint {note['fingerprint']})",
-            f"codec {codec.codec_name!r} (fingerprint {codec.fingerprint}), the one of the model config",
-            "Codes of one codec mean nothing to another: use the codec that it was made with.",
-        )
+        found = f"codec {note['name']!r} (fingerprint {note['fingerprint']})"
+        expected = f"codec {codec.codec_name!r} (fingerprint {codec.fingerprint}), the one of the model config"
+        advice = "Codes of one codec mean nothing to another: use the codec that it was made with."
+        raise CheckpointError(where, found, expected, advice)

@@ -17,6 +17,7 @@ from typing import Any
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
+from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.errors import AudioError
 from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
@@ -72,8 +73,6 @@ def _check(args: argparse.Namespace) -> None:
     """What can be checked without a model, besides the request."""
     check_at_least_one(args, "num", "batch_size")
     if args.recording is not None and not Path(args.recording).is_file():
-        from snac_plugin.config.dataset_config import AUDIO_ENDINGS
-
         found = "a folder" if Path(args.recording).is_dir() else "no such file"
         raise AudioError(args.recording, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
     check_folder("--out", args.out)

@@ -81,8 +81,7 @@ def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: str) -> None:
-    """Codes must come from the model's codec, in crops as long as its window. Other data must be audio or latents, as
-    training.pre_encoded says."""
+    """Codes must come from the model's codec, in crops of its window; other data must be what training.pre_encoded says."""
     codec, encoded = load_codec(config["model"]["pretransform"]["config"]["codec"]), dataset["dataset_type"] == "pre_encoded"
     details = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]} if encoded else {}
     folders = {folder: found for folder, found in details.items() if found is not None}

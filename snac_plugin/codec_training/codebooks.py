@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+RECENT = 4096
+
 
 def nearest_direction(vectors: Tensor, codebook: Tensor) -> Tensor:
     """The code [V] whose direction is nearest to each vector, vectors [V, D], codebook [K, D]."""
@@ -34,9 +36,6 @@ def k_means(vectors: Tensor, codes: int, steps: int, generator: torch.Generator)
         fresh = vectors[torch.randint(len(vectors), (codes,), generator=generator)]
         codebook = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], fresh)
     return codebook
-
-
-RECENT = 4096
 
 
 class RunningCodebook(nn.Module):

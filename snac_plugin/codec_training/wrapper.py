@@ -143,8 +143,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
 
     @torch.no_grad()
     def _average_codebooks(self) -> None:
-        """Copy revived codes and the buffers to the averaged codec. A revived code has jumped to another vector, so its running
-        average starts anew."""
+        """Copy buffers and revived codes to the averaged codec: a revived code has jumped, so its running average starts anew."""
         if self.autoencoder_ema is None:
             return
         for name, value in self.bottleneck.named_buffers():

@@ -63,7 +63,8 @@ def pre_encode(
     Raises:
         ConfigError: the dataset is of another type, or the codebook too large.
         CodecError: the folder holds codes of another codec.
-        AudioError: the folder holds something else, or no track is left.
+        UsageError: the folder holds something else.
+        AudioError: no track is left.
     """
     if source.get("dataset_type") != "audio_dir":
         raise ConfigError("dataset_type", repr(source.get("dataset_type")), '"audio_dir": folders of audio are encoded')

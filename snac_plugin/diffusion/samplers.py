@@ -111,12 +111,7 @@ def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:
 
 def _silenced(bar: Callable[..., Any]) -> Callable[..., Any]:
     """A sampler's own progress bar, off while this thread is inside `solve`: the bar around it names the level."""
-
-    @functools.wraps(bar)
-    def quiet(*args: Any, **kwargs: Any) -> Any:
-        return bar(*args, **{**kwargs, "disable": True} if _SILENT.get() else kwargs)
-
-    return quiet
+    return functools.wraps(bar)(lambda *args, **kwargs: bar(*args, **kwargs | ({"disable": True} if _SILENT.get() else {})))
 
 
 _SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("silent", default=False)

@@ -47,12 +47,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
         notes.append(music.WITHOUT_LIBROSA)
     elif network.context_chunks:
         tables.append(_agreement_table(clips, kinds, options))
-    settings = {
-        "seed": seed,
-        "sampling": sampling,
-        "codec": model.pretransform.codec_name,
-        "data": clips.as_dict(),
-    }
+    settings = {"seed": seed, "sampling": sampling, "codec": model.pretransform.codec_name, "data": clips.as_dict()}
     report = Report(f"{name} on {clips.folder}", _about(model, clips, options), tables, notes, settings)
     return report, _picture(report, clips, kinds, len(model.levels))
 

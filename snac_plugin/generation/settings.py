@@ -75,11 +75,9 @@ def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
     section = config.model.conditioning
     kinds, aliases = ({c.id: c.type for c in section.configs}, section.default_keys) if section else ({}, {})
     known = section.keys if section else []
-    unknown = [key for key in metadata if key not in known]
-    if unknown:
+    if unknown := [key for key in metadata if key not in known]:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
         raise UsageError("conditioning", f"the key {unknown[0]!r}", expected)
     needed = [name for name, kind in kinds.items() if not is_context(kind)]  # a sample may do without context
-    missing = [name for name in needed if name not in metadata and aliases.get(name) not in metadata]
-    if missing:
+    if missing := [name for name in needed if name not in metadata and aliases.get(name) not in metadata]:
         raise UsageError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")

@@ -96,17 +96,14 @@ class Controls:
                 sliders.append(self._add(f"steps_{name.lower()}", slider))
 
         def follow(total: int, by_hand: bool) -> list[Any]:
-            sliders = [{} if by_hand else {"value": count} for count in self.split(int(total))]
-            return [gr.Slider(interactive=by_hand, **value) for value in sliders]
+            split = self.sampling.steps_per_level(names, self.asked(int(total)))
+            return [gr.Slider(interactive=True) if by_hand else gr.Slider(value=count, interactive=False) for count in split]
 
         total: Any = self.components["steps"]
         gr.on([total.change, by_hand.change], follow, [total, by_hand], sliders, **QUIET)
 
-    def split(self, total: int) -> tuple[int, ...]:
-        """Steps of each level: the config's own if `total` is their sum, or `total` split by its weights."""
-        return self.sampling.steps_per_level(self.levels.names, self._asked(total))
-
-    def _asked(self, total: int) -> int | None:
+    def asked(self, total: int) -> int | None:
+        """Steps in all, or None for those of the config, if `total` is their sum."""
         return None if total == sum(self.sampling.steps_per_level(self.levels.names)) else total
 
     def _sampler_and_guidance(self) -> None:
@@ -137,7 +134,7 @@ class Controls:
 
     def request(self, values: Mapping[str, Any]) -> Request:
         """The request that the values of all components make; UsageError for bad JSON or a value that fits no model."""
-        steps: int | dict[str, int] | None = self._asked(int(values["steps"]))
+        steps: int | dict[str, int] | None = self.asked(int(values["steps"]))
         if values["steps_by_level"]:
             steps = {name: int(values[f"steps_{name.lower()}"]) for name in self.levels.names}
         moved = {option: tuple(float(values[name]) for name in names) for option, names in SLIDERS.items()}

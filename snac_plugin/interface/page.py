@@ -123,7 +123,6 @@ def _reporter(progress: Callable[..., Any], names: str, steps: Sequence[int], ch
 
 def _about(model: SnacDiffusion) -> str:
     weights = sum(p.numel() for p in model.model.parameters())
-    chunk = model.chunk_samples / model.sample_rate
-    codec = Path(model.pretransform.codec_name).name
-    rate = f"{model.sample_rate / 1000:g} kHz"
-    return f"{weights / 1e6:.3g} M weights · codec {codec}, {rate}, levels {' '.join(model.levels.names)} · chunks of {chunk:.3f} s"
+    codec, chunk = Path(model.pretransform.codec_name).name, model.chunk_samples / model.sample_rate
+    grid = f"{model.sample_rate / 1000:g} kHz, levels {' '.join(model.levels.names)}"
+    return f"{weights / 1e6:.3g} M weights · codec {codec}, {grid} · chunks of {chunk:.3f} s"

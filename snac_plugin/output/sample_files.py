@@ -4,9 +4,8 @@ import itertools
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import soundfile
 import torch
@@ -22,8 +21,7 @@ LARGEST_WAV = 2**32 - 2**20  # a plain wav counts its bytes in 32 bits; above th
 HEADER = 128  # bytes of a wav file in which libsndfile puts its chunks
 
 
-@dataclass(frozen=True)
-class SampleFiles:
+class SampleFiles(NamedTuple):
     wav: Path
     picture: Path
     json: Path

@@ -103,8 +103,8 @@ def make_samples(
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
-            of_all = {"batch_size": len(batch), **settings, **about}
-            yield from [sample.finish({"seed": sample.seed, **of_all}) for sample in samples if sample.codes]
+            noted = {"batch_size": len(batch), **settings, **about}
+            yield from [sample.finish({"seed": sample.seed, **noted}) for sample in samples if sample.codes]
             if failure is not None:
                 raise failure
         finally:

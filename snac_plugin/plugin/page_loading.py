@@ -113,11 +113,10 @@ def _from_hub(name: str, *files: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    reasons = []
     for file in files:
         try:
             return hf_hub_download(name, filename=file)
         except (OSError, ValueError, HfHubHTTPError) as error:
-            reasons.append(str(error).partition("\n")[0] or type(error).__name__)
-    found = f"{name!r}, of which {' or '.join(files)} cannot be had ({reasons[0]})"
+            reason = str(error).partition("\n")[0] or type(error).__name__
+    found = f"{name!r}, of which {' or '.join(files)} cannot be had ({reason})"
     raise UsageError("--pretrained-name", found, "a model of the hub within reach", "Or give a checkpoint: --ckpt-path.")
