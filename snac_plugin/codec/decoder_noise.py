@@ -30,11 +30,17 @@ def decode_with_noise(decoder: Decoder, z_q: Tensor, noise: Callable[[int, Tenso
     return x
 
 
-def placed_noise(seeds: Sequence[int], first_frame: int, frames: int, block: int, x: Tensor) -> Tensor:
-    """Noise [B, 1, T] for a noise block's input [B, C, T]: frames from `first_frame` of their files on, one seed an example."""
-    per_frame = x.shape[-1] // frames
-    rows = [noise_at(seed, block, first_frame * per_frame, x.shape[-1], per_frame) for seed in seeds]
-    return torch.stack(rows)[:, None].to(x.device, x.dtype)
+class PlacedNoise:
+    """Noise for frames that begin at `first_frame` of their files; one seed an example of the batch."""
+
+    def __init__(self, seeds: Sequence[int], first_frame: int, frames: int) -> None:
+        self.seeds, self.first_frame, self.frames = seeds, first_frame, frames
+
+    def __call__(self, block: int, x: Tensor) -> Tensor:
+        """Noise [B, 1, T] for the input [B, C, T] of a noise block."""
+        per_frame = x.shape[-1] // self.frames
+        rows = [noise_at(seed, block, self.first_frame * per_frame, x.shape[-1], per_frame) for seed in self.seeds]
+        return torch.stack(rows)[:, None].to(x.device, x.dtype)
 
 
 def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> Tensor:

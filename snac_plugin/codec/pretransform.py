@@ -10,7 +10,7 @@ import torch
 from stable_audio_tools.models.pretransforms import Pretransform
 from torch import Tensor
 
-from snac_plugin.codec.decoder_noise import decode_with_noise, placed_noise
+from snac_plugin.codec.decoder_noise import PlacedNoise, decode_with_noise
 from snac_plugin.codec.input_checks import check_audio, check_codes, checked_length, seeds_for
 from snac_plugin.codec.load import Codec
 from snac_plugin.codec.overlap import margin_frames, run_in_tiles
@@ -142,7 +142,7 @@ class SnacPretransform(Pretransform):
             return self.model.encoder(audio.to(self._dtype())).float()
 
     def _decoder_output(self, z_q: Tensor, first_frame: int, seeds: Sequence[int]) -> Tensor:
-        noise = functools.partial(placed_noise, seeds, first_frame, z_q.shape[-1] // self.levels.strides[0])
+        noise = PlacedNoise(seeds, first_frame, z_q.shape[-1] // self.levels.strides[0])
         with self._precision():
             return decode_with_noise(self.model.decoder, z_q.to(self._dtype()), noise).float()
 

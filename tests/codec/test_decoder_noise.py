@@ -2,7 +2,7 @@
 
 import torch
 
-from snac_plugin.codec.decoder_noise import DRAWN_FRAMES, noise_at, placed_noise
+from snac_plugin.codec.decoder_noise import DRAWN_FRAMES, PlacedNoise, noise_at
 
 
 def test_any_stretch_is_cut_from_the_same_noise() -> None:
@@ -23,7 +23,7 @@ def test_it_is_standard_normal_and_differs_by_seed_block_and_tile() -> None:
 
 def test_examples_of_a_batch_have_their_own_noise_in_the_inputs_form() -> None:
     x = torch.zeros(2, 16, 6 * 64, dtype=torch.float64)
-    made = placed_noise([5, 9], 4, 6, 2, x)
+    made = PlacedNoise([5, 9], first_frame=4, frames=6)(2, x)
     assert made.shape == (2, 1, 6 * 64)
     assert made.dtype == torch.float64
     assert torch.equal(made[1, 0].float(), noise_at(9, 2, 4 * 64, 6 * 64, per_frame=64))
