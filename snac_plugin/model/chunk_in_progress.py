@@ -21,8 +21,8 @@ ReadOutput = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 class ChunkInProgress:
     """The chunk after a context: prefills the KV cache, then denoises and appends level by level.
 
-    Keys and values of prepended tokens, context and finished levels are computed once. With guidance the conditioned and the
-    unconditioned samples run as one batch over one cache.
+    Keys and values of prepended tokens, context, known frames and finished levels are computed once. With guidance the conditioned
+    and the unconditioned samples run as one batch over one cache. Where frames are known, N counts the tokens of all others.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class ChunkInProgress:
         if self.branches == 2:
             prompt = prompt.with_unconditioned(batch, next(network.parameters()).device)
         self.batch, self.conditions = batch * self.branches, prompt.conditions
+        self.after = max(0, *prompt.known_frames, self.frames - 1) + 1 - self.frames  # frames of the chunk after
         self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask
         self.cache = KVCache(len(network.blocks))
         self.chunk = 0
@@ -42,11 +43,15 @@ class ChunkInProgress:
             self._prefill([Segment(Role.PREPENDED, -1, -1, front.shape[1])], [front], [None if mask is None else mask.bool()])
         if prompt.context is not None and prompt.context.shape[-1]:
             self._prefill_context(prompt.context, prompt.context_mask)
+        self.unknown: tuple[int, ...] | None = None  # numbers of the frames that are not known; None: all
+        if prompt.known is not None and prompt.known_frames:
+            self.unknown = tuple(frame for frame in range(self.frames) if frame not in prompt.known_frames)
+            self._prefill_known(prompt.known, prompt.known_frames)
 
     def append(self, level: int, latents: Tensor) -> None:
         """Add the finished latents of a level [B, N, 8] to the cache. Levels come in order, coarsest first."""
         latents = latents.repeat(self.branches, 1, 1)
-        self._prefill([self._segment(Role.CLEAN, level)], [self._embed(level, latents, Role.CLEAN)], [None])
+        self._prefill([self._segment(Role.CLEAN, level)], [self._embed(level, latents, Role.CLEAN, self.unknown)], [None])
 
     def denoiser(self, level: int, read: ReadOutput) -> Denoiser:
         """The guided denoiser of a level, given all that is in the cache; `read` turns outputs into what guidance combines."""
@@ -70,23 +75,36 @@ class ChunkInProgress:
 
         def output(x: Tensor, t: Tensor) -> Tensor:
             embedding = network.embed_segments([segment], t[:, None], self.conditions)
-            hidden = network.trunk(self._embed(level, x, Role.NOISED), tokens, embedding, attend)
+            hidden = network.trunk(self._embed(level, x, Role.NOISED, self.unknown), tokens, embedding, attend)
             return network.read_out(level, hidden, [segment.length], embedding)
 
         return output
 
     def _segment(self, role: Role, level: int) -> Segment:
-        return Segment(role, self.chunk, level, self.frames * self.network.levels.per_frame[level])
+        frames = self.frames if self.unknown is None else len(self.unknown)
+        return Segment(role, self.chunk, level, frames * self.network.levels.per_frame[level], self.unknown)
 
-    def _embed(self, level: int, latents: Tensor, role: Role) -> Tensor:
+    def _embed(self, level: int, latents: Tensor, role: Role, frames: Sequence[int] | None) -> Tensor:
+        """Tokens of some frames of the chunk, or of all, with the concatenated channels of these frames."""
         concat = self.conditions.concat
-        return self.network.embed_codes(level, latents, role, None if concat is None else concat[..., -self.frames :])
+        if concat is not None:
+            concat = concat[..., concat.shape[-1] - self.frames - self.after :]
+            concat = concat[..., : self.frames] if frames is None else concat[..., list(frames)]
+        return self.network.embed_codes(level, latents, role, concat)
+
+    def _prefill_known(self, known: Tensor, frames: tuple[int, ...]) -> None:
+        segments, tokens = [], []
+        for level, latents in enumerate(self.network.levels.unpack_latents(known)):
+            segments.append(Segment(Role.KNOWN, self.chunk, level, latents.shape[1], frames))
+            tokens.append(self._embed(level, latents, Role.CLEAN, frames))
+        self._prefill(segments, tokens, [None] * len(segments))
 
     def _prefill_context(self, context: Tensor, mask: Tensor | None) -> None:
         network, levels, size = self.network, self.network.levels, self.network.config.chunk_frames
         concat = self.conditions.concat
         if concat is not None:  # channels of the context's own frames, where the caller gave them too
-            concat = concat[..., : context.shape[-1]] if concat.shape[-1] == context.shape[-1] + self.frames else None
+            own = context.shape[-1] + self.frames + self.after
+            concat = concat[..., : context.shape[-1]] if concat.shape[-1] == own else None
         by_level = [
             network.embed_codes(level, latents, Role.CLEAN, concat).split(size * levels.per_frame[level], dim=1)
             for level, latents in enumerate(levels.unpack_latents(context))

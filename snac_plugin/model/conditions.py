@@ -79,6 +79,8 @@ class Prompt:
     negative: Conditions | None = None  # what guidance leads away from; no conditioning and no context by default
     context: Tensor | None = None  # packed latents of the chunks before [B, R * 8, T]; only the conditioned branch sees them
     context_mask: Tensor | None = None  # [B, T] bool, False where a frame of the context is hidden
+    known: Tensor | None = None  # packed latents of the chunk's known frames [B, R * 8, K]; both branches see them
+    known_frames: tuple[int, ...] = ()  # their numbers from the chunk's start, in order; they may run into the chunk after
 
     @property
     def can_be_dropped(self) -> bool:
@@ -87,8 +89,9 @@ class Prompt:
 
     def of_samples(self, chosen: Tensor) -> "Prompt":
         """The prompt of the samples where `chosen` [B] is True."""
-        context, mask = (None if x is None else x[chosen] for x in (self.context, self.context_mask))
-        return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), context=context, context_mask=mask)
+        own = {name: getattr(self, name) for name in ("context", "context_mask", "known")}
+        own = {name: None if x is None else x[chosen] for name, x in own.items()}
+        return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), **own)
 
     def of_frames(self, first: int, count: int, total: int) -> "Prompt":
         """The prompt for a part of so many frames in all."""
@@ -106,9 +109,11 @@ class Prompt:
             changes = {name: value for name, value in values.items() if value is not None}
             changes |= {f"{name}_mask": values[f"{name}_mask"] for name in ("cross", "prepended") if name in changes}
             other = replace(other, **changes)
-        both = Conditions.joined(self.conditions, other)
+        both = replace(self, conditions=Conditions.joined(self.conditions, other), negative=None)
+        if self.known is not None:
+            both = replace(both, known=torch.cat([self.known] * 2))
         if self.context is None:
-            return Prompt(both)
+            return both
         mask = self.context_mask
         shown = self.context.new_ones(batch, self.context.shape[-1], dtype=torch.bool) if mask is None else mask
-        return Prompt(both, None, torch.cat([self.context] * 2), torch.cat([shown, torch.zeros_like(shown)]))
+        return replace(both, context=torch.cat([self.context] * 2), context_mask=torch.cat([shown, torch.zeros_like(shown)]))

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from x_transformers.x_transformers import RotaryEmbedding
 
 from snac_plugin.config import NetworkConfig
-from snac_plugin.levels import Levels
+from snac_plugin.levels import Levels, pick_frames
 from snac_plugin.model.adaptive_layer_norm import AdaLNSola, AdaLNZero, scale_and_shift, zeroed
 from snac_plugin.model.attention_mask import AttentionMask, Role, Segment
 from snac_plugin.model.blocks import Attend, Block, Tokens
@@ -121,6 +121,7 @@ class SnacDiT(nn.Module):
         device, dtype = self.rotary.inv_freq.device, self.rotary.inv_freq.dtype
         if segment.role is Role.PREPENDED:
             return torch.arange(-segment.length, 0, device=device, dtype=dtype)
-        frames = segment.length // self.levels.per_frame[segment.level]
-        first = segment.chunk * self.config.chunk_frames
-        return self.levels.positions(segment.level, frames, first, device).to(dtype)
+        count, first = self.levels.per_frame[segment.level], segment.chunk * self.config.chunk_frames
+        last = segment.length // count if segment.frames is None else max(segment.frames) + 1
+        positions = self.levels.positions(segment.level, last, first, device).to(dtype)
+        return positions if segment.frames is None else pick_frames(positions[None], segment.frames, count)[0]

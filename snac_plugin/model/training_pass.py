@@ -7,11 +7,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from snac_plugin.levels import chunk_sizes
+from snac_plugin.levels import chunk_sizes, pick_frames
 from snac_plugin.model.attention import SequenceAttention
 from snac_plugin.model.attention_mask import AttentionCall, AttentionMask, Role, Segment, attention_calls
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
+
+# For each denoised chunk, the numbers of its known frames from its start, in order; they may run into the chunk after.
+KnownFrames = tuple[tuple[int, ...], ...]
 
 
 @lru_cache(maxsize=64)
@@ -21,14 +24,27 @@ def training_layout(
     prepended: int = 0,
     context: int = 0,
     stages: tuple[int, ...] | None = None,
+    known: KnownFrames = (),
 ) -> tuple[tuple[Segment, ...], tuple[AttentionCall, ...]]:
     """The segments of a sequence and the attention calls over them: prepended tokens, clean segments, a noised segment a stage.
+
+    A chunk with known frames has clean segments of its own for them and for its finished levels; later chunks see none of these.
 
     Clean segments that no stage depends on (the finest level of the last chunk, for one) are left out. `chunk_lengths` has the
     number of codes of each level for each chunk; the first `context` chunks are not denoised, and only the levels `stages`.
     """
     clean = [Segment(Role.CLEAN, c, level, n) for c, row in enumerate(chunk_lengths) for level, n in enumerate(row)]
-    denoised = [s for s in clean if s.chunk >= context and (stages is None or s.level in stages)]
+    known = known or ((),) * (len(chunk_lengths) - context)
+    denoised = []
+    for chunk, given in enumerate(known, context):
+        frames = unknown_frames(chunk_lengths[chunk][0], given)
+        for level, count in enumerate(chunk_lengths[chunk]):
+            per_frame = count // chunk_lengths[chunk][0]
+            own = Segment(Role.CLEAN, chunk, level, per_frame * len(frames), frames if given else None)
+            if stages is None or level in stages:
+                denoised.append(own)
+            if given:
+                clean += [Segment(Role.KNOWN, chunk, level, per_frame * len(given), given), own]
     noised = [replace(s, role=Role.NOISED) for s in denoised]
     needed, frontier = set(), list(noised)
     while frontier:
@@ -39,6 +55,11 @@ def training_layout(
     front = [Segment(Role.PREPENDED, -1, -1, prepended)] if prepended else []
     segments = (*front, *(s for s in clean if s in needed), *noised)
     return segments, attention_calls(segments, segments, mask)
+
+
+def unknown_frames(frames: int, known: Sequence[int]) -> tuple[int, ...]:
+    """Of the frames of a chunk those that are not known."""
+    return tuple(sorted({*range(frames)} - {*known}))
 
 
 def all_stages(
@@ -52,6 +73,7 @@ def all_stages(
     context_chunks: int | None = None,
     given_chunks: int = 0,
     stages: Sequence[int] | None = None,
+    known: KnownFrames = (),
 ) -> list[Tensor]:
     """The network's output for every stage, each exactly as a pass of its own would give it.
 
@@ -64,9 +86,10 @@ def all_stages(
         context_chunks: how many earlier chunks are visible; the config's by default.
         given_chunks: first chunks of `clean` that are context and not trained.
         stages: levels whose outputs are wanted, all by default; of the others only what these see is computed.
+        known: frames that are known in every sample of the batch, with their clean latents; none by default.
 
     Returns:
-        A tensor for each of `stages` [B, N of the noised chunks, 8 or codebook size].
+        A tensor for each of `stages` [B, N of the noised chunks, 8 or codebook size], known frames left out.
     """
     levels, rule = network.levels, network.attention_mask
     sizes = chunk_sizes(clean.shape[-1], network.config.chunk_frames)
@@ -75,7 +98,7 @@ def all_stages(
     prepended = network.prepended_tokens(conditions)
     wanted = tuple(range(len(levels)) if stages is None else stages)
     front = 0 if prepended is None else prepended.shape[1]
-    segments, calls = training_layout(chunk_lengths, rule, front, given_chunks, wanted)
+    segments, calls = training_layout(chunk_lengths, rule, front, given_chunks, wanted, known)
     lengths = [s.length for s in segments]
 
     x = torch.cat(_segment_tokens(network, segments, clean, noised, prepended, conditions.concat), dim=1)
@@ -102,29 +125,34 @@ def _segment_tokens(
     clean_concat = concat
     if concat is not None and given:  # there are channels for the noised chunks alone
         clean_concat = torch.nn.functional.pad(concat, (clean.shape[-1] - concat.shape[-1], 0))
-    tokens = {} if prepended is None else {(Role.PREPENDED, -1, -1): prepended}
-    present = {(s.role, s.level) for s in segments}
+    tokens = {} if prepended is None else {segments[0]: prepended}
     for role, packed, channels, first in ((Role.CLEAN, clean, clean_concat, 0), (Role.NOISED, noised, concat, given)):
         for level, latents in enumerate(levels.unpack_latents(packed)):
-            if (role, level) in present:
-                embedded = network.embed_codes(level, latents, role, channels)
-                for c, piece in enumerate(embedded.split(chunk * levels.per_frame[level], dim=1)):
-                    tokens[role, c + first, level] = piece
-    return [tokens[s.role, s.chunk, s.level] for s in segments]
+            own = [s for s in segments if s.level == level and (s.role is Role.NOISED) == (role is Role.NOISED)]
+            if not own:
+                continue
+            embedded, count = network.embed_codes(level, latents, role, channels), levels.per_frame[level]
+            pieces = embedded.split(chunk * count, dim=1)
+            for s in own:
+                start = (s.chunk - first) * chunk
+                frames = None if s.frames is None else [start + frame for frame in s.frames]
+                tokens[s] = pieces[s.chunk - first] if frames is None else pick_frames(embedded, frames, count)
+    return [tokens[s] for s in segments]
 
 
 def _key_masks(
     network: SnacDiT, segments: Sequence[Segment], frame_mask: Tensor | None, prepended_mask: Tensor | None
 ) -> list[Tensor] | None:
     """[B, N] bool for each segment, or None when nothing is hidden."""
-    known = frame_mask if frame_mask is not None else prepended_mask
-    if known is None:
+    given = frame_mask if frame_mask is not None else prepended_mask
+    if given is None:
         return None
     chunk, masks = network.config.chunk_frames, []
     for s in segments:
         mask = prepended_mask
         if s.role is not Role.PREPENDED:
-            frames = None if frame_mask is None else frame_mask[:, s.chunk * chunk : (s.chunk + 1) * chunk]
-            mask = None if frames is None else frames.repeat_interleave(network.levels.per_frame[s.level], dim=1)
-        masks.append(known.new_ones(len(known), s.length, dtype=torch.bool) if mask is None else mask.bool())
+            start = s.chunk * chunk
+            own = slice(start, start + chunk) if s.frames is None else [start + frame for frame in s.frames]
+            mask = None if frame_mask is None else frame_mask[:, own].repeat_interleave(network.levels.per_frame[s.level], dim=1)
+        masks.append(given.new_ones(len(given), s.length, dtype=torch.bool) if mask is None else mask.bool())
     return masks
