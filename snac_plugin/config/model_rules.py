@@ -53,6 +53,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
     if training is not None:
         yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
         yield from _timestep_problems(training)
+        yield from _infill_problems(training)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
         yield from _demo_problems(training.demo, config.model.conditioning)
 
@@ -141,6 +142,14 @@ def _timestep_option_problems(where: str, sampler: str, options: Mapping[str, fl
     left, right = options.get("left_trunc", 0.075), options.get("right_trunc", 1.0)
     if not 0 <= left < right <= 1:
         yield Problem(f"{where}.left_trunc", f"{show(left)} with right_trunc {show(right)}", "0 <= left_trunc < right_trunc <= 1")
+
+
+def _infill_problems(training: TrainingSection) -> Iterator[Problem]:
+    infill = training.infill
+    if infill is not None and not sum(infill.gaps.values()):
+        yield Problem("training.infill.gaps", "no kind of gap above 0", "at least one of prefix, suffix, middle, several, whole")
+    if infill is not None and infill.length[0] > infill.length[1]:
+        yield Problem("training.infill.length", show(list(infill.length)), "two shares of a chunk, the shorter first")
 
 
 def _curriculum_problems(training: TrainingSection, context_chunks: int) -> Iterator[Problem]:

@@ -66,6 +66,25 @@ class CurriculumPhase(Section):
         return tuple(self.context.get(str(count), 0.0) for count in range(context_chunks + 1))
 
 
+Gap = Literal["prefix", "suffix", "middle", "several", "whole"]
+
+
+class InfillSection(Section):
+    """Training on chunks of which some frames are known, as repainting, bridging and loops need it."""
+
+    share: Share = Field(
+        default=0.5, description="share of steps with known frames, the same in the whole batch; without `infill` none"
+    )
+    gaps: dict[Gap, Weight] = Field(
+        default={"prefix": 1.0, "suffix": 1.0, "middle": 1.0, "several": 1.0, "whole": 1.0},
+        description="how often each gap is drawn: beginning, end or middle of a chunk, two or three places, the whole chunk",
+    )
+    length: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
+        default=(0.1, 0.9), description="shortest and longest gap at the beginning, end or middle, as shares of a chunk"
+    )
+    after: Share = Field(default=0.5, description="share of gaps with known frames in the chunk after too; with whole always")
+
+
 class DemoSection(Section):
     demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
     demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
@@ -92,6 +111,7 @@ class TrainingSection(Section):
     )
     level_weights: dict[str, Weight] | None = Field(default=None, description="loss weight of each level")
     corruption: PerLevel[Share] = Field(default=0.0, description="share of codes replaced in context and finished levels")
+    infill: InfillSection | None = Field(default=None, description="known frames within the chunks; null: none")
     curriculum: tuple[CurriculumPhase, ...] | None = Field(
         default=None, strict=False, min_length=1, description="phases by global step"
     )

@@ -22,6 +22,11 @@ def code_draw_seed(seed: int, chunk: int, level: int, levels: int) -> int:
     return mixed_seed(seed, chunk, levels + level)
 
 
+def gap_seed(batch_seed: int) -> int:
+    """Which frames a training step shows: of its own, so that `training.infill` changes no other draw; the same on all ranks."""
+    return mixed_seed(batch_seed, 0, 2)
+
+
 def order_seed(seed: int, epoch: int) -> int:
     """Order of the training items in an epoch."""
     return mixed_seed(seed, epoch, 0)

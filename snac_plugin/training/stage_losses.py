@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 from snac_plugin.diffusion.noise_levels import noise_levels_at, stratified
 from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.generation.context import Context
-from snac_plugin.levels import Levels
+from snac_plugin.levels import Levels, chunk_sizes, pick_frames
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.model.training_pass import all_stages
+from snac_plugin.model.training_pass import KnownFrames, all_stages, unknown_frames
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Draw:
     noise: Tensor  # packed [B, R * 8, T]
     clean_codes: Tensor  # packed codes of the clean tokens [B, R, T], some replaced
     context_chunks: int  # how many earlier chunks are visible
+    known: KnownFrames = ()  # frames that are shown in every sample, and not trained
 
 
 def draw_step(
@@ -66,7 +67,7 @@ def stage_losses(
     before: Context | None = None,
     stages: Sequence[int] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss of each level, and the network's output for each code.
+    """Mean loss of each level, and the network's output for each code that is not known.
 
     Args:
         codes: packed codes of the window [B, R, T].
@@ -98,16 +99,28 @@ def stage_losses(
         context_chunks=draw.context_chunks,
         given_chunks=chunks_before,
         stages=trained,
+        known=draw.known,
     )
+    sizes = chunk_sizes(codes.shape[-1], model.network.config.chunk_frames)
+    starts = [sum(sizes[:chunk]) for chunk in range(len(draw.known))]
+    unknown = [s + f for s, size, known in zip(starts, sizes, draw.known, strict=False) for f in unknown_frames(size, known)]
+
+    def shown(by_level: Sequence[Tensor]) -> list[Tensor]:
+        """The part of each level's tokens [B, N, ...] that is denoised."""
+        pairs = zip(by_level, levels.per_frame, strict=True)
+        return [pick_frames(x, unknown, count) if unknown else x for x, count in pairs]
+
     if model.network.config.head != "velocity":
-        points, times, targets = levels.unpack_latents(noised), levels.unpack_latents(t), levels.unpack(codes)
+        points, times = shown(levels.unpack_latents(noised)), shown(levels.unpack_latents(t))
+        targets = shown(levels.unpack(codes))
         outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
         by_class = [o.transpose(1, 2).float() for o in outputs]
         losses = [cross_entropy(o, targets[i], reduction="none") for i, o in zip(trained, by_class, strict=True)]
     else:
-        velocities = levels.unpack_latents(model.objective.target(data, noise, t))
+        velocities = shown(levels.unpack_latents(model.objective.target(data, noise, t)))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
-    means = [_masked_mean(loss, frame_mask, levels.per_frame[i]) for i, loss in zip(trained, losses, strict=True)]
+    counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
+    means = [_masked_mean(loss, counted, levels.per_frame[i]) for i, loss in zip(trained, losses, strict=True)]
     return torch.stack(means), outputs
 
 
@@ -142,7 +155,7 @@ def _chunks_as_samples(
     def fold(x: Tensor) -> Tensor:
         return rearrange(x, "b r (c t) -> (b c) r t", c=chunks)
 
-    folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0)
+    folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0, draw.known[:1])
     others = replace(conditions, concat=None).map(lambda x: x.repeat_interleave(chunks, dim=0))
     conditions = replace(others, concat=None if conditions.concat is None else fold(conditions.concat))
     mask = None if frame_mask is None else rearrange(frame_mask, "b (c t) -> (b c) t", c=chunks)

@@ -16,14 +16,16 @@ from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
 from snac_plugin.config.optimizers import optimizer_configs_named
-from snac_plugin.diffusion.seeds import mixed_seed
+from snac_plugin.diffusion.seeds import gap_seed, mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
+from snac_plugin.training.gaps import draw_gaps
 from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.chunks = len(chunk_sizes(model.sample_size // levels.frame_samples, network.chunk_frames))
         self.full_context = min(network.context_chunks, self.chunks - 1)
         self.curriculum = curriculum_from_config(training, levels.names, self.full_context)
+        self.infill = training.infill
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
@@ -73,6 +76,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         keep = torch.rand(len(batch[1]), generator=generator) >= self.cfg_dropout_prob
         codes, frame_mask, conditions = self._prepare(batch, generator, keep)
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
+        draw = replace(draw, known=self._known_frames(codes.shape[-1], context, batch_idx))
         before = self._context_before(batch[1], keep)
         per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained)
         weights = per_level.new_tensor([phase.level_weights[level] for level in phase.trained])
@@ -185,6 +189,14 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     def _context_chunks(self, phase: Phase, batch_idx: int) -> int:
         """The same on all ranks: a step takes as long as its slowest rank, and more context takes longer."""
         return phase.draw_context(torch.Generator().manual_seed(mixed_seed(self._batch_seed(batch_idx), 0, 1)))
+
+    def _known_frames(self, frames: int, context: int, batch_idx: int) -> KnownFrames:
+        """The same in the whole batch and on all ranks, and drawn apart: without the key no other draw changes."""
+        if self.infill is None:
+            return ()
+        generator = torch.Generator().manual_seed(gap_seed(self._batch_seed(batch_idx)))
+        sizes = chunk_sizes(frames, self.diffusion.config.model.diffusion.config.chunk_frames)
+        return draw_gaps(self.infill, sizes, context, generator)
 
     def _enter_phase(self) -> Phase:
         phase = self.curriculum.at(self.global_step)

@@ -120,6 +120,8 @@ CASES = [
         "1.0 with right_trunc 1.0",
         "",
     ),
+    ("no gaps", {"training.infill": {"gaps": {"middle": 0}}}, "training.infill.gaps", "no kind of gap above 0", ""),
+    ("gaps", {"training.infill": {"length": [0.5, 0.1]}}, "training.infill.length", "[0.5, 0.1]", ""),
     ("no phases", {"training.curriculum": []}, "training.curriculum", "[]", ""),
     (
         "open phase",

@@ -2,6 +2,7 @@
 
 from snac_plugin.diffusion.seeds import (
     code_draw_seed,
+    gap_seed,
     item_seed,
     mixed_seed,
     noise_tile_seed,
@@ -17,6 +18,7 @@ def test_seeds_keep_their_values() -> None:
     assert stage_seed(7, 3, 2) == mixed_seed(7, 3, 2) == 8034915097316094625
     assert stage_seed(2**40, 1, 3) == code_draw_seed(2**40, 1, -1, levels=4) == 4117514787827399083
     assert order_seed(5, 2) == 2080082186671054586
+    assert gap_seed(5) == mixed_seed(5, 0, 2)
     assert item_seed(5, 2) == 8434048924178191688
     assert validation_item_seed(5, 2) == 5973840254021017552
     assert noise_tile_seed(3, 1, 4) == 7096285213003493087

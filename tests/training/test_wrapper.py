@@ -39,6 +39,7 @@ EVERYTHING_RANDOM = {
     "learning_rate": None,
     "corruption": 0.2,
     "cfg_dropout_prob": 0.3,
+    "infill": {"share": 0.7},
     "timestep_sampler": {"A": "logit_normal", "D": "log_snr"},
 }
 
