@@ -58,6 +58,33 @@ def context_losses(
     return found
 
 
+@torch.inference_mode()
+def gap_losses(
+    model: SnacDiffusion, windows: Tensor, gap: tuple[int, int], noise_levels: Sequence[float], options: Options
+) -> dict[str, np.ndarray]:
+    """Loss [E, P, L] of frames [first, stop) of the last chunk of windows [P, R, T], where those after are shown, and hidden.
+
+    The frames before are known in both. What is hidden is seen at no level: it is masked as padding is.
+    """
+    chunk, past, noise = last_chunks(model, windows.to(model.device), len(noise_levels), options.seed)
+    network, (first, stop), size = model.model.network.config, gap, chunk.shape[-1]
+    ways = {"shown": ((*range(first), *range(stop, size)), size), "hidden": (tuple(range(first)), stop)}
+    seen = min(network.context_chunks, past.shape[-1] // network.chunk_frames)
+    conditions = model.conditions([options.conditioning])
+    found: dict[str, np.ndarray] = {}
+    for way, (known, visible) in ways.items():
+        mask = (torch.arange(size, device=model.device) < visible)[None]
+        losses = torch.zeros(len(noise_levels), len(chunk), len(model.levels))
+        for window, (codes, before) in enumerate(zip(chunk[:, None], past[:, None], strict=True)):
+            context = Context(before, torch.ones_like(before[:, 0], dtype=torch.bool)) if seen else None
+            for index, t in enumerate(noise_levels):
+                levels = torch.full((1, 1, len(model.levels)), t, device=model.device)
+                draw = Draw(levels, noise[index, window][None].to(model.device), codes, seen, (known,))
+                losses[index, window] = stage_losses(model.model, codes, draw, conditions, mask, context)[0]
+        found[way] = losses.double().numpy()
+    return found
+
+
 def last_chunks(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """The last chunks of windows [P, R, T], what is before those, and noise of the chunks' latents [E, P, R * 8, T]."""
     frames = model.model.network.config.chunk_frames

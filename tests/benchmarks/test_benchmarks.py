@@ -145,6 +145,18 @@ def test_continuations(music: SimpleNamespace, tmp_path: Path) -> None:
     assert (tmp_path / "seam.png").stat().st_size > 0
 
 
+def test_gaps(music: SimpleNamespace, tmp_path: Path) -> None:
+    """A loss for each way, noise level, window and level."""
+    import gaps
+
+    model = builders.model(json.loads(music.config.read_text()))
+    save_unwrapped(model, tmp_path / "model.safetensors", json.loads(music.config.read_text()), None)
+    flags = ["--ckpt", tmp_path / "model.safetensors", "--held-out", music.codes, "--out", tmp_path, "--windows", "1"]
+    gaps.main([*map(str, flags), *COMMON])
+    found = results(tmp_path, "gaps")["losses"]
+    assert {tuple(torch.tensor(values).shape) for values in found.values()} == {(3, 4, 4)}
+
+
 def test_a_seam_is_seen_and_none_is_not() -> None:
     """Noise that jumps to another filter at borders has a seam, steady noise has none."""
     import spectral_flux

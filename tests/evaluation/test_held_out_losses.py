@@ -7,7 +7,15 @@ import pytest
 import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
-from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, other_songs, others, sample_losses, validation_losses
+from snac_plugin.evaluation.held_out_losses import (
+    KINDS,
+    context_losses,
+    gap_losses,
+    other_songs,
+    others,
+    sample_losses,
+    validation_losses,
+)
 from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
@@ -78,6 +86,22 @@ def test_contexts_are_ones_own_another_songs_and_none(codec: Path) -> None:
     own, other, none = (found[kind] for kind in KINDS)
     np.testing.assert_allclose(own, other, rtol=1e-5)
     assert np.abs(own - none).max() > 1e-4
+
+
+def test_of_a_gap_s_future_the_shown_counts_and_the_hidden_does_not(codec: Path) -> None:
+    """Neither as known frames nor as finished levels; the past counts in both."""
+    model = make(codec)
+    windows = torch.randint(4096, (2, 15, 2 * CHUNK_FRAMES), generator=torch.Generator().manual_seed(0))
+    changed = {name: windows.clone() for name in ("future", "past")}
+    changed["future"][..., -1] = 7
+    changed["past"][..., CHUNK_FRAMES] = 7
+    plain, future, past = (gap_losses(model, w, (1, 3), (0.3, 0.8), QUIET) for w in (windows, *changed.values()))
+    assert plain["shown"].shape == (2, 2, 4)
+    np.testing.assert_array_equal(plain["hidden"], future["hidden"])
+    assert np.abs(plain["shown"] - future["shown"]).max() > 1e-4
+    assert np.abs(plain["hidden"] - past["hidden"]).max() > 1e-4
+    whole = gap_losses(model, windows, (1, CHUNK_FRAMES), (0.3,), QUIET)  # nothing comes after
+    np.testing.assert_allclose(whole["shown"], whole["hidden"], rtol=1e-5)
 
 
 def test_every_song_gets_another_songs_context() -> None:
