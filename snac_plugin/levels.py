@@ -25,7 +25,7 @@ def chunk_sizes(frames: int, chunk_frames: int) -> list[int]:
 
 def pick_frames(tokens: Tensor, frames: Sequence[int], per_frame: int) -> Tensor:
     """The tokens of some frames [B, len(frames) * per_frame, ...] from those of all, [B, T * per_frame, ...]."""
-    index = torch.as_tensor(frames, device=tokens.device)
+    index = torch.as_tensor(frames, dtype=torch.long, device=tokens.device)
     return tokens.unflatten(1, (-1, per_frame)).index_select(1, index).flatten(1, 2)
 
 

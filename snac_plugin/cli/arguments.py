@@ -1,7 +1,7 @@
 """Flags for the options of a request, which `generate.py` and `evaluate.py` share."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from snac_plugin.errors import UsageError
@@ -15,17 +15,21 @@ def add_options(group: Any, *names: str, **helps: str) -> None:
         if name == "conditioning":
             group.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
         count = {} if isinstance(option.metavar, str) else {"nargs": len(option.metavar)}
-        flag, text = f"--{name.replace('_', '-')}", helps.get(name, option.help)
-        group.add_argument(flag, type=_reader(option.parse), metavar=option.metavar, help=text, **count)
+        flag, text = option.flag_of(name), helps.get(name, option.help)
+        if not option.metavar:
+            group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
+            continue
+        group.add_argument(flag, dest=name, type=_reader(option.parse), metavar=option.metavar, help=text, **count)
 
 
-def request_from(args: argparse.Namespace, *names: str) -> Request:
-    """The request that parsed flags make, from all options or those named; UsageError for a value that fits no model."""
+def request_from(args: argparse.Namespace, *names: str, earlier: Mapping[str, Any] | None = None) -> Request:
+    """The request that parsed flags make, from all options or those named, over `earlier`; UsageError for what fits no model."""
     values = {name: getattr(args, name, None) for name in names or OPTIONS}
-    values = {name: tuple(value) if OPTIONS[name].sliders and isinstance(value, list) else value for name, value in values.items()}
+    pairs = {name for name in values if isinstance(OPTIONS[name].metavar, tuple)}
+    values = {name: tuple(value) if name in pairs and value is not None else value for name, value in values.items()}
     if "conditioning" in values and args.prompt is not None:
         values["conditioning"] = {**(values["conditioning"] or {}), "prompt": args.prompt}
-    return Request(**values)
+    return Request(**{**(earlier or {}), **{name: value for name, value in values.items() if value is not None}})
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:

@@ -18,9 +18,9 @@ from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.request import SAMPLING, Request, sample_seeds
+from snac_plugin.generation.request import EDITING, SAMPLING, Request, options_in, sample_seeds
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--continue", dest="recording", metavar="FILE", help="recording that each sample begins with and continues")
     add_options(what.add_mutually_exclusive_group(), "seconds", "chunks")
     add_options(what, "conditioning", "negative_conditioning")
+    what.add_argument("--settings", metavar="FILE", help="JSON file of an earlier sample: what no flag says is as there")
+    add_options(made.add_argument_group("recordings that are changed, led into, bridged or looped"), *EDITING)
     add_options(made.add_argument_group("how (the model config's values by default)"), *SAMPLING)
     return made
 
@@ -46,8 +48,12 @@ def main(argv: Sequence[str]) -> int:
     """Generate, write, and say where the files lie."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    _check(args)
-    request, seed, count = request_from(args), sample_seeds(args.seed, 1)[0], args.num or args.batch_size or 1
+    earlier = _earlier(args)
+    if any(getattr(args, name) is not None for name in ("seconds", "chunks")):
+        earlier.pop("seconds", None)
+    seed = sample_seeds(earlier.pop("seed", -1) if args.seed == -1 else args.seed, 1)[0]
+    request, count = request_from(args, earlier=earlier), args.num or args.batch_size or 1
+    _check(args, request)
     reuse_freed_memory()
     from snac_plugin.output.samples import make_samples  # only now: wrong flags and --help must not wait for torch
 
@@ -69,12 +75,32 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _earlier(args: argparse.Namespace) -> dict[str, Any]:
+    """What a sample's JSON file says of how it was made; its checkpoint too, where no other is named."""
+    if args.settings is None:
+        return {}
+    from snac_plugin.config.read_json import load_json
+
+    settings = load_json(args.settings)
+    if "continues" in settings and args.recording is None:
+        file = settings["continues"]["file"]
+        raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
+    if args.ckpt == DEFAULT:
+        args.ckpt = settings.get("checkpoint") or DEFAULT
+    return options_in(settings)
+
+
+def _check(args: argparse.Namespace, request: Request) -> None:
     """What can be checked without a model, besides the request."""
     check_at_least_one(args, "num", "batch_size")
-    if args.recording is not None and not Path(args.recording).is_file():
-        found = "a folder" if Path(args.recording).is_dir() else "no such file"
-        raise AudioError(args.recording, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
+    for file in (args.recording, request.edit, request.before, *(request.bridge or ())):
+        if file is not None and not Path(file).is_file():
+            found = "a folder" if Path(file).is_dir() else "no such file"
+            raise AudioError(file, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
+    if request.from_second is not None and args.recording is None:
+        raise UsageError("--from", request.from_second, "--continue beside it: a recording to continue")
+    if args.recording is not None and (request.edits or request.loop):
+        raise UsageError("--continue", "a recording to continue", "none beside --edit, --lead-in, --bridge and --loop")
     check_folder("--out", args.out)
 
 

@@ -81,7 +81,7 @@ class VisibilityConfig(Section):
     """
 
     within: Within = Field(default="coarser", description="finished levels of the same chunk that each level sees")
-    context: Context = Field(default="all", description="levels of earlier chunks that each level sees")
+    context: Context = Field(default="all", description="levels of earlier chunks and of known frames that each level sees")
 
     def resolved(self, names: str) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
         """For each level, coarsest first: indices of (levels of its own chunk, levels of earlier chunks) that it sees.

@@ -3,6 +3,7 @@
 import contextvars
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,13 +29,19 @@ FLOW = {
 LOG_SNR_FIRST, LOG_SNR_LAST = -6.0, 2.0
 
 
-def flow_times(steps: int, shift: float = 1.0) -> Tensor:
-    """The noise levels of sample_rf, [steps + 1] from 1 to 0, shifted to s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23).
+def flow_times(steps: int, shift: float = 1.0, start: float = 1.0) -> Tensor:
+    """The noise levels of sample_rf, [steps + 1] from `start` to 0, shifted to s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23).
 
     The last step goes from about 0.12 to 0 at once: below 0.15 the nearest code is already certain.
     """
-    t = torch.sigmoid(-torch.linspace(LOG_SNR_FIRST, LOG_SNR_LAST, steps + 1))
-    t[0], t[-1] = 1.0, 0.0
+    first, last = LOG_SNR_FIRST, LOG_SNR_LAST
+    if start < 1:  # what is shifted to `start`
+        first = math.log((1 - start) * shift / start)
+        last = max(last, first + 1)
+    t = torch.sigmoid(-torch.linspace(first, last, steps + 1))
+    if start == 1:
+        t[0] = 1.0
+    t[-1] = 0.0
     return shift * t / (1 + (shift - 1) * t)
 
 
@@ -48,11 +55,14 @@ def solve(
     shift: float = 1.0,
     callback: StepDone | None = None,
     unconditioned: Callable[[], Tensor | None] = lambda: None,
+    own: Tensor | None = None,
+    start: float = 1.0,
 ) -> Tensor:
     """Denoise one stage: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
     Args:
         shift: above 1 spends more steps near noise; rectified flow only.
+        own: data [B, C, N] that is noised to begin with, for a noise level `start` below 1.
         callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
         unconditioned: the velocity without conditioning of the last call, if there is guidance; "v-ddim-cfgpp" uses it.
     """
@@ -67,9 +77,12 @@ def solve(
     silent = _SILENT.set(True)
     try:
         if objective == "rectified_flow":
-            times = flow_times(steps, shift).to(noise)
-            return FLOW[sampler](velocity, noise, steps=steps, sigmas=times, callback=callback)
-        options = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
+            times = flow_times(steps, shift, start).to(noise)
+            return FLOW[sampler](velocity, noised(own, noise, start), steps=steps, sigmas=times, callback=callback)
+        options: dict[str, Any] = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
+        if own is not None and start < 1:
+            most = start if sampler.startswith("v-") else max(math.tan(start * math.pi / 2), 0.06)
+            options |= {"init_data": own, "sigma_max": most}
         if steps == 1 and sampler.endswith("m-sde"):  # k-diffusion's fail there, and one step ends at the same estimate
             sampler = "dpmpp-2m"
         return sampling.sample_k(
@@ -87,19 +100,27 @@ def solve_by_codes(
     steps: int,
     shift: float = 1.0,
     callback: StepDone | None = None,
+    own: Tensor | None = None,
+    start: float = 1.0,
 ) -> Tensor:
     """Denoise one stage of a rectified flow by drawn codes: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
     Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code: `draw` maps (x, t) to
     such vectors. The expected vector, a mean of many codes, would lose variety. `renoise` gives new noise of the same shape.
+    `own` and `start` as in `solve`.
     """
-    times, x = flow_times(steps, shift).to(noise), noise
+    times, x = flow_times(steps, shift, start).to(noise), noised(own, noise, start)
     for i, (t, after) in enumerate(itertools.pairwise(times)):
         denoised = draw(x, t.expand(len(x)))
         x = denoised if after == 0 else (1 - after) * denoised + after * renoise()
         if callback is not None:
             callback({"i": i, "t": t, "denoised": denoised})
     return x
+
+
+def noised(own: Tensor | None, noise: Tensor, start: float) -> Tensor:
+    """Where a rectified flow starts: noise, or data under noise."""
+    return noise if own is None or start == 1 else (1 - start) * own + start * noise
 
 
 def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:

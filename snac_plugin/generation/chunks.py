@@ -1,24 +1,25 @@
-"""Chunk after chunk, level after level. Letters: B batch, R rows, T frames, N tokens of a level."""
+"""Chunk after chunk. Letters: B batch, R rows, T frames."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
-from snac_plugin.diffusion.samplers import codes_at, solve, solve_by_codes
-from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
 from snac_plugin.generation.settings import Settings
-from snac_plugin.model.chunk_in_progress import ChunkInProgress
+from snac_plugin.generation.stages import ChunkSolver, StepCallback
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
-# Called after each denoising step with (chunk, level, step), all from 0.
-StepCallback = Callable[[int, int, int], None]
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the audio that is generated."""
+
+    codes: Tensor  # packed [1 or B, R, T]; those of other frames too, from which kept levels and strengths start
+    frames: Tensor  # [T] bool, True where a frame keeps its codes
 
 
 def generate_chunks(
@@ -26,118 +27,93 @@ def generate_chunks(
     conditions: Conditions,
     seeds: Sequence[int],
     settings: Settings,
-    chunks: int,
+    chunks: int = 0,
     *,
     negative: Conditions | None = None,
     context: Tensor | None = None,
     context_mask: Tensor | None = None,
+    known: Known | None = None,
+    first_index: int = 0,
     progress: bool = True,
     callback: StepCallback | None = None,
 ) -> Iterator[Tensor]:
-    """Generate chunk after chunk, packed codes [B, R, chunk frames]; each becomes context of the next.
+    """Generate chunk after chunk; each becomes context of the next. Packed codes [B, R, T'], chunk by chunk, known frames included.
 
-    A seed gives the same codes in any batch, except with samplers that add noise for the whole batch at once (pingpong, SDE
-    and ancestral ones): those need the same batch again.
+    A chunk begins at the first frame that is not known yet, and sees the known frames within it and in the chunk after. A seed
+    gives the same codes in any batch, except with samplers that add noise for the whole batch at once (pingpong, SDE and
+    ancestral ones): those need the same batch again.
 
     Args:
+        chunks: how many, where nothing is known.
         context: packed codes of the audio before [B, R, T], whole chunks.
         context_mask: [B, T] bool, False where a context frame is padding.
+        known: codes and known frames of all that is generated, in place of `chunks`.
+        first_index: number of the first chunk, which its noise depends on.
     """
-    frames = model.network.config.chunk_frames
-    window = model.network.config.context_chunks * frames
-    with tqdm(total=sum(settings.steps) * chunks, unit="step", disable=not progress, dynamic_ncols=True) as bar:
-        for index in range(chunks):
-            past = None if context is None or not window else context[..., -window:]
-            mask = None if context_mask is None or past is None else context_mask[:, -past.shape[-1] :]
-            mask = None if mask is not None and bool(mask.all()) else mask  # attention is faster without one
-            latents = None if past is None else model.space.from_codes(past)
-            prompt = Prompt(conditions, negative, latents, mask).of_frames(frames * index, frames, frames * chunks)
+    size, window = model.network.config.chunk_frames, model.network.config.context_chunks * model.network.config.chunk_frames
+    shown = torch.zeros(chunks * size, dtype=torch.bool) if known is None else known.frames.cpu()
+    starts, frames = chunk_starts(shown, size), len(shown)
+    lacking = max([frames, *(start + size for start in starts)]) - frames  # the last chunk may run beyond what is asked for
+    shown = torch.nn.functional.pad(shown, (0, lacking))
+    track = _track(model, len(seeds), len(shown), None if known is None else known.codes)
+    solved = sum(steps for level, steps in enumerate(settings.steps) if settings.strength(level) > 0)
+    done = 0
+    with tqdm(total=solved * len(starts), unit="step", disable=not progress, dynamic_ncols=True) as bar:
+        for index, start in enumerate(starts):
+            past, mask = _past(track[..., :start], context, context_mask, window, size)
+            ahead = () if settings.put_back else tuple((shown[start : start + 2 * size].nonzero().flatten()).tolist())
+            prompt = Prompt(conditions, negative, None if past is None else model.space.from_codes(past), mask)
+            prompt = prompt.of_frames(start, max([size, *(frame + 1 for frame in ahead)]), len(shown))
+            if ahead:
+                prompt = prompt.with_known(model.space.from_codes(track[..., [start + frame for frame in ahead]]), ahead)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
-            title = f"chunk {index + 1}/{chunks} " if chunks > 1 else ""
-            codes = _ChunkSolver(model, chunk, seeds, settings, index, bar, title, callback).solve()
-            yield codes
-            context = codes if past is None else torch.cat([past, codes], dim=-1)
-            if mask is not None:
-                context_mask = torch.cat([mask, mask.new_ones(mask.shape[0], codes.shape[-1])], dim=-1)
+            title = f"chunk {index + 1}/{len(starts)} " if len(starts) > 1 else ""
+            own, kept = track[..., start : start + size], shown[start : start + size].tolist()
+            solver = ChunkSolver(model, chunk, seeds, settings, first_index + index, bar, title, callback, own, kept)
+            track[..., start : start + size] = solver.solve()
+            until = starts[index + 1] if index + 1 < len(starts) else frames
+            yield track[..., done:until].clone()
+            done = until
 
 
-@dataclass(frozen=True)
-class _ChunkSolver:
-    """What the stages of one chunk (`index`, from 0) share; `title` stands before the level on the progress bar."""
+def chunk_starts(known: Tensor, size: int) -> list[int]:
+    """The first frame of each chunk that is generated: each begins with what is not known [T] yet."""
+    starts: list[int] = []
+    for frame in (~known).nonzero().flatten().tolist():
+        if not starts or frame >= starts[-1] + size:
+            starts.append(frame)
+    return starts
 
-    model: SnacDiffusionModel
-    chunk: ChunkInProgress
-    seeds: Sequence[int]
-    settings: Settings
-    index: int
-    bar: tqdm
-    title: str
-    callback: StepCallback | None
 
-    def solve(self) -> Tensor:
-        """All levels in order, each snapped to its nearest codes: packed codes [B, R, T]."""
-        model, levels = self.model, self.model.levels
-        frames, like = model.network.config.chunk_frames, next(model.parameters())
-        finished = []
-        for level, name in enumerate(levels.names):
-            self.bar.set_description(f"{self.title}level {name}")
-            noise = stage_noise(self.seeds, self.index, level, (levels.codebook_dim, frames * levels.per_frame[level]), like)
-            by_codes = self.settings.samplers[level] == CODE_SAMPLER
-            latents = self._solve_by_codes(level, noise) if by_codes else self._solve_by_velocity(level, noise)
-            finished.append(model.space.nearest(level, latents.transpose(1, 2)))
-            if level + 1 < len(levels):
-                self.chunk.append(level, model.space.level_latents(level, finished[-1]))
-        return levels.pack(finished)
+def _track(model: SnacDiffusionModel, batch: int, frames: int, codes: Tensor | None) -> Tensor:
+    """Packed codes of all frames [B, R, T] before anything is generated; beyond the given ones the last is repeated."""
+    device = next(model.parameters()).device
+    if codes is None:
+        return torch.zeros(batch, model.levels.rows, frames, dtype=torch.long, device=device)
+    beyond = codes[..., -1:].expand(-1, -1, frames - codes.shape[-1])
+    return torch.cat([codes, beyond], dim=-1).to(device).long().repeat(batch // len(codes), 1, 1)
 
-    def _solve_by_velocity(self, level: int, noise: Tensor) -> Tensor:
-        """One level by a sampler of stable-audio-tools: noise [B, 8, N] -> latents [B, 8, N]."""
-        chunk, steps = self.chunk, iter(range(self.settings.steps[level]))
-        velocity = chunk.denoiser(level, self.model.velocity)
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(stage_seed(self.seeds[0], self.index, level))  # samplers that add noise use the global generator
-            latents = solve(
-                self.model.objective.name,
-                lambda x, t: velocity(x.transpose(1, 2), t).transpose(1, 2),
-                noise,
-                steps=self.settings.steps[level],
-                sampler=self.settings.samplers[level],
-                shift=self.settings.shifts[level],
-                callback=self._step_done(level, steps),
-                unconditioned=lambda: None if chunk.unconditioned is None else chunk.unconditioned.transpose(1, 2),
-            )
-        self.bar.update(len(list(steps)))  # steps that the sampler did not report
-        return latents
 
-    def _solve_by_codes(self, level: int, noise: Tensor) -> Tensor:
-        """The same by drawn codes; all randomness comes from each sample's own seed, drawn on the CPU."""
-        model, temperature = self.model, self.settings.temperatures[level]
-        seeds = [code_draw_seed(seed, self.index, level, len(model.levels)) for seed in self.seeds]
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        log_probabilities = self.chunk.denoiser(level, model.log_probabilities)
+def _past(
+    before: Tensor, context: Tensor | None, context_mask: Tensor | None, window: int, size: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """The last whole chunks, within the window, of context and frames before a chunk [B, R, T]; their mask if one is hidden.
 
-        def draw(x: Tensor, t: Tensor) -> Tensor:
-            quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-            codes = codes_at(quantiles, log_probabilities(x.transpose(1, 2), t) / temperature)
-            return model.space.level_latents(level, codes).transpose(1, 2)
-
-        def renoise() -> Tensor:
-            return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
-
-        steps, shift = self.settings.steps[level], self.settings.shifts[level]
-        done = self._step_done(level, iter(range(steps)))
-        return solve_by_codes(draw, noise, renoise, steps=steps, shift=shift, callback=done)
-
-    def _step_done(self, level: int, steps: Iterator[int]) -> Callable[[dict[str, Any]], None]:
-        """A sampler's callback that moves the bar; some samplers call it more often than once a step."""
-
-        def step_done(_: dict[str, Any]) -> None:
-            step = next(steps, None)
-            if step is not None:
-                self.bar.update(1)
-                if self.callback is not None:
-                    self.callback(self.index, level, step)
-
-        return step_done
+    Fewer frames than a chunk stand at its end, and the rest of it is hidden.
+    """
+    past = before[..., max(0, before.shape[-1] - window) :]
+    mask, needed = torch.ones_like(past[:, 0], dtype=torch.bool), window - past.shape[-1]
+    if context is not None and needed:
+        shown = torch.ones_like(context[:, 0], dtype=torch.bool) if context_mask is None else context_mask
+        past, mask = torch.cat([context[..., -needed:], past], dim=-1), torch.cat([shown[:, -needed:], mask], dim=-1)
+    if not window or not past.shape[-1]:
+        return None, None
+    if past.shape[-1] < size:
+        lacking = size - past.shape[-1]
+        past, mask = torch.nn.functional.pad(past, (lacking, 0)), torch.nn.functional.pad(mask, (lacking, 0))
+    whole = past.shape[-1] // size * size
+    past, mask = past[..., -whole:], mask[:, -whole:]
+    return past, None if bool(mask.all()) else mask  # attention is faster without one
 
 
 def chunks_for(samples: int, chunk_samples: int) -> int:

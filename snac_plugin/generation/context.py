@@ -62,7 +62,7 @@ def _encode(
 ) -> tuple[Tensor, Tensor | None]:
     """Packed codes [R, T] of one sample's context, T possibly 0, and the last frame of its audio [J]."""
     levels, rate = pretransform.levels, pretransform.sample_rate
-    input_rate, content = _checked(context, rate)
+    input_rate, content = checked_recording(context, rate)
     if not content.is_floating_point():
         if content.ndim != 2 or content.shape[0] != levels.rows:
             raise UsageError("context", f"codes of shape {tuple(content.shape)}", f"packed codes [{levels.rows}, frames]")
@@ -86,15 +86,15 @@ def _kept_frames(frames: int, chunk_frames: int, chunks: int) -> int:
     return min(frames // chunk_frames, chunks) * chunk_frames or frames
 
 
-def _checked(context: Any, rate: int) -> tuple[int, Tensor]:
-    """Rate and audio, or `rate` and codes; audio without a rate is at `rate`."""
+def checked_recording(context: Any, rate: int, where: str = "context") -> tuple[int, Tensor]:
+    """Rate and audio, or `rate` and codes; audio without a rate is at `rate`. AudioError for anything else."""
     rate, content = context if isinstance(context, tuple) and len(context) == 2 else (rate, context)
     if isinstance(content, np.ndarray):
         content = torch.from_numpy(np.ascontiguousarray(content, np.float32 if content.dtype.kind == "f" else None))
     if not isinstance(content, Tensor) or isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not rate > 0:
-        raise AudioError("context", f"{context!r}"[:80], EXPECTED, "snac_plugin.data.audio.read_audio reads a file.")
+        raise AudioError(where, f"{context!r}"[:80], EXPECTED, "snac_plugin.data.audio.read_audio reads a file.")
     if content.is_floating_point() and content.ndim == 2 and content.shape[0] > content.shape[1]:
-        raise AudioError("context", f"shape {tuple(content.shape)}", EXPECTED, "Transpose it: channels come first.")
+        raise AudioError(where, f"shape {tuple(content.shape)}", EXPECTED, "Transpose it: channels come first.")
     return int(rate), content
 
 

@@ -1,75 +1,24 @@
 """What a caller may ask of a sample. Imports nothing heavy: flags are checked before torch is imported."""
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snac_plugin.diffusion.sampler_names import SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError, did_you_mean
-
-Steps = int | Sequence[int] | Mapping[str, int]
-Metadata = Mapping[str, Any]
-
-
-def steps_in(text: str) -> Steps:
-    """Steps written as "48", "6,8,10,24" or "A=6,B=8,C=10,D=24"."""
-    try:
-        if "=" in text:
-            pairs = [part.split("=") for part in text.split(",")]
-            by_level = {name.strip().upper(): int(count) for name, count in pairs}
-            if len(by_level) < len(pairs):
-                raise ValueError
-            return by_level
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError("steps", repr(text), "48, or A=6,B=8,C=10,D=24 with one entry a level") from None
-    return counts[0] if len(counts) == 1 else counts
-
-
-def json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError("conditioning", repr(text), f"a JSON object ({error})") from None
-    if not isinstance(value, dict):
-        raise UsageError("conditioning", repr(text), "a JSON object")
-    return value
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A number's input on the page."""
-
-    label: str
-    low: float  # a default outside the range widens it
-    high: float
-    step: float
-    info: str = ""  # one line under the label
-    needs: str = ""  # what a model must have for it to be shown: "guidance" (conditioners or context) or "drawn codes"
-
-
-@dataclass(frozen=True)
-class Option:
-    """How one field of a request is read, checked and shown: its flag and its input on the page follow."""
-
-    help: str = ""  # of its flag; "" for a field without one
-    parse: Callable[[str], Any] = float
-    metavar: str | tuple[str, str] = "X"  # two for a pair of values
-    fits: Callable[[Any], bool] = lambda value: True  # with any model
-    expected: str = ""  # what fits, in words
-    sampling: bool = False  # it says how the levels are solved; its default is the config's `sampling` key of the same name
-    sliders: tuple[Slider, ...] = ()  # one, or one for each value of a pair, whose names end in _low and _high
-
-    def check(self, name: str, value: Any) -> None:
-        try:
-            fits = self.fits(value)
-        except (TypeError, ValueError):  # a text among numbers, say
-            fits = False
-        if not fits:
-            raise UsageError(name, value, self.expected)
+from snac_plugin.generation.option import (
+    Metadata,
+    Option,
+    Slider,
+    Steps,
+    Strength,
+    json_object,
+    spans_in,
+    steps_in,
+    strength_in,
+)
 
 
 def option(*args: Any, **kwargs: Any) -> Any:
@@ -79,6 +28,9 @@ def option(*args: Any, **kwargs: Any) -> Any:
 
 COLDER = "below 1 pingpong-codes draws likely codes more often"
 COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
+RECORDING = {"parse": str, "metavar": "FILE"}
+SWITCH = {"parse": bool, "metavar": "", "fits": lambda value: isinstance(value, bool), "expected": "true or false"}
+LENGTH = {"fits": lambda value: 0 < value < math.inf, "expected": "a number above 0"}
 
 
 @dataclass(frozen=True)
@@ -95,14 +47,22 @@ class Request:
         sampler: stable-audio-tools' name of the sampler, or pingpong-codes, for all levels.
         temperature: below 1 pingpong-codes draws likely codes more often; for all levels.
         cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `snac_plugin.diffusion.guidance.Guidance`.
+        edit: a recording that is changed; audio as of `snac_plugin.generation.context.ContextInput`.
+        repaint: (start, end) in seconds of the parts of `edit` that are generated anew.
+        keep_levels: levels that keep the codes of `edit`, coarsest first: "A", "AB".
+        strength: how far from `edit` each level goes, in [0, 1]: the noise level that its own codes get first; 0 keeps them.
+        before: a recording that the new audio leads into.
+        bridge: two recordings between which the new audio lies.
+        loop: the end leads back into the beginning.
+        from_second: continue a recording from here, not from its end.
+        only_new: return what is new without the recordings around it.
+        put_back: for models trained without `training.infill`: put the known codes back in each step.
 
     Raises:
         UsageError: a value that fits no model.
     """
 
-    seconds: float | None = option(
-        "length of the new audio; one chunk by default", float, "S", lambda value: 0 < value < math.inf, "a number above 0"
-    )
+    seconds: float | None = option("length of the new audio; one chunk by default", float, "S", **LENGTH)
     chunks: int | None = option("length in chunks of the model", int, "N", **COUNT)
     sample_size: int | None = option("", int, **COUNT)
     conditioning: Metadata | Sequence[Metadata] | None = option("what the model's conditioners read", json_object, "JSON")
@@ -142,6 +102,34 @@ class Request:
         ),
     )
 
+    edit: Any = option("recording to change", **RECORDING)
+    repaint: Sequence[tuple[float, float]] | None = option(
+        "seconds of it that are generated anew: 3.2:5.1, or several: 3.2:5.1,8:9",
+        spans_in,
+        "FROM:TO",
+        fits=lambda value: len(value) > 0 and all(len(span) == 2 and 0 <= span[0] < span[1] < math.inf for span in value),
+        expected="pairs of seconds, each (start, end) with start before end",
+    )
+    keep_levels: str | None = option("levels that keep its codes: A, AB, ABC; the finer ones are drawn anew", str, "LEVELS")
+    strength: Strength | None = option(
+        "how far each level goes from it: 0 keeps it, 1 forgets it; or A=0,B=0.3,C=0.5,D=0.7",
+        strength_in,
+        fits=lambda value: all(0 <= one <= 1 for one in (value.values() if isinstance(value, Mapping) else [value])),
+        expected="a number from 0 to 1, or one for each level",
+    )
+    before: Any = option("recording that the new audio leads into", flag="lead-in", **RECORDING)
+    bridge: tuple[Any, Any] | None = option(
+        "recordings between which the new audio lies",
+        str,
+        ("FIRST", "SECOND"),
+        fits=lambda value: isinstance(value, tuple | list) and len(value) == 2 and all(one is not None for one in value),
+        expected="two recordings",
+    )
+    loop: bool | None = option("let the end lead into the beginning", **SWITCH)
+    from_second: float | None = option("continue the recording from this second", float, "S", flag="from", **LENGTH)
+    only_new: bool | None = option("write what is new without the recording", **SWITCH)
+    put_back: bool | None = option("for models trained without training.infill: put known codes back in each step", **SWITCH)
+
     def __post_init__(self) -> None:
         lengths = {name: getattr(self, name) for name in ("chunks", "seconds", "sample_size") if getattr(self, name) is not None}
         if len(lengths) > 1:
@@ -152,6 +140,43 @@ class Request:
                 described.check(name, getattr(self, name))
         if self.sampler is not None:
             check_sampler(self.sampler, [name for names in SAMPLERS.values() for name in names])
+        self._check_editing()
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the options that say something."""
+        return tuple(name for name in OPTIONS if getattr(self, name) is not None and getattr(self, name) is not False)
+
+    @property
+    def needs_known_frames(self) -> str:
+        """The option that only a model trained with `training.infill` can follow; "" if there is none."""
+        return next((name for name in ("repaint", "before", "bridge", "loop") if name in self.given), "")
+
+    @property
+    def edits(self) -> bool:
+        """Whether there are recordings on both sides of what is new, or under it."""
+        return bool({"edit", "before", "bridge"} & {*self.given})
+
+    def _check_editing(self) -> None:
+        """Options of which one needs another, or rules it out."""
+        given = self.given
+        sources = [name for name in ("edit", "before", "bridge", "from_second") if name in given]
+        if len(sources) > 1:
+            raise UsageError(sources[1], f"{sources[0]} beside it", f"one of {', '.join(sources)}")
+        changes = [name for name in ("repaint", "keep_levels", "strength") if name in given]
+        if changes and self.edit is None:
+            raise UsageError(changes[0], "no recording to change", "edit beside it")
+        if self.edit is not None and not changes and not self.loop:
+            raise UsageError("edit", "nothing that changes it", "repaint, keep_levels, strength or loop beside it")
+        if "keep_levels" in changes and "strength" in changes:
+            raise UsageError("strength", "keep_levels beside it", "one of them: a strength of 0 keeps a level")
+        if self.loop and {"repaint", "before", "bridge"} & {*given}:
+            raise UsageError("loop", "another place to generate beside it", "loop alone, or with edit")
+        lengths = [name for name in ("chunks", "seconds", "sample_size") if name in given]
+        if self.edit is not None and lengths:
+            raise UsageError(lengths[0], f"{lengths[0]} beside edit", "no length: the recording keeps its own")
+        if self.put_back and not self.needs_known_frames:
+            raise UsageError("put_back", "nothing that is known", "repaint, before, bridge or loop beside it")
 
     def samples(self, chunk_samples: int, sample_rate: int) -> int:
         """Length in audio samples."""
@@ -161,7 +186,28 @@ class Request:
             return max(1, round(self.seconds * sample_rate))
         return (self.chunks or 1) * chunk_samples
 
+    def as_dict(self) -> dict[str, Any]:
+        """What of a JSON file says which recordings are changed, and how."""
+        return {name: getattr(self, name) for name in EDITING if name in self.given}
 
+
+def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `generate` from the settings of an earlier sample, its JSON file. Its seed gives the same sample again."""
+    found = {name: settings[name] for name in (*OPTIONS, "seed") if settings.get(name) is not None and name != "chunks"}
+    found["seconds"] = settings.get("new_seconds", settings.get("seconds"))
+    for name in ("sampler", "temperature"):  # of all levels, or the config's own
+        values = {*found[name].values()} if isinstance(found.get(name), Mapping) else {found.get(name)}
+        found[name] = values.pop() if len(values) == 1 else None
+    if found.get("sampler") != CODE_SAMPLER:
+        found.pop("temperature", None)
+    if "edit" in found:
+        found.pop("seconds")
+    pairs = [name for name in ("cfg_interval", "bridge") if name in found]
+    return {name: value for name, value in found.items() if value is not None} | {name: tuple(found[name]) for name in pairs}
+
+
+EDITING = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
+"""Names of the options that change recordings."""
 OPTIONS: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in dataclasses.fields(Request)}
 """Options of a request by name, in the order of flags."""
 SAMPLING = tuple(name for name, described in OPTIONS.items() if described.sampling)

@@ -21,6 +21,11 @@ class Settings:
     shifts: tuple[float, ...]  # above 1 spends more steps near noise
     temperatures: tuple[float, ...]  # what logits are divided by where codes are drawn from them; 1 for other samplers
     guidance: Guidance
+    strengths: tuple[float, ...] = ()  # noise level that a level's own codes get first: 1 begins with noise, 0 keeps them; () is 1
+    put_back: bool = False  # known codes are put back in each step, for models that were not trained on known frames
+
+    def strength(self, level: int) -> float:
+        return self.strengths[level] if self.strengths else 1.0
 
     def as_dict(self, names: str) -> dict[str, Any]:
         """For a JSON file, by the names of the levels."""
@@ -49,7 +54,32 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     rescale = sampling.cfg_rescale if request.cfg_rescale is None else request.cfg_rescale
     low, high = sampling.cfg_interval if request.cfg_interval is None else request.cfg_interval
     guidance = Guidance(scale, rescale, (low, high))
-    return Settings(_steps(sampling, names, request.steps), samplers, sampling.shifts(names), temperatures, guidance)
+    steps, shifts = _steps(sampling, names, request.steps), sampling.shifts(names)
+    return Settings(steps, samplers, shifts, temperatures, guidance, _strengths(request, names), bool(request.put_back))
+
+
+def _strengths(request: Request, names: str) -> tuple[float, ...]:
+    if request.keep_levels is not None:
+        kept = request.keep_levels.upper()
+        if not names.startswith(kept) or not 0 < len(kept) < len(names):
+            raise UsageError("keep_levels", request.keep_levels, f"one of {', '.join(names[:n] for n in range(1, len(names)))}")
+        return tuple(float(name not in kept) for name in names)
+    if request.strength is None:
+        return ()
+    by_level = request.strength if isinstance(request.strength, Mapping) else dict.fromkeys(names, request.strength)
+    if {*by_level} != {*names}:
+        raise UsageError("strength", dict(by_level), f"one number, or one for each of the levels {', '.join(names)}")
+    if not any(by_level.values()):
+        raise UsageError("strength", request.strength, "more than 0 for a level at least, or nothing would change")
+    return tuple(float(by_level[name]) for name in names)
+
+
+def check_known_frames(request: Request, config: SnacModelConfig, where: str = "") -> None:
+    """UsageError where frames would be known to a model that was not trained on such."""
+    name, training = request.needs_known_frames, config.training
+    if name and not request.put_back and (training is None or training.infill is None or not training.infill.share):
+        advice = "Or ask for put_back (--put-back): it puts known codes back in each step, untrained, and joins less well."
+        raise UsageError(where or name, "a model that was trained without known frames", "one trained with training.infill", advice)
 
 
 def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[int, ...]:
@@ -68,6 +98,7 @@ def check_request(request: Request, config: SnacModelConfig, names: str) -> Sett
     for metadata in (request.conditioning or {}, request.negative_conditioning):
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
             _check_conditioning(one, config)
+    check_known_frames(request, config)
     return resolve(request, config.model.diffusion.config, names, config.model.diffusion.diffusion_objective)
 
 

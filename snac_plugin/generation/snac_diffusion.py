@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
 from snac_plugin.generation.context import Context, ContextInput, context_of
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks
+from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped
 from snac_plugin.generation.request import Metadata, Request, sample_seeds
-from snac_plugin.generation.settings import check_request
+from snac_plugin.generation.settings import check_known_frames, check_request
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
@@ -71,7 +73,20 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             latents, mask = conditioning_tensors[name]
             if latents.shape[1]:
                 inputs |= {"context": latents.transpose(1, 2), "context_mask": mask}
+        if "inpaint_mask" in conditioning_tensors and "inpaint_mask" not in self.input_concat_ids and not negative:
+            inputs |= self._inpainting(conditioning_tensors["inpaint_mask"][0], conditioning_tensors["inpaint_masked_input"][0])
         return inputs
+
+    def _inpainting(self, mask: Tensor, audio: Tensor) -> dict[str, Tensor]:
+        """stable-audio-tools' inpainting, a mask [B, 1, T] and latents [B, R * 8, T] where it is 1, as known frames."""
+        if not mask.any():
+            return {}
+        check_known_frames(Request(edit=audio, repaint=[(0, 1)]), self.config, "inpaint_mask")
+        if not audio.any():
+            raise UsageError("inpaint_audio", "nothing", "the recording whose parts inpaint_mask keeps")
+        if (mask != mask[:1]).any():
+            raise UsageError("inpaint_mask", "masks that differ", "one mask for the whole batch")
+        return {"known": audio, "known_mask": mask[:, 0]}
 
     def context(self, metadata: Sequence[Metadata]) -> Context | None:
         """The context that a batch of metadata names under the id of its `snac_context` conditioner, as codes."""
@@ -100,7 +115,8 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             options: other arguments of `stream`.
 
         Returns:
-            [B, 1, samples] float on the CPU; with `return_codes` also the codes [B, R, T], whole chunks.
+            [B, 1, samples] float on the CPU: what is new, or with `edit`, `before` and `bridge` the recordings with it; with
+            `return_codes` also the codes [B, R, T], whole chunks, or those around what was changed.
         """
         chunks = list(self.stream(request, **options))
         audio = torch.cat([chunk.audio for chunk in chunks], dim=-1)
@@ -138,19 +154,45 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         """
         request = replace(request or Request(), **options)
         settings = check_request(request, self.config, self.levels.names)
+        if request.from_second is not None and context is None:
+            raise UsageError("from_second", "no recording to continue", "context beside it")
         samples = request.samples(self.chunk_samples, self.sample_rate)
         seeds, chunks = sample_seeds(seed, batch_size), chunks_for(samples, self.chunk_samples)
         metadata = _per_sample(request.conditioning, batch_size)
         negative = None if request.negative_conditioning is None else _per_sample(request.negative_conditioning, batch_size)
-        before = self.context(metadata) if context is None else self._given_context(context, batch_size)
-        past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
+        before = self.context(metadata) if context is None else self._given_context(context, batch_size, request.from_second)
         wanted, unwanted = self.conditions(metadata), None if negative is None else self.conditions(negative)
-        shown: Any = {"progress": progress, "callback": callback}
-        generated = generate_chunks(self.model.eval(), wanted, seeds, settings, chunks, negative=unwanted, **past, **shown)
-        yield from decoded_chunks(self.pretransform, generated, chunks, seeds, samples, before)
+        model = self.model.eval()
+        shown: Any = {"negative": unwanted, "progress": progress, "callback": callback}
+        generate: Generate = partial(generate_chunks, model, wanted, seeds, settings, **shown)
+        if request.edits or request.loop:
+            if before is not None:
+                raise UsageError("context", "a recording to continue", f"none beside {(request.needs_known_frames or 'edit')}")
+            yield self._edited(request, generate, seeds, samples)
+            return
+        past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
+        yield from decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before)
 
-    def _given_context(self, context: Any, batch_size: int) -> Context | None:
+    def _edited(self, request: Request, generate: Generate, seeds: Sequence[int], samples: int) -> StreamedChunk:
+        """What is generated within recordings, or a loop."""
+        network, codec = self.model.network.config, self.pretransform
+        edit = edit_of(request, self.chunk_samples, self.sample_rate)
+        if edit is not None:
+            window = network.context_chunks * network.chunk_frames
+            made = edited(edit, codec, window, network.chunk_frames, generate, seeds)
+            return replace(made, audio=edit.at(self.sample_rate).new_part(made.audio)) if request.only_new else made
+        frames = round(samples / self.levels.frame_samples)  # a loop is whole frames
+        if frames < 4:
+            raise UsageError("seconds", f"{samples / self.sample_rate:.3f}", "at least four frames of the codec for a loop")
+        chunks = chunks_for(frames, network.chunk_frames)
+        codes = torch.cat(list(generate(chunks)), dim=-1)[..., :frames]
+        return looped(codes, codec, network.chunk_frames, generate, seeds, chunks)
+
+    def _given_context(self, context: Any, batch_size: int, until: float | None) -> Context | None:
         inputs = context if isinstance(context, list) else [context] * batch_size
+        if until is not None:
+            cut = {id(one): None if one is None else cut_at(one, until, self.sample_rate) for one in inputs}
+            inputs = [cut[id(one)] for one in inputs]
         if len(inputs) != batch_size:
             raise UsageError("context", f"{len(inputs)} recordings", f"one, or {batch_size}: one a sample")
         if self.model.network.config.context_chunks == 0:
@@ -159,8 +201,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""
-        audio = [self.pretransform.decode_tokens(c[None], seed=seed).float().cpu() for c, seed in zip(codes, seeds, strict=True)]
-        return torch.cat(audio)
+        return decode(self.pretransform, codes, seeds)
 
 
 def _per_sample(conditioning: Metadata | Sequence[Metadata] | None, batch_size: int) -> list[Metadata]:

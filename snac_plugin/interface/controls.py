@@ -11,7 +11,8 @@ from gradio.components import Component
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
-from snac_plugin.generation.request import OPTIONS, Request, json_object
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.request import EDITING, OPTIONS, Request, json_object
 from snac_plugin.levels import Levels
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
@@ -23,10 +24,13 @@ SLIDERS = {
 }
 """Endpoint parameters of the options that have sliders."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
-OTHERS = (*FIXED, *(parameter for parameters in SLIDERS.values() for parameter in parameters))
+CHANGES = {name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in EDITING}
+"""Endpoint parameters of the options that change recordings."""
+OTHERS = (*FIXED, *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters))
 """All endpoint parameters besides the steps of each level and the conditioners' own."""
 QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
 CLIENT = ("progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
+RECORDINGS = ("edit", "before", "bridge")
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8
 
@@ -52,6 +56,7 @@ class Controls:
         button = gr.Button("Generate", variant="primary", size="lg")
         self._steps_by_level()
         self._sampler_and_guidance()
+        self._changes()
         return button
 
     def _conditioning(self) -> None:
@@ -125,6 +130,30 @@ class Controls:
                 self.negative[key] = self._free_name(f"negative_{self.text[key]}")
                 self._add(self.negative[key], gr.Textbox("", label=f"Negative {key.replace('_', ' ')}", lines=1))
 
+    def _changes(self) -> None:
+        """Inputs of the options that change recordings: files, switches, and text as the flags take it."""
+        with gr.Accordion("Change a recording", open=False):
+            for name, parameters in CHANGES.items():
+                option, label = OPTIONS[name], name.replace("_", " ").capitalize()
+                for parameter in parameters:
+                    if name in RECORDINGS:
+                        self._add(parameter, gr.Audio(None, label=f"{label}: {option.help}", type="filepath", sources=["upload"]))
+                    elif not option.metavar:
+                        self._add(parameter, gr.Checkbox(False, label=label, info=option.help))
+                    else:
+                        self._add(parameter, gr.Textbox("", label=label, info=option.help, lines=1))
+
+    def _changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the inputs of `_changes` ask for."""
+        asked: dict[str, Any] = {}
+        for name, parameters in CHANGES.items():
+            given = [values.get(parameter) for parameter in parameters]
+            if any(given):
+                asked[name] = tuple(given) if len(given) > 1 else given[0]
+                if name not in RECORDINGS and OPTIONS[name].metavar:
+                    asked[name] = _parsed(name, str(given[0]))
+        return asked
+
     def _default(self, option: str) -> tuple[float, ...]:
         """What an option's sliders show at first; for temperature the lowest of the levels' own."""
         if option == "temperature":
@@ -144,13 +173,15 @@ class Controls:
         conditioning = {key: values[name] for key, name in self.text.items()}
         conditioning |= json_object(values.get("conditioning") or "{}")
         negative = {key: values[name] for key, name in self.negative.items() if values[name]}
+        changes = self._changed(values)
         return Request(
-            seconds=float(values["seconds"]),
+            seconds=None if "edit" in changes else float(values["seconds"]),
             steps=steps,
             sampler=values["sampler"] or None,
             conditioning=conditioning or None,
             negative_conditioning={**conditioning, **negative} if negative else None,
             **sampling,
+            **changes,
         )
 
     def _free_name(self, key: str) -> str:
@@ -165,3 +196,11 @@ class Controls:
     def _add(self, name: str, component: Any) -> Any:
         self.components[name] = component
         return component
+
+
+def _parsed(name: str, text: str) -> Any:
+    """A text input read as its flag is."""
+    try:
+        return OPTIONS[name].parse(text)
+    except ValueError as error:
+        raise UsageError(name, repr(text), "a number") from error

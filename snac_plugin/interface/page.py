@@ -12,7 +12,7 @@ from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.interface.controls import QUIET, Controls
+from snac_plugin.interface.controls import CHANGES, QUIET, Controls
 from snac_plugin.interface.look import CSS, heading, theme
 from snac_plugin.output.samples import Recording, Sample, make_samples
 
@@ -103,7 +103,8 @@ def _endpoint(make: Callable[[Values, Callable[..., Any]], list[Sample]], names:
         return *shown[0], files, gr.Radio(choices=choices, value=0, visible=len(samples) > 1), shown
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind) for name in names]
+    optional = {name for each in CHANGES.values() for name in each}  # they come last; clients need not name a file for them
+    parameters = [inspect.Parameter(name, kind, default=None if name in optional else inspect.Parameter.empty) for name in names]
     parameters.append(inspect.Parameter("progress", kind, default=gr.Progress()))
     generate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     generate.__doc__ = "Generate samples: the wav, picture, seed and settings of the first, and the files of all."
@@ -114,9 +115,9 @@ def _reporter(progress: Callable[..., Any], names: str, steps: Sequence[int], ch
     """Shows each denoising step on the page's bar."""
 
     def report(chunk: int, level: int, step: int) -> None:
-        done = chunk * sum(steps) + sum(steps[:level]) + step + 1
-        place = f"chunk {chunk + 1} of {chunks}, " if chunks > 1 else ""
-        progress((done, chunks * sum(steps)), desc=f"{place}level {names[level]}, step {step + 1} of {steps[level]}", unit="steps")
+        done, total = chunk * sum(steps) + sum(steps[:level]) + step + 1, max(chunks, chunk + 1)  # a recording may need more
+        place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
+        progress((done, total * sum(steps)), desc=f"{place}level {names[level]}, step {step + 1} of {steps[level]}", unit="steps")
 
     return report
 

@@ -93,6 +93,9 @@ class Prompt:
         own = {name: None if x is None else x[chosen] for name, x in own.items()}
         return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), **own)
 
+    def with_known(self, known: Tensor, frames: tuple[int, ...]) -> "Prompt":
+        return replace(self, known=known, known_frames=frames)
+
     def of_frames(self, first: int, count: int, total: int) -> "Prompt":
         """The prompt for a part of so many frames in all."""
         return self._mapped(lambda c: c.fitted(total).of_frames(first, count))

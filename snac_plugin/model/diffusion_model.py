@@ -9,14 +9,15 @@ import torch
 from stable_audio_tools.models.diffusion import ConditionedDiffusionModel
 from torch import Tensor
 
-from snac_plugin.diffusion.global_time import Window, active, flow_velocity, windows
+from snac_plugin.diffusion.global_time import CERTAIN_T, Window, active, flow_velocity, windows
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.objectives import OBJECTIVES, log_likelihood
 from snac_plugin.latents import LatentSpace
-from snac_plugin.levels import chunk_sizes
+from snac_plugin.levels import chunk_sizes, pick_frames
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.network import SnacDiT
+from snac_plugin.model.training_pass import unknown_frames
 
 
 class SnacDiffusionModel(ConditionedDiffusionModel):
@@ -76,6 +77,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         cfg_interval: tuple[float, float] = (0.0, 1.0),
         context: Tensor | None = None,
         context_mask: Tensor | None = None,
+        known: Tensor | None = None,
+        known_mask: Tensor | None = None,
         **inputs: Any,
     ) -> Tensor:
         """Velocity of the whole tensor at one global time, for samplers that know nothing of levels: best Euler's.
@@ -88,6 +91,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             cfg_scale, scale_phi, cfg_interval: scale, rescale and interval of `Guidance`.
             context: packed latents of the chunks before x [B, R * 8, T'], or None.
             context_mask: [B, T'] bool, False where a frame of the context is hidden.
+            known: packed latents of x's known frames [B, R * 8, T], whatever it holds in the others.
+            known_mask: [B, T], 1 where a frame is known, the same in the whole batch.
             inputs: stable-audio-tools' conditioning inputs (`cross_attn_cond`, `negative_cross_attn_cond`, ...); options of its
                 other models (batch_cfg, rescale_cfg, cfg_dropout_prob, ...) are ignored.
 
@@ -95,7 +100,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             [B, R * 8, T]: the active stage's velocity over its window's width, zero for all others.
         """
         negative, mask = Conditions.of(inputs, "negative_"), None if context_mask is None else context_mask.bool()
-        prompt = Prompt(Conditions.of(inputs), None if negative.empty else negative, context, mask)
+        frames = () if known_mask is None else tuple((known_mask[0] > 0.5).nonzero().flatten().tolist())
+        prompt = Prompt(Conditions.of(inputs), None if negative.empty else negative, context, mask, known, frames)
         guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
         spans = windows(len(chunk_sizes(x.shape[-1], self.network.config.chunk_frames)), self.step_weights)
         rounding = max(1e-6, torch.finfo(t.dtype).eps / 2)  # callers compute t in the precision of x
@@ -108,18 +114,30 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
 
     def _stage_velocity(self, x: Tensor, t: Tensor, span: Window, prompt: Prompt, guidance: Guidance) -> Tensor:
         """The same for samples that stand at one stage."""
-        size = self.network.config.chunk_frames
+        size, level = self.network.config.chunk_frames, span.level
         first = span.chunk * size
         latents = x[..., first : first + size]
         context, mask = self._context(x[..., :first], prompt.context, prompt.context_mask)
-        prompt = replace(prompt.of_frames(first, size, x.shape[-1]), context=context, context_mask=mask)
-        chunk = self.start_chunk(prompt, x.shape[0], guidance, latents.shape[-1])
+        ahead = tuple(frame - first for frame in prompt.known_frames if first <= frame < first + 2 * size)
+        own = replace(
+            prompt.of_frames(first, max([size, *(f + 1 for f in ahead)]), x.shape[-1]), context=context, context_mask=mask
+        )
+        if prompt.known is not None:
+            own = own.with_known(prompt.known[..., [first + frame for frame in ahead]], ahead)
         by_level = self.levels.unpack_latents(latents)
-        for level in range(span.level):
-            chunk.append(level, self.space.level_latents(level, self.space.nearest(level, by_level[level])))
         velocities = [torch.zeros_like(z) for z in by_level]
-        denoiser = chunk.denoiser(span.level, self.velocity)
-        velocities[span.level] = flow_velocity(self.objective, denoiser, by_level[span.level], span.local(t)) / span.width
+        unknown, count = [*unknown_frames(latents.shape[-1], ahead)], self.levels.per_frame[level]
+        if ahead and prompt.known is not None:  # known frames go straight to their codes
+            data = self.levels.unpack_latents(prompt.known[..., first : first + size].to(x))[level]
+            velocities[level] = (by_level[level] - data) / span.local(t)[:, None, None].clamp(min=CERTAIN_T) / span.width
+            by_level = [pick_frames(z, unknown, k) for z, k in zip(by_level, self.levels.per_frame, strict=True)]
+        if unknown:
+            chunk = self.start_chunk(own, x.shape[0], guidance, latents.shape[-1])
+            for finished in range(level):
+                chunk.append(finished, self.space.level_latents(finished, self.space.nearest(finished, by_level[finished])))
+            denoiser = chunk.denoiser(level, self.velocity)
+            velocity = flow_velocity(self.objective, denoiser, by_level[level], span.local(t)) / span.width
+            velocities[level].unflatten(1, (-1, count))[:, unknown] = velocity.unflatten(1, (-1, count))
         result = torch.zeros_like(x)
         result[..., first : first + size] = self.levels.pack_latents(velocities)
         return result

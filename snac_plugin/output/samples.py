@@ -5,7 +5,7 @@ import math
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.data.audio import read_audio
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.editing import Edit, cut_at, edit_of
 from snac_plugin.generation.joining import Continuation
 from snac_plugin.generation.request import Request, sample_seeds
 from snac_plugin.generation.settings import check_request
@@ -29,7 +30,7 @@ BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of its continuation
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording [C, N] to continue, and its file."""
+    """A recording [C, N], and its file."""
 
     path: Path
     rate: int
@@ -43,6 +44,25 @@ class Recording:
         if seconds < shortest:
             raise AudioError(str(path), f"{seconds:.3f} s of audio", f"at least one frame of the codec: {shortest:.3f} s")
         return cls(Path(path), rate, audio)
+
+    def until(self, second: float | None) -> "Recording":
+        """Its beginning."""
+        if second is None:
+            return self
+        return replace(self, audio=cut_at((self.rate, self.audio), second, self.rate)[1])
+
+
+def read_recordings(request: Request, levels: Levels) -> Request:
+    """A request whose recordings are audio, not files any more; raises as `Recording.read`."""
+
+    def read(given: Any) -> Any:
+        if not isinstance(given, str | Path):
+            return given
+        recording = Recording.read(given, levels)
+        return recording.rate, recording.audio
+
+    bridge = request.bridge and (read(request.bridge[0]), read(request.bridge[1]))
+    return replace(request, edit=read(request.edit), before=read(request.before), bridge=bridge)
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,7 @@ def make_samples(
         count: number of samples.
         batch_size: how many are generated at once; all by default.
         recording: what each sample continues: it begins with the recording's own samples, at its rate and with its channels.
+            Recordings that `request` names are files or audio; a sample has the rate and the channels of theirs.
         checkpoint: where the model came from, for the JSON files.
         callback: called with (chunk, level, step) after each denoising step.
 
@@ -86,8 +107,13 @@ def make_samples(
     """
     settings = check_request(request, model.config, model.levels.names).as_dict(model.levels.names)
     about = {"conditioning": request.conditioning, "negative_conditioning": request.negative_conditioning}
-    about |= _about(model, checkpoint, recording)
+    about |= _about(model, checkpoint, recording) | _files_of(request)
+    name, request = _name_of(request, recording), read_recordings(request, model.levels)
+    if recording is not None:
+        recording, request = recording.until(request.from_second), replace(request, from_second=None)
     context = None if recording is None else (recording.rate, recording.audio)
+    edit = edit_of(request, model.chunk_samples, model.sample_rate)
+    asked = request if edit is None else replace(request, only_new=None)
     seeds, size = sample_seeds(seed, count), batch_size or count
     for start in range(0, count, size):
         batch = seeds[start : start + size]
@@ -97,8 +123,8 @@ def make_samples(
         try:
             try:
                 for one in batch:
-                    samples.append(_SampleInProgress(Path(folder), one, model, request, recording))
-                for chunk in model.stream(request, context=context, **options):
+                    samples.append(_SampleInProgress(Path(folder), f"{name}seed_{one}", one, model, request, recording, edit))
+                for chunk in model.stream(asked, context=context, **options):
                     for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
@@ -113,15 +139,26 @@ def make_samples(
 
 
 class _SampleInProgress:
-    """A sample while it is written; after the samples of the recording that it continues."""
+    """A sample while it is written; after the samples of the recording that it continues, or within those that it changes."""
 
-    def __init__(self, folder: Path, seed: int, model: SnacDiffusion, request: Request, recording: Recording | None) -> None:
-        self.seed, self.model, self.recording = seed, model, recording
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        seed: int,
+        model: SnacDiffusion,
+        request: Request,
+        recording: Recording | None,
+        edit: Edit | None,
+    ) -> None:
+        self.seed, self.model, self.recording, self.edit = seed, model, recording, edit
+        self.only_new, self.continuation = bool(request.only_new), None
         rate, channels, self.before = (model.sample_rate, 1, 0)
-        name, self.continuation = f"seed_{seed}", None
+        if edit is not None:
+            rate, channels = edit.rate, len(edit.audio)
         if recording is not None:
             rate, (channels, self.before) = recording.rate, recording.audio.shape
-            name = f"{recording.path.stem}_seed_{seed}"
+            self.before = 0 if self.only_new else self.before
             self.continuation = Continuation(recording.audio, rate, model.sample_rate)
         new = request.samples(model.chunk_samples, model.sample_rate)
         self.writer = SampleWriter(folder, name, rate, channels, self.before + math.ceil(new * rate / model.sample_rate))
@@ -131,9 +168,13 @@ class _SampleInProgress:
     def add(self, audio: Tensor, codes: Tensor) -> None:
         """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
         self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
-        if self.recording is not None and not self.codes:
+        if self.recording is not None and not self.codes and not self.only_new:
             self.writer.write(self.recording.audio)
-        self.writer.write(audio[None] if self.continuation is None else self.continuation.push(audio))
+        if self.edit is not None:
+            whole = self.edit.with_made(audio, self.model.sample_rate)
+            self.writer.write(self.edit.new_part(whole) if self.only_new else whole)
+        else:
+            self.writer.write(audio[None] if self.continuation is None else self.continuation.push(audio))
         self.codes.append(codes.short())
 
     def finish(self, settings: dict[str, Any]) -> Sample:
@@ -141,14 +182,35 @@ class _SampleInProgress:
             self.writer.write(self.continuation.finish())
         rate, levels = self.writer.sample_rate, self.model.levels
         seconds, joined_at = self.writer.samples / rate, self.before / rate
-        new = (self.writer.samples - self.before) * self.model.sample_rate // rate  # in samples of the model, whole ones
-        settings = {"seconds": round(seconds, 6), "chunks": chunks_for(new, self.model.chunk_samples), **settings}
+        written = self.writer.samples - self.before
+        if self.edit is not None:
+            written = sum(stop - start for start, stop in self.edit.spans)
+        new = written * self.model.sample_rate // rate  # in samples of the model, whole ones
+        lengths = {"seconds": round(seconds, 6), "new_seconds": round(written / rate, 6)}
+        settings = {**lengths, "chunks": chunks_for(new, self.model.chunk_samples), **settings}
         recording = self.recording
         title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
-        codes = torch.cat(self.codes, dim=-1).long() if recording is None else None
+        codes = torch.cat(self.codes, dim=-1).long() if recording is None and self.edit is None else None
         shown_from = max(0, round((joined_at - BEFORE_JOIN_SECONDS) * rate))
         files = self.writer.finish(settings, codes=codes, levels=levels, title=title, shown_from=shown_from)
-        return Sample(self.seed, seconds - joined_at, self.first_audio_after, settings, files)
+        return Sample(self.seed, written / rate, self.first_audio_after, settings, files)
+
+
+def _files_of(request: Request) -> dict[str, Any]:
+    """The editing that is asked for, recordings by their files."""
+
+    def name(given: Any) -> Any:
+        return str(given) if isinstance(given, str | Path) else "audio"
+
+    asked = request.as_dict()
+    asked |= {key: name(asked[key]) for key in ("edit", "before") if key in asked}
+    return asked | ({"bridge": [name(one) for one in asked["bridge"]]} if "bridge" in asked else {})
+
+
+def _name_of(request: Request, recording: Recording | None) -> str:
+    """What a sample's name begins with: the recordings that are in it."""
+    named = (None if recording is None else recording.path, request.edit, request.before, *(request.bridge or ()))
+    return "".join(f"{Path(file).stem}_" for file in named if isinstance(file, str | Path))
 
 
 def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | None) -> dict[str, Any]:

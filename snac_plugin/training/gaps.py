@@ -1,7 +1,5 @@
 """Which frames of a training window are known: the gaps that `training.infill` asks for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -101,27 +101,31 @@ def stage_losses(
         stages=trained,
         known=draw.known,
     )
-    sizes = chunk_sizes(codes.shape[-1], model.network.config.chunk_frames)
-    starts = [sum(sizes[:chunk]) for chunk in range(len(draw.known))]
-    unknown = [s + f for s, size, known in zip(starts, sizes, draw.known, strict=False) for f in unknown_frames(size, known)]
+    unknown = _unknown(draw.known, chunk_sizes(codes.shape[-1], model.network.config.chunk_frames))
 
-    def shown(by_level: Sequence[Tensor]) -> list[Tensor]:
-        """The part of each level's tokens [B, N, ...] that is denoised."""
+    def denoised(by_level: Sequence[Tensor]) -> list[Tensor]:
         pairs = zip(by_level, levels.per_frame, strict=True)
         return [pick_frames(x, unknown, count) if unknown else x for x, count in pairs]
 
     if model.network.config.head != "velocity":
-        points, times = shown(levels.unpack_latents(noised)), shown(levels.unpack_latents(t))
-        targets = shown(levels.unpack(codes))
+        points, times = denoised(levels.unpack_latents(noised)), denoised(levels.unpack_latents(t))
+        targets = denoised(levels.unpack(codes))
         outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
         by_class = [o.transpose(1, 2).float() for o in outputs]
         losses = [cross_entropy(o, targets[i], reduction="none") for i, o in zip(trained, by_class, strict=True)]
     else:
-        velocities = shown(levels.unpack_latents(model.objective.target(data, noise, t)))
+        velocities = denoised(levels.unpack_latents(model.objective.target(data, noise, t)))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
     counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
     means = [_masked_mean(loss, counted, levels.per_frame[i]) for i, loss in zip(trained, losses, strict=True)]
     return torch.stack(means), outputs
+
+
+def _unknown(known: KnownFrames, sizes: Sequence[int]) -> list[int]:
+    """The frames of a window that are denoised, where some are known; else none are named."""
+    starts = [sum(sizes[:chunk]) for chunk in range(len(known))]
+    chunks = zip(starts, sizes[: len(known)], known, strict=True)
+    return [start + frame for start, size, given in chunks for frame in unknown_frames(size, given)]
 
 
 def _after_context(

@@ -39,7 +39,7 @@ def test_flags_stay_what_users_scripts_hold() -> None:
 
 def test_every_option_has_a_flag_of_its_own() -> None:
     """An option that is added to `Request` alone must reach both commands."""
-    expected = {f"--{name.replace('_', '-')}" for name, option in OPTIONS.items() if option.help}
+    expected = {option.flag_of(name) for name, option in OPTIONS.items() if option.help}
     assert expected <= flags(generate.parser()).keys()
     assert {f"--{name.replace('_', '-')}" for name in SAMPLING} <= flags(evaluate.parser()).keys()
 
@@ -54,6 +54,16 @@ def test_every_option_has_a_flag_of_its_own() -> None:
         ({"cfg_interval": (0.5,)}, "cfg_interval: found"),
         ({"chunks": 1.5}, r"chunks: found 1\.5, expected a whole number above 0"),
         ({"sample_size": 2.5}, r"sample_size: found 2\.5, expected a whole number above 0"),
+        ({"edit": "a", "repaint": [(2, 1)]}, "repaint: found .*, expected pairs of seconds"),
+        ({"edit": "a", "strength": {"A": 2}}, "strength: found .*, expected a number from 0 to 1"),
+        ({"repaint": [(1, 2)]}, "repaint: found no recording to change, expected edit beside it"),
+        ({"edit": "a"}, "edit: found nothing that changes it, expected repaint, keep_levels, strength or loop beside it"),
+        ({"edit": "a", "keep_levels": "A", "strength": 0.5}, "strength: found keep_levels beside it"),
+        ({"edit": "a", "keep_levels": "A", "seconds": 2.0}, "seconds: found seconds beside edit, expected no length"),
+        ({"edit": "a", "keep_levels": "A", "before": "b"}, "before: found edit beside it, expected one of edit, before"),
+        ({"edit": "a", "loop": True, "repaint": [(1, 2)]}, "loop: found another place to generate"),
+        ({"put_back": True}, "put_back: found nothing that is known"),
+        ({"bridge": ("a",)}, "bridge: found .*, expected two recordings"),
         ({"chunks": 2, "sample_size": 9}, "length: found chunks 2 and sample_size 9, expected one of"),
     ],
 )

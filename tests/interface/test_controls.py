@@ -10,6 +10,8 @@ from stable_audio_tools.models import conditioners
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.request import EDITING
 from snac_plugin.generation.settings import check_request
 from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OTHERS, Controls
 from snac_plugin.interface.page import _endpoint
@@ -60,6 +62,21 @@ def test_a_temperature_that_is_moved_is_that_of_all_levels(tmp_path: Path) -> No
     assert controls.request(values(controls) | {"temperature": 0.5}).temperature == 0.5
 
 
+def test_what_changes_a_recording_is_read_as_the_flags_are(tmp_path: Path) -> None:
+    controls = lay_out(tmp_path, [])
+    plain = values(controls)
+    assert not {*EDITING} & {*controls.request(plain).given}
+    asked = controls.request(plain | {"edit_edit": "a.wav", "edit_repaint": "1:2,3:4", "edit_strength": "A=0,B=0.5,C=1,D=1"})
+    assert (asked.edit, asked.repaint, asked.strength) == ("a.wav", ((1, 2), (3, 4)), {"A": 0, "B": 0.5, "C": 1, "D": 1})
+    assert asked.seconds is None  # the recording keeps its length
+    bridge = controls.request(plain | {"edit_bridge_first": "a.wav", "edit_bridge_second": "b.wav", "edit_put_back": True})
+    assert (bridge.bridge, bridge.put_back) == (("a.wav", "b.wav"), True)
+    with pytest.raises(UsageError, match="bridge: found"):
+        controls.request(plain | {"edit_bridge_first": "a.wav"})
+    with pytest.raises(UsageError, match="from_second: found 'soon', expected a number"):
+        controls.request(plain | {"edit_from_second": "soon"})
+
+
 def test_a_negative_text_does_not_take_a_conditioner_s_name(tmp_path: Path) -> None:
     conditioning = [{"id": key, "type": "t5", "config": {}} for key in ("prompt", "negative_prompt")]
     controls = lay_out(tmp_path, conditioning)
@@ -73,6 +90,8 @@ def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path
     assert list(lay_out(tmp_path, [], context_chunks=1).components) == [
         *("recording", "seconds", "seed", "batch_size", "steps", "steps_by_level", "steps_a", "steps_b", "steps_c", "steps_d"),
         *("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high"),
+        *("edit_edit", "edit_repaint", "edit_keep_levels", "edit_strength", "edit_before", "edit_bridge_first"),
+        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back"),
     ]
 
 

@@ -204,6 +204,9 @@ def test_a_recording_that_is_put_in_is_continued(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "mine.wav", own, 22050, subtype="FLOAT")
     with served(create_page(config, builders.model(config).eval())) as client:
         made = client.predict(recording=handle_file(str(tmp_path / "mine.wav")), seconds=0.5, api_name="/generate")
+        asked = {"recording": None, "edit_edit": handle_file(str(tmp_path / "mine.wav")), "edit_keep_levels": "A"}
+        changed = client.predict(**asked, api_name="/generate")
+    assert soundfile.info(changed[AUDIO]).frames == 22050
     sound, rate = soundfile.read(made[AUDIO], dtype="float32")
     assert rate == 22050
     assert len(sound) == 22050 + 11025

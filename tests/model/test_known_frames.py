@@ -1,7 +1,5 @@
 """Known frames of a chunk against a slow pass for each stage, token by token, in float64."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from networks import FOUR_LEVELS, make_network

@@ -1,7 +1,5 @@
 """Which frames training shows, and that the loss is that of all others."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,0 +1,183 @@
+"""Recordings that stay but for what is generated in them. Letters: B batch, C channels, N audio samples, R rows, T frames."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import soxr
+import torch
+from torch import Tensor
+
+from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.generation.chunks import Known
+from snac_plugin.generation.context import checked_recording, mono
+from snac_plugin.generation.decoding import StreamedChunk
+from snac_plugin.generation.joining import JOIN_SECONDS, join
+from snac_plugin.generation.request import Request
+
+# `generate_chunks` with all that does not depend on what is known.
+Generate = Callable[..., Iterable[Tensor]]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Audio of which some spans are generated."""
+
+    rate: int
+    audio: Tensor  # [C, N]; silence where there is nothing yet
+    spans: tuple[tuple[int, int], ...]  # samples [start, stop), in order and apart; all others stay as they are
+    loop: bool = False  # what is generated are both ends, which join
+
+    def at(self, rate: int) -> "Edit":
+        """As mono audio at another rate."""
+        audio = mono(self.audio, self.rate, rate)[None]
+        ends = [min(round(edge * rate / self.rate), audio.shape[-1]) for span in self.spans for edge in span]
+        return replace(self, rate=rate, audio=audio, spans=tuple(zip(ends[::2], ends[1::2], strict=True)))
+
+    def with_new(self, new: Tensor, first: int = 0) -> Tensor:
+        """The audio [C, N] with its spans from `new`, mono at the same rate, which begins at sample `first` of it.
+
+        At each border the difference of the recording and its generated version is mirrored into the span and faded out, so that
+        neither a sample outside the spans changes nor one jumps.
+        """
+        result, size = self.audio.clone(), round(JOIN_SECONDS * self.rate)
+        for start, stop in self.spans:
+            begin, end = max(start - size, first), min(stop + size, first + len(new), result.shape[-1])
+            made = new[begin - first : end - first].expand(len(result), -1)
+            before, part, after = made.split([start - begin, stop - start, end - stop], dim=-1)
+            part = join(part, self.audio[:, begin:start], before)
+            part = join(part.flip(-1), self.audio[:, stop:end].flip(-1), after.flip(-1)).flip(-1)
+            result[:, start:stop] = part
+        return result
+
+    def with_made(self, audio: Tensor, rate: int) -> Tensor:
+        """The audio [C, N] with its spans from what `edited` gave [N'], at another rate."""
+        if rate != self.rate:
+            step = rate // math.gcd(rate, self.rate)
+            border = step * -(-rate // (10 * step)) if self.loop else 0  # so that the resampler sees a loop go on at its ends
+            around = audio[torch.arange(-border, len(audio) + border) % len(audio)]
+            audio = torch.from_numpy(soxr.resample(around.numpy(), rate, self.rate))[border * self.rate // rate :]
+        lacking = self.audio.shape[-1] - len(audio)
+        return self.with_new(torch.nn.functional.pad(audio, (0, max(lacking, 0))))
+
+    def new_part(self, audio: Tensor) -> Tensor:
+        """Of audio [..., N] the spans alone."""
+        return torch.cat([audio[..., start:stop] for start, stop in self.spans], dim=-1)
+
+
+def edit_of(request: Request, chunk_samples: int, sample_rate: int) -> Edit | None:
+    """What a request changes, if it does; its recordings are audio. UsageError for places outside of it."""
+    if request.edit is not None:
+        rate, audio = _recording("edit", request.edit, sample_rate)
+        size = audio.shape[-1]
+        if request.loop:
+            seam = min(chunk_samples * rate // (4 * sample_rate), size // 4)
+            return Edit(rate, audio, ((0, seam), (size - seam, size)), loop=True)
+        return Edit(rate, audio, ((0, size),) if request.repaint is None else _spans(request.repaint, rate, size))
+    name = "before" if request.bridge is None else "bridge"
+    given = [request.before] if request.bridge is None else [*request.bridge]
+    if given[0] is None and name == "before":
+        return None
+    ends = [_recording(name, one, sample_rate) for one in given]
+    kinds = {(rate, len(audio)) for rate, audio in ends}
+    if len(kinds) > 1:
+        found = " and ".join(f"{rate} Hz with {channels} channels" for rate, channels in sorted(kinds))
+        raise UsageError(name, found, "recordings of one rate and number of channels")
+    ((rate, channels),) = kinds
+    new = torch.zeros(channels, math.ceil(request.samples(chunk_samples, sample_rate) * rate / sample_rate))
+    start = ends[0][1].shape[-1] if len(ends) > 1 else 0
+    parts = [ends[0][1], new, ends[1][1]] if len(ends) > 1 else [new, ends[0][1]]
+    return Edit(rate, torch.cat(parts, dim=-1), ((start, start + new.shape[-1]),))
+
+
+def edited(
+    edit: Edit, codec: SnacPretransform, window: int, chunk_frames: int, generate: Generate, seeds: Sequence[int]
+) -> StreamedChunk:
+    """Audio [B, 1, N] at the codec's rate, its spans generated, and the codes around them; `window` frames of context."""
+    own = edit.at(codec.sample_rate)
+    size, shift = own.audio.shape[-1], own.audio.shape[-1] // 2 if edit.loop else 0
+    audio, spans = own.audio[0].roll(shift), own.spans
+    if edit.loop:  # the ends meet in the middle
+        spans = ((shift - (size - own.spans[1][0]), shift + own.spans[0][1]),)
+    known, first = _frames_of(audio, spans, codec, window, chunk_frames)
+    codes = torch.cat(list(generate(known=known)), dim=-1)
+    decoded = decode(codec, codes, seeds)[:, 0]
+    if edit.loop:
+        decoded, first = torch.nn.functional.pad(decoded, (first, size))[:, :size].roll(-shift, dims=-1), 0
+    return StreamedChunk(torch.stack([own.with_new(one, first) for one in decoded]), codes.cpu())
+
+
+def looped(
+    codes: Tensor, codec: SnacPretransform, chunk_frames: int, generate: Generate, seeds: Sequence[int], chunks: int
+) -> StreamedChunk:
+    """Generated codes [B, R, T] whose seam, in the middle of them once they are turned by half, is generated anew."""
+    frames, margin = codes.shape[-1], codec.margin
+    half, seam = frames // 2, max(1, min(chunk_frames // 4, frames // 4))
+    shown = torch.ones(frames, dtype=torch.bool)
+    shown[half - seam : half + seam] = False
+    sealed = torch.cat(list(generate(known=Known(codes.roll(half, dims=-1), shown), first_index=chunks)), dim=-1)
+    codes = sealed.roll(-half, dims=-1)
+    around = torch.arange(-margin, frames + margin) % frames  # each end sounds with the other one beside it
+    sound = decode(codec, codes[..., around], seeds)
+    size, border = round(JOIN_SECONDS * codec.sample_rate), margin * codec.downsampling_ratio
+    audio, after = sound[..., border:-border], sound[..., sound.shape[-1] - border :]
+    # The decoder's noise is another one behind the end than at the beginning: it fades over.
+    fade = torch.cos(torch.linspace(0, math.pi / 2, size + 1)[:size]).square()
+    start = audio[..., :size] + (after[..., :size] - audio[..., :size]) * fade
+    return StreamedChunk(torch.cat([start, audio[..., size:]], dim=-1), codes.cpu())
+
+
+def cut_at(recording: Any, second: float, sample_rate: int) -> tuple[int, Tensor]:
+    """A recording up to a second of it; UsageError if it is shorter."""
+    rate, audio = _recording("context", recording, sample_rate)
+    if round(second * rate) > audio.shape[-1]:
+        raise UsageError("from_second", second, f"a second of the recording, which has {audio.shape[-1] / rate:.3f} s")
+    return rate, audio[:, : round(second * rate)]
+
+
+def decode(codec: SnacPretransform, codes: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""
+    return torch.cat([codec.decode_tokens(c[None], seed=seed).float().cpu() for c, seed in zip(codes, seeds, strict=True)])
+
+
+def _recording(name: str, given: Any, sample_rate: int) -> tuple[int, Tensor]:
+    """Rate and audio [C, N] of one recording."""
+    rate, audio = checked_recording(given, sample_rate, name)
+    if not audio.is_floating_point() or audio.ndim not in (1, 2) or not audio.shape[-1]:
+        raise AudioError(name, f"shape {tuple(audio.shape)}, {audio.dtype}", "float audio [samples] or [channels, samples]")
+    return rate, audio.reshape(-1, audio.shape[-1]).cpu()
+
+
+def _spans(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Spans of samples, those that touch joined."""
+    spans: list[tuple[int, int]] = []
+    for start, stop in sorted((round(first * rate), round(last * rate)) for first, last in seconds):
+        if start >= min(stop, size) or stop > size + 1:
+            found = f"{start / rate:.3f} to {stop / rate:.3f} s in a recording of {size / rate:.3f} s"
+            raise UsageError("repaint", found, "seconds within it")
+        if spans and start <= spans[-1][1]:
+            start, earlier = spans.pop()
+            stop = max(stop, earlier)
+        spans.append((start, min(stop, size)))
+    return tuple(spans)
+
+
+def _frames_of(
+    audio: Tensor, spans: Sequence[tuple[int, int]], codec: SnacPretransform, window: int, chunk_frames: int
+) -> tuple[Known, int]:
+    """Codes of mono audio [N] as far as they are seen from the spans, and the sample that they begin at.
+
+    A frame begins where the first span does. Frames that a span touches are generated whole.
+    """
+    size, offset = codec.downsampling_ratio, spans[0][0] % codec.downsampling_ratio
+    touched = [((start - offset) // size, -(-(stop - offset) // size)) for start, stop in spans]
+    first = max(0, touched[0][0] - window - chunk_frames - codec.margin)
+    last = min(-(-(len(audio) - offset) // size), touched[-1][1] + 2 * chunk_frames + codec.margin)
+    begin = offset + first * size
+    codes = codec.tokenize(audio[begin : offset + last * size][None, None].to(codec.space.means.device))
+    shown = torch.ones(last - first, dtype=torch.bool)
+    for start, stop in touched:
+        shown[start - first : stop - first] = False
+    return Known(codes, shown), begin

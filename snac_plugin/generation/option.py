@@ -1,0 +1,97 @@
+"""One option of a request: how it is read from text, checked and shown. Imports nothing heavy."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snac_plugin.errors import UsageError
+
+Steps = int | Sequence[int] | Mapping[str, int]
+Strength = float | Mapping[str, float]
+Metadata = Mapping[str, Any]
+
+
+def steps_in(text: str) -> Steps:
+    """Steps written as "48", "6,8,10,24" or "A=6,B=8,C=10,D=24"."""
+    try:
+        if "=" in text:
+            pairs = [part.split("=") for part in text.split(",")]
+            by_level = {name.strip().upper(): int(count) for name, count in pairs}
+            if len(by_level) < len(pairs):
+                raise ValueError
+            return by_level
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError("steps", repr(text), "48, or A=6,B=8,C=10,D=24 with one entry a level") from None
+    return counts[0] if len(counts) == 1 else counts
+
+
+def strength_in(text: str) -> Strength:
+    """A strength written as "0.4" or "A=0,B=0.3,C=0.5,D=0.7"."""
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip().upper(): float(value) for name, value in pairs}
+    except ValueError:
+        raise UsageError("strength", repr(text), "0.4, or A=0,B=0.3,C=0.5,D=0.7 with one entry a level") from None
+
+
+def spans_in(text: str) -> tuple[tuple[float, float], ...]:
+    """Spans of seconds written as "3.2:5.1" or "3.2:5.1,8:9.5"."""
+    try:
+        spans = [tuple(float(second) for second in part.split(":")) for part in text.split(",")]
+        if any(len(span) != 2 for span in spans):
+            raise ValueError
+    except ValueError:
+        raise UsageError("repaint", repr(text), "seconds from and to: 3.2:5.1, or several: 3.2:5.1,8:9.5") from None
+    return tuple((first, last) for first, last in spans)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError("conditioning", repr(text), f"a JSON object ({error})") from None
+    if not isinstance(value, dict):
+        raise UsageError("conditioning", repr(text), "a JSON object")
+    return value
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A number's input on the page."""
+
+    label: str
+    low: float  # a default outside the range widens it
+    high: float
+    step: float
+    info: str = ""  # one line under the label
+    needs: str = ""  # what a model must have for it to be shown: "guidance" (conditioners or context) or "drawn codes"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one field of a request is read, checked and shown: its flag and its input on the page follow."""
+
+    help: str = ""  # of its flag; "" for a field without one
+    parse: Callable[[str], Any] = float
+    metavar: str | tuple[str, str] = "X"  # two for a pair of values; "" for one that is on or off
+    fits: Callable[[Any], bool] = lambda value: True  # with any model
+    expected: str = ""  # what fits, in words
+    sampling: bool = False  # it says how the levels are solved; its default is the config's `sampling` key of the same name
+    sliders: tuple[Slider, ...] = ()  # one, or one for each value of a pair, whose names end in _low and _high
+    flag: str = ""  # by default the field's name
+
+    def flag_of(self, name: str) -> str:
+        """The flag of the field `name`."""
+        return f"--{self.flag or name.replace('_', '-')}"
+
+    def check(self, name: str, value: Any) -> None:
+        try:
+            fits = self.fits(value)
+        except (TypeError, ValueError):  # a text among numbers, say
+            fits = False
+        if not fits:
+            raise UsageError(name, value, self.expected)

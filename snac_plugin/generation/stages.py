@@ -1,0 +1,139 @@
+"""The levels of one chunk, one after the other. Letters: B batch, R rows, T frames, N tokens of a level that are denoised."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from snac_plugin.diffusion.objectives import add_noise
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
+from snac_plugin.diffusion.samplers import Velocity, codes_at, solve, solve_by_codes
+from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
+from snac_plugin.generation.settings import Settings
+from snac_plugin.levels import pick_frames
+from snac_plugin.model.chunk_in_progress import ChunkInProgress
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+
+# Called after each denoising step with (chunk, level, step), all from 0.
+StepCallback = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class ChunkSolver:
+    """What the stages of one chunk (`index`, from 0) share; `title` stands before the level on the progress bar."""
+
+    model: SnacDiffusionModel
+    chunk: ChunkInProgress
+    seeds: Sequence[int]
+    settings: Settings
+    index: int
+    bar: tqdm
+    title: str
+    callback: StepCallback | None
+    own: Tensor  # packed codes that the chunk has before [B, R, T]: of known frames, kept levels, and what strengths start from
+    known: Sequence[bool]  # frames that keep these codes
+
+    def solve(self) -> Tensor:
+        """All levels in order, each snapped to its nearest codes: packed codes [B, R, T]."""
+        model, levels, unknown = self.model, self.model.levels, self.chunk.unknown
+        finished = []
+        for level, name in enumerate(levels.names):
+            self.bar.set_description(f"{self.title}level {name}")
+            codes = self._shown(level, levels.unpack(self.own)[level])
+            if self.settings.strength(level) > 0:
+                codes = self._solve(level, codes)
+            finished.append(codes)
+            if level + 1 < len(levels):
+                self.chunk.append(level, model.space.level_latents(level, codes))
+        if unknown is None:
+            return levels.pack(finished)
+        result = self.own.clone()
+        result[..., list(unknown)] = levels.pack(finished)
+        return result
+
+    def _shown(self, level: int, tokens: Tensor) -> Tensor:
+        """Of a level's tokens [B, all, ...] those that are denoised."""
+        unknown = self.chunk.unknown
+        return tokens if unknown is None else pick_frames(tokens, unknown, self.model.levels.per_frame[level])
+
+    def _solve(self, level: int, own: Tensor) -> Tensor:
+        """Codes of a level [B, N], from those that it has before."""
+        model, count = self.model, self.model.levels.per_frame[level]
+        like, shape = next(model.parameters()), (model.levels.codebook_dim, self.own.shape[-1] * count)
+        noise = stage_noise(self.seeds, self.index, level, shape, like)  # of whole chunks, so that a gap does not shift it
+        noise = self._shown(level, noise.transpose(1, 2)).transpose(1, 2)
+        vectors = model.space.level_latents(level, own).transpose(1, 2)
+        kept = torch.tensor(self.known, device=own.device).repeat_interleave(count) if self._puts_back else None
+        by_codes = self.settings.samplers[level] == CODE_SAMPLER
+        latents = (self._solve_by_codes if by_codes else self._solve_by_velocity)(level, noise, vectors, kept)
+        codes = model.space.nearest(level, latents.transpose(1, 2))
+        return codes if kept is None else torch.where(kept, own, codes)
+
+    @property
+    def _puts_back(self) -> bool:
+        return self.settings.put_back and any(self.known)
+
+    def _with_known(self, denoise: Velocity, noise: Tensor, vectors: Tensor, kept: Tensor | None) -> Velocity:
+        """A denoiser of [B, 8, N] for whose input the vectors of known codes are put back, under noise."""
+        if kept is None:
+            return denoise
+        return lambda x, t: denoise(torch.where(kept, add_noise(self.model.objective, vectors, noise, t[:, None, None]), x), t)
+
+    def _solve_by_velocity(self, level: int, noise: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+        """One level by a sampler of stable-audio-tools: noise and own vectors [B, 8, N] -> latents [B, 8, N]."""
+        chunk, steps = self.chunk, iter(range(self.settings.steps[level]))
+        guided = chunk.denoiser(level, self.model.velocity)
+        velocity = self._with_known(lambda x, t: guided(x.transpose(1, 2), t).transpose(1, 2), noise, own, kept)
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(stage_seed(self.seeds[0], self.index, level))  # samplers that add noise use the global generator
+            latents = solve(
+                self.model.objective.name,
+                velocity,
+                noise,
+                steps=self.settings.steps[level],
+                sampler=self.settings.samplers[level],
+                shift=self.settings.shifts[level],
+                callback=self._step_done(level, steps),
+                unconditioned=lambda: None if chunk.unconditioned is None else chunk.unconditioned.transpose(1, 2),
+                own=own,
+                start=self.settings.strength(level),
+            )
+        self.bar.update(len(list(steps)))  # steps that the sampler did not report
+        return latents
+
+    def _solve_by_codes(self, level: int, noise: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+        """The same by drawn codes; all randomness comes from each sample's own seed, drawn on the CPU."""
+        model, temperature = self.model, self.settings.temperatures[level]
+        seeds = [code_draw_seed(seed, self.index, level, len(model.levels)) for seed in self.seeds]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        log_probabilities = self.chunk.denoiser(level, model.log_probabilities)
+
+        def draw(x: Tensor, t: Tensor) -> Tensor:
+            quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
+            codes = codes_at(quantiles, log_probabilities(x.transpose(1, 2), t) / temperature)
+            return model.space.level_latents(level, codes).transpose(1, 2)
+
+        seen = self._with_known(draw, noise, own, kept)
+
+        def renoise() -> Tensor:
+            return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
+
+        steps, shift = self.settings.steps[level], self.settings.shifts[level]
+        done = self._step_done(level, iter(range(steps)))
+        start = self.settings.strength(level)
+        return solve_by_codes(seen, noise, renoise, steps=steps, shift=shift, callback=done, own=own, start=start)
+
+    def _step_done(self, level: int, steps: Iterator[int]) -> Callable[[dict[str, Any]], None]:
+        """A sampler's callback that moves the bar; some samplers call it more often than once a step."""
+
+        def step_done(_: dict[str, Any]) -> None:
+            step = next(steps, None)
+            if step is not None:
+                self.bar.update(1)
+                if self.callback is not None:
+                    self.callback(self.index, level, step)
+
+        return step_done

@@ -1,0 +1,191 @@
+"""Recordings that are changed, as files: their own samples, their rate and channels, and settings that make them again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import tiny_model_config, write_tiny_codec
+
+from snac_plugin.cli import generate as command
+from snac_plugin.cli import main
+from snac_plugin.errors import AudioError
+from snac_plugin.generation.request import Request, options_in
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.output.samples import Recording, Sample, make_samples
+from snac_plugin.plugin import builders
+
+RATE = 44100
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with random weights that says it was trained with gaps."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = tiny_model_config(write_tiny_codec(folder / "codec"), head="logits", context_chunks=1)
+    config["training"]["infill"] = {"share": 0.5}
+    model = builders.model(config)
+    for parameter in model.model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.2)
+    torch.save({"state_dict": model.state_dict(), "model_config": config}, folder / "model.ckpt")
+    return folder / "model.ckpt"
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Path) -> SnacDiffusion:
+    import snac_plugin
+
+    return snac_plugin.load_model(str(checkpoint), device="cpu")
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """Two seconds of stereo at another rate than the model's, in 32-bit float."""
+    time = torch.arange(2 * RATE) / RATE
+    own = torch.stack([0.4 * torch.sin(1400 * time), 0.4 * torch.sin(1400 * time + 1)]).numpy().T
+    soundfile.write(tmp_path / "song.wav", own, RATE, subtype="FLOAT")
+    return tmp_path / "song.wav", own
+
+
+def make(model: SnacDiffusion, folder: Path, recording: Path | None = None, **request: Any) -> tuple[Sample, np.ndarray]:
+    continued = None if recording is None else Recording.read(recording, model.levels)
+    sample = next(make_samples(model, Request(**request), folder, seed=5, recording=continued, progress=False))
+    sound, rate = soundfile.read(sample.files.wav, dtype="float32")
+    assert rate == (RATE if sound.ndim == 2 else 32000)
+    return sample, sound
+
+
+def test_own_samples_stay_bit_for_bit_at_their_own_rate_and_channels(
+    model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    file, own = song
+    sample, sound = make(model, tmp_path / "out", edit=file, repaint=[(0.5, 1.1)])
+    assert sample.files.wav.name == "song_seed_5.wav"
+    assert sound.shape == own.shape
+    first, last = round(0.5 * RATE), round(1.1 * RATE)
+    assert (sound[:first] == own[:first]).all()
+    assert (sound[last:] == own[last:]).all()
+    assert (sound[first:last] != own[first:last]).any()
+    inside = abs(np.diff(sound[first + 5 : last - 5], axis=0)).max()
+    for border in (first, last):
+        assert abs(sound[border] - sound[border - 1]).max() <= 2 * inside
+    assert (sample.settings["seconds"], sample.settings["new_seconds"], sample.seconds) == (2.0, 0.6, pytest.approx(0.6))
+    assert (sample.settings["edit"], sample.settings["repaint"]) == (str(file), [(0.5, 1.1)])
+    _, alone = make(model, tmp_path / "new", edit=file, repaint=[(0.5, 1.1)], only_new=True)
+    assert (alone == sound[first:last]).all()
+
+
+def test_lead_ins_bridges_and_loops_are_files_too(model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    file, own = song
+    sample, lead = make(model, tmp_path, before=file, seconds=0.5)
+    assert sample.files.wav.name == "song_seed_5.wav"
+    assert (lead[-len(own) :] == own).all()
+    assert len(lead) == len(own) + RATE // 2
+    sample, bridge = make(model, tmp_path, bridge=(file, file), seconds=0.5)
+    assert sample.files.wav.name == "song_song_seed_5.wav"
+    assert (bridge[: len(own)] == own).all()
+    assert (bridge[-len(own) :] == own).all()
+    _, loop = make(model, tmp_path, edit=file, loop=True)
+    seam = 4 * 3072 * RATE // (4 * 32000)
+    assert (loop[seam:-seam] == own[seam:-seam]).all()
+    assert abs(loop[0] - loop[-1]).max() <= 2 * abs(np.diff(loop[:seam], axis=0)).max()
+
+
+def test_a_continuation_may_begin_earlier_and_be_written_alone(
+    model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    file, own = song
+    _, sound = make(model, tmp_path / "all", file, seconds=0.3, from_second=1.5)
+    cut = round(1.5 * RATE)
+    assert (sound[:cut] == own[:cut]).all()
+    assert len(sound) == cut + round(0.3 * RATE)
+    _, alone = make(model, tmp_path / "new", file, seconds=0.3, from_second=1.5, only_new=True)
+    assert (alone == sound[cut:]).all()
+
+
+@pytest.mark.parametrize("options", [{"edit": True, "keep_levels": "A"}, {"seconds": 0.4, "steps": 9, "sampler": "euler"}])
+def test_settings_make_the_same_sample_again(
+    model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    options = options | ({"edit": str(song[0])} if "edit" in options else {})
+    sample, sound = make(model, tmp_path / "first", **options)
+    again = options_in(json.loads(sample.files.json.read_text()))
+    assert again.pop("seed") == 5
+    second, same = make(model, tmp_path / "second", **again)
+    assert (same == sound).all()
+    assert second.settings == sample.settings
+
+
+def run(checkpoint: Path, *arguments: Any) -> int:
+    return main(["generate", "--ckpt", str(checkpoint), *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--edit", "SONG", "--repaint", "0.3:0.5,1:1.2"],
+        ["--edit", "SONG", "--keep-levels", "AB", "--batch-size", "2"],
+        ["--edit", "SONG", "--strength", "A=0,B=0.3,C=0.5,D=0.7"],
+        ["--continue", "SONG", "--from", "1", "--only-new", "--seconds", "0.3"],
+        ["--lead-in", "SONG", "--seconds", "0.3"],
+        ["--bridge", "SONG", "SONG", "--seconds", "0.3", "--put-back"],
+        ["--loop"],
+    ],
+    ids=lambda flags: flags[0] + " " + flags[2] if len(flags) > 2 else flags[0],
+)
+def test_every_row_has_its_command(checkpoint: Path, song: tuple[Path, np.ndarray], tmp_path: Path, flags: list[str]) -> None:
+    flags = [str(song[0]) if flag == "SONG" else flag for flag in flags]
+    assert run(checkpoint, "--out", tmp_path / "out", "--seed", 3, *flags) == 0
+    (first, *_) = sorted((tmp_path / "out").glob("*.wav"))
+    assert soundfile.info(first).frames > 0
+    settings = ["--settings", str(first.with_suffix(".json"))]
+    assert main(["generate", "--out", str(tmp_path / "again"), *settings, *_recordings(flags)]) == 0  # its checkpoint too
+    assert (tmp_path / "again" / first.name).read_bytes() == first.read_bytes()
+
+
+def test_settings_of_a_continuation_need_its_recording(
+    checkpoint: Path, song: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it the sample would begin with nothing, and nobody would know."""
+    assert run(checkpoint, "--out", tmp_path, "--seed", 3, "--continue", song[0]) == 0
+    assert main(["generate", "--settings", str(tmp_path / "song_seed_3.json")]) == 1
+    assert "--settings: found a sample that continues song.wav, expected --continue beside it" in capsys.readouterr().err
+
+
+def _recordings(flags: list[str]) -> list[str]:
+    """The recording that is continued is no setting: it is named again; a batch of two is made again as two."""
+    named = flags[:2] if flags[0] == "--continue" else []
+    return [*named, *(flags[-2:] if "--batch-size" in flags else [])]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--edit", "nowhere.wav", "--keep-levels", "A"], "nowhere.wav: found no such file"),
+        (["--from", "3"], "--from: found 3.0, expected --continue beside it"),
+        (["--repaint", "1:2"], "repaint: found no recording to change"),
+        (["--settings", "nowhere.json"], "nowhere.json: found no such file"),
+        (["--loop", "--continue", __file__], "--continue: found a recording to continue, expected none beside --edit"),
+    ],
+)
+def test_a_mistake_is_named_before_torch_is_imported(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", *flags]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["1", "1:2:3", "a:b"])
+def test_seconds_that_are_none_are_shown(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.parser().parse_args(["--repaint", text])
+    assert "expected seconds from and to: 3.2:5.1" in capsys.readouterr().err
+
+
+def test_an_edited_file_that_is_no_audio_is_named(model: SnacDiffusion, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    with pytest.raises(AudioError, match=r"text\.wav: found a file that cannot be read"):
+        make(model, tmp_path, edit=tmp_path / "text.wav", keep_levels="A")
