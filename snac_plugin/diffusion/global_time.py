@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 
 from snac_plugin.diffusion.objectives import Objective
@@ -75,6 +76,21 @@ def active(spans: Sequence[Window], t: float, rounding: float = 1e-6) -> int:
         if t > span.begin + rounding:
             return index
     return len(spans) - 1
+
+
+def noise_left(sampler: Callable[..., Tensor], spans: Sequence[Window]) -> float:
+    """The largest share of its noise that a sampler of global time leaves to any stage, where every estimate is the data itself.
+
+    `sampler` maps (model, noise [1, C, 1]) to what it makes of it. Too few steps leap over a window, or far out of it.
+    """
+
+    def velocity(x: Tensor, t: Tensor, **_: object) -> Tensor:
+        stage = active(spans, float(t[0]))
+        result, span = torch.zeros_like(x), spans[stage]
+        result[:, stage] = x[:, stage] / span.local(t[0]).clamp(min=CERTAIN_T) / span.width
+        return result
+
+    return float(sampler(velocity, torch.ones(1, len(spans), 1)).abs().max())
 
 
 def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:

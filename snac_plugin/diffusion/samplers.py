@@ -1,10 +1,11 @@
 """A stage solved by stable-audio-tools' own samplers."""
 
+import contextlib
 import contextvars
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -73,9 +74,7 @@ def solve(
 
     if sampler not in SAMPLERS[objective]:
         raise UsageError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
-    _hide_bars()
-    silent = _SILENT.set(True)
-    try:
+    with silent():
         if objective == "rectified_flow":
             times = flow_times(steps, shift, start).to(noise)
             return FLOW[sampler](velocity, noised(own, noise, start), steps=steps, sigmas=times, callback=callback)
@@ -88,8 +87,6 @@ def solve(
         return sampling.sample_k(
             with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
         )
-    finally:
-        _SILENT.reset(silent)
 
 
 def solve_by_codes(
@@ -130,8 +127,19 @@ def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:
     return codes[..., 0].clamp(max=logits.shape[-1] - 1)
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Without the samplers' own progress bars: the bar around them names the level."""
+    _hide_bars()
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
 def _silenced(bar: Callable[..., Any]) -> Callable[..., Any]:
-    """A sampler's own progress bar, off while this thread is inside `solve`: the bar around it names the level."""
+    """A sampler's own progress bar, off while this thread is inside `silent`."""
     return functools.wraps(bar)(lambda *args, **kwargs: bar(*args, **kwargs | ({"disable": True} if _SILENT.get() else {})))
 
 

@@ -1,8 +1,9 @@
 """Chunk after chunk. Letters: B batch, R rows, T frames."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from snac_plugin.generation.settings import Settings
 from snac_plugin.generation.stages import ChunkSolver, StepCallback
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
+
+# Called after each denoising step with (first frame of the chunk, level, the estimate of the level's data [B, N, 8]).
+Watch = Callable[[int, int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,10 @@ def generate_chunks(
     context_mask: Tensor | None = None,
     known: Known | None = None,
     first_index: int = 0,
+    noise: Tensor | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Tensor]:
     """Generate chunk after chunk; each becomes context of the next. Packed codes [B, R, T'], chunk by chunk, known frames included.
 
@@ -49,6 +55,7 @@ def generate_chunks(
         context_mask: [B, T] bool, False where a context frame is padding.
         known: codes and known frames of all that is generated, in place of `chunks`.
         first_index: number of the first chunk, which its noise depends on.
+        noise: packed [B, R * 8, T] that all stages begin with, in place of noise drawn from the seeds.
     """
     size, window = model.network.config.chunk_frames, model.network.config.context_chunks * model.network.config.chunk_frames
     shown = torch.zeros(chunks * size, dtype=torch.bool) if known is None else known.frames.cpu()
@@ -69,7 +76,9 @@ def generate_chunks(
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             title = f"chunk {index + 1}/{len(starts)} " if len(starts) > 1 else ""
             own, kept = track[..., start : start + size], shown[start : start + size].tolist()
-            solver = ChunkSolver(model, chunk, seeds, settings, first_index + index, bar, title, callback, own, kept)
+            given = None if noise is None else _filled(noise[..., start : start + size], size)
+            told = None if watch is None else partial(watch, start)
+            solver = ChunkSolver(model, chunk, seeds, settings, first_index + index, bar, title, callback, own, kept, given, told)
             track[..., start : start + size] = solver.solve()
             until = starts[index + 1] if index + 1 < len(starts) else frames
             yield track[..., done:until].clone()
@@ -83,6 +92,12 @@ def chunk_starts(known: Tensor, size: int) -> list[int]:
         if not starts or frame >= starts[-1] + size:
             starts.append(frame)
     return starts
+
+
+def _filled(noise: Tensor, frames: int) -> Tensor:
+    """Noise of so many frames: a last chunk runs beyond what is asked for."""
+    lacking = torch.randn(*noise.shape[:-1], frames - noise.shape[-1], dtype=noise.dtype, device=noise.device)
+    return torch.cat([noise, lacking], dim=-1)
 
 
 def _track(model: SnacDiffusionModel, batch: int, frames: int, codes: Tensor | None) -> Tensor:

@@ -19,6 +19,8 @@ from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 # Called after each denoising step with (chunk, level, step), all from 0.
 StepCallback = Callable[[int, int, int], None]
+# Called after each denoising step with (level, the estimate of its data [B, N, 8], known frames included).
+LevelWatch = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ChunkSolver:
     callback: StepCallback | None
     own: Tensor  # packed codes that the chunk has before [B, R, T]: of known frames, kept levels, and what strengths start from
     known: Sequence[bool]  # frames that keep these codes
+    noise: Tensor | None = None  # packed [B, R * 8, T], what the stages begin with; by default drawn from the seeds
+    watch: LevelWatch | None = None
 
     def solve(self) -> Tensor:
         """All levels in order, each snapped to its nearest codes: packed codes [B, R, T]."""
@@ -63,7 +67,10 @@ class ChunkSolver:
         """Codes of a level [B, N], from those that it has before."""
         model, count = self.model, self.model.levels.per_frame[level]
         like, shape = next(model.parameters()), (model.levels.codebook_dim, self.own.shape[-1] * count)
-        noise = stage_noise(self.seeds, self.index, level, shape, like)  # of whole chunks, so that a gap does not shift it
+        if self.noise is not None:
+            noise = model.levels.unpack_latents(self.noise)[level].transpose(1, 2)
+        else:
+            noise = stage_noise(self.seeds, self.index, level, shape, like)  # of whole chunks, so that a gap does not shift it
         noise = self._shown(level, noise.transpose(1, 2)).transpose(1, 2)
         vectors = model.space.level_latents(level, own).transpose(1, 2)
         kept = torch.tensor(self.known, device=own.device).repeat_interleave(count) if self._puts_back else None
@@ -126,11 +133,23 @@ class ChunkSolver:
         start = self.settings.strength(level)
         return solve_by_codes(seen, noise, renoise, steps=steps, shift=shift, callback=done, own=own, start=start)
 
+    def _whole(self, level: int, shown: Tensor) -> Tensor:
+        """A level's latents [B, all, 8] from those that are denoised [B, N, 8], and the chunk's own in known frames."""
+        model, unknown = self.model, self.chunk.unknown
+        if unknown is None:
+            return shown
+        whole = model.space.level_latents(level, model.levels.unpack(self.own)[level]).to(shown)
+        count = model.levels.per_frame[level]
+        whole.unflatten(1, (-1, count))[:, list(unknown)] = shown.unflatten(1, (-1, count))
+        return whole
+
     def _step_done(self, level: int, steps: Iterator[int]) -> Callable[[dict[str, Any]], None]:
         """A sampler's callback that moves the bar; some samplers call it more often than once a step."""
 
-        def step_done(_: dict[str, Any]) -> None:
+        def step_done(info: dict[str, Any]) -> None:
             step = next(steps, None)
+            if self.watch is not None:
+                self.watch(level, self._whole(level, info["denoised"].transpose(1, 2)))
             if step is not None:
                 self.bar.update(1)
                 if self.callback is not None:

@@ -9,6 +9,7 @@ import torch
 from snac_plugin.checkpoints.reading import Checkpoint, load_weights, read_checkpoint
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
+from snac_plugin.plugin.registry import register
 
 
 def load_model(
@@ -16,7 +17,9 @@ def load_model(
     model_config: Mapping[str, Any] | str | Path | None = None,
     device: torch.device | str | None = None,
 ) -> SnacDiffusion:
-    """Load a trained model, with the averaged weights where there are any.
+    """Load a trained model, with the averaged weights where there are any, and register the plugin.
+
+    stable-audio-tools' functions then sample it level by level.
 
     Args:
         path: a training checkpoint, or an unwrapped one (.ckpt or .safetensors), or what `read_checkpoint` gave.
@@ -29,6 +32,7 @@ def load_model(
     Raises:
         CheckpointError: the file cannot be read, has no config, or does not fit it.
     """
+    register()
     checkpoint = path if isinstance(path, Checkpoint) else read_checkpoint(path)
     model = builders.model(checkpoint.config_for(model_config))
     load_weights(model, checkpoint)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snac_plugin.errors import ConfigError, InstallationError, did_you_mean
-from snac_plugin.plugin import page_loading
+from snac_plugin.plugin import page_loading, sampling
 from snac_plugin.plugin.import_hook import after_import
 from snac_plugin.plugin.repairs import REPAIRS
 from snac_plugin.plugin.wrapping import Function, Wrapper, wrap
@@ -158,6 +158,7 @@ WRAPPERS: tuple[tuple[str, str, Wrapper], ...] = (
     (f"{MODELS}.autoencoders", "create_autoencoder_from_config", _autoencoders),
     (f"{MODELS}.conditioners", "create_multi_conditioner_from_conditioning_config", _conditioners),
     (f"{MODELS}.utils", "copy_state_dict", page_loading.wrap_copy_state_dict),
+    ("stable_audio_tools.inference.sampling", "sample_rf", sampling.wrap_sample_rf),
     (f"{TRAINING}.factory", "create_training_wrapper_from_config", _factory("training_wrapper", "model_type")),
     (f"{TRAINING}.factory", "create_demo_callback_from_config", _factory("demo_callback", "model_type")),
     (PAGE, "load_model", functools.partial(page_loading.wrap_load_model, BUILDERS["ui"])),

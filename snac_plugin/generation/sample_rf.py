@@ -1,0 +1,152 @@
+"""stable-audio-tools' sample_rf for our models: on global time where that is exact, level by level where it is not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snac_plugin.config.network_keys import split_steps
+from snac_plugin.diffusion.global_time import CERTAIN_T, noise_left, windows
+from snac_plugin.diffusion.sampler_names import SAMPLERS
+from snac_plugin.diffusion.samplers import silent
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.chunks import Known, Watch, chunk_starts, generate_chunks
+from snac_plugin.generation.request import Request, check_sampler
+from snac_plugin.generation.settings import resolve
+from snac_plugin.levels import chunk_sizes
+from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.diffusion_model import SnacDiffusionModel
+
+# A step of theirs inside a window is a step of its stage; all others mix in noise, or earlier steps of other stages.
+EXACT_ON_GLOBAL_TIME = ("euler", "rk4")
+
+
+@torch.no_grad()
+def sample_rf(
+    original: Callable[..., Tensor],
+    model_fn: SnacDiffusionModel,
+    noise: Tensor,
+    init_data: Tensor | None = None,
+    steps: int = 100,
+    sampler_type: str = "euler",
+    sigma_max: float = 1.0,
+    callback: Callable[[dict[str, Any]], None] | None = None,
+    **inputs: Any,
+) -> Tensor:
+    """Packed latents [B, R * 8, T] from noise of that shape, or from `init_data` noised to the global time `sigma_max`.
+
+    Level by level, finished levels are codes and stay. The steps are shared out among the levels. Of `init_data` the levels whose
+    window of one chunk's global time lies above `sigma_max` keep their codes, those below start as noise, and the one between
+    starts at its own noise level: the fine levels change first, the plan last, in every chunk.
+
+    Args:
+        original: stable-audio-tools' own function.
+        inputs: its further arguments: conditioning inputs and guidance.
+
+    Raises:
+        UsageError: a sampler that does not fit the model's objective, or fewer steps than levels.
+    """
+    objective = model_fn.objective.name
+    check_sampler(sampler_type, tuple(dict.fromkeys((*EXACT_ON_GLOBAL_TIME, *SAMPLERS[objective]))), f" for {objective}")
+    varied, how = init_data is not None and sigma_max < 1, {"steps": steps, "sampler_type": sampler_type, "sigma_max": sigma_max}
+    spans = windows(len(chunk_sizes(noise.shape[-1], model_fn.network.config.chunk_frames)), model_fn.step_weights)
+    if not varied and sampler_type in EXACT_ON_GLOBAL_TIME:
+        with silent():
+            unsolved = noise_left(lambda velocity, x: original(velocity, x, **how), spans)
+        if unsolved <= CERTAIN_T:
+            return original(model_fn, noise, None, callback=callback, **how, **inputs)
+    if objective == "v" and sampler_type == "euler":
+        sampler_type = "v-ddim"  # Euler's method on the paths of v
+    strengths: tuple[float, ...] = ()
+    if varied:
+        local = torch.stack([span.local(torch.tensor(sigma_max)) for span in windows(1, model_fn.step_weights)])
+        local = local.where(local > CERTAIN_T, 0.0)  # where its nearest code is certain, a level stays
+        strengths = tuple(model_fn.objective.from_flow(local)[1].tolist())
+    known = _known(model_fn, noise, init_data if varied else None, inputs)
+    return _by_level(model_fn, noise, known, strengths, steps, sampler_type, callback, inputs)
+
+
+def _known(model: SnacDiffusionModel, noise: Tensor, init_data: Tensor | None, inputs: dict[str, Any]) -> Known:
+    """The codes to vary, and the frames that inpainting keeps."""
+    codes = torch.zeros(len(noise), model.levels.rows, noise.shape[-1], dtype=torch.long, device=noise.device)
+    frames = torch.zeros(noise.shape[-1], dtype=torch.bool)
+    if init_data is not None:
+        codes = model.space.to_codes(init_data)
+    if inputs.get("known_mask") is not None:
+        frames = inputs["known_mask"][0].cpu() > 0.5
+        codes = torch.where(frames.to(codes.device), model.space.to_codes(inputs["known"]), codes)
+    return Known(codes, frames)
+
+
+def _by_level(
+    model: SnacDiffusionModel,
+    noise: Tensor,
+    known: Known,
+    strengths: tuple[float, ...],
+    steps: int,
+    sampler: str,
+    callback: Callable[[dict[str, Any]], None] | None,
+    inputs: dict[str, Any],
+) -> Tensor:
+    """Packed latents of all chunks, each level solved alone."""
+    names, network = model.levels.names, model.network.config
+    chunks = len(chunk_starts(known.frames, network.chunk_frames))
+    if chunks == 0:
+        return model.space.from_codes(known.codes).to(noise)
+    guidance = {"cfg_scale": "cfg_scale", "scale_phi": "cfg_rescale", "cfg_interval": "cfg_interval"}
+    request = Request(sampler=sampler, **{ours: inputs[name] for name, ours in guidance.items() if name in inputs})
+    settings = resolve(request, network, names, model.objective.name)
+    split = _split(steps, chunks, model.step_weights, strengths or (1.0,) * len(names))
+    negative, context, mask = Conditions.of(inputs, "negative_"), inputs.get("context"), inputs.get("context_mask")
+    codes = generate_chunks(
+        model,
+        Conditions.of(inputs),
+        torch.randint(2**31, (len(noise),)).tolist(),  # of new noise, from the generator that the caller has seeded
+        replace(settings, steps=split, strengths=strengths),
+        negative=None if negative.empty else negative,
+        context=None if context is None else model.space.to_codes(context),
+        context_mask=None if mask is None else mask.bool(),
+        known=known,
+        noise=noise,
+        progress=not inputs.get("disable_tqdm", False),
+        watch=None if callback is None else _watch(model, _first(model, noise, known, strengths), sum(split) * chunks, callback),
+    )
+    return model.space.from_codes(torch.cat(list(codes), dim=-1)).to(noise)
+
+
+def _first(model: SnacDiffusionModel, noise: Tensor, known: Known, strengths: tuple[float, ...]) -> Tensor:
+    """What is there before the first step [B, R * 8, T]: codes that stay, and noise."""
+    own = model.space.from_codes(known.codes).to(noise)
+    x = torch.where(known.frames.to(noise.device), own, noise)
+    pairs = zip(
+        model.levels.unpack_latents(x), model.levels.unpack_latents(own), strengths or (1.0,) * len(model.levels), strict=True
+    )
+    return model.levels.pack_latents([level if strength else kept for level, kept, strength in pairs])
+
+
+def _split(steps: int, chunks: int, weights: Sequence[float], strengths: Sequence[float]) -> tuple[int, ...]:
+    """Steps of each level of a chunk; a level that keeps its codes takes none, one that keeps much of them fewer."""
+    shares = [weight * strength for weight, strength in zip(weights, strengths, strict=True) if strength]
+    if steps // chunks < len(shares):
+        each = f"one for each of {len(shares)} levels of {chunks} chunk{'s' * (chunks > 1)}"
+        raise UsageError("steps", steps, f"at least {len(shares) * chunks}, {each}")
+    counts = iter(split_steps(steps // chunks, tuple(share / sum(shares) for share in shares)))
+    return tuple(next(counts) if strength else 0 for strength in strengths)
+
+
+def _watch(model: SnacDiffusionModel, first: Tensor, steps: int, callback: Callable[[dict[str, Any]], None]) -> Watch:
+    """Tells stable-audio-tools' callback the estimate of all levels: finished ones, the one in progress, noise for the others."""
+    levels, x, done = model.levels, first.clone(), 0
+
+    def watch(frame: int, level: int, denoised: Tensor) -> None:
+        nonlocal done
+        by_level = list(levels.unpack_latents(x[..., frame : frame + model.network.config.chunk_frames]))
+        by_level[level] = denoised[:, : by_level[level].shape[1]]
+        x[..., frame : frame + by_level[0].shape[1]] = levels.pack_latents(by_level)
+        t = max(1 - done / steps, 0.0)
+        callback({"x": x, "i": done, "t": t, "sigma": t, "sigma_hat": t, "denoised": x})
+        done += 1
+
+    return watch
