@@ -7,7 +7,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-CONFIG_VERSION = 2
+CONFIG_VERSION = 3
 """Version of the defaults of `diffusion_snac_dit`. Raise it when one changes, and put the former value into the table."""
 
 FIRST_VERSION = 1
@@ -24,6 +24,7 @@ class FormerDefault(NamedTuple):
 FORMER_DEFAULTS = (
     FormerDefault(1, ("config", "head"), "velocity"),
     FormerDefault(1, ("config", "sampling", "sampler"), "euler", "rectified_flow"),
+    FormerDefault(2, ("config", "guided_global_cond"), False),
 )
 
 

@@ -8,6 +8,9 @@ from snac_plugin.config.network_keys import DiffusionSection
 from snac_plugin.config.section import AtLeastOne, ListOf, Positive, Section
 from snac_plugin.config.training_keys import TrainingSection
 
+NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}
+"""Conditioners of numbers, with the bounds that their constructors assume."""
+
 
 def is_context(kind: str) -> bool:
     """Whether conditioners of this type give the context: latents for the network's own input projections, or nothing."""

@@ -140,6 +140,10 @@ class NetworkConfig(Section):
     gradient_checkpointing: bool = Field(default=False, description="recompute blocks in the backward pass to save memory")
     cond_token_dim: Count = Field(default=0, description="channels of cross_attention_cond_ids")
     global_cond_dim: Count = Field(default=0, description="channels of global_cond_ids, summed")
+    guided_global_cond: bool = Field(
+        default=True,
+        description="cfg_dropout_prob and guidance drop global_cond_ids too; false: they stay, as in stable-audio-tools",
+    )
     prepend_cond_dim: Count = Field(default=0, description="channels of prepend_cond_ids")
     input_concat_dim: Count = Field(default=0, description="channels of input_concat_ids, summed")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="how each level is solved")

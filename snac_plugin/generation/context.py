@@ -12,8 +12,10 @@ from stable_audio_tools.models.conditioners import Conditioner, MultiConditioner
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.config.model_keys import ConditioningSection
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.joining import with_mirrored_end
+from snac_plugin.generation.settings import check_values
 
 # Audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or nothing.
 ContextInput = Tensor | tuple[int, Tensor] | None
@@ -135,10 +137,21 @@ class SnacContextConditioner(Conditioner):
 class Conditioners(MultiConditioner):
     """stable-audio-tools' conditioners, where the context may be missing from the metadata: it is None then."""
 
+    section: ConditioningSection | None = None  # of the model config
+
     @classmethod
-    def of(cls, conditioners: MultiConditioner) -> "Conditioners":
-        return cls(dict(conditioners.conditioners), conditioners.default_keys, conditioners.pre_encoded_keys)
+    def of(cls, conditioners: MultiConditioner, section: ConditioningSection | None = None) -> "Conditioners":
+        made = cls(dict(conditioners.conditioners), conditioners.default_keys, conditioners.pre_encoded_keys)
+        made.section = section
+        return made
 
     def forward(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:
+        """What stable-audio-tools' callers ask for; UsageError for values that the model was not built for."""
+        for metadata in batch_metadata:
+            check_values(metadata, self.section)
+        return self.tensors(batch_metadata, device)
+
+    def tensors(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:
+        """The same for values that are checked, or of training data, where numbers out of range become the nearest."""
         optional = {name: None for name, module in self.conditioners.items() if isinstance(module, SnacContextConditioner)}
         return super().forward([{**optional, **metadata} for metadata in batch_metadata], device)

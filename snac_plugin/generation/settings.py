@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
-from snac_plugin.config.model_keys import is_context
+from snac_plugin.config.model_keys import NUMBER_TYPES, ConditioningSection, is_context
+from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.request import Metadata, Request, Steps, check_sampler
 
 
@@ -112,3 +113,32 @@ def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
     needed = [name for name, kind in kinds.items() if not is_context(kind)]  # a sample may do without context
     if missing := [name for name in needed if name not in metadata and aliases.get(name) not in metadata]:
         raise UsageError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")
+    check_values(metadata, section)
+
+
+def check_values(metadata: Metadata, section: ConditioningSection | None) -> None:
+    """UsageError for a number outside its conditioner's range, or a name that is not in its list.
+
+    stable-audio-tools would take the nearest number, or no class, without a word. An empty name stands for no class.
+    """
+    for conditioner in section.configs if section else ():
+        assert section is not None
+        key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
+        if key is None or key not in metadata or conditioner.id in section.pre_encoded_keys:
+            continue
+        value, options = metadata[key], conditioner.config.get("options", [])
+        value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        where = f"conditioning: {key}"
+        if conditioner.type in NUMBER_TYPES:
+            low, high = map(conditioner.config.get, ("min_val", "max_val"), NUMBER_TYPES[conditioner.type])
+            if not _between(value, low, high):
+                raise UsageError(where, show(value), f"a number from {low} to {high}, the range that the model was built for")
+        elif conditioner.type == "list" and value and value not in options:
+            raise UsageError(where, show(value), f"one of {', '.join(options)}", did_you_mean(value, options))
+
+
+def _between(value: Any, low: float, high: float) -> bool:
+    try:
+        return low <= float(value) <= high
+    except (TypeError, ValueError):
+        return False

@@ -1,12 +1,12 @@
 """The whole model as its user holds it: codec, conditioners and network, with `generate`."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from stable_audio_tools.models.conditioners import MultiConditioner
 from stable_audio_tools.models.diffusion import ConditionedDiffusionModelWrapper
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
-from snac_plugin.generation.context import Context, ContextInput, context_of
+from snac_plugin.generation.context import Conditioners, Context, ContextInput, context_of
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks
 from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped
 from snac_plugin.generation.request import Metadata, Request, sample_seeds
@@ -24,12 +24,15 @@ from snac_plugin.generation.settings import check_known_frames, check_request
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
+log = logging.getLogger(__name__)
+GUIDES_NO_GLOBAL = "cfg_scale %g does not act on %s: this model never trained without it. Give negative_conditioning."
+
 
 class SnacDiffusion(ConditionedDiffusionModelWrapper):
     """A `diffusion_snac_dit` model."""
 
     def __init__(
-        self, config: SnacModelConfig, model: SnacDiffusionModel, conditioner: MultiConditioner, pretransform: SnacPretransform
+        self, config: SnacModelConfig, model: SnacDiffusionModel, conditioner: Conditioners, pretransform: SnacPretransform
     ) -> None:
         diffusion = config.model.diffusion
         kinds = {c.id: c.type for c in config.model.conditioning.configs} if config.model.conditioning else {}
@@ -100,7 +103,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
     def conditions(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> Conditions:
         """Conditioning inputs of a batch of metadata, without its context."""
         others = [{name: value for name, value in entry.items() if name not in self.context_ids} for entry in metadata]
-        tensors = self.conditioner(others, self.device if device is None else device)
+        tensors = self.conditioner.tensors(others, self.device if device is None else device)
         return Conditions.of(self.get_conditioning_inputs(tensors))
 
     @torch.no_grad()
@@ -162,6 +165,9 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         negative = None if request.negative_conditioning is None else _per_sample(request.negative_conditioning, batch_size)
         before = self.context(metadata) if context is None else self._given_context(context, batch_size, request.from_second)
         wanted, unwanted = self.conditions(metadata), None if negative is None else self.conditions(negative)
+        diffusion = self.config.model.diffusion
+        if settings.guidance.acts and wanted.embedding is not None and unwanted is None and not diffusion.config.guided_global_cond:
+            log.warning(GUIDES_NO_GLOBAL, settings.guidance.scale, ", ".join(diffusion.global_cond_ids))
         model = self.model.eval()
         shown: Any = {"negative": unwanted, "progress": progress, "callback": callback}
         generate: Generate = partial(generate_chunks, model, wanted, seeds, settings, **shown)

@@ -9,14 +9,13 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.model_keys import is_context
+from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import EDITING, OPTIONS, Request, json_object
 from snac_plugin.levels import Levels
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
-NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}  # with the bounds that their constructors assume
 SLIDERS = {
     name: (name,) if len(option.sliders) == 1 else (f"{name}_low", f"{name}_high")
     for name, option in OPTIONS.items()

@@ -30,9 +30,10 @@ class ChunkInProgress:
     ) -> None:
         self.network, self.guidance = network, guidance or Guidance()
         self.frames = network.config.chunk_frames if frames is None else frames
-        self.branches = 2 if self.guidance.acts and prompt.can_be_dropped else 1
+        drops = network.config.guided_global_cond
+        self.branches = 2 if self.guidance.acts and prompt.can_be_dropped(drops) else 1
         if self.branches == 2:
-            prompt = prompt.with_unconditioned(batch, next(network.parameters()).device)
+            prompt = prompt.with_unconditioned(batch, next(network.parameters()).device, drops)
         self.batch, self.conditions = batch * self.branches, prompt.conditions
         self.after = max(0, *prompt.known_frames, self.frames - 1) + 1 - self.frames  # frames of the chunk after
         self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask

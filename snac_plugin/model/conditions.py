@@ -30,11 +30,11 @@ class Conditions:
 
     @property
     def empty(self) -> bool:
-        return self.embedding is None and self.concat is None and not self.can_be_dropped
+        return self.concat is None and not self.can_be_dropped(embedding=True)
 
-    @property
-    def can_be_dropped(self) -> bool:
-        return self.cross is not None or self.prepended is not None
+    def can_be_dropped(self, embedding: bool) -> bool:
+        """Whether there is anything that `dropped` drops."""
+        return self.cross is not None or self.prepended is not None or (embedding and self.embedding is not None)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Conditions":
         return Conditions(*(None if value is None else function(value) for value in vars(self).values()))
@@ -49,13 +49,14 @@ class Conditions:
         """For a part of the frames."""
         return self if self.concat is None else replace(self, concat=self.concat[..., first : first + count])
 
-    def dropped(self, keep: Tensor) -> "Conditions":
-        """Conditions whose tokens are zero where `keep` [B] is False; like stable-audio-tools, `embedding` and `concat` stay."""
+    def dropped(self, keep: Tensor, embedding: bool = False) -> "Conditions":
+        """Conditions whose tokens, and with `embedding` that too, are zero where `keep` [B] is False; `concat` stays."""
 
         def blank(x: Tensor | None) -> Tensor | None:
             return None if x is None else torch.where(keep.view(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x))
 
-        return replace(self, cross=blank(self.cross), prepended=blank(self.prepended))
+        vector = blank(self.embedding) if embedding else self.embedding
+        return replace(self, cross=blank(self.cross), prepended=blank(self.prepended), embedding=vector)
 
     @staticmethod
     def joined(first: "Conditions", second: "Conditions") -> "Conditions":
@@ -82,10 +83,9 @@ class Prompt:
     known: Tensor | None = None  # packed latents of the chunk's known frames [B, R * 8, K]; both branches see them
     known_frames: tuple[int, ...] = ()  # their numbers from the chunk's start, in order; they may run into the chunk after
 
-    @property
-    def can_be_dropped(self) -> bool:
-        """Whether the unconditioned branch of guidance differs from the conditioned one."""
-        return self.context is not None or self.negative is not None or self.conditions.can_be_dropped
+    def can_be_dropped(self, embedding: bool) -> bool:
+        """Whether the unconditioned branch of guidance differs from the conditioned one; `embedding` as of `Conditions`."""
+        return self.context is not None or self.negative is not None or self.conditions.can_be_dropped(embedding)
 
     def of_samples(self, chosen: Tensor) -> "Prompt":
         """The prompt of the samples where `chosen` [B] is True."""
@@ -104,9 +104,9 @@ class Prompt:
         negative = None if self.negative is None else function(self.negative)
         return replace(self, conditions=function(self.conditions), negative=negative)
 
-    def with_unconditioned(self, batch: int, device: torch.device) -> "Prompt":
+    def with_unconditioned(self, batch: int, device: torch.device, embedding: bool = False) -> "Prompt":
         """A prompt for twice the batch: the conditioned samples, then the same unconditioned."""
-        other = self.conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=device))
+        other = self.conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=device), embedding)
         if self.negative is not None:  # its tokens come with its own masks, or with none
             values = vars(self.negative)
             changes = {name: value for name, value in values.items() if value is not None}

@@ -29,7 +29,7 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
     network = SnacDiT(diffusion.config, codec.levels)
     weights = diffusion.config.sampling.weights(codec.levels.names)
     core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)
-    return SnacDiffusion(checked, core, Conditioners.of(conditioner), codec)
+    return SnacDiffusion(checked, core, Conditioners.of(conditioner, checked.model.conditioning), codec)
 
 
 def _with_chunks(info: Mapping[str, Any], network: Any) -> dict[str, Any]:

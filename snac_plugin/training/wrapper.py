@@ -166,7 +166,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         if self.mask_padding and not unmasked:
             frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
         conditions = self.diffusion.conditions(metadata, self.device)
-        return codes, frame_mask, conditions if keep is None else conditions.dropped(keep.to(self.device))
+        if keep is not None:
+            conditions = conditions.dropped(keep.to(self.device), self.diffusion.config.model.diffusion.config.guided_global_cond)
+        return codes, frame_mask, conditions
 
     def _context_before(self, metadata: list[dict[str, Any]], keep: Tensor) -> Context | None:
         """The context that the metadata names, hidden from the samples whose `keep` [B] is False."""

@@ -61,7 +61,7 @@ def test_guided_chunk_is_the_conditioned_away_from_the_unconditioned(levels: Lev
     """The other branch has zero tokens for conditioning and no context at all."""
     model = make_model(levels, head=head, context_chunks=1, **CONDITIONED)
     context = torch.randn(2, levels.channels, 3, dtype=torch.float64)
-    nothing = told(0).dropped(torch.tensor([False, False]))
+    nothing = told(0).dropped(torch.tensor([False, False]), embedding=True)
     hidden = torch.zeros(2, 3, dtype=torch.bool)
     conditioned = velocities(model, told(0), Guidance(), context)
     unconditioned = velocities(model, nothing, Guidance(), context, hidden)
@@ -99,7 +99,7 @@ def test_guidance_leads_away_from_negative_conditioning(levels: Levels, masked: 
         by_hand(conditioned, velocities(model, negative, Guidance(), None)),
     )
     only_cross = Conditions(cross=negative.cross, cross_mask=negative.cross_mask)
-    nothing = told(0).dropped(torch.tensor([False, False]))
+    nothing = told(0).dropped(torch.tensor([False, False]), embedding=True)
     rest = replace(nothing, cross=negative.cross, cross_mask=negative.cross_mask)
     check(
         velocities(model, told(0), GUIDANCE, None, negative=only_cross),
@@ -111,3 +111,15 @@ def test_without_anything_to_drop_there_is_one_branch(levels: Levels) -> None:
     """A second branch would cost twice and change nothing."""
     model = make_model(levels)
     assert model.start_chunk(Prompt(), 2, Guidance(6.0)).branches == 1
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_guidance_by_global_conditioning_alone(levels: Levels, guided: bool) -> None:
+    """A class that is only in global_cond_ids: guidance did nothing at all."""
+    model = make_model(levels, global_cond_dim=5, guided_global_cond=guided)
+    conditions = Conditions(embedding=told(0).embedding)
+    conditioned = velocities(model, conditions, Guidance(), None)
+    nothing = velocities(model, Conditions(embedding=torch.zeros(2, 5, dtype=torch.float64)), Guidance(), None)
+    found = velocities(model, conditions, GUIDANCE, None)
+    check(found, by_hand(conditioned, nothing) if guided else conditioned)
+    assert not torch.allclose(conditioned[0], nothing[0])
