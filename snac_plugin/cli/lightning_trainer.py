@@ -25,7 +25,10 @@ def make_trainer(
     accelerator = {"cuda": "gpu"}.get(device.type, device.type)
     # Lightning counts batches here, and steps everywhere else.
     val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
-    devices = (torch.cuda.device_count() if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1
+    there = torch.cuda.device_count() if accelerator == "gpu" else 0
+    if args.num_gpus > max(there, 1):
+        raise UsageError("--num-gpus", args.num_gpus, f"-1, or at most the {there} that are here", "doctor says what is installed.")
+    devices = (there if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1
     all_weights_learn = getattr(wrapper, "all_weights_learn", False)
     try:
         return pl.Trainer(

@@ -55,6 +55,11 @@ def train(args: argparse.Namespace) -> Path | None:
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
         load_weights(model, args.pretrained_ckpt_path)
+    if args.remove_pretransform_weight_norm:
+        if config["model_type"] == "autoencoder":
+            found, expected = args.remove_pretransform_weight_norm, "nothing for an autoencoder: its weights are trained"
+            raise UsageError("--remove-pretransform-weight-norm", found, expected)
+        model.pretransform.remove_weight_norm()
     wrapper = create_training_wrapper_from_config(config, model)
     if not wrapper.automatic_optimization:
         _clip_in_wrapper(args, wrapper)

@@ -31,8 +31,8 @@ FLAGS: dict[str, tuple[Any, str]] = {
     "recover": (False, "go on from the newest checkpoint of the run folder, if there is one"),
     "ckpt_path": ("", "training checkpoint to go on from"),
     "pretrained_ckpt_path": ("", "checkpoint whose weights a new run starts from: a file, or snac_dit_tiny"),
-    "pretransform_ckpt_path": ("", "not used: the codec is named in the model config"),
-    "remove_pretransform_weight_norm": ("", "not used: SNAC's weights stay as they are published"),
+    "pretransform_ckpt_path": ("", "not taken: the codec is named in the model config"),
+    "remove_pretransform_weight_norm": ("", "pre_load or post_load: compute the codec's weights from their norms only once"),
     "logger": ("tensorboard", "tensorboard, wandb, comet or none"),
     "max_steps": (-1, "steps of the run; -1 trains until it is stopped"),
     "accelerator": ("auto", "Lightning's accelerator: auto, cpu, gpu or mps"),
@@ -64,6 +64,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"--logger: found {args.logger!r}, expected one of {', '.join(LOGGERS)}")
     if args.accelerator not in ACCELERATORS:
         raise UsageError("--accelerator", repr(args.accelerator), f"one of {', '.join(ACCELERATORS)}")
+    if args.pretransform_ckpt_path:
+        advice = "The model config names the codec, with its weights: model.pretransform.config.codec."
+        raise UsageError("--pretransform-ckpt-path", args.pretransform_ckpt_path, "nothing", advice)
+    if args.remove_pretransform_weight_norm not in ("", "pre_load", "post_load"):
+        raise UsageError("--remove-pretransform-weight-norm", repr(args.remove_pretransform_weight_norm), "pre_load or post_load")
+    if args.num_gpus > 1 and args.accelerator in ("cpu", "mps"):
+        raise UsageError("--num-gpus", args.num_gpus, f"-1 or 1 with --accelerator {args.accelerator}, which is one device")
     if args.save_top_k != -1 and args.save_top_k < 1:
         raise UsageError("--save-top-k", args.save_top_k, "-1 or at least 1", "Without a checkpoint a run would leave no model.")
     if args.val_every > 0 and args.dataset_config and not args.val_dataset_config:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from stable_audio_tools.models.pretransforms import Pretransform
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from snac_plugin.codec.decoder_noise import PlacedNoise, decode_with_noise
 from snac_plugin.codec.input_checks import check_audio, check_codes, checked_length, seeds_for
@@ -120,6 +121,12 @@ class SnacPretransform(Pretransform):
     def codes_to_latents(self, codes: Tensor) -> Tensor:
         check_codes(codes, self.codebook_size)
         return self.space.from_codes(codes)
+
+    def remove_weight_norm(self) -> None:
+        """Compute the codec's weights once from their norms and directions, not in every call; results are the same."""
+        for module in self.model.modules():
+            if is_parametrized(module, "weight"):
+                remove_parametrizations(module, "weight")
 
     def half(self) -> "SnacPretransform":
         self.model_half = True

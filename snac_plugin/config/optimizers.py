@@ -1,6 +1,7 @@
 """Optimizers and schedulers: the keys of a config that name them, the names it may give, and errors when they are built."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,14 @@ def optimizer_problems(learning_rate: float | None, configs: Section | None) -> 
             yield not_one_of(f"{where}.optimizer.type", entry.optimizer.type, "an optimizer of torch.optim", OPTIMIZERS)
         if entry is not None and entry.scheduler is not None and entry.scheduler.type not in SCHEDULERS:
             yield not_one_of(f"{where}.scheduler.type", entry.scheduler.type, "a scheduler of torch, or InverseLR", SCHEDULERS)
+
+
+def check_installed(configs: Section | None) -> None:
+    """ConfigError for an optimizer whose package is missing; only training needs it, so the check of a config does not ask."""
+    for name, entry in configs or ():
+        if entry is not None and entry.optimizer.type == "FusedAdam" and importlib.util.find_spec("deepspeed") is None:
+            where, found = f"training.optimizer_configs.{name}.optimizer.type", '"FusedAdam" of DeepSpeed, which is not installed'
+            raise ConfigError(where, found, '"AdamW"', "It takes the same arguments. Or: pip install deepspeed.")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from snac_plugin.codec_training.demo import CodecDemoCallback
 from snac_plugin.codec_training.encoder_decoder import SnacDecoder, SnacEncoder, snac_of
 from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
 from snac_plugin.config import CodecTraining, check_codec_config, check_codec_section, padded_to, snac_config
+from snac_plugin.config.optimizers import check_installed
 from snac_plugin.errors import ConfigError
 
 ARGUMENTS = {
@@ -77,6 +78,7 @@ bottleneck = functools.partial(_part, SnacBottleneck, "bottleneck")
 def training_wrapper(config: Mapping[str, Any], model: Any) -> SnacCodecTrainingWrapper:
     """The Lightning module that trains a codec of this whole config, seeded by Lightning's `seed_everything`."""
     training = _training_section(config)
+    check_installed(training.optimizer_configs)
     fresh = training.start_from_data and config["model"].get("pretrained") is None
     return SnacCodecTrainingWrapper(model, training, dict(config), fresh, int(os.environ.get("PL_GLOBAL_SEED", "0")))
 

@@ -84,6 +84,18 @@ def wrap_copy_state_dict(original: Function) -> Function:
     return copy_state_dict
 
 
+def wrap_remove_weight_norm(original: Function) -> Function:
+    """The function that `--remove-pretransform-weight-norm` calls, which knows torch's former weight norm only."""
+
+    def remove_weight_norm_from_model(model: Any) -> Any:
+        if not hasattr(model, "remove_weight_norm"):
+            return original(model)
+        model.remove_weight_norm()
+        return model
+
+    return remove_weight_norm_from_model
+
+
 def _read_config(path: str | Path, pages: Mapping[str, Function]) -> dict[str, Any]:
     """A config file; our own checks are for our model types alone, or for a file that is not JSON."""
     from snac_plugin.config import load_json

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snac_plugin.config import TrainingSection, check_model_config
+from snac_plugin.config.optimizers import check_installed
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.training.demo import SnacDemoCallback
@@ -14,7 +15,9 @@ from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 def training_wrapper(config: Mapping[str, Any], model: SnacDiffusion) -> SnacDiffusionTrainingWrapper:
     """The Lightning module that trains a model of this whole config, seeded by Lightning's `seed_everything`."""
     seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-    return SnacDiffusionTrainingWrapper(model, _training_section(config), dict(config), seed=seed)
+    training = _training_section(config)
+    check_installed(training.optimizer_configs)
+    return SnacDiffusionTrainingWrapper(model, training, dict(config), seed=seed)
 
 
 def demo_callback(config: Mapping[str, Any], **_: Any) -> SnacDemoCallback:

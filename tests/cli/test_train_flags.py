@@ -93,6 +93,8 @@ def test_wrong_flags_are_named(arguments: list[str], message: str, capsys: pytes
     ("flag", "value", "expected"),
     [
         ("--accelerator", "gpuu", "'gpuu', expected one of auto, cpu, gpu, mps"),
+        ("--pretransform-ckpt-path", "/x", "/x, expected nothing. The model config names the codec"),
+        ("--remove-pretransform-weight-norm", "later", "'later', expected pre_load or post_load"),
         ("--save-top-k", "0", "0, expected -1 or at least 1"),
         ("--save-top-k", "-2", "-2, expected -1 or at least 1"),
     ],
@@ -118,6 +120,15 @@ def test_flags_that_would_do_nothing_are_refused(flags: list[str], message: str)
 
 def test_demo_music_is_validated_on_without_a_dataset_config() -> None:
     assert parse(["--model-config", "m.json", "--val-every", "5"]).val_every == 5
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "mps"])
+def test_more_gpus_than_the_accelerator_has_are_refused(accelerator: str) -> None:
+    """They were taken and ignored."""
+    flags = ["--config-file", "none.ini", "--model-config", "m.json", "--accelerator", accelerator, "--num-gpus"]
+    with pytest.raises(UsageError, match=f"--num-gpus: found 4, expected -1 or 1 with --accelerator {accelerator}"):
+        parse([*flags, "4"])
+    assert parse([*flags, "1"]).num_gpus == 1
 
 
 @pytest.mark.slow
