@@ -60,6 +60,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.model_config:
         parser.error("--model-config is needed, for example model_configs/snac_dit.json")
+    args.logger = args.logger or "none"  # as stable-audio-tools takes an empty name
     if args.logger not in LOGGERS:
         parser.error(f"--logger: found {args.logger!r}, expected one of {', '.join(LOGGERS)}")
     if args.accelerator not in ACCELERATORS:

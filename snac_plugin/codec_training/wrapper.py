@@ -52,7 +52,7 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             loss_config=training.loss_configs.model_dump(exclude_none=True),
             eval_loss_config=dict(training.eval_loss_configs),
             optimizer_configs=None if optimizers is None else optimizers.model_dump(exclude_none=True),
-            lr=training.learning_rate,
+            lr=training.learning_rate if optimizers is None else None,
             warmup_steps=training.warmup_steps,
             warmup_mode=training.warmup_mode,
             encoder_freeze_on_warmup=training.encoder_freeze_on_warmup,

@@ -154,7 +154,7 @@ class RateScales(Section):
 
 class CodecTraining(Section):
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
-    optimizer_configs: CodecOptimizers | None = Field(default=None, description="optimizers and schedulers; or give learning_rate")
+    optimizer_configs: CodecOptimizers | None = Field(default=None, description="optimizers and schedulers; over learning_rate")
     learning_rate_scales: RateScales = Field(default=RateScales(), description="parts of the codec at other rates")
     loss_configs: LossConfigs = Field(description="what is minimised")
     eval_loss_configs: dict[Literal["pesq", "stft", "sisdr", "mel"], dict[str, Any]] = Field(

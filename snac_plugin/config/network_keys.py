@@ -142,7 +142,7 @@ class NetworkConfig(Section):
     global_cond_dim: Count = Field(default=0, description="channels of global_cond_ids, summed")
     guided_global_cond: bool = Field(
         default=True,
-        description="cfg_dropout_prob and guidance drop global_cond_ids too; false: they stay, as in stable-audio-tools",
+        description="cfg_dropout_prob and guidance drop global_cond_ids too, unlike stable-audio-tools",
     )
     prepend_cond_dim: Count = Field(default=0, description="channels of prepend_cond_ids")
     input_concat_dim: Count = Field(default=0, description="channels of input_concat_ids, summed")

@@ -39,9 +39,8 @@ class OptimizerEntry(Section):
 
 def optimizer_problems(learning_rate: float | None, configs: Section | None) -> Iterator[Problem]:
     """What stable-audio-tools would not find in `training.optimizer_configs`, or in `training.learning_rate` in its place."""
-    if (configs is None) == (learning_rate is None):
-        found = "neither learning_rate nor optimizer_configs" if configs is None else "both learning_rate and optimizer_configs"
-        yield Problem("training", found, "one of them", "Optimizer configs hold a learning rate of their own: lr.")
+    if configs is None and learning_rate is None:
+        yield Problem("training", "neither learning_rate nor optimizer_configs", "one of them")
     for name, entry in configs or ():
         where = f"training.optimizer_configs.{name}"
         if entry is not None and entry.optimizer.type not in OPTIMIZERS:

@@ -96,10 +96,12 @@ class DemoSection(Section):
 
 class TrainingSection(Section):
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
-    optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; or give learning_rate")
+    optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; over learning_rate")
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
     pre_encoded: bool = Field(default=False, description="the dataset holds encoded latents, not audio")
     cfg_dropout_prob: Share = Field(default=0.1, description="share of samples that train without conditioning")
+    clip_grad_norm: Weight = Field(default=0.0, description="largest norm of the gradient; 0: --gradient-clip-val")
+    p_one_shot: Share = Field(default=0.0, description="share of noise levels that are 1: the first step counts for more")
     mask_padding: bool = Field(
         default=True, description="leave padding out of the loss; true by default, unlike stable-audio-tools"
     )

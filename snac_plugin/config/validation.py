@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from snac_plugin.config.foreign_keys import FOREIGN_KEYS, without_idle
 from snac_plugin.config.section import Section
 from snac_plugin.errors import ConfigError, did_you_mean
 
@@ -64,6 +65,10 @@ def validated(
         ConfigError: with every problem: JSON path, what was found, what was expected, the nearest known key.
     """
     data = {key: value for key, value in data.items() if key != EDITOR_KEY}
+    for path, foreign in FOREIGN_KEYS.items():
+        *parents, key = path.removeprefix("".join(f"{part}." for part in within)).split(".")
+        if key not in _fields(section, tuple(parents)):
+            data = without_idle(data, ".".join((*parents, key)), foreign.idle)
     problems: list[Problem] = []
     try:
         checked = section.model_validate(data)
@@ -130,11 +135,14 @@ def _in_data(location: Location, data: Any, missing: bool) -> Location:
 def _unknown_key(location: Location, root: type[BaseModel], within: Location) -> Problem:
     key, known = str(location[-1]), sorted(_fields(root, location[:-1]))
     homes = [_path((*within, *path)) for path in _paths_of(key, root)]
+    where = _path((*within, *location))
+    if where in FOREIGN_KEYS:
+        return Problem(where, f"the key {show(key)} of stable-audio-tools", "none, it is not used here", FOREIGN_KEYS[where].advice)
     advice = did_you_mean(key, known)
     if homes and not advice:
         advice = f"It belongs at {' or '.join(homes)}."
     expected = f"a key of {_path((*within, *location[:-1]))}" if advice else f"one of: {', '.join(known)}"
-    return Problem(_path((*within, *location)), f"an unknown key {show(key)}", expected, advice)
+    return Problem(where, f"an unknown key {show(key)}", expected, advice)
 
 
 def _path(location: Location) -> str:

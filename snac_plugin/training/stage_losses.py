@@ -58,6 +58,14 @@ def draw_step(
     return Draw(torch.stack(drawn, dim=-1).to(codes.device), noise.to(codes.device), clean, context_chunks)
 
 
+def one_shot(draw: Draw, share: float, generator: torch.Generator) -> Draw:
+    """The draw with that share of its noise levels at 1, where the first step of generation starts."""
+    if not share:
+        return draw
+    hit = torch.rand(draw.t.shape, generator=generator) < share
+    return replace(draw, t=draw.t.masked_fill(hit.to(draw.t.device), 1.0))
+
+
 def stage_losses(
     model: SnacDiffusionModel,
     codes: Tensor,

@@ -26,7 +26,7 @@ from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
-from snac_plugin.training.stage_losses import Draw, draw_step, stage_losses
+from snac_plugin.training.stage_losses import Draw, draw_step, one_shot, stage_losses
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
@@ -44,7 +44,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         optimizer_configs = training.optimizer_configs
         super().__init__(
             model,
-            lr=training.learning_rate,
+            lr=training.learning_rate if optimizer_configs is None else None,
             mask_padding=training.mask_padding,
             mask_padding_dropout=training.mask_padding_dropout,
             use_ema=training.use_ema,
@@ -52,7 +52,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             pre_encoded=training.pre_encoded,
             cfg_dropout_prob=training.cfg_dropout_prob,
             validation_timesteps=list(training.validation_timesteps),
+            p_one_shot=training.p_one_shot,
         )
+        self.clip_grad_norm = training.clip_grad_norm
         levels, network = model.levels, model.config.model.diffusion.config
         self.levels, self.model_config, self.seed = levels, model_config, seed
         self.chunks = len(chunk_sizes(model.sample_size // levels.frame_samples, network.chunk_frames))
@@ -76,7 +78,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         keep = torch.rand(len(batch[1]), generator=generator) >= self.cfg_dropout_prob
         codes, frame_mask, conditions = self._prepare(batch, generator, keep)
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
-        draw = replace(draw, known=self._known_frames(codes.shape[-1], context, batch_idx))
+        draw = replace(one_shot(draw, self.p_one_shot, generator), known=self._known_frames(codes.shape[-1], context, batch_idx))
         before = self._context_before(batch[1], keep)
         per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained)
         weights = per_level.new_tensor([phase.level_weights[level] for level in phase.trained])
@@ -99,6 +101,12 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
+
+    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """`training.clip_grad_norm`, or else what the trainer was told."""
+        if not self.clip_grad_norm:
+            return super().configure_gradient_clipping(optimizer, *args, **kwargs)
+        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip_grad_norm)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.log("train/lr", optimizer.param_groups[0]["lr"])

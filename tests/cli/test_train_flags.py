@@ -53,6 +53,7 @@ def test_every_flag_of_the_table_is_a_flag() -> None:
         "model_config": "m.json"
     }
     assert parse(["--model-config", "m", "--resume"]).recover is True
+    assert parse(["--model-config", "m", "--logger", ""]).logger == "none"
     assert parse(["--model-config", "m", "--recover"]).recover is True
     assert parse(["--model-config", "m", "--recover", "false"]).recover is False
 

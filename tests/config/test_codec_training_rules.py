@@ -75,7 +75,6 @@ RATES = "model.decoder.config.decoder_rates"
         ("model.decoder.config.decoder_dim", 24, r"decoder_dim: found 24, expected a multiple of 16"),
         ("audio_channels", 2, r"audio_channels: found 2, expected 1"),
         ("model.io_channels", 2, r"model\.io_channels: found 2, expected 1"),
-        ("training.learning_rate", 1e-3, r"training: found both learning_rate and optimizer_configs, expected one of them"),
         ("training.optimizer_configs.discriminator", "GONE", r"optimizer_configs\.discriminator: found nothing, expected an"),
         ("training.optimizer_configs.autoencoder.scheduler", {"type": "InverseLR", "config": {}}, r"one scheduler, .*neither"),
         ("training.optimizer_configs.autoencoder.optimizer.type", "AdmW", r"optimizer\.type: .*Did you mean \"AdamW\""),

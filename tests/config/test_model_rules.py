@@ -45,13 +45,6 @@ CASES = [
     ),
     ("no rate", {"training": {}}, "training", "neither learning_rate nor optimizer_configs", ""),
     (
-        "two rates",
-        {"training": {"learning_rate": 0.1, **optimizer()}},
-        "training",
-        "both learning_rate and optimizer_configs",
-        "a learning rate of their own: lr.",
-    ),
-    (
         "optimizer",
         {"training": optimizer("Adamw")},
         "training.optimizer_configs.diffusion.optimizer.type",
