@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from snac_plugin.checkpoints import notes
-from snac_plugin.checkpoints.shipped import model_file
+from snac_plugin.checkpoints.new_parts import with_new_parts
+from snac_plugin.checkpoints.places import locate
 from snac_plugin.checkpoints.weights import load_state, model_weights
 from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
@@ -42,25 +43,27 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
-    """Read a training checkpoint or an unwrapped one (.ckpt or .safetensors), by path or a shipped model's name.
+    """Read a training checkpoint or an unwrapped one (.ckpt or .safetensors).
 
-    Weights stay on disk until they are used. `ema`: the averaged weights where there are any.
+    It is named by its file, its folder (that of a run too), a shipped model's name or a hub id. Weights stay on disk until they
+    are used. `ema`: the averaged weights where there are any.
 
     Raises:
         CheckpointError: no such file, or not a checkpoint.
     """
-    path = model_file(path)
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise CheckpointError(str(path), found, "a checkpoint (.ckpt or .safetensors)", "Training writes them under --save-dir.")
+    path, beside = locate(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     weights, steps = model_weights(content["state_dict"], ema), content.get("global_step", 0)
     config, version = notes.saved_config(content), notes.noted_version(content)
+    if config is None and beside is not None:
+        config = with_former_defaults(load_json(beside), version)
     return Checkpoint(weights, config, content.get(notes.CODEC_NOTE), path, steps, version)
 
 
-def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
+def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool = False) -> Checkpoint:
     """Load a checkpoint into a model that was built from its config, averaged weights where a file has them.
+
+    With `fine_tuned` the model may have other conditioners: see `with_new_parts`.
 
     Raises:
         CheckpointError: another codec, another head, or weights that are missing, left over, or of another shape.
@@ -69,7 +72,8 @@ def load_weights(model: Any, source: str | Path | Checkpoint) -> Checkpoint:
     where = str(checkpoint.path)
     notes.check_codec(checkpoint.codec, model, where)
     check_head(checkpoint.model_config, model, where)
-    load_state(model, checkpoint.state, where)
+    state = with_new_parts(model, checkpoint.state, checkpoint.model_config, where) if fine_tuned else checkpoint.state
+    load_state(model, state, where)
     return checkpoint
 
 

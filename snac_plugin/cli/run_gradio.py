@@ -55,10 +55,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _page(args: argparse.Namespace) -> Any:
     import snac_plugin
+    from snac_plugin.checkpoints.places import hub_config, hub_weights
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.config import load_json
     from snac_plugin.device import pick_device
-    from snac_plugin.plugin.page_loading import hub_config, hub_weights
     from snac_plugin.plugin.registry import BUILDERS
 
     name, path = args.pretrained_name, args.ckpt_path

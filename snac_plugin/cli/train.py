@@ -54,7 +54,7 @@ def train(args: argparse.Namespace) -> Path | None:
         config = read_checkpoint(resume).config_for(config)
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
-        load_weights(model, args.pretrained_ckpt_path)
+        load_weights(model, args.pretrained_ckpt_path, fine_tuned=config["model_type"] == "diffusion_snac_dit")
     if args.remove_pretransform_weight_norm:
         if config["model_type"] == "autoencoder":
             found, expected = args.remove_pretransform_weight_norm, "nothing for an autoencoder: its weights are trained"

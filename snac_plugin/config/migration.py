@@ -19,12 +19,13 @@ class FormerDefault(NamedTuple):
     path: tuple[str, ...]  # of the key, in model.diffusion
     value: Any  # what the key meant when it was left out
     objective: str | None = None  # of the models that had this default; None: of all
+    needs: str | None = None  # a list in model.diffusion without which the key says nothing
 
 
 FORMER_DEFAULTS = (
     FormerDefault(1, ("config", "head"), "velocity"),
     FormerDefault(1, ("config", "sampling", "sampler"), "euler", "rectified_flow"),
-    FormerDefault(2, ("config", "guided_global_cond"), False),
+    FormerDefault(2, ("config", "guided_global_cond"), False, needs="global_cond_ids"),
 )
 
 
@@ -37,6 +38,8 @@ def with_former_defaults(config: Mapping[str, Any], version: int) -> dict[str, A
         return filled  # the config's check says what is wrong
     for former in FORMER_DEFAULTS:
         if version > former.version or former.objective not in (None, diffusion.get("diffusion_objective", "rectified_flow")):
+            continue
+        if former.needs is not None and not diffusion.get(former.needs):
             continue
         section: Any = diffusion
         for name in former.path[:-1]:

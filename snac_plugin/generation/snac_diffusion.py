@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 log = logging.getLogger(__name__)
+TOKENS = "codes"
 GUIDES_NO_GLOBAL = "cfg_scale %g does not act on %s: this model never trained without it. Give negative_conditioning."
 
 
@@ -61,6 +63,20 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
     @property
     def chunk_samples(self) -> int:
         return self.model.network.config.chunk_frames * self.levels.frame_samples
+
+    @property
+    def bottleneck(self) -> SimpleNamespace:
+        """Where stable-audio-tools' pre_encode.py reads which of `encode`'s results are the codes."""
+        return SimpleNamespace(tokens_id=TOKENS)
+
+    def encode(self, audio: Tensor, return_info: bool = False) -> Any:
+        """Audio [B, 1, N] to packed latents [B, R * 8, T], as stable-audio-tools' pre_encode.py asks an autoencoder for them.
+
+        With `return_info` also the packed codes [B, R, T], in a dictionary under the name `bottleneck.tokens_id`.
+        """
+        codes = self.pretransform.tokenize(audio.float())
+        latents = self.pretransform.codes_to_latents(codes)
+        return (latents, {TOKENS: codes}) if return_info else latents
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights by the model's own names or its training wrapper's, averaged ones first; a missing codec stays as it is."""

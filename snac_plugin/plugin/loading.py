@@ -22,7 +22,8 @@ def load_model(
     stable-audio-tools' functions then sample it level by level.
 
     Args:
-        path: a training checkpoint, or an unwrapped one (.ckpt or .safetensors), or what `read_checkpoint` gave.
+        path: a training checkpoint, or an unwrapped one (.ckpt or .safetensors), the folder of either, the folder of a run, a
+            shipped model's name, a hub id, or what `read_checkpoint` gave.
         model_config: the config as a mapping or a JSON file, for a checkpoint without one inside.
         device: where to put it; the CPU by default.
 

@@ -21,7 +21,7 @@ def wrap_create_ui(pages: Mapping[str, Function], original: Function) -> Functio
     def create_ui(*args: Any, **kwargs: Any) -> Any:
         arguments = arguments_by_name(original, args, kwargs)
         path, name = arguments.get("model_config_path"), arguments.get("pretrained_name")
-        config = _read_config(path, pages) if path is not None else hub_config(name)
+        config = _read_config(path, pages) if path is not None else _hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         from snac_plugin.device import pick_device
@@ -45,7 +45,7 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
     def load_model(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         arguments = arguments_by_name(original, args, kwargs)
         name, path = arguments.get("pretrained_name"), arguments.get("model_ckpt_path")
-        config = arguments.get("model_config") or hub_config(name)
+        config = arguments.get("model_config") or _hub_config(name)
         if config.get("model_type") not in pages:
             return original(*args, **kwargs)
         if arguments.get("pretransform_ckpt_path"):
@@ -58,6 +58,7 @@ def wrap_load_model(pages: Mapping[str, Function], original: Function) -> Functi
 
         from stable_audio_tools.models.factory import create_model_from_config
 
+        from snac_plugin.checkpoints.places import hub_weights
         from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
         from snac_plugin.device import pick_device
 
@@ -77,9 +78,10 @@ def wrap_copy_state_dict(original: Function) -> Function:
         ours = sys.modules.get("snac_plugin.generation.snac_diffusion")  # before it is imported no model can be ours
         if ours is None or not isinstance(model, ours.SnacDiffusion):
             return original(model, state_dict)
-        from snac_plugin.checkpoints.weights import load_state
+        from snac_plugin.checkpoints.new_parts import with_new_parts
+        from snac_plugin.checkpoints.weights import load_state, model_weights
 
-        load_state(model, state_dict, "checkpoint")
+        load_state(model, with_new_parts(model, model_weights(state_dict), None, "checkpoint"), "checkpoint")
 
     return copy_state_dict
 
@@ -107,28 +109,7 @@ def _read_config(path: str | Path, pages: Mapping[str, Function]) -> dict[str, A
     return config if isinstance(config, dict) and config.get("model_type") not in pages else load_json(path)
 
 
-def hub_config(name: str | None) -> dict[str, Any]:
-    """The model config of a model on the hub; empty without a name, which stable-audio-tools reports."""
-    if name is None:
-        return {}
-    from snac_plugin.config import load_json
+def _hub_config(name: str | None) -> dict[str, Any]:
+    from snac_plugin.checkpoints.places import hub_config
 
-    return load_json(_from_hub(name, "model_config.json"))
-
-
-def hub_weights(name: str) -> str:
-    return _from_hub(name, "model.safetensors", "model.ckpt")
-
-
-def _from_hub(name: str, *files: str) -> str:
-    """The first of these files that a model on the hub has."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    for file in files:
-        try:
-            return hf_hub_download(name, filename=file)
-        except (OSError, ValueError, HfHubHTTPError) as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-    found = f"{name!r}, of which {' or '.join(files)} cannot be had ({reason})"
-    raise UsageError("--pretrained-name", found, "a model of the hub within reach", "Or give a checkpoint: --ckpt-path.")
+    return hub_config(name)

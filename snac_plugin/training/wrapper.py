@@ -154,7 +154,11 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             reals = reals[0]
         if not reals.is_floating_point():
             return reals.long()  # pre-encoded codes: nothing else comes as integers
-        pretransform = self.diffusion.pretransform
+        pretransform, channels = self.diffusion.pretransform, self.levels.channels
+        if self.pre_encoded and reals.shape[1] != channels:
+            found, expected = f"latents of {reals.shape[1]} channels", f"codes, or packed latents of {channels} channels"
+            advice = "Encode with this package's pre_encode.py, or with stable-audio-tools' and the flag --is-discrete."
+            raise AudioError("the pre-encoded data", found, expected, advice)
         return pretransform.space.to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
 
     def _prepare(

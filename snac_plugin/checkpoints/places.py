@@ -1,0 +1,66 @@
+"""Where a checkpoint lies: a file, a folder, a model that ships here, or one on the hub in stable-audio-tools' form."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.checkpoints.shipped import model_file, shipped_models
+from snac_plugin.config import load_json
+from snac_plugin.errors import CheckpointError, UsageError
+
+WEIGHTS, CONFIG = ("model.safetensors", "model.ckpt"), "model_config.json"
+IN_FOLDER = (*WEIGHTS, "last.ckpt", "checkpoints/last.ckpt")
+"""What a folder is searched for, the first found is taken: an unwrapped model, then a run's newest checkpoint."""
+
+
+def locate(path: str | Path) -> tuple[Path, Path | None]:
+    """The file of a checkpoint, and the model config that lies beside it in its folder or on the hub.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    place = model_file(path)
+    if place.is_file():
+        return place, None
+    if place.is_dir():
+        file = next((place / name for name in IN_FOLDER if (place / name).is_file()), None)
+        if file is None:
+            expected, advice = "a checkpoint (.ckpt or .safetensors)", f"A folder needs one of {', '.join(IN_FOLDER)}."
+            raise CheckpointError(str(path), "a folder", expected, advice)
+        return file, config if (config := file.parent / CONFIG).is_file() else None
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(path)) and place.suffix not in (".ckpt", ".safetensors"):
+        config = hub_file(str(path), CONFIG)
+        return hub_file(str(path), *WEIGHTS), config
+    advice = f"Training writes them under --save-dir; {', '.join(shipped_models())} ships here."
+    raise CheckpointError(str(place), "no such file", "a checkpoint (.ckpt or .safetensors)", advice)
+
+
+def hub_config(name: str | None) -> dict[str, Any]:
+    """The model config of a model on the hub; empty without a name, which stable-audio-tools reports."""
+    return {} if name is None else load_json(_pretrained(name, CONFIG))
+
+
+def hub_weights(name: str) -> Path:
+    return _pretrained(name, *WEIGHTS)
+
+
+def _pretrained(name: str, *files: str) -> Path:
+    try:
+        return hub_file(name, *files)
+    except CheckpointError as error:
+        found, expected = f"{name!r}, {error.found}", "a model of the hub within reach"
+        raise UsageError("--pretrained-name", found, expected, "Or give a checkpoint: --ckpt-path.") from error
+
+
+def hub_file(name: str, *files: str) -> Path:
+    """The first of these files that a model on the hub, or its cache, has; a CheckpointError if there is none."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    for file in files:
+        try:
+            return Path(hf_hub_download(name, filename=file))
+        except (OSError, ValueError, HfHubHTTPError, EntryNotFoundError) as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+    found = f"neither a file nor a folder, and {' or '.join(files)} cannot be had from the hub ({reason})"
+    raise CheckpointError(name, found, "a checkpoint, a folder, or a model of the hub within reach")
