@@ -23,6 +23,7 @@ COND_INPUTS = {
 """Which key of the network says how many channels the conditioners of a list have."""
 
 SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel axis, the others on the sequence axis
+SPATIAL = ("pretransform", "source_mix")  # conditioners that give channels for each frame [B, C, T]
 
 
 class TrainablePretransform(PretransformSection):
@@ -107,6 +108,9 @@ def _conditioning_problems(diffusion: DiffusionSection, conditioning: Conditioni
             if name not in kinds:
                 expected = f"an id of model.conditioning.configs: {', '.join(kinds) or 'there is none'}"
                 yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
+            elif kinds[name] in SPATIAL and key != "input_concat_ids":
+                found = f"{show(name)}, a conditioner of type {kinds[name]}"
+                yield Problem(f"model.diffusion.{key}[{index}]", found, "it in input_concat_ids: it gives channels for each frame")
         if not kinds.keys() >= set(ids):
             continue
         channels = [widths[name] for name in ids if not is_context(kinds[name])]

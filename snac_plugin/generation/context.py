@@ -154,4 +154,8 @@ class Conditioners(MultiConditioner):
     def tensors(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:
         """The same for values that are checked, or of training data, where numbers out of range become the nearest."""
         optional = {name: None for name, module in self.conditioners.items() if isinstance(module, SnacContextConditioner)}
-        return super().forward([{**optional, **metadata} for metadata in batch_metadata], device)
+        tensors = super().forward([{**optional, **metadata} for metadata in batch_metadata], device)
+        for key in self.pre_encoded_keys:  # stable-audio-tools gives them no mask, and cross-attention asks for one
+            value, mask = tensors[key]
+            tensors[key] = [value, value.new_ones(value.shape[: 1 if value.ndim == 2 else 2]) if mask is None else mask]
+        return tensors

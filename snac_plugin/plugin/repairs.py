@@ -9,13 +9,20 @@ Every repair leaves a sound version's behaviour as it is, can be applied twice, 
 | training on an audio folder or WebDataset wants each `padding_mask` wrapped in a list | yes | ARC only |
 | a list given as a condition is cut to its first element | yes | no |
 | an exception in a demo ends the training run | yes | yes |
+| t5 is known by twelve hub names only, not by a folder | yes | yes |
+| t5 with `enable_grad` trains in float16, and is NaN after one step of Adam | yes | yes |
+| the pretransform conditioner projects frames in place of channels | yes | yes |
 """
 
+import difflib
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from snac_plugin.errors import ConfigError
 from snac_plugin.plugin.wrapping import Function, Wrapper, wrap
 
 _log = logging.getLogger(__name__)
@@ -63,6 +70,44 @@ def _keep_lists(forward: Function) -> Function:
     return keep
 
 
+def _t5_from_a_folder(build: Function) -> Function:
+    """Add a folder to the class's table of names, with the width in its config.json; train in float32 where it trains."""
+
+    def from_a_folder(self: Any, output_dim: int, t5_model_name: str = "t5-base", *args: Any, **kwargs: Any) -> None:
+        names, widths, config = self.T5_MODELS, self.T5_MODEL_DIMS, Path(t5_model_name, "config.json")
+        if config.is_file():
+            self.T5_MODELS, self.T5_MODEL_DIMS = [t5_model_name], {t5_model_name: json.loads(config.read_text())["d_model"]}
+        elif t5_model_name not in names or t5_model_name not in widths:
+            expected = (
+                f"a folder with config.json, weights and tokenizer, or one of {', '.join(name for name in names if name in widths)}"
+            )
+            near = difflib.get_close_matches(t5_model_name, names, 1)
+            advice = f"Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError("model.conditioning.configs: t5_model_name", repr(t5_model_name), expected, advice)
+        build(self, output_dim, t5_model_name, *args, **kwargs)
+        if self.enable_grad:
+            self.model.float()
+
+    return from_a_folder
+
+
+def _project_channels(build: Function) -> Function:
+    """Its projection sees [B, C, T], and nn.Linear takes the last axis."""
+
+    def with_channels_projected(self: Any, *args: Any, **kwargs: Any) -> None:
+        from torch import nn
+
+        class OverChannels(nn.Linear):
+            def forward(self, x: Any) -> Any:
+                return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+        build(self, *args, **kwargs)
+        if isinstance(self.proj_out, nn.Linear):
+            self.proj_out.__class__ = OverChannels  # its weights keep their names
+
+    return with_channels_projected
+
+
 def _outlive_failed_demos(make_demo: Function) -> Function:
     def attempt(self: Any, trainer: Any, module: Any, *args: Any, **kwargs: Any) -> None:
         try:
@@ -82,6 +127,8 @@ TRAINING = "stable_audio_tools.training"
 REPAIRS: tuple[tuple[str, Callable[[ModuleType], None]], ...] = (
     (f"{TRAINING}.utils", _drop_verbose),
     ("stable_audio_tools.models.conditioners", _method("MultiConditioner", "forward", _keep_lists)),
+    ("stable_audio_tools.models.conditioners", _method("T5Conditioner", "__init__", _t5_from_a_folder)),
+    ("stable_audio_tools.models.conditioners", _method("PretransformConditioner", "__init__", _project_channels)),
     (f"{TRAINING}.diffusion", _method("DiffusionCondTrainingWrapper", "training_step", _with_wrapped_masks)),
     (f"{TRAINING}.diffusion", _method("DiffusionCondDemoCallback", "on_train_batch_end", _outlive_failed_demos)),
     (f"{TRAINING}.diffusion", _method("DiffusionCondInpaintDemoCallback", "on_train_batch_end", _outlive_failed_demos)),

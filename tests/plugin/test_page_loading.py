@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
+from snac_plugin.checkpoints.places import hub_config, hub_weights
 from snac_plugin.errors import CheckpointError, ConfigError, UsageError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
-from snac_plugin.plugin.page_loading import hub_config, hub_weights
 
 AVERAGED = "diffusion_ema.ema_model."
 
