@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser("unwrap", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--ckpt-path", required=True, help="training checkpoint")
+    made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
+    made.add_argument("--name", default="exported_model", help="path of the result without its ending")
+    made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
+    made.add_argument("--half", action="store_true", help="store float16, at half the size")
+    return made
+
+
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("unwrap", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--ckpt-path", required=True, help="training checkpoint")
-    parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")
-    parser.add_argument("--name", default="exported_model", help="path of the result without its ending")
-    parser.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
-    parser.add_argument("--half", action="store_true", help="store float16, at half the size")
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
 
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.checkpoints.writing import save_unwrapped

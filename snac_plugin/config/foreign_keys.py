@@ -25,7 +25,7 @@ FOREIGN_KEYS: dict[str, ForeignKey] = {
     f"{NETWORK}.project_cond_tokens": ForeignKey("Conditions always pass a projection of their own.", (True,)),
     f"{NETWORK}.project_global_cond": ForeignKey("Conditions always pass a projection of their own.", (True,)),
     f"{NETWORK}.transformer_type": ForeignKey("There is one transformer.", ("continuous_transformer",)),
-    f"{NETWORK}.global_cond_type": ForeignKey("Global conditions always join the modulation.", ("adaLN",)),
+    f"{NETWORK}.global_cond_type": ForeignKey("Global conditions join the modulation, prepend_cond_ids are tokens.", ("adaLN",)),
     f"{NETWORK}.timestep_cond_type": ForeignKey("Noise levels always join the modulation.", ("global",)),
     f"{NETWORK}.patch_size": ForeignKey("One token is one code.", (1,)),
     "model.pretransform.scale": ForeignKey("Latents are standardised with the codebooks' own statistics.", (1, 1.0)),
