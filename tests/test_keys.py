@@ -121,7 +121,7 @@ def parse(command: str, arguments: list[str]) -> None:
     if command == "train.py":
         train_flags.parse(["--config-file", "none.ini", "--model-config", "m.json", *arguments])
     elif command == "pre_encode.py":
-        pre_encode.parser().parse_args(["--model-config", "m.json", "--output-path", "out", *arguments])
+        pre_encode.parse(["--model-config", "m.json", "--output-path", "out", *arguments])
     elif command == "run_gradio.py":
         run_gradio.parser().parse_args(arguments)
     else:

@@ -17,6 +17,28 @@ from pathlib import Path
 from snac_plugin.cli import demo_songs
 from snac_plugin.errors import UsageError
 
+# Flags of stable-audio-tools' script that this one has no use for, and why.
+FOREIGN_FLAGS = {
+    "--ckpt-path": "The model config names the codec, with its weights: model.pretransform.config.codec.",
+    "--batch-size": "Whole tracks are encoded one by one.",
+    "--num-nodes": "One process encodes; several may share the work by folders of their own.",
+    "--strategy": "One process encodes; several may share the work by folders of their own.",
+    "--limit-batches": "Name a folder with fewer files.",
+    "--shuffle": "All tracks are encoded once, in any order.",
+}
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags; UsageError for one of stable-audio-tools' that is not used here."""
+    made = parser()
+    args, rest = made.parse_known_args(argv)
+    for flag in (word.partition("=")[0] for word in rest):
+        if flag in FOREIGN_FLAGS:
+            raise UsageError(flag, "a flag of stable-audio-tools' script", "it left out", FOREIGN_FLAGS[flag])
+    if rest:
+        made.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
+
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -25,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output-path", required=True, metavar="FOLDER", help="folder for the codes; made if need be")
     made.add_argument("--sample-size", type=int, metavar="N", help="audio samples in a crop; the model config's by default")
     made.add_argument("--model-half", action="store_true", help="run the codec's encoder in half precision")
+    made.add_argument("--is-discrete", action="store_true", help="no effect: codes are always what is saved")
     made.add_argument("--num-workers", type=int, metavar="N", help="threads that read ahead; by default 4 on a GPU, 0 on the CPU")
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     made.add_argument("--overwrite", action="store_true", help="encode everything again, to take over changed metadata")
@@ -34,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Encode, and say how to train on the codes."""
-    args = parser().parse_args(argv)
+    args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = str(run(args))
