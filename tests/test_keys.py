@@ -157,6 +157,18 @@ def test_arguments_of_generate_diffusion_cond(model: Any, argument: str, example
         assert made.isfinite().all()
 
 
+@pytest.mark.parametrize(("argument", "example", "claim"), rows("generate_diffusion_cond_inpaint"))
+def test_arguments_of_generate_diffusion_cond_inpaint(tmp_path: Path, argument: str, example: str, claim: str) -> None:
+    config = tiny_model_config(write_tiny_codec(tmp_path), head="logits")
+    config["training"]["infill"] = {}
+    recording = (32000, 0.1 * torch.randn(1, 12288, generator=torch.Generator().manual_seed(0)))
+    usual = {"steps": 4, "conditioning": [{}], "sample_size": 12288, "device": "cpu", "inpaint_audio": recording}
+    usual |= {"inpaint_mask": torch.ones(1, 12288), code(argument): eval(code(example), {"torch": torch})}
+    with as_claimed(claim):
+        made = generation.generate_diffusion_cond_inpaint(builders.model(config).eval(), **usual)
+        assert made.isfinite().all()
+
+
 @pytest.mark.parametrize("objective", SAMPLERS)
 @pytest.mark.parametrize("row", rows("Samplers"), ids=lambda row: code(row[0]))
 def test_samplers(row: list[str], objective: str) -> None:
