@@ -119,7 +119,9 @@ def test_conditioners(kind: str, key: str, claim: str) -> None:
 
 def parse(command: str, arguments: list[str]) -> None:
     if command == "train.py":
-        train_flags.parse(["--config-file", "none.ini", "--model-config", "m.json", *arguments])
+        Path("none.ini").touch()
+        needed = ["--config-file", "none.ini", "--model-config", "m.json", "--val-dataset-config", "v.json", "--val-every", "9"]
+        train_flags.parse([*needed, *arguments])
     elif command == "pre_encode.py":
         pre_encode.parse(["--model-config", "m.json", "--output-path", "out", *arguments])
     elif command == "run_gradio.py":
@@ -132,7 +134,8 @@ COMMANDS = ("train.py", "pre_encode.py", "run_gradio.py", "unwrap_model.py")
 
 
 @pytest.mark.parametrize(("command", "row"), [(command, row) for command in COMMANDS for row in rows(command)])
-def test_flags(command: str, row: list[str]) -> None:
+def test_flags(command: str, row: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     flag, example, claim = row
     with as_claimed(claim):
         parse(command, [code(flag), *([code(example).replace('""', "")] if example else [])])

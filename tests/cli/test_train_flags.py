@@ -126,7 +126,7 @@ def test_demo_music_is_validated_on_without_a_dataset_config() -> None:
 @pytest.mark.parametrize("accelerator", ["cpu", "mps"])
 def test_more_gpus_than_the_accelerator_has_are_refused(accelerator: str) -> None:
     """They were taken and ignored."""
-    flags = ["--config-file", "none.ini", "--model-config", "m.json", "--accelerator", accelerator, "--num-gpus"]
+    flags = ["--model-config", "m.json", "--accelerator", accelerator, "--num-gpus"]
     with pytest.raises(UsageError, match=f"--num-gpus: found 4, expected -1 or 1 with --accelerator {accelerator}"):
         parse([*flags, "4"])
     assert parse([*flags, "1"]).num_gpus == 1
