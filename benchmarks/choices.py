@@ -61,6 +61,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "v": {"model.diffusion.diffusion_objective": "v"},
     "adaln_zero": {f"{NETWORK}.modulation": "adaln_zero"},
     "long_skips": {f"{NETWORK}.long_skips": True},
+    "patches": {f"{NETWORK}.patch": "frame"},
+    "by_code": {f"{NETWORK}.read_out": "code"},
+    "pairs_by_code": {f"{NETWORK}.patch": {"C": 2, "D": 4}, f"{NETWORK}.read_out": "code"},
+    "patches_by_code": {f"{NETWORK}.patch": "frame", f"{NETWORK}.read_out": "code"},
     "shift": {"training.timestep_sampler_options": {"shift": 2.0}},
 }
 # Both objectives' deterministic first-order sampler; and the default of v. Heads that predict codes draw them, too.

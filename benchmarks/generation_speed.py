@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 from training_speed import SNAC_32KHZ, draw_zeros
 
-from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.generation.chunks import generate_chunks
 from snac_plugin.generation.request import Request
@@ -66,7 +65,7 @@ class RecomputedChunk(ChunkInProgress):
             embedding = network.embed_segments(segments, noise_levels, self.conditions)
             tokens = torch.cat([*(z for _, z, _ in self.past), self._embed(level, x, Role.NOISED)], dim=1)
             hidden = network.trunk(tokens, positions, embedding, attend)
-            return network.read_out(level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:])
+            return network.read_out(level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:], x)
 
         return output
 
@@ -77,12 +76,11 @@ class Generator:
     Args:
         args: the command's arguments.
         device: where to run.
+        options: of the network's config, besides its size.
     """
 
-    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
-        config = NetworkConfig(
-            dim=args.dim, depth=args.depth, num_heads=args.heads, head=args.head, chunk_frames=args.chunk_frames, context_chunks=2
-        )
+    def __init__(self, args: argparse.Namespace, device: torch.device, **options: Any) -> None:
+        config = measure.network_config(args, CONTEXT_CHUNKS, **options)
         levels = SNAC_32KHZ
         space = LatentSpace(levels, [torch.randn(levels.codebook_size, levels.codebook_dim) for _ in levels.names])
         network = draw_zeros(SnacDiT(config, levels))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from snac_plugin.cli.memory import reuse_freed_memory
+from snac_plugin.config import NetworkConfig
 from snac_plugin.device import pick_device, pick_precision
 
 
@@ -48,6 +49,12 @@ def add_network_arguments(made: argparse.ArgumentParser, batch_size: int) -> Non
     made.add_argument("--head", default="logits", choices=("velocity", "logits", "posterior"), help="what the network predicts")
     made.add_argument("--batch-size", type=int, default=batch_size, help="samples at once")
     made.add_argument("--chunk-frames", type=int, default=64, help="frames of a chunk; 64 are 6.144 s")
+
+
+def network_config(args: argparse.Namespace, context_chunks: int, **options: Any) -> NetworkConfig:
+    """The network that these arguments describe, with other `options` of its config."""
+    size = {"dim": args.dim, "depth": args.depth, "num_heads": args.heads, "head": args.head}
+    return NetworkConfig(**size, chunk_frames=args.chunk_frames, context_chunks=context_chunks, **options)
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile
 
-from snac_plugin.config import NetworkConfig
 from snac_plugin.device import pick_precision
 from snac_plugin.levels import Levels
 from snac_plugin.model.attention import SequenceAttention
@@ -55,13 +54,12 @@ class Sides:
     Args:
         args: the command's arguments.
         device: where to run.
+        options: of the network's config, besides its size.
     """
 
-    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
+    def __init__(self, args: argparse.Namespace, device: torch.device, **options: Any) -> None:
         self.device, self.levels, self.frames = device, SNAC_32KHZ, args.chunk_frames
-        config = NetworkConfig(
-            dim=args.dim, depth=args.depth, num_heads=args.heads, head=args.head, chunk_frames=self.frames, context_chunks=LAST
-        )
+        config = measure.network_config(args, LAST, **options)
         self.network = draw_zeros(SnacDiT(config, self.levels)).to(device)
         shape = (args.batch_size, self.levels.channels, CHUNKS * self.frames)
         self.clean, self.noised = torch.randn(shape, device=device), torch.randn(shape, device=device)
@@ -117,8 +115,8 @@ class Sides:
         network, past = self.network, []
         for chunk in range(CHUNKS):
             seen = range(len(self.levels) if chunk < LAST else level)
-            past += [(Segment(Role.CLEAN, chunk, i, self.frames * self.levels.per_frame[i]), self.clean) for i in seen]
-        noised = Segment(Role.NOISED, LAST, level, self.frames * self.levels.per_frame[level])
+            past += [(Segment(Role.CLEAN, chunk, i, self.frames * self.network.tokens_per_frame[i]), self.clean) for i in seen]
+        noised = Segment(Role.NOISED, LAST, level, self.frames * self.network.tokens_per_frame[level])
         pairs = [*past, (noised, self.noised)]
         segments = tuple(segment for segment, _ in pairs)
         tokens = [network.embed_codes(s.level, self._latents(packed, s), s.role) for s, packed in pairs]
@@ -126,7 +124,9 @@ class Sides:
         embedding = network.embed_segments(segments, t, Conditions())
         attend = SequenceAttention(segments, attention_calls(segments, segments, network.attention_mask))
         hidden = network.trunk(torch.cat(tokens, dim=1), network.tokens(segments, Conditions()), embedding, attend)
-        return network.read_out(level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:])
+        return network.read_out(
+            level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:], self._latents(self.noised, noised)
+        )
 
     def _latents(self, packed: Tensor, segment: Segment) -> Tensor:
         part = packed[..., segment.chunk * self.frames : (segment.chunk + 1) * self.frames]

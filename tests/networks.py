@@ -9,6 +9,14 @@ from snac_plugin.model.network import SnacDiT
 FOUR_LEVELS = Levels(strides=(8, 4, 2, 1), hop=384, attn_window=32, sample_rate=32000)
 THREE_LEVELS = Levels(strides=(4, 2, 1), hop=512, attn_window=None, sample_rate=24000)
 
+TOKENS: dict[str, dict] = {
+    "a token for each code": {},
+    "patches": {"patch": {"C": 2}},
+    "patches, read by code": {"patch": {"B": 2, "C": 4}, "read_out": "code"},
+    "a token for each frame and level, read by code": {"patch": "frame", "read_out": "code"},
+}
+"""Ways to make tokens of codes and to read codes out of tokens."""
+
 
 def make_network(levels: Levels, **options: object) -> SnacDiT:
     """A small float64 network whose every weight matters: what starts at zero is drawn at random."""

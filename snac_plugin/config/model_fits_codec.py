@@ -21,10 +21,12 @@ SAMPLING = f"{NETWORK}.sampling"
 def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str, source: str = "model config") -> None:
     """Raise a ConfigError with every problem, and the number that would fit, if a checked model config does not fit its codec."""
     problems = [*_geometry_problems(config, levels, codec_name), *_sample_size_problems(config, levels, codec_name)]
-    try:
-        config.model.diffusion.config.visibility.resolved(levels.names)
-    except ConfigError as error:
-        problems.append(Problem(error.where, str(error.found), error.expected, error.advice))
+    network = config.model.diffusion.config
+    for fits in (network.visibility.resolved, lambda names: network.patches(names, levels.per_frame)):
+        try:
+            fits(levels.names)
+        except ConfigError as error:
+            problems.append(Problem(error.where, str(error.found), error.expected, error.advice))
     for rule in (_level_name_problems, _steps_problems, _level_training_problems):
         problems += rule(config, levels.names)
     raise_problems(problems, source)

@@ -1,5 +1,6 @@
 """`model.diffusion`: the network, which levels a level sees, and how each is sampled."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
@@ -127,6 +128,12 @@ class NetworkConfig(Section):
         description="what is predicted: velocity: the velocity; logits: the code; posterior: the code from all other tokens, "
         "to which Bayes' rule adds the token's own noised vector",
     )
+    patch: Either[Literal["frame"] | AtLeastOne, AtLeastOne] = Field(
+        default=1, description="codes of a level within a frame that share a token, or frame for all of them"
+    )
+    read_out: Literal["token", "code"] = Field(
+        default="token", description="what the head reads of a code: its token, or with it the code's own noised vector"
+    )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")
     long_skips: bool = Field(default=False, description="connect block i to block depth - 1 - i")
@@ -147,6 +154,17 @@ class NetworkConfig(Section):
     prepend_cond_dim: Count = Field(default=0, description="channels of prepend_cond_ids")
     input_concat_dim: Count = Field(default=0, description="channels of input_concat_ids, summed")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="how each level is solved")
+
+    def patches(self, names: str, per_frame: Sequence[int]) -> tuple[int, ...]:
+        """Codes that share a token, of each level with so many codes a frame; a ConfigError where they do not divide these."""
+        path = "model.diffusion.config.patch"
+        sizes = tuple(per_frame) if self.patch == "frame" else spread(self.patch, names, 1, path)
+        for name, size, count in zip(names, sizes, per_frame, strict=True):
+            if count % size:
+                where = f"{path}.{name}" if isinstance(self.patch, dict) else path
+                fitting = ", ".join(str(n) for n in range(1, count + 1) if count % n == 0)
+                raise ConfigError(where, f"{size} for level {name}", f"a divisor of its {count} codes a frame: {fitting}")
+        return sizes
 
 
 class DiffusionSection(Section):

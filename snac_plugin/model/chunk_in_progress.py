@@ -77,13 +77,13 @@ class ChunkInProgress:
         def output(x: Tensor, t: Tensor) -> Tensor:
             embedding = network.embed_segments([segment], t[:, None], self.conditions)
             hidden = network.trunk(self._embed(level, x, Role.NOISED, self.unknown), tokens, embedding, attend)
-            return network.read_out(level, hidden, [segment.length], embedding)
+            return network.read_out(level, hidden, [segment.length], embedding, x)
 
         return output
 
     def _segment(self, role: Role, level: int) -> Segment:
         frames = self.frames if self.unknown is None else len(self.unknown)
-        return Segment(role, self.chunk, level, frames * self.network.levels.per_frame[level], self.unknown)
+        return Segment(role, self.chunk, level, frames * self.network.tokens_per_frame[level], self.unknown)
 
     def _embed(self, level: int, latents: Tensor, role: Role, frames: Sequence[int] | None) -> Tensor:
         """Tokens of some frames of the chunk, or of all, with the concatenated channels of these frames."""
@@ -96,7 +96,8 @@ class ChunkInProgress:
     def _prefill_known(self, known: Tensor, frames: tuple[int, ...]) -> None:
         segments, tokens = [], []
         for level, latents in enumerate(self.network.levels.unpack_latents(known)):
-            segments.append(Segment(Role.KNOWN, self.chunk, level, latents.shape[1], frames))
+            length = len(frames) * self.network.tokens_per_frame[level]
+            segments.append(Segment(Role.KNOWN, self.chunk, level, length, frames))
             tokens.append(self._embed(level, latents, Role.CLEAN, frames))
         self._prefill(segments, tokens, [None] * len(segments))
 
@@ -107,13 +108,13 @@ class ChunkInProgress:
             own = context.shape[-1] + self.frames + self.after
             concat = concat[..., : context.shape[-1]] if concat.shape[-1] == own else None
         by_level = [
-            network.embed_codes(level, latents, Role.CLEAN, concat).split(size * levels.per_frame[level], dim=1)
+            network.embed_codes(level, latents, Role.CLEAN, concat).split(size * network.tokens_per_frame[level], dim=1)
             for level, latents in enumerate(levels.unpack_latents(context))
         ]
         segments, tokens, masks = [], [], []
         for chunk, frames in enumerate(chunk_sizes(context.shape[-1], size)):
             frame_mask = None if mask is None else mask[:, chunk * size : chunk * size + frames]
-            for level, count in enumerate(levels.per_frame):
+            for level, count in enumerate(network.tokens_per_frame):
                 segments.append(Segment(Role.CLEAN, chunk, level, frames * count))
                 tokens.append(by_level[level][chunk])
                 masks.append(None if frame_mask is None else frame_mask.repeat_interleave(count, dim=1))

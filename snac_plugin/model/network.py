@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from einops import rearrange
 from stable_audio_tools.models.blocks import FourierFeatures
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -36,9 +37,11 @@ class SnacDiT(nn.Module):
         super().__init__()
         self.config, self.levels = config, levels
         dim, count = config.dim, len(levels)
+        self.patches = config.patches(levels.names, levels.per_frame)
+        self.tokens_per_frame = tuple(n // patch for n, patch in zip(levels.per_frame, self.patches, strict=True))
         self.attention_mask = AttentionMask(config.visibility.resolved(levels.names), config.context_chunks)
 
-        self.to_tokens = nn.ModuleList(nn.Linear(levels.codebook_dim, dim) for _ in range(count))
+        self.to_tokens = nn.ModuleList(nn.Linear(patch * levels.codebook_dim, dim) for patch in self.patches)
         self.token_embedding = nn.Parameter(0.02 * torch.randn(2, count, dim))  # (clean, noised) x level
         self.segment_embedding = nn.Parameter(0.02 * torch.randn(count + 1, dim))  # the last is for prepended tokens
         self.fourier = FourierFeatures(1, TIME_FEATURES)
@@ -51,8 +54,8 @@ class SnacDiT(nn.Module):
         self.embed_cross = projection(config.cond_token_dim)
         self.embed_global = projection(config.global_cond_dim)
         self.embed_prepended = projection(config.prepend_cond_dim)
-        # One projection a code of the frame: the concatenated channels come once a frame.
-        concat, counts = config.input_concat_dim, levels.per_frame if config.input_concat_dim else ()
+        # One projection a token of the frame: the concatenated channels come once a frame.
+        concat, counts = config.input_concat_dim, self.tokens_per_frame if config.input_concat_dim else ()
         self.embed_concat = nn.ModuleList(zeroed(nn.Linear(concat, n * dim, bias=False)) for n in counts)
         self.blocks = nn.ModuleList(Block(config, count) for _ in range(config.depth))
         sola = config.modulation == "adaln_sola"
@@ -65,13 +68,19 @@ class SnacDiT(nn.Module):
         self.modulate_out = zeroed(nn.Linear(dim, 2 * dim))
         width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
         self.heads = nn.ModuleList(zeroed(nn.Linear(dim, width)) for _ in range(count))
+        by_code = config.read_out == "code"
+        # What a token's output says of each of its codes, and what a code's own noised vector adds to it.
+        spreads = (nn.Linear(dim, patch * dim) if by_code or patch > 1 else nn.Identity() for patch in self.patches)
+        self.to_codes = nn.ModuleList(spreads)
+        self.own_vector = nn.ModuleList(nn.Linear(levels.codebook_dim, dim) for _ in range(count if by_code else 0))
 
     def embed_codes(self, level: int, latents: Tensor, role: Role, concat: Tensor | None = None) -> Tensor:
-        """Latents of one level [B, N, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""
-        tokens = self.to_tokens[level](latents) + self.token_embedding[int(role is Role.NOISED), level]
+        """Latents of one level [B, N * patch, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""
+        patches = rearrange(latents, "b (n p) d -> b n (p d)", p=self.patches[level])
+        tokens = self.to_tokens[level](patches) + self.token_embedding[int(role is Role.NOISED), level]
         if concat is not None and len(self.embed_concat):
             rows = self.embed_concat[level](concat.transpose(1, 2))
-            tokens = tokens + rows.unflatten(-1, (self.levels.per_frame[level], -1)).flatten(1, 2)
+            tokens = tokens + rows.unflatten(-1, (self.tokens_per_frame[level], -1)).flatten(1, 2)
         return tokens
 
     def prepended_tokens(self, conditions: Conditions) -> Tensor | None:
@@ -111,17 +120,28 @@ class SnacDiT(nn.Module):
                 skipped.append(x)
         return x
 
-    def read_out(self, level: int, hidden: Tensor, lengths: Sequence[int], embedding: Tensor) -> Tensor:
-        """Hidden tokens [B, N, D] and embeddings [B, S, D] of segments of one level -> velocity [B, N, 8] or logits [B, N, K]."""
+    def read_out(self, level: int, hidden: Tensor, lengths: Sequence[int], embedding: Tensor, noised: Tensor) -> Tensor:
+        """The output for each code of segments of one level: velocity [B, N * patch, 8] or logits [B, N * patch, K].
+
+        Args:
+            hidden: their tokens after the trunk [B, N, D].
+            lengths, embedding: tokens of each segment, and its embedding [B, S, D].
+            noised: the latents that the tokens were made of [B, N * patch, 8].
+        """
         shift, scale = self.modulate_out(nn.functional.silu(embedding)).chunk(2, dim=-1)
-        return self.heads[level](scale_and_shift(self.norm_out(hidden), lengths, shift, scale))
+        read = self.to_codes[level](scale_and_shift(self.norm_out(hidden), lengths, shift, scale))
+        codes = rearrange(read, "b n (p d) -> b (n p) d", p=self.patches[level])
+        if len(self.own_vector):
+            codes = nn.functional.silu(codes + self.own_vector[level](noised))
+        return self.heads[level](codes)
 
     def _positions(self, segment: Segment) -> Tensor:
         """Centre in time of each token, in finest-code units from the start of chunk 0; prepended tokens come before it."""
         device, dtype = self.rotary.inv_freq.device, self.rotary.inv_freq.dtype
         if segment.role is Role.PREPENDED:
             return torch.arange(-segment.length, 0, device=device, dtype=dtype)
-        count, first = self.levels.per_frame[segment.level], segment.chunk * self.config.chunk_frames
+        count, first = self.tokens_per_frame[segment.level], segment.chunk * self.config.chunk_frames
         last = segment.length // count if segment.frames is None else max(segment.frames) + 1
-        positions = self.levels.positions(segment.level, last, first, device).to(dtype)
+        codes = self.levels.positions(segment.level, last, first, device)
+        positions = codes.unflatten(0, (-1, self.patches[segment.level])).mean(dim=1).to(dtype)
         return positions if segment.frames is None else pick_frames(positions[None], segment.frames, count)[0]

@@ -31,7 +31,7 @@ def training_layout(
     A chunk with known frames has clean segments of its own for them and for its finished levels; later chunks see none of these.
 
     Clean segments that no stage depends on (the finest level of the last chunk, for one) are left out. `chunk_lengths` has the
-    number of codes of each level for each chunk; the first `context` chunks are not denoised, and only the levels `stages`.
+    number of tokens of each level for each chunk; the first `context` chunks are not denoised, and only the levels `stages`.
     """
     clean = [Segment(Role.CLEAN, c, level, n) for c, row in enumerate(chunk_lengths) for level, n in enumerate(row)]
     known = known or ((),) * (len(chunk_lengths) - context)
@@ -89,11 +89,11 @@ def all_stages(
         known: frames that are known in every sample of the batch, with their clean latents; none by default.
 
     Returns:
-        A tensor for each of `stages` [B, N of the noised chunks, 8 or codebook size], known frames left out.
+        A tensor for each of `stages` [B, codes of the noised chunks, 8 or codebook size], known frames left out.
     """
     levels, rule = network.levels, network.attention_mask
     sizes = chunk_sizes(clean.shape[-1], network.config.chunk_frames)
-    chunk_lengths = tuple(tuple(frames * count for count in levels.per_frame) for frames in sizes)
+    chunk_lengths = tuple(tuple(frames * count for count in network.tokens_per_frame) for frames in sizes)
     rule = rule if context_chunks is None else replace(rule, context_chunks=context_chunks)
     prepended = network.prepended_tokens(conditions)
     wanted = tuple(range(len(levels)) if stages is None else stages)
@@ -108,11 +108,14 @@ def all_stages(
     attend = SequenceAttention(segments, calls, _key_masks(network, segments, frame_mask, conditions.prepended_mask))
     hidden = network.trunk(x, network.tokens(segments, conditions), embedding, attend).split(lengths, dim=1)
 
-    outputs = []
+    if known:  # of these frames there are no noised tokens
+        chunks = enumerate(zip(sizes[given_chunks:], known, strict=True))
+        noised = noised[..., [c * sizes[0] + frame for c, (size, own) in chunks for frame in unknown_frames(size, own)]]
+    outputs, points = [], levels.unpack_latents(noised)
     for level in wanted:
         own = [i for i, s in enumerate(segments) if s.role is Role.NOISED and s.level == level]
         tokens = torch.cat([hidden[i] for i in own], dim=1)
-        outputs.append(network.read_out(level, tokens, [lengths[i] for i in own], embedding[:, own]))
+        outputs.append(network.read_out(level, tokens, [lengths[i] for i in own], embedding[:, own], points[level]))
     return outputs
 
 
@@ -131,7 +134,7 @@ def _segment_tokens(
             own = [s for s in segments if s.level == level and (s.role is Role.NOISED) == (role is Role.NOISED)]
             if not own:
                 continue
-            embedded, count = network.embed_codes(level, latents, role, channels), levels.per_frame[level]
+            embedded, count = network.embed_codes(level, latents, role, channels), network.tokens_per_frame[level]
             pieces = embedded.split(chunk * count, dim=1)
             for s in own:
                 start = (s.chunk - first) * chunk
@@ -153,6 +156,6 @@ def _key_masks(
         if s.role is not Role.PREPENDED:
             start = s.chunk * chunk
             own = slice(start, start + chunk) if s.frames is None else [start + frame for frame in s.frames]
-            mask = None if frame_mask is None else frame_mask[:, own].repeat_interleave(network.levels.per_frame[s.level], dim=1)
+            mask = None if frame_mask is None else frame_mask[:, own].repeat_interleave(network.tokens_per_frame[s.level], dim=1)
         masks.append(given.new_ones(len(given), s.length, dtype=torch.bool) if mask is None else mask.bool())
     return masks

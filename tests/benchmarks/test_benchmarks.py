@@ -51,6 +51,16 @@ def test_generation_speed(tmp_path: Path) -> None:
     assert all(side["difference"] < 1e-3 and side["equal_codes"] == 1 for side in sides.values())
 
 
+def test_token_speed(tmp_path: Path) -> None:
+    """Eight ways to make tokens, each trained and generated with; the first is what the others are compared with."""
+    import token_speed
+
+    token_speed.main([*NETWORK, *COMMON, "--steps", "4", "--repeats", "1", "--retries", "0", "--out", str(tmp_path)])
+    sides = results(tmp_path, "token_speed")["sides"]
+    assert len(sides) == 16
+    assert sides["1, 1, 1, 1, token, step"]["speed_up"] == sides["1, 1, 1, 1, token, chunk"]["speed_up"] == 1
+
+
 def test_chunk_cost(music: SimpleNamespace, tmp_path: Path) -> None:
     import chunk_cost
 

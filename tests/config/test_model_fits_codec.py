@@ -47,6 +47,16 @@ CASES = [
         "sampler for each level: A, B, C, D",
         "which objective v does not know",
     ),
+    ("patch", {f"{NET}.patch": 2}, f"{NET}.patch", "2 for level A", "a divisor of its 1 codes a frame: 1", ""),
+    (
+        "patch of a level",
+        {f"{NET}.patch": {"C": 3}},
+        f"{NET}.patch.C",
+        "3 for level C",
+        "a divisor of its 4 codes a frame: 1, 2, 4",
+        "",
+    ),
+    ("patch of no level", {f"{NET}.patch": {"E": 2}}, f"{NET}.patch.E", "level 'E'", "level names of the codec: A, B, C, D", ""),
     ("weights", {f"{NET}.sampling.step_weights": [1, 2]}, f"{NET}.sampling.step_weights", "2 weights", "4, one for each level", ""),
     ("shift", {f"{NET}.sampling.shift": {"E": 2.0}}, f"{NET}.sampling.shift.E", 'level "E"', "a level: A, B, C, D", ""),
     (

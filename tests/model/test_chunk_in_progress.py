@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import FOUR_LEVELS, make_network
+from networks import FOUR_LEVELS, TOKENS, make_network
 
 from snac_plugin.levels import Levels
 from snac_plugin.model.attention_mask import Role, Segment
@@ -26,9 +26,10 @@ def conditions(frames: int) -> Conditions:
 @pytest.mark.parametrize("context", [0, 1, 2], ids=lambda k: f"{k} chunks of context")
 @pytest.mark.parametrize("conditioned", [False, True], ids=["unconditional", "conditioned"])
 @pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
-def test_cached_stages_equal_recomputing(levels: Levels, context: int, conditioned: bool, padded: bool) -> None:
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+def test_cached_stages_equal_recomputing(levels: Levels, tokens: dict, context: int, conditioned: bool, padded: bool) -> None:
     """Every stage, from the cache and from the one forward that recomputes all tokens: the same numbers."""
-    network = make_network(levels, long_skips=True, **(CONDITIONED if conditioned else {}))
+    network = make_network(levels, long_skips=True, **tokens, **(CONDITIONED if conditioned else {}))
     size, frames = 3, 3 * (context + 1)
     clean, noised = (torch.randn(2, levels.channels, frames, dtype=torch.float64) for _ in range(2))
     t = torch.rand(2, context + 1, len(levels), dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import FOUR_LEVELS, make_network
+from networks import FOUR_LEVELS, TOKENS, make_network
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -67,11 +67,12 @@ def slow_stage(
     for kind, c, each, frames in groups:
         role = Role.NOISED if kind == "noised" else Role.CLEAN
         source = levels.unpack_latents(noised if kind == "noised" else clean)[each]
-        count, stride = levels.per_frame[each], levels.strides[each] / levels.strides[-1]
+        patch, count = network.patches[each], network.tokens_per_frame[each]
+        stride = patch * levels.strides[each] / levels.strides[-1]
         for frame in frames:
             for k in range(count):
                 index = (c * SIZE + frame) * count + k
-                pieces.append(network.embed_codes(each, source[:, index : index + 1], role))
+                pieces.append(network.embed_codes(each, source[:, index * patch : (index + 1) * patch], role))
                 positions.append((index + 0.5) * stride)
                 described.append((kind, c, each))
     segments = [Segment(Role.CLEAN, c, each, 1) for _, c, each in described]
@@ -83,8 +84,9 @@ def slow_stage(
     hidden = network.trunk(
         torch.cat(pieces, 1), tokens, embedding, lambda _, q, k, v: scaled_dot_product_attention(q, k, v, attn_mask=mask)
     )
-    own = len(unknown) * levels.per_frame[level]
-    return network.read_out(level, hidden[:, -own:], [1] * own, embedding[:, -own:])
+    own, frames = len(unknown) * network.tokens_per_frame[level], [chunk * SIZE + frame for frame in unknown]
+    points = pick_frames(levels.unpack_latents(noised)[level], frames, levels.per_frame[level])
+    return network.read_out(level, hidden[:, -own:], [1] * own, embedding[:, -own:], points)
 
 
 @pytest.mark.parametrize("context", [0, 1, 2])
@@ -92,7 +94,19 @@ def slow_stage(
 @torch.no_grad()
 def test_one_forward_with_known_frames_equals_a_slow_pass_for_each_stage(levels: Levels, known: KnownFrames, context: int) -> None:
     """A known token that saw an unknown one, a position that slipped, or a stage too many in sight would show."""
-    network = make_network(levels, long_skips=True)
+    _check_against_slow_passes(make_network(levels, long_skips=True), known, context)
+
+
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+@pytest.mark.parametrize("known", PATTERNS.values(), ids=PATTERNS)
+@torch.no_grad()
+def test_known_frames_of_patches_equal_a_slow_pass_for_each_stage(levels: Levels, known: KnownFrames, tokens: dict) -> None:
+    """Codes that share a token lie in one frame, so they are known together; a code read with another's vector would show."""
+    _check_against_slow_passes(make_network(levels, **tokens), known, 1)
+
+
+def _check_against_slow_passes(network: SnacDiT, known: KnownFrames, context: int) -> None:
+    levels = network.levels
     clean, noised, t = window(levels)
     fast = all_stages(network, clean, noised, t, Conditions(), context_chunks=context, known=known)
     for level, output in enumerate(fast):
@@ -139,12 +153,13 @@ def test_no_unknown_token_reaches_a_known_one_or_another_stage(levels: Levels) -
 @pytest.mark.parametrize("known", [(0, 2), (1, 3, 4), (3, 4, 5), ()], ids=str)
 @pytest.mark.parametrize("context", [0, 1])
 @pytest.mark.parametrize("scale", [1.0, 2.0], ids=["unguided", "guided"])
+@pytest.mark.parametrize("tokens", [{}, {"patch": "frame", "read_out": "code"}], ids=["a token for each code", "patches"])
 @torch.no_grad()
 def test_cached_stages_with_known_frames_equal_recomputing(
-    levels: Levels, context: int, known: tuple[int, ...], scale: float
+    levels: Levels, context: int, known: tuple[int, ...], scale: float, tokens: dict
 ) -> None:
     """Every stage from the cache, its concatenated channels too, and from the one forward that recomputes all tokens."""
-    network = make_network(levels, long_skips=True, input_concat_dim=4)
+    network = make_network(levels, long_skips=True, input_concat_dim=4, **tokens)
     frames = SIZE * (context + 2)
     clean, noised, t = window(levels, chunks=context + 2)
     told = Conditions(concat=torch.randn(2, 4, frames, dtype=torch.float64))

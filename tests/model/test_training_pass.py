@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from networks import make_network
+from networks import TOKENS, make_network
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from snac_plugin.levels import Levels, chunk_sizes
-from snac_plugin.model.attention_mask import Role
+from snac_plugin.model.attention_mask import Role, Segment
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.training_pass import all_stages, training_layout
@@ -36,7 +36,7 @@ def dense_mask(network: SnacDiT, frames: int, context: int) -> Tensor:
     tokens = []
     for role in ("clean", "noised"):
         for chunk, count in enumerate(chunk_sizes(frames, size)):
-            for level, per_frame in enumerate(levels.per_frame):
+            for level, per_frame in enumerate(network.tokens_per_frame):
                 tokens += [(role, chunk, level)] * (count * per_frame)
     mask = torch.zeros(len(tokens), len(tokens), dtype=torch.bool)
     for i, (role, chunk, level) in enumerate(tokens):
@@ -54,16 +54,17 @@ def dense_reference(
     """Every token in one masked attention, per-token modulation, no segment left out."""
     levels, size = network.levels, network.config.chunk_frames
     frames = clean.shape[-1]
-    lengths = tuple(tuple(n * k for k in levels.per_frame) for n in chunk_sizes(frames, size))
+    lengths = tuple(tuple(n * k for k in network.tokens_per_frame) for n in chunk_sizes(frames, size))
     everything = training_layout(lengths, replace(network.attention_mask, context_chunks=len(lengths)), 0, 0)[0]
     clean_segments = [
         replace(s, role=Role.CLEAN) for s in everything if s.role is Role.NOISED
     ]  # the noised ones name each (chunk, level) once
     segments = [*clean_segments, *(replace(s, role=Role.NOISED) for s in clean_segments)]
-    pieces, noise_levels = [], []
+    pieces, noise_levels, points = [], [], {}
     for s in segments:
         source = clean if s.role is Role.CLEAN else noised
         latents = levels.unpack_latents(source[..., s.chunk * size : (s.chunk + 1) * size])[s.level]
+        points[s] = latents
         pieces.append(network.embed_codes(s.level, latents, s.role))
         noise_levels.append(t[:, s.chunk, s.level] if s.role is Role.NOISED else torch.zeros_like(t[:, 0, 0]))
     conditions = Conditions(embedding=embedding)
@@ -79,7 +80,7 @@ def dense_reference(
     outputs = []
     for level in range(len(levels)):
         mine = [s for s in segments if s.role is Role.NOISED and s.level == level]
-        out = [network.read_out(level, by_segment[s], [s.length], embedded[:, [segments.index(s)]]) for s in mine]
+        out = [network.read_out(level, by_segment[s], [s.length], embedded[:, [segments.index(s)]], points[s]) for s in mine]
         outputs.append(torch.cat(out, 1))
     return outputs
 
@@ -99,9 +100,22 @@ def test_segment_attention_equals_one_dense_mask(levels: Levels, table: dict, co
         torch.testing.assert_close(a, b, rtol=0, atol=EXACT)
 
 
-def test_a_noised_stage_reaches_no_other_stage(levels: Levels) -> None:
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+def test_patches_equal_one_dense_mask(levels: Levels, tokens: dict) -> None:
+    """With fewer tokens than codes the segments are as many and see the same; the last chunk is a frame short."""
+    network = make_network(levels, **tokens)
+    clean, noised, t = window(levels, frames=8, chunks=3)
+    fast = all_stages(network, clean, noised, t, Conditions(), context_chunks=1)
+    slow = dense_reference(network, clean, noised, t, 1, None)
+    assert [output.shape[1] for output in fast] == [8 * count for count in levels.per_frame]
+    for a, b in zip(fast, slow, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+def test_a_noised_stage_reaches_no_other_stage(levels: Levels, tokens: dict) -> None:
     """Changing one stage's noised tokens changes no other output, and no gradient flows there."""
-    network = make_network(levels)
+    network = make_network(levels, **tokens)
     clean, noised, t = window(levels, frames=9, chunks=3)
     noised.requires_grad_()
     outputs = all_stages(network, clean, noised, t, Conditions())
@@ -114,9 +128,10 @@ def test_a_noised_stage_reaches_no_other_stage(levels: Levels) -> None:
                     assert bool(piece.any()) == (other == level and other_chunk == chunk)
 
 
-def test_clean_tokens_reach_exactly_the_stages_that_may_see_them(levels: Levels) -> None:
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+def test_clean_tokens_reach_exactly_the_stages_that_may_see_them(levels: Levels, tokens: dict) -> None:
     """A target that saw its own clean tokens would be trained to copy."""
-    network = make_network(levels)
+    network = make_network(levels, **tokens)
     clean, noised, t = window(levels, frames=9, chunks=3)
     clean.requires_grad_()
     outputs = all_stages(network, clean, noised, t, Conditions(), context_chunks=1)
@@ -130,9 +145,10 @@ def test_clean_tokens_reach_exactly_the_stages_that_may_see_them(levels: Levels)
             assert not after.any()
 
 
-def test_one_pass_equals_a_pass_per_stage(levels: Levels) -> None:
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+def test_one_pass_equals_a_pass_per_stage(levels: Levels, tokens: dict) -> None:
     """Training all stages at once must give what separate passes give, in values and in gradients of the weights."""
-    network = make_network(levels)
+    network = make_network(levels, **tokens)
     clean, noised, t = window(levels, frames=9, chunks=3)
     together = all_stages(network, clean, noised, t, Conditions())
     sum(output.square().sum() for output in together).backward()
@@ -213,3 +229,30 @@ def test_options_keep_stages_apart(levels: Levels, options: dict) -> None:
     again = all_stages(network, clean, levels.pack_latents(changed), t, Conditions())
     assert all(torch.equal(a, b) for a, b in zip(outputs[:-1], again[:-1], strict=True))
     assert not torch.allclose(outputs[-1], again[-1])
+
+
+def test_a_code_is_read_with_its_own_noised_vector_alone(levels: Levels) -> None:
+    """Given its token, what the head says of a code follows that code's vector; read by token it follows none."""
+    for read_out in ("token", "code"):
+        network = make_network(levels, patch="frame", read_out=read_out)
+        for level, count in enumerate(levels.per_frame):
+            hidden, embedding = torch.randn(1, 3, 32, dtype=torch.float64), torch.randn(1, 1, 32, dtype=torch.float64)
+            noised = torch.randn(1, 3 * count, levels.codebook_dim, dtype=torch.float64, requires_grad=True)
+            output = network.read_out(level, hidden, [3], embedding, noised)
+            if read_out == "token":
+                assert torch.autograd.grad(output.sum(), noised, allow_unused=True) == (None,)
+                continue
+            for code in range(3 * count):
+                (gradient,) = torch.autograd.grad(output[0, code].sum(), noised, retain_graph=True)
+                assert gradient[0].any(dim=-1).nonzero().flatten().tolist() == [code]
+
+
+def test_a_token_stands_at_the_centre_of_its_codes(levels: Levels) -> None:
+    """One token a frame and level: all levels stand where the coarsest does, and each token is made of its own codes alone."""
+    network = make_network(levels, patch="frame")
+    for level, count in enumerate(levels.per_frame):
+        torch.testing.assert_close(network._positions(Segment(Role.CLEAN, 1, level, 3)), levels.positions(0, 3, 3).double())
+        latents = torch.randn(1, 3 * count, levels.codebook_dim, dtype=torch.float64, requires_grad=True)
+        tokens = network.embed_codes(level, latents, Role.CLEAN)
+        (gradient,) = torch.autograd.grad(tokens[0, 1].sum(), latents)
+        assert gradient[0].any(dim=-1).nonzero().flatten().tolist() == list(range(count, 2 * count))
