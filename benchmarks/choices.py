@@ -48,7 +48,7 @@ from snac_plugin.training.stage_losses import draw_step, stage_losses
 
 NETWORK = "model.diffusion.config"
 BASE = {
-    f"{NETWORK}.head": "posterior",
+    f"{NETWORK}.head": "logits",
     "model.diffusion.diffusion_objective": "rectified_flow",
     f"{NETWORK}.modulation": "adaln_sola",
     f"{NETWORK}.long_skips": False,
@@ -57,7 +57,7 @@ BASE = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "velocity": {f"{NETWORK}.head": "velocity"},
-    "logits": {f"{NETWORK}.head": "logits"},
+    "posterior": {f"{NETWORK}.head": "posterior"},
     "v": {"model.diffusion.diffusion_objective": "v"},
     "adaln_zero": {f"{NETWORK}.modulation": "adaln_zero"},
     "long_skips": {f"{NETWORK}.long_skips": True},
