@@ -104,7 +104,7 @@ class Sides:
     def _one_pass(self, given: int) -> list[Tensor]:
         noised, t = self.noised[..., given * self.frames :], self.t[:, given:]
         with measure.precision(self.device):
-            outputs = all_stages(self.network, self.clean, noised, t, Conditions(), given_chunks=given)
+            outputs = all_stages(self.network, self.clean, noised, t, Conditions(), chunks_before=given)
         loss = torch.stack([self._loss(level, output, given) for level, output in enumerate(outputs)]).sum()
         loss.backward()
         self.network.zero_grad()

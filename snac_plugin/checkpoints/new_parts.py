@@ -26,14 +26,14 @@ def with_new_parts(model: Any, state: Mapping[str, Tensor], config: Mapping[str,
     Conditioners added behind others in global_cond_ids or input_concat_ids get columns of zeros: the model starts as it was.
     `config` is the checkpoint's own. CheckpointError: the checkpoint's own ids are no longer the first of such a list.
     """
-    own = {name: value for name, value in model.state_dict().items() if not is_codec_weight(name)}
-    kept = {name: value for name, value in state.items() if name in own or not CONDITIONING.match(name)}
-    fresh = {name: value for name, value in own.items() if name not in state and CONDITIONING.match(name)}
+    expected = {name: value for name, value in model.state_dict().items() if not is_codec_weight(name)}
+    kept = {name: value for name, value in state.items() if name in expected or not CONDITIONING.match(name)}
+    fresh = {name: value for name, value in expected.items() if name not in state and CONDITIONING.match(name)}
     for name, value in kept.items():
         ids = next((ids for part, ids in WIDENED.items() if f"network.{part}" in name), None)
-        if ids is not None and own[name].shape[0] == value.shape[0] and own[name].shape[1] > value.shape[1]:
+        if ids is not None and expected[name].shape[0] == value.shape[0] and expected[name].shape[1] > value.shape[1]:
             _check_order(model, config, ids, where)
-            kept[name] = own[name].new_zeros(own[name].shape)
+            kept[name] = expected[name].new_zeros(expected[name].shape)
             kept[name][:, : value.shape[1]] = value
     for names, what in ((fresh, "new, and starts fresh"), (state.keys() - kept.keys(), "not in the model, and left out")):
         for part in _parts(names):

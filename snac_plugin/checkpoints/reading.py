@@ -32,10 +32,10 @@ class Checkpoint:
     steps: int = 0  # of training, 0 if it does not say
     config_version: int = CONFIG_VERSION  # of the defaults under which it was written
 
-    def config_for(self, given: Mapping[str, Any] | str | Path | None = None) -> dict[str, Any]:
+    def config_for(self, config: Mapping[str, Any] | str | Path | None = None) -> dict[str, Any]:
         """The model config inside, or one given beside it, whose gaps mean what they meant back then. CheckpointError: neither."""
-        if given is not None:
-            return with_former_defaults(load_json(given) if isinstance(given, str | Path) else given, self.config_version)
+        if config is not None:
+            return with_former_defaults(load_json(config) if isinstance(config, str | Path) else config, self.config_version)
         if self.model_config is None:
             advice = "Give the config it was trained with: --model-config."
             raise CheckpointError(str(self.path), "no model config inside", "a training checkpoint", advice)

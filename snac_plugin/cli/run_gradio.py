@@ -82,10 +82,10 @@ def _page(args: argparse.Namespace) -> Any:
 
 def _plain_page(args: argparse.Namespace) -> Any:
     """stable-audio-tools' own page, which knows neither --device nor --out."""
-    if given := [flag for flag, value in (("--device", args.device), ("--out", args.out)) if value is not None]:
-        advice = "CUDA_VISIBLE_DEVICES picks its device." if "--device" in given else ""
+    if flags_set := [flag for flag, value in (("--device", args.device), ("--out", args.out)) if value is not None]:
+        advice = "CUDA_VISIBLE_DEVICES picks its device." if "--device" in flags_set else ""
         expected = "none: this model opens stable-audio-tools' own page, which has no such flag"
-        raise UsageError(" and ".join(given), "a value", expected, advice)
+        raise UsageError(" and ".join(flags_set), "a value", expected, advice)
     import snac_plugin
 
     snac_plugin.register()

@@ -98,7 +98,7 @@ def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tenso
 
     `output` maps x [B, N, 8] and t [B] to the objective's output [B, N, 8].
     """
-    scale, own_t = objective.from_flow(t[:, None, None])
-    own_x = x * scale
-    denoised = objective.denoised(own_x, output(own_x, own_t.flatten()), own_t)
+    scale, local_t = objective.from_flow(t[:, None, None])
+    scaled_x = x * scale
+    denoised = objective.denoised(scaled_x, output(scaled_x, local_t.flatten()), local_t)
     return (x - denoised) / t[:, None, None].clamp(min=CERTAIN_T)

@@ -56,14 +56,14 @@ def solve(
     shift: float = 1.0,
     callback: StepDone | None = None,
     unconditioned: Callable[[], Tensor | None] = lambda: None,
-    own: Tensor | None = None,
+    initial: Tensor | None = None,
     start: float = 1.0,
 ) -> Tensor:
     """Denoise one stage: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
     Args:
         shift: above 1 spends more steps near noise; rectified flow only.
-        own: data [B, C, N] that is noised to begin with, for a noise level `start` below 1.
+        initial: data [B, C, N] that is noised to begin with, for a noise level `start` below 1.
         callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
         unconditioned: the velocity without conditioning of the last call, if there is guidance; "v-ddim-cfgpp" uses it.
     """
@@ -77,11 +77,11 @@ def solve(
     with silent():
         if objective == "rectified_flow":
             times = flow_times(steps, shift, start).to(noise)
-            return FLOW[sampler](velocity, noised(own, noise, start), steps=steps, sigmas=times, callback=callback)
+            return FLOW[sampler](velocity, noised(initial, noise, start), steps=steps, sigmas=times, callback=callback)
         options: dict[str, Any] = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
-        if own is not None and start < 1:
+        if initial is not None and start < 1:
             most = start if sampler.startswith("v-") else max(math.tan(start * math.pi / 2), 0.06)
-            options |= {"init_data": own, "sigma_max": most}
+            options |= {"init_data": initial, "sigma_max": most}
         if steps == 1 and sampler.endswith("m-sde"):  # k-diffusion's fail there, and one step ends at the same estimate
             sampler = "dpmpp-2m"
         return sampling.sample_k(
@@ -97,16 +97,16 @@ def solve_by_codes(
     steps: int,
     shift: float = 1.0,
     callback: StepDone | None = None,
-    own: Tensor | None = None,
+    initial: Tensor | None = None,
     start: float = 1.0,
 ) -> Tensor:
     """Denoise one stage of a rectified flow by drawn codes: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
     Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code: `draw` maps (x, t) to
     such vectors. The expected vector, a mean of many codes, would lose variety. `renoise` gives new noise of the same shape.
-    `own` and `start` as in `solve`.
+    `initial` and `start` as in `solve`.
     """
-    times, x = flow_times(steps, shift, start).to(noise), noised(own, noise, start)
+    times, x = flow_times(steps, shift, start).to(noise), noised(initial, noise, start)
     for i, (t, after) in enumerate(itertools.pairwise(times)):
         denoised = draw(x, t.expand(len(x)))
         x = denoised if after == 0 else (1 - after) * denoised + after * renoise()
@@ -115,9 +115,9 @@ def solve_by_codes(
     return x
 
 
-def noised(own: Tensor | None, noise: Tensor, start: float) -> Tensor:
+def noised(initial: Tensor | None, noise: Tensor, start: float) -> Tensor:
     """Where a rectified flow starts: noise, or data under noise."""
-    return noise if own is None or start == 1 else (1 - start) * own + start * noise
+    return noise if initial is None or start == 1 else (1 - start) * initial + start * noise
 
 
 def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:

@@ -94,8 +94,8 @@ def _agreement_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Optio
         found[name] = [music.TempoAndKey.of(clip, clips.rate) for clip in of_kind]
     for measure, compare in music.COMPARISONS.items():
         for name in audio:
-            own, others = music.agreement(found[name], found["contexts"], clips.songs, compare)
-            rows[measure, name] = [own, others, own - others]
+            same_context, others = music.agreement(found[name], found["contexts"], clips.songs, compare)
+            rows[measure, name] = [same_context, others, same_context - others]
     title = "**Agreement** of what follows a context with that context, and with other songs' (shares of clips, or a correlation)"
     return Table.of("agreement", title, ("measure", "audio", "own context", "others'", "own minus others'"), rows, options.seed)
 

@@ -75,10 +75,10 @@ def generate_chunks(
                 prompt = prompt.with_known(model.space.from_codes(track[..., [start + frame for frame in ahead]]), ahead)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             title = f"chunk {index + 1}/{len(starts)} " if len(starts) > 1 else ""
-            own, kept = track[..., start : start + size], shown[start : start + size].tolist()
-            given = None if noise is None else _filled(noise[..., start : start + size], size)
-            told = None if watch is None else partial(watch, start)
-            solver = ChunkSolver(model, chunk, seeds, settings, first_index + index, bar, title, callback, own, kept, given, told)
+            initial, kept = track[..., start : start + size], shown[start : start + size].tolist()
+            first_noise = None if noise is None else _filled(noise[..., start : start + size], size)
+            of_chunk = (initial, kept, first_noise, None if watch is None else partial(watch, start))
+            solver = ChunkSolver(model, chunk, seeds, settings, first_index + index, bar, title, callback, *of_chunk)
             track[..., start : start + size] = solver.solve()
             until = starts[index + 1] if index + 1 < len(starts) else frames
             yield track[..., done:until].clone()

@@ -51,10 +51,10 @@ def context_of(
     frames = -(-longest // chunk_frames) * chunk_frames
     codes = pretransform.silent_codes()[..., -1:].repeat(len(found), 1, frames).to(device)
     mask = torch.zeros(len(found), frames, dtype=torch.bool, device=device)
-    for row, (given, _) in enumerate(found):
-        if given is not None and given.shape[-1]:
-            codes[row, :, -given.shape[-1] :] = given
-            mask[row, -given.shape[-1] :] = True
+    for row, (sample_codes, _) in enumerate(found):
+        if sample_codes is not None and sample_codes.shape[-1]:
+            codes[row, :, -sample_codes.shape[-1] :] = sample_codes
+            mask[row, -sample_codes.shape[-1] :] = True
     tails = [tail for _, tail in found if tail is not None]
     return Context(codes, mask, torch.stack(tails) if len(tails) == len(found) else None)
 

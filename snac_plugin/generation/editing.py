@@ -77,10 +77,10 @@ def edit_of(request: Request, chunk_samples: int, sample_rate: int) -> Edit | No
             return Edit(rate, audio, ((0, seam), (size - seam, size)), loop=True)
         return Edit(rate, audio, ((0, size),) if request.repaint is None else _spans(request.repaint, rate, size))
     name = "before" if request.bridge is None else "bridge"
-    given = [request.before] if request.bridge is None else [*request.bridge]
-    if given[0] is None and name == "before":
+    recordings = [request.before] if request.bridge is None else [*request.bridge]
+    if recordings[0] is None and name == "before":
         return None
-    ends = [_recording(name, one, sample_rate) for one in given]
+    ends = [_recording(name, one, sample_rate) for one in recordings]
     kinds = {(rate, len(audio)) for rate, audio in ends}
     if len(kinds) > 1:
         found = " and ".join(f"{rate} Hz with {channels} channels" for rate, channels in sorted(kinds))
@@ -96,17 +96,17 @@ def edited(
     edit: Edit, codec: SnacPretransform, window: int, chunk_frames: int, generate: Generate, seeds: Sequence[int]
 ) -> StreamedChunk:
     """Audio [B, 1, N] at the codec's rate, its spans generated, and the codes around them; `window` frames of context."""
-    own = edit.at(codec.sample_rate)
-    size, shift = own.audio.shape[-1], own.audio.shape[-1] // 2 if edit.loop else 0
-    audio, spans = own.audio[0].roll(shift), own.spans
+    at_codec_rate = edit.at(codec.sample_rate)
+    size, shift = at_codec_rate.audio.shape[-1], at_codec_rate.audio.shape[-1] // 2 if edit.loop else 0
+    audio, spans = at_codec_rate.audio[0].roll(shift), at_codec_rate.spans
     if edit.loop:  # the ends meet in the middle
-        spans = ((shift - (size - own.spans[1][0]), shift + own.spans[0][1]),)
+        spans = ((shift - (size - at_codec_rate.spans[1][0]), shift + at_codec_rate.spans[0][1]),)
     known, first = _frames_of(audio, spans, codec, window, chunk_frames)
     codes = torch.cat(list(generate(known=known)), dim=-1)
     decoded = decode(codec, codes, seeds)[:, 0]
     if edit.loop:
         decoded, first = torch.nn.functional.pad(decoded, (first, size))[:, :size].roll(-shift, dims=-1), 0
-    return StreamedChunk(torch.stack([own.with_new(one, first) for one in decoded]), codes.cpu())
+    return StreamedChunk(torch.stack([at_codec_rate.with_new(one, first) for one in decoded]), codes.cpu())
 
 
 def looped(
@@ -142,9 +142,9 @@ def decode(codec: SnacPretransform, codes: Tensor, seeds: Sequence[int]) -> Tens
     return torch.cat([codec.decode_tokens(c[None], seed=seed).float().cpu() for c, seed in zip(codes, seeds, strict=True)])
 
 
-def _recording(name: str, given: Any, sample_rate: int) -> tuple[int, Tensor]:
+def _recording(name: str, recording: Any, sample_rate: int) -> tuple[int, Tensor]:
     """Rate and audio [C, N] of one recording."""
-    rate, audio = checked_recording(given, sample_rate, name)
+    rate, audio = checked_recording(recording, sample_rate, name)
     if not audio.is_floating_point() or audio.ndim not in (1, 2) or not audio.shape[-1]:
         raise AudioError(name, f"shape {tuple(audio.shape)}, {audio.dtype}", "float audio [samples] or [channels, samples]")
     return rate, audio.reshape(-1, audio.shape[-1]).cpu()

@@ -143,36 +143,36 @@ class Request:
         self._check_editing()
 
     @property
-    def given(self) -> tuple[str, ...]:
+    def options_set(self) -> tuple[str, ...]:
         """Names of the options that say something."""
         return tuple(name for name in OPTIONS if getattr(self, name) is not None and getattr(self, name) is not False)
 
     @property
     def needs_known_frames(self) -> str:
         """The option that only a model trained with `training.infill` can follow; "" if there is none."""
-        return next((name for name in ("repaint", "before", "bridge", "loop") if name in self.given), "")
+        return next((name for name in ("repaint", "before", "bridge", "loop") if name in self.options_set), "")
 
     @property
     def edits(self) -> bool:
         """Whether there are recordings on both sides of what is new, or under it."""
-        return bool({"edit", "before", "bridge"} & {*self.given})
+        return bool({"edit", "before", "bridge"} & {*self.options_set})
 
     def _check_editing(self) -> None:
         """Options of which one needs another, or rules it out."""
-        given = self.given
-        sources = [name for name in ("edit", "before", "bridge", "from_second") if name in given]
+        options_set = self.options_set
+        sources = [name for name in ("edit", "before", "bridge", "from_second") if name in options_set]
         if len(sources) > 1:
             raise UsageError(sources[1], f"{sources[0]} beside it", f"one of {', '.join(sources)}")
-        changes = [name for name in ("repaint", "keep_levels", "strength") if name in given]
+        changes = [name for name in ("repaint", "keep_levels", "strength") if name in options_set]
         if changes and self.edit is None:
             raise UsageError(changes[0], "no recording to change", "edit beside it")
         if self.edit is not None and not changes and not self.loop:
             raise UsageError("edit", "nothing that changes it", "repaint, keep_levels, strength or loop beside it")
         if "keep_levels" in changes and "strength" in changes:
             raise UsageError("strength", "keep_levels beside it", "one of them: a strength of 0 keeps a level")
-        if self.loop and {"repaint", "before", "bridge"} & {*given}:
+        if self.loop and {"repaint", "before", "bridge"} & {*options_set}:
             raise UsageError("loop", "another place to generate beside it", "loop alone, or with edit")
-        lengths = [name for name in ("chunks", "seconds", "sample_size") if name in given]
+        lengths = [name for name in ("chunks", "seconds", "sample_size") if name in options_set]
         if self.edit is not None and lengths:
             raise UsageError(lengths[0], f"{lengths[0]} beside edit", "no length: the recording keeps its own")
         if self.put_back and not self.needs_known_frames:
@@ -188,7 +188,7 @@ class Request:
 
     def as_dict(self) -> dict[str, Any]:
         """What of a JSON file says which recordings are changed, and how."""
-        return {name: getattr(self, name) for name in EDITING if name in self.given}
+        return {name: getattr(self, name) for name in EDITING if name in self.options_set}
 
 
 def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:

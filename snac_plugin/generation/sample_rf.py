@@ -118,10 +118,10 @@ def _by_level(
 
 def _first(model: SnacDiffusionModel, noise: Tensor, known: Known, strengths: tuple[float, ...]) -> Tensor:
     """What is there before the first step [B, R * 8, T]: codes that stay, and noise."""
-    own = model.space.from_codes(known.codes).to(noise)
-    x = torch.where(known.frames.to(noise.device), own, noise)
+    initial = model.space.from_codes(known.codes).to(noise)
+    x = torch.where(known.frames.to(noise.device), initial, noise)
     pairs = zip(
-        model.levels.unpack_latents(x), model.levels.unpack_latents(own), strengths or (1.0,) * len(model.levels), strict=True
+        model.levels.unpack_latents(x), model.levels.unpack_latents(initial), strengths or (1.0,) * len(model.levels), strict=True
     )
     return model.levels.pack_latents([level if strength else kept for level, kept, strength in pairs])
 

@@ -35,7 +35,7 @@ class ChunkSolver:
     bar: tqdm
     title: str
     callback: StepCallback | None
-    own: Tensor  # packed codes that the chunk has before [B, R, T]: of known frames, kept levels, and what strengths start from
+    initial: Tensor  # packed codes that the chunk has before [B, R, T]: of known frames, kept levels, and what strengths start from
     known: Sequence[bool]  # frames that keep these codes
     noise: Tensor | None = None  # packed [B, R * 8, T], what the stages begin with; by default drawn from the seeds
     watch: LevelWatch | None = None
@@ -46,7 +46,7 @@ class ChunkSolver:
         finished = []
         for level, name in enumerate(levels.names):
             self.bar.set_description(f"{self.title}level {name}")
-            codes = self._shown(level, levels.unpack(self.own)[level])
+            codes = self._shown(level, levels.unpack(self.initial)[level])
             if self.settings.strength(level) > 0:
                 codes = self._solve(level, codes)
             finished.append(codes)
@@ -54,7 +54,7 @@ class ChunkSolver:
                 self.chunk.append(level, model.space.level_latents(level, codes))
         if unknown is None:
             return levels.pack(finished)
-        result = self.own.clone()
+        result = self.initial.clone()
         result[..., list(unknown)] = levels.pack(finished)
         return result
 
@@ -63,21 +63,21 @@ class ChunkSolver:
         unknown = self.chunk.unknown
         return tokens if unknown is None else pick_frames(tokens, unknown, self.model.levels.per_frame[level])
 
-    def _solve(self, level: int, own: Tensor) -> Tensor:
+    def _solve(self, level: int, initial: Tensor) -> Tensor:
         """Codes of a level [B, N], from those that it has before."""
         model, count = self.model, self.model.levels.per_frame[level]
-        like, shape = next(model.parameters()), (model.levels.codebook_dim, self.own.shape[-1] * count)
+        like, shape = next(model.parameters()), (model.levels.codebook_dim, self.initial.shape[-1] * count)
         if self.noise is not None:
             noise = model.levels.unpack_latents(self.noise)[level].transpose(1, 2)
         else:
             noise = stage_noise(self.seeds, self.index, level, shape, like)  # of whole chunks, so that a gap does not shift it
         noise = self._shown(level, noise.transpose(1, 2)).transpose(1, 2)
-        vectors = model.space.level_latents(level, own).transpose(1, 2)
-        kept = torch.tensor(self.known, device=own.device).repeat_interleave(count) if self._puts_back else None
+        vectors = model.space.level_latents(level, initial).transpose(1, 2)
+        kept = torch.tensor(self.known, device=initial.device).repeat_interleave(count) if self._puts_back else None
         by_codes = self.settings.samplers[level] == CODE_SAMPLER
         latents = (self._solve_by_codes if by_codes else self._solve_by_velocity)(level, noise, vectors, kept)
         codes = model.space.nearest(level, latents.transpose(1, 2))
-        return codes if kept is None else torch.where(kept, own, codes)
+        return codes if kept is None else torch.where(kept, initial, codes)
 
     @property
     def _puts_back(self) -> bool:
@@ -89,11 +89,11 @@ class ChunkSolver:
             return denoise
         return lambda x, t: denoise(torch.where(kept, add_noise(self.model.objective, vectors, noise, t[:, None, None]), x), t)
 
-    def _solve_by_velocity(self, level: int, noise: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+    def _solve_by_velocity(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
         """One level by a sampler of stable-audio-tools: noise and own vectors [B, 8, N] -> latents [B, 8, N]."""
         chunk, steps = self.chunk, iter(range(self.settings.steps[level]))
         guided = chunk.denoiser(level, self.model.velocity)
-        velocity = self._with_known(lambda x, t: guided(x.transpose(1, 2), t).transpose(1, 2), noise, own, kept)
+        velocity = self._with_known(lambda x, t: guided(x.transpose(1, 2), t).transpose(1, 2), noise, initial, kept)
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(stage_seed(self.seeds[0], self.index, level))  # samplers that add noise use the global generator
             latents = solve(
@@ -105,13 +105,13 @@ class ChunkSolver:
                 shift=self.settings.shifts[level],
                 callback=self._step_done(level, steps),
                 unconditioned=lambda: None if chunk.unconditioned is None else chunk.unconditioned.transpose(1, 2),
-                own=own,
+                initial=initial,
                 start=self.settings.strength(level),
             )
         self.bar.update(len(list(steps)))  # steps that the sampler did not report
         return latents
 
-    def _solve_by_codes(self, level: int, noise: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+    def _solve_by_codes(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
         """The same by drawn codes; all randomness comes from each sample's own seed, drawn on the CPU."""
         model, temperature = self.model, self.settings.temperatures[level]
         seeds = [code_draw_seed(seed, self.index, level, len(model.levels)) for seed in self.seeds]
@@ -123,7 +123,7 @@ class ChunkSolver:
             codes = codes_at(quantiles, log_probabilities(x.transpose(1, 2), t) / temperature)
             return model.space.level_latents(level, codes).transpose(1, 2)
 
-        seen = self._with_known(draw, noise, own, kept)
+        seen = self._with_known(draw, noise, initial, kept)
 
         def renoise() -> Tensor:
             return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
@@ -131,14 +131,14 @@ class ChunkSolver:
         steps, shift = self.settings.steps[level], self.settings.shifts[level]
         done = self._step_done(level, iter(range(steps)))
         start = self.settings.strength(level)
-        return solve_by_codes(seen, noise, renoise, steps=steps, shift=shift, callback=done, own=own, start=start)
+        return solve_by_codes(seen, noise, renoise, steps=steps, shift=shift, callback=done, initial=initial, start=start)
 
     def _whole(self, level: int, shown: Tensor) -> Tensor:
         """A level's latents [B, all, 8] from those that are denoised [B, N, 8], and the chunk's own in known frames."""
         model, unknown = self.model, self.chunk.unknown
         if unknown is None:
             return shown
-        whole = model.space.level_latents(level, model.levels.unpack(self.own)[level]).to(shown)
+        whole = model.space.level_latents(level, model.levels.unpack(self.initial)[level]).to(shown)
         count = model.levels.per_frame[level]
         whole.unflatten(1, (-1, count))[:, list(unknown)] = shown.unflatten(1, (-1, count))
         return whole

@@ -146,11 +146,11 @@ class Controls:
         """What the inputs of `_changes` ask for."""
         asked: dict[str, Any] = {}
         for name, parameters in CHANGES.items():
-            given = [values.get(parameter) for parameter in parameters]
-            if any(given):
-                asked[name] = tuple(given) if len(given) > 1 else given[0]
+            raw = [values.get(parameter) for parameter in parameters]
+            if any(raw):
+                asked[name] = tuple(raw) if len(raw) > 1 else raw[0]
                 if name not in RECORDINGS and OPTIONS[name].metavar:
-                    asked[name] = _parsed(name, str(given[0]))
+                    asked[name] = _parsed(name, str(raw[0]))
         return asked
 
     def _default(self, option: str) -> tuple[float, ...]:

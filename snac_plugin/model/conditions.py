@@ -89,9 +89,9 @@ class Prompt:
 
     def of_samples(self, chosen: Tensor) -> "Prompt":
         """The prompt of the samples where `chosen` [B] is True."""
-        own = {name: getattr(self, name) for name in ("context", "context_mask", "known")}
-        own = {name: None if x is None else x[chosen] for name, x in own.items()}
-        return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), **own)
+        tensors = {name: getattr(self, name) for name in ("context", "context_mask", "known")}
+        tensors = {name: None if x is None else x[chosen] for name, x in tensors.items()}
+        return replace(self._mapped(lambda c: c.map(lambda x: x[chosen])), **tensors)
 
     def with_known(self, known: Tensor, frames: tuple[int, ...]) -> "Prompt":
         return replace(self, known=known, known_frames=frames)

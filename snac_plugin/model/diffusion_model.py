@@ -119,11 +119,11 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         latents = x[..., first : first + size]
         context, mask = self._context(x[..., :first], prompt.context, prompt.context_mask)
         ahead = tuple(frame - first for frame in prompt.known_frames if first <= frame < first + 2 * size)
-        own = replace(
+        chunk_prompt = replace(
             prompt.of_frames(first, max([size, *(f + 1 for f in ahead)]), x.shape[-1]), context=context, context_mask=mask
         )
         if prompt.known is not None:
-            own = own.with_known(prompt.known[..., [first + frame for frame in ahead]], ahead)
+            chunk_prompt = chunk_prompt.with_known(prompt.known[..., [first + frame for frame in ahead]], ahead)
         by_level = self.levels.unpack_latents(latents)
         velocities = [torch.zeros_like(z) for z in by_level]
         unknown, count = [*unknown_frames(latents.shape[-1], ahead)], self.levels.per_frame[level]
@@ -132,7 +132,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             velocities[level] = (by_level[level] - data) / span.local(t)[:, None, None].clamp(min=CERTAIN_T) / span.width
             by_level = [pick_frames(z, unknown, k) for z, k in zip(by_level, self.levels.per_frame, strict=True)]
         if unknown:
-            chunk = self.start_chunk(own, x.shape[0], guidance, latents.shape[-1])
+            chunk = self.start_chunk(chunk_prompt, x.shape[0], guidance, latents.shape[-1])
             for finished in range(level):
                 chunk.append(finished, self.space.level_latents(finished, self.space.nearest(finished, by_level[finished])))
             denoiser = chunk.denoiser(level, self.velocity)

@@ -57,7 +57,7 @@ class DenoisingAttention:
             return attention(q, k, v)
         if block not in self.buffers:
             cached = [self.cache.blocks[block][segment] for segment in self.visible]
-            key, value = (torch.cat([*(pair[i] for pair in cached), own], dim=2) for i, own in enumerate((k, v)))
+            key, value = (torch.cat([*(pair[i] for pair in cached), new], dim=2) for i, new in enumerate((k, v)))
             self.buffers[block] = key, value
         key, value = self.buffers[block]
         key[:, :, -self.length :] = k

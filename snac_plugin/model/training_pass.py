@@ -36,15 +36,15 @@ def training_layout(
     clean = [Segment(Role.CLEAN, c, level, n) for c, row in enumerate(chunk_lengths) for level, n in enumerate(row)]
     known = known or ((),) * (len(chunk_lengths) - context)
     denoised = []
-    for chunk, given in enumerate(known, context):
-        frames = unknown_frames(chunk_lengths[chunk][0], given)
+    for chunk, known_here in enumerate(known, context):
+        frames = unknown_frames(chunk_lengths[chunk][0], known_here)
         for level, count in enumerate(chunk_lengths[chunk]):
             per_frame = count // chunk_lengths[chunk][0]
-            own = Segment(Role.CLEAN, chunk, level, per_frame * len(frames), frames if given else None)
+            unknown_part = Segment(Role.CLEAN, chunk, level, per_frame * len(frames), frames if known_here else None)
             if stages is None or level in stages:
-                denoised.append(own)
-            if given:
-                clean += [Segment(Role.KNOWN, chunk, level, per_frame * len(given), given), own]
+                denoised.append(unknown_part)
+            if known_here:
+                clean += [Segment(Role.KNOWN, chunk, level, per_frame * len(known_here), known_here), unknown_part]
     noised = [replace(s, role=Role.NOISED) for s in denoised]
     needed, frontier = set(), list(noised)
     while frontier:
@@ -71,7 +71,7 @@ def all_stages(
     *,
     frame_mask: Tensor | None = None,
     context_chunks: int | None = None,
-    given_chunks: int = 0,
+    chunks_before: int = 0,
     stages: Sequence[int] | None = None,
     known: KnownFrames = (),
 ) -> list[Tensor]:
@@ -79,12 +79,12 @@ def all_stages(
 
     Args:
         clean: packed latents of the clean tokens [B, R * 8, T].
-        noised: packed latents under noise [B, R * 8, T], of the chunks after `given_chunks`.
-        t: noise level of each chunk and level [B, C, L], of the chunks after `given_chunks`.
-        conditions: conditioning inputs; `concat` of the chunks after `given_chunks`.
+        noised: packed latents under noise [B, R * 8, T], of the chunks after `chunks_before`.
+        t: noise level of each chunk and level [B, C, L], of the chunks after `chunks_before`.
+        conditions: conditioning inputs; `concat` of the chunks after `chunks_before`.
         frame_mask: [B, T] bool, False where a frame is padding.
         context_chunks: how many earlier chunks are visible; the config's by default.
-        given_chunks: first chunks of `clean` that are context and not trained.
+        chunks_before: first chunks of `clean` that are context and not trained.
         stages: levels whose outputs are wanted, all by default; of the others only what these see is computed.
         known: frames that are known in every sample of the batch, with their clean latents; none by default.
 
@@ -98,24 +98,24 @@ def all_stages(
     prepended = network.prepended_tokens(conditions)
     wanted = tuple(range(len(levels)) if stages is None else stages)
     front = 0 if prepended is None else prepended.shape[1]
-    segments, calls = training_layout(chunk_lengths, rule, front, given_chunks, wanted, known)
+    segments, calls = training_layout(chunk_lengths, rule, front, chunks_before, wanted, known)
     lengths = [s.length for s in segments]
 
     x = torch.cat(_segment_tokens(network, segments, clean, noised, prepended, conditions.concat), dim=1)
     no_noise = t.new_zeros(t.shape[0])
-    noise_levels = [t[:, s.chunk - given_chunks, s.level] if s.role is Role.NOISED else no_noise for s in segments]
+    noise_levels = [t[:, s.chunk - chunks_before, s.level] if s.role is Role.NOISED else no_noise for s in segments]
     embedding = network.embed_segments(segments, torch.stack(noise_levels, dim=1), conditions)
     attend = SequenceAttention(segments, calls, _key_masks(network, segments, frame_mask, conditions.prepended_mask))
     hidden = network.trunk(x, network.tokens(segments, conditions), embedding, attend).split(lengths, dim=1)
 
     if known:  # of these frames there are no noised tokens
-        chunks = enumerate(zip(sizes[given_chunks:], known, strict=True))
-        noised = noised[..., [c * sizes[0] + frame for c, (size, own) in chunks for frame in unknown_frames(size, own)]]
+        chunks = enumerate(zip(sizes[chunks_before:], known, strict=True))
+        noised = noised[..., [c * sizes[0] + frame for c, pair in chunks for frame in unknown_frames(*pair)]]
     outputs, points = [], levels.unpack_latents(noised)
     for level in wanted:
-        own = [i for i, s in enumerate(segments) if s.role is Role.NOISED and s.level == level]
-        tokens = torch.cat([hidden[i] for i in own], dim=1)
-        outputs.append(network.read_out(level, tokens, [lengths[i] for i in own], embedding[:, own], points[level]))
+        parts = [i for i, s in enumerate(segments) if s.role is Role.NOISED and s.level == level]
+        tokens = torch.cat([hidden[i] for i in parts], dim=1)
+        outputs.append(network.read_out(level, tokens, [lengths[i] for i in parts], embedding[:, parts], points[level]))
     return outputs
 
 
@@ -124,19 +124,19 @@ def _segment_tokens(
 ) -> list[Tensor]:
     """Tokens of each segment [B, N, D]."""
     levels, chunk = network.levels, network.config.chunk_frames
-    given = (clean.shape[-1] - noised.shape[-1]) // chunk
+    chunks_before = (clean.shape[-1] - noised.shape[-1]) // chunk
     clean_concat = concat
-    if concat is not None and given:  # there are channels for the noised chunks alone
+    if concat is not None and chunks_before:  # there are channels for the noised chunks alone
         clean_concat = torch.nn.functional.pad(concat, (clean.shape[-1] - concat.shape[-1], 0))
     tokens = {} if prepended is None else {segments[0]: prepended}
-    for role, packed, channels, first in ((Role.CLEAN, clean, clean_concat, 0), (Role.NOISED, noised, concat, given)):
+    for role, packed, channels, first in ((Role.CLEAN, clean, clean_concat, 0), (Role.NOISED, noised, concat, chunks_before)):
         for level, latents in enumerate(levels.unpack_latents(packed)):
-            own = [s for s in segments if s.level == level and (s.role is Role.NOISED) == (role is Role.NOISED)]
-            if not own:
+            role_segments = [s for s in segments if s.level == level and (s.role is Role.NOISED) == (role is Role.NOISED)]
+            if not role_segments:
                 continue
             embedded, count = network.embed_codes(level, latents, role, channels), network.tokens_per_frame[level]
             pieces = embedded.split(chunk * count, dim=1)
-            for s in own:
+            for s in role_segments:
                 start = (s.chunk - first) * chunk
                 frames = None if s.frames is None else [start + frame for frame in s.frames]
                 tokens[s] = pieces[s.chunk - first] if frames is None else pick_frames(embedded, frames, count)
@@ -147,15 +147,15 @@ def _key_masks(
     network: SnacDiT, segments: Sequence[Segment], frame_mask: Tensor | None, prepended_mask: Tensor | None
 ) -> list[Tensor] | None:
     """[B, N] bool for each segment, or None when nothing is hidden."""
-    given = frame_mask if frame_mask is not None else prepended_mask
-    if given is None:
+    mask_like = frame_mask if frame_mask is not None else prepended_mask
+    if mask_like is None:
         return None
     chunk, masks = network.config.chunk_frames, []
     for s in segments:
         mask = prepended_mask
         if s.role is not Role.PREPENDED:
             start = s.chunk * chunk
-            own = slice(start, start + chunk) if s.frames is None else [start + frame for frame in s.frames]
-            mask = None if frame_mask is None else frame_mask[:, own].repeat_interleave(network.tokens_per_frame[s.level], dim=1)
-        masks.append(given.new_ones(len(given), s.length, dtype=torch.bool) if mask is None else mask.bool())
+            frames = slice(start, start + chunk) if s.frames is None else [start + frame for frame in s.frames]
+            mask = None if frame_mask is None else frame_mask[:, frames].repeat_interleave(network.tokens_per_frame[s.level], dim=1)
+        masks.append(mask_like.new_ones(len(mask_like), s.length, dtype=torch.bool) if mask is None else mask.bool())
     return masks

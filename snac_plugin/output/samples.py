@@ -55,10 +55,10 @@ class Recording:
 def read_recordings(request: Request, levels: Levels) -> Request:
     """A request whose recordings are audio, not files any more; raises as `Recording.read`."""
 
-    def read(given: Any) -> Any:
-        if not isinstance(given, str | Path):
-            return given
-        recording = Recording.read(given, levels)
+    def read(value: Any) -> Any:
+        if not isinstance(value, str | Path):
+            return value
+        recording = Recording.read(value, levels)
         return recording.rate, recording.audio
 
     bridge = request.bridge and (read(request.bridge[0]), read(request.bridge[1]))
@@ -199,8 +199,8 @@ class _SampleInProgress:
 def _files_of(request: Request) -> dict[str, Any]:
     """The editing that is asked for, recordings by their files."""
 
-    def name(given: Any) -> Any:
-        return str(given) if isinstance(given, str | Path) else "audio"
+    def name(value: Any) -> Any:
+        return str(value) if isinstance(value, str | Path) else "audio"
 
     asked = request.as_dict()
     asked |= {key: name(asked[key]) for key in ("edit", "before") if key in asked}

@@ -32,9 +32,9 @@ class SnacDemoCallback(DemoCallback):
 
     def _samples(self, trainer: pl.Trainer, model: SnacDiffusion, metadata: Any, scale: float) -> None:
         demo, section = self.demo, model.config.model.conditioning
-        told = metadata[: demo.num_demos] if demo.demo_cond_from_batch else demo.demo_cond
+        entries = metadata[: demo.num_demos] if demo.demo_cond_from_batch else demo.demo_cond
         read = section.keys if section else []  # of a batch's metadata, which holds paths and masks too
-        conditioning = [{key: entry[key] for key in read if key in entry} for entry in told]
+        conditioning = [{key: entry[key] for key in read if key in entry} for entry in entries]
         count = len(conditioning) or demo.num_demos
         options: dict[str, Any] = {"steps": demo.demo_steps, "cfg_scale": scale, "sample_size": model.sample_size}
         batch = model.generate(

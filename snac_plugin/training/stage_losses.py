@@ -105,7 +105,7 @@ def stage_losses(
         conditions,
         frame_mask=visible_mask,
         context_chunks=draw.context_chunks,
-        given_chunks=chunks_before,
+        chunks_before=chunks_before,
         stages=trained,
         known=draw.known,
     )
@@ -133,7 +133,7 @@ def _unknown(known: KnownFrames, sizes: Sequence[int]) -> list[int]:
     """The frames of a window that are denoised, where some are known; else none are named."""
     starts = [sum(sizes[:chunk]) for chunk in range(len(known))]
     chunks = zip(starts, sizes[: len(known)], known, strict=True)
-    return [start + frame for start, size, given in chunks for frame in unknown_frames(size, given)]
+    return [start + frame for start, size, known_here in chunks for frame in unknown_frames(size, known_here)]
 
 
 def _after_context(

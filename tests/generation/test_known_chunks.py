@@ -138,13 +138,13 @@ def test_put_back_codes_are_seen_in_every_step_and_stay(sampler: str, monkeypatc
     monkeypatch.setattr(SnacDiffusionModel, "velocity", spy(velocity))
     found = edit(model, [3], given, put_back=True, samplers=(sampler,) * 4)
     assert torch.equal(found[..., given.frames], given.codes[..., given.frames])
-    own = model.levels.unpack(given.codes[..., 1:4])  # of the first chunk, whose last two frames are known
+    initial = model.levels.unpack(given.codes[..., 1:4])  # of the first chunk, whose last two frames are known
     first = seen[: len(seen) // 2]
     assert len(first) >= 8
     for level, x, t in first:
         count = FOUR_LEVELS.per_frame[level]
         noise = stage_noise([3], 0, level, (8, SIZE * count), model.space.codebooks).transpose(1, 2)
-        expected = add_noise(model.objective, model.space.level_latents(level, own[level]), noise, t[:, None, None])
+        expected = add_noise(model.objective, model.space.level_latents(level, initial[level]), noise, t[:, None, None])
         torch.testing.assert_close(x[:, count:], expected[:, count:], rtol=0, atol=1e-12)
 
 
@@ -155,22 +155,22 @@ def test_put_back_codes_are_seen_in_every_step_and_stay(sampler: str, monkeypatc
 def test_a_strength_is_the_noise_level_that_own_data_begins_with(objective: str, sampler: str, start: float) -> None:
     """The first point that the network sees is x_t of the data; a denoiser that knows the data ends there."""
     generator = torch.Generator().manual_seed(0)
-    own, noise = (torch.randn(2, 8, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    initial, noise = (torch.randn(2, 8, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     kind, seen = OBJECTIVES[objective], []
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         seen.append((x, t))
-        return own if sampler == CODE_SAMPLER else kind.output_of(x, own, t[:, None, None])
+        return initial if sampler == CODE_SAMPLER else kind.output_of(x, initial, t[:, None, None])
 
     if sampler == CODE_SAMPLER:
-        found = solve_by_codes(velocity, noise, lambda: noise, steps=4, own=own, start=start)
+        found = solve_by_codes(velocity, noise, lambda: noise, steps=4, initial=initial, start=start)
     else:
-        found = solve(objective, velocity, noise, steps=4, sampler=sampler, own=own, start=start)
+        found = solve(objective, velocity, noise, steps=4, sampler=sampler, initial=initial, start=start)
     (x, t), times = seen[0], [float(t[0]) for _, t in seen]
     assert float(t[0]) == pytest.approx(max(start, 0.0382) if sampler in V_SAMPLERS and "ddim" not in sampler else start, abs=1e-4)
-    torch.testing.assert_close(x, add_noise(kind, own, noise, t[:, None, None]), rtol=0, atol=1e-3)
+    torch.testing.assert_close(x, add_noise(kind, initial, noise, t[:, None, None]), rtol=0, atol=1e-3)
     assert max(times) <= t[0] + 1e-6
-    torch.testing.assert_close(found, own, rtol=0, atol=0.4)
+    torch.testing.assert_close(found, initial, rtol=0, atol=0.4)
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 3.0])

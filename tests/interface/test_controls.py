@@ -65,7 +65,7 @@ def test_a_temperature_that_is_moved_is_that_of_all_levels(tmp_path: Path) -> No
 def test_what_changes_a_recording_is_read_as_the_flags_are(tmp_path: Path) -> None:
     controls = lay_out(tmp_path, [])
     plain = values(controls)
-    assert not {*EDITING} & {*controls.request(plain).given}
+    assert not {*EDITING} & {*controls.request(plain).options_set}
     asked = controls.request(plain | {"edit_edit": "a.wav", "edit_repaint": "1:2,3:4", "edit_strength": "A=0,B=0.5,C=1,D=1"})
     assert (asked.edit, asked.repaint, asked.strength) == ("a.wav", ((1, 2), (3, 4)), {"A": 0, "B": 0.5, "C": 1, "D": 1})
     assert asked.seconds is None  # the recording keeps its length
