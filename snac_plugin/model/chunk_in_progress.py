@@ -104,9 +104,9 @@ class ChunkInProgress:
     def _prefill_context(self, context: Tensor, mask: Tensor | None) -> None:
         network, levels, size = self.network, self.network.levels, self.network.config.chunk_frames
         concat = self.conditions.concat
-        if concat is not None:  # channels of the context's own frames, where the caller gave them too
-            all_frames = context.shape[-1] + self.frames + self.after
-            concat = concat[..., : context.shape[-1]] if concat.shape[-1] == all_frames else None
+        if concat is not None:
+            assert concat.shape[-1] == context.shape[-1] + self.frames + self.after, "channels of the context come first"
+            concat = concat[..., : context.shape[-1]]
         by_level = [
             network.embed_codes(level, latents, Role.CLEAN, concat).split(size * network.tokens_per_frame[level], dim=1)
             for level, latents in enumerate(levels.unpack_latents(context))

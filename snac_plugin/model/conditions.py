@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,11 @@ class Conditions:
         return replace(self, concat=interpolate(self.concat, size=frames, mode="nearest"))
 
     def of_frames(self, first: int, count: int) -> "Conditions":
-        """For a part of the frames."""
-        return self if self.concat is None else replace(self, concat=self.concat[..., first : first + count])
+        """For a part of the frames; those before frame 0 have channels of zeros, as in training."""
+        if self.concat is None:
+            return self
+        part = self.concat[..., max(first, 0) : first + count]
+        return replace(self, concat=pad(part, (max(-first, 0), 0)))
 
     def dropped(self, keep: Tensor, embedding: bool = False) -> "Conditions":
         """Conditions whose tokens, and with `embedding` that too, are zero where `keep` [B] is False; `concat` stays."""
@@ -97,8 +100,9 @@ class Prompt:
         return replace(self, known=known, known_frames=frames)
 
     def of_frames(self, first: int, count: int, total: int) -> "Prompt":
-        """The prompt for a part of so many frames in all."""
-        return self._mapped(lambda c: c.fitted(total).of_frames(first, count))
+        """The prompt for a part of so many frames in all; its concatenated channels begin with those of the context."""
+        before = 0 if self.context is None else self.context.shape[-1]
+        return self._mapped(lambda c: c.fitted(total).of_frames(first - before, before + count))
 
     def _mapped(self, function: Callable[[Conditions], Conditions]) -> "Prompt":
         negative = None if self.negative is None else function(self.negative)

@@ -119,9 +119,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         latents = x[..., first : first + size]
         context, mask = self._context(x[..., :first], prompt.context, prompt.context_mask)
         ahead = tuple(frame - first for frame in prompt.known_frames if first <= frame < first + 2 * size)
-        chunk_prompt = replace(
-            prompt.of_frames(first, max([size, *(f + 1 for f in ahead)]), x.shape[-1]), context=context, context_mask=mask
-        )
+        chunk_prompt = replace(prompt, context=context, context_mask=mask)
+        chunk_prompt = chunk_prompt.of_frames(first, max([size, *(f + 1 for f in ahead)]), x.shape[-1])
         if prompt.known is not None:
             chunk_prompt = chunk_prompt.with_known(prompt.known[..., [first + frame for frame in ahead]], ahead)
         by_level = self.levels.unpack_latents(latents)

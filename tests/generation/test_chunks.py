@@ -235,3 +235,19 @@ def test_a_sampler_of_the_other_objective_is_named() -> None:
 @pytest.mark.parametrize(("samples", "chunks"), [(1, 1), (9216, 1), (9217, 2), (92160, 10)])
 def test_chunks_cover_the_samples_asked_for(samples: int, chunks: int) -> None:
     assert chunks_for(samples, SIZE * FOUR_LEVELS.frame_samples) == chunks
+
+
+@torch.no_grad()
+def test_context_keeps_its_concatenated_channels(levels: Levels) -> None:
+    """As in training: chunks that were generated are seen with the channels of their frames, a recording before them with zeros."""
+    model = make_model(levels, context_chunks=1, dim=8, depth=1, input_concat_dim=2)
+    concat = torch.randn(1, 2, 2 * SIZE, dtype=torch.float64)
+    prompts: list[Prompt] = []
+    start_chunk = model.start_chunk
+    model.start_chunk = lambda prompt, *rest: prompts.append(prompt) or start_chunk(prompt, *rest)
+    context = random_codes(model.levels, SIZE, batch=1)
+    list(generate_chunks(model, Conditions(concat=concat), [0], settings(model.levels), 2, context=context, progress=False))
+    before = [torch.zeros(1, 2, SIZE, dtype=torch.float64), concat[..., :SIZE]]
+    for index, prompt in enumerate(prompts):
+        expected = torch.cat([before[index], concat[..., index * SIZE : (index + 1) * SIZE]], dim=-1)
+        assert torch.equal(prompt.conditions.concat, expected)
