@@ -45,7 +45,7 @@ quick test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 $(STAMP): setup.py pyproject.toml snac_plugin/tested_set.py
 	@test -n "$(PYTHON)" || { \

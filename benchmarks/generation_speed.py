@@ -63,7 +63,7 @@ class RecomputedChunk(ChunkInProgress):
         def output(x: Tensor, t: Tensor) -> Tensor:
             noise_levels = torch.cat([t.new_zeros(len(t), len(self.past)), t[:, None]], dim=1)
             embedding = network.embed_segments(segments, noise_levels, self.conditions)
-            tokens = torch.cat([*(z for _, z, _ in self.past), self._embed(level, x, Role.NOISED)], dim=1)
+            tokens = torch.cat([*(z for _, z, _ in self.past), self._embed(level, x, Role.NOISED, self.unknown)], dim=1)
             hidden = network.trunk(tokens, positions, embedding, attend)
             return network.read_out(level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:], x)
 

@@ -39,6 +39,7 @@ EXTRAS = {
     "dev": {
         "pytest": "==9.2.0",
         "pytest-timeout": "==2.4.0",
+        "pytest-xdist": "==3.8.0",
         "ruff": "==0.17.5",
         "mypy": "==2.4.1",
         "librosa": "==0.11.0",

@@ -16,7 +16,7 @@ from snac_plugin.data.demo_music.song import ROLES
 from snac_plugin.data.demo_music.soundfont import SoundFont
 from snac_plugin.data.demo_music.styles import STYLES
 from snac_plugin.data.demo_music.variation import Variation, draw_variation, vary
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import UsageError
 
 RATE = 32000
 PLAIN = Variation(dict.fromkeys(ROLES, 0.0), 0.0, None, 0.0, 1)
@@ -42,7 +42,7 @@ def test_a_varied_folder_holds_the_same_songs_in_another_mix(tmp_path: Path) -> 
     sampler = Sampler(SoundFont(find_soundfont()), RATE)
     expected = render_song(compose("0/train/1", 2.0, STYLES[1]), sampler, draw_variation("0/train/1"))
     np.testing.assert_allclose(soundfile.read(varied / "train_00001.flac")[0], expected, atol=1 / 32768)
-    with pytest.raises(AudioError, match="varied True instead of None"):
+    with pytest.raises(UsageError, match="varied True instead of None"):
         render_demo_music(varied, songs=2, seconds=2.0, progress=False)
 
 
