@@ -40,6 +40,10 @@ class AudioError(Mismatch):
     """Audio cannot be read, or does not have the form that is needed."""
 
 
+class LostData(AudioError):
+    """The data of a training went away while it ran, or none of it can be used."""
+
+
 class CheckpointError(Mismatch):
     """A checkpoint cannot be read, or was made with other parts."""
 

@@ -1,5 +1,7 @@
 """Write files that appear whole or not at all, whenever the program is stopped; read JSON that may be missing."""
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -8,23 +10,52 @@ from typing import Any
 
 from snac_plugin.errors import UsageError
 
+LONGEST_NAME = 255
+"""Bytes in a file's name, in most file systems."""
 
-def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
+
+def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object], sync: bool = False) -> Path:
     """Write a hidden file in the same folder, then give it its own name, replacing what had it; returns the path.
 
-    `content` is text, written as UTF-8; bytes; or a function that fills the file at the path it is given.
+    `content` is text, written as UTF-8; bytes; or a function that fills the file at the path it is given. With `sync` it is on
+    the disk before it has the name, so that a machine that stops leaves no half file either: for what takes hours to make again.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{fitting_name(path.name, 25)}.{os.getpid()}.part")
     try:
         if callable(content):
             content(part)
-        else:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
+        else:  # what is no text in the name of a file becomes an escape, which JSON reads again
+            part.write_bytes(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+        if sync:
+            _sync(part)
         part.replace(path)
+        if sync:
+            _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def fitting_name(name: str, room: int) -> str:
+    """A file's name, if need be cut so that `room` bytes can be added to it; then a digest keeps it apart from others.
+
+    Bytes that are no UTF-8 become escapes: such a name can be printed, and written into a text file.
+    """
+    text, raw = os.fsencode(name).decode("utf-8", "backslashreplace").encode(), os.fsencode(name)
+    if len(text) <= LONGEST_NAME - room:
+        return text.decode()
+    return f"{text[: LONGEST_NAME - room - 13].decode('utf-8', 'ignore')}-{hashlib.sha256(raw).hexdigest()[:12]}"
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk; where a system or a disk has no such thing, go on."""
+    with contextlib.suppress(OSError):
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def check_folder(where: str, path: str | Path) -> None:

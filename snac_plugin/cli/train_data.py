@@ -8,15 +8,17 @@ import logging
 import signal
 from typing import Any
 
-from stable_audio_tools.data.dataset import create_dataloader_from_config
+from stable_audio_tools.data.dataset import collation_fn, create_dataloader_from_config
+from torch.utils.data import DataLoader
 
 from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.model_fits_codec import check_dataset_against_model
-from snac_plugin.data.audio_folders import scan_audio
+from snac_plugin.data.audio_folders import AudioFile, scan_audio
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.resumable_loader import repeatable, resumable
+from snac_plugin.data.training_files import AudioFiles, PreEncodedFiles
 from snac_plugin.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,24 @@ def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any)
     def rank() -> tuple[int, int]:
         return (wrapper.trainer.global_rank, wrapper.trainer.world_size) if wrapper._trainer is not None else (0, 1)
 
-    loader = resumable(create_dataloader_from_config(train_config, **common), args.seed, batches_so_far, rank)
+    loader = resumable(_loader(train_config, common, args.dataset_config), args.seed, batches_so_far, rank)
     loader.worker_init_fn = _ignore_interrupts
     if val_config is None:
         return loader, None
-    validation = repeatable(create_dataloader_from_config(val_config, **common, shuffle=False), args.seed)
+    validation = repeatable(_loader(val_config, common, args.val_dataset_config), args.seed)
     validation.worker_init_fn = _ignore_interrupts
     return loader, validation
+
+
+def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
+    """stable-audio-tools' loader of shards; over files, items for `resumable` or `repeatable` to put in order."""
+    kind = config["dataset_type"]
+    if kind not in ("audio_dir", "pre_encoded"):
+        return create_dataloader_from_config(config, **common)
+    about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
+    files = audio_files(config, common["sample_rate"], path) if kind == "audio_dir" else []
+    dataset = AudioFiles(config, files, **about) if kind == "audio_dir" else PreEncodedFiles(config)
+    return DataLoader(dataset, common["batch_size"], num_workers=common["num_workers"], collate_fn=collation_fn)
 
 
 def _ignore_interrupts(_: int) -> None:
@@ -65,18 +78,13 @@ def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[d
 
 
 def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A dataset config file that fits the model. Audio files that cannot be read are logged, each with its reason.
-
-    ConfigError: the config does not fit, or no audio file can be read. CodecError: its codes are another codec's.
-    """
+    """A dataset config file that fits the model. ConfigError: it does not. CodecError: its codes are another codec's."""
     dataset = check_dataset_config(load_json(path), path)
     if config["model_type"] == "autoencoder":
         if dataset["dataset_type"] == "pre_encoded" or dataset.get("pre_encoded"):
             raise ConfigError(f"{path}: dataset_type", "what a codec made", "audio, to train a codec on")
     else:
         _check_for_diffusion(dataset, config, path)
-    if dataset["dataset_type"] == "audio_dir":
-        _scan(dataset, path)
     return dataset
 
 
@@ -101,10 +109,15 @@ def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: 
             raise ConfigError(folder, f"tracks of {noted['min_frames']} frames or more", f"{frames} or more", advice)
 
 
-def _scan(dataset: dict[str, Any], path: str) -> None:
-    files, rejected = scan_audio([entry["path"] for entry in dataset["datasets"]])
+def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[AudioFile]:
+    """The audio files to train on, in stable-audio-tools' order; the others are logged, each with its reason.
+
+    ConfigError: none can be read.
+    """
+    files, rejected = scan_audio([entry["path"] for entry in dataset["datasets"]], sample_rate, sort=False)
     for file, reason in rejected:
         log.warning("Cannot train on %s: %s", file, reason)
     if not files:
         raise ConfigError(f"{path}: datasets", f"{len(rejected)} audio files, none of which can be read", "audio to train on")
     log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
+    return files

@@ -1,5 +1,11 @@
-"""Read audio files: whole, as mono at one rate, several ahead of time, or the length only. Says why a file cannot be read."""
+"""The one reader of audio files: whole, at one rate, as mono, several ahead of time, or the header only.
 
+Says why a file cannot be read. Whatever reads audio here reads it so: training, pre-encoding, evaluation, continuation.
+"""
+
+import math
+import os
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,22 +40,40 @@ class UnreadableAudio(AudioError):
         return type(self), (self.path, self.reason)
 
 
-def read_audio(path: str | Path) -> tuple[int, Tensor]:
-    """Sample rate and audio [channels, N], float32, of a file.
+LOWEST_RATE = 1000
+"""Hz; a header that says less is wrong, and the audio converted to a codec's rate would fill the memory."""
+
+LARGEST_FILTER = 2**25
+"""Weights of the filter that converts a rate: Resample makes it in memory, and two rates without a common factor need billions."""
+
+UNKNOWN_BYTES = 0x7FFFF000
+"""Where a program wrote audio into a pipe, the header of the wav file says as much or more: no length at all."""
+
+
+def read_audio(path: str | Path, convert_to: int | None = None) -> tuple[int, Tensor]:
+    """Sample rate and audio [channels, N], float32, finite, of a file, whose rate can be converted to `convert_to`.
 
     Raises:
-        UnreadableAudio: it is not there, cannot be read or holds no samples.
+        UnreadableAudio: it is not there, cannot be read, holds no samples or such that are not finite, or has another rate.
     """
-    with _opened(path) as file:
-        return file.samplerate, torch.from_numpy(file.read(dtype="float32", always_2d=True)).T.contiguous()
+    with _opened(path, convert_to) as file:
+        audio = torch.from_numpy(file.read(dtype="float32", always_2d=True)).T.contiguous()
+        if not audio.shape[-1]:
+            raise UnreadableAudio(Path(path), "holds no samples")
+        if not audio.isfinite().all():
+            raise UnreadableAudio(Path(path), "holds NaN or infinite samples")
+        return file.samplerate, audio
+
+
+def read_converted(path: str | Path, sample_rate: int) -> Tensor:
+    """A file as audio [channels, N] at a rate, converted as stable-audio-tools' SampleDataset does; raises as `read_audio`."""
+    rate, audio = read_audio(path, sample_rate)
+    return audio if rate == sample_rate else Resample(rate, sample_rate)(audio)
 
 
 def read_mono(path: str | Path, sample_rate: int) -> Tensor:
     """A file as mono audio [1, N] in [-1, 1], made as stable-audio-tools' SampleDataset makes it; raises as `read_audio`."""
-    rate, audio = read_audio(path)
-    if rate != sample_rate:
-        audio = Resample(rate, sample_rate)(audio)
-    return audio.clamp(-1, 1).mean(dim=0, keepdim=True)
+    return read_converted(path, sample_rate).clamp(-1, 1).mean(dim=0, keepdim=True)
 
 
 def read_mono_ahead(paths: Sequence[str | Path], sample_rate: int, workers: int) -> Iterator[Tensor | UnreadableAudio]:
@@ -76,24 +100,64 @@ def read_mono_ahead(paths: Sequence[str | Path], sample_rate: int, workers: int)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def audio_seconds(path: str | Path) -> float:
-    """Length of a file, as its header says; a FLAC file that was cut off is found too. Raises as `read_audio`."""
-    with _opened(path) as file:
+def read_header(path: str | Path, convert_to: int | None = None) -> tuple[float, str]:
+    """Length of a file in seconds, as its header says, and what is wrong with a file that was cut off but can be read, or "".
+
+    A FLAC file that was cut off cannot be read to its end. Raises as `read_audio`, but for what only its samples say.
+    """
+    with _opened(path, convert_to) as file:
         if file.format != "MP3":  # an MP3 file is read as far as it goes, and seeking in it is slow
             file.seek(file.frames - 1)
-        return float(file.frames / file.samplerate)
+        lacking = _mp3_lacks(path) if file.format == "MP3" else _lacks(file.extra_info)
+        return float(file.frames / file.samplerate), f"cut off: {lacking}; what is there is used" if lacking else ""
+
+
+def _lacks(parsed: str) -> str:
+    """What a file lacks, from libsndfile's account of how it read the header; or nothing."""
+    for pattern, unit in ((r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", "bytes"), (r"count ()(\d+) does not match", "samples")):
+        if found := re.search(pattern, parsed, re.MULTILINE):
+            said, there = int(found[1] or UNKNOWN_BYTES - 1), int(found[2])
+            if there + 1 < said < UNKNOWN_BYTES:  # a last byte that only fills a pair is often left out
+                return f"{there:,} {unit} of samples" + (f" in place of {said:,}" if found[1] else ", fewer than its header says")
+    return "its last page is not marked as the end" if re.search("lacks an end-of-stream|without an End-Of-Stream", parsed) else ""
+
+
+def _mp3_lacks(path: str | Path) -> str:
+    """What an MP3 file lacks of the bytes that the Xing or Info header in its first frame counts; or nothing."""
+    with open(path, "rb") as file:
+        start = file.read(10)
+        tag = 0
+        if start[:3] == b"ID3":  # a tag in front of the audio: its length in four times seven bits
+            tag = 10 + sum(byte << 7 * (3 - place) for place, byte in enumerate(start[6:10]))
+        file.seek(tag)
+        frame = file.read(256)
+        header = re.search(rb"(?:Xing|Info)\0\0\0(.)(.{8})", frame, re.DOTALL)
+        if header is None or header[1][0] & 3 != 3:
+            return ""
+        said, there = int.from_bytes(header[2][4:], "big"), os.fstat(file.fileno()).st_size - tag
+    return f"{there:,} bytes of {said:,}" if there < 0.99 * said else ""
+
+
+def _rate_fault(rate: int, target: int) -> str:
+    """Why audio of a rate cannot be converted to another, or nothing."""
+    common = math.gcd(rate, target)
+    if rate == target or (rate >= LOWEST_RATE and rate // common * (target // common) <= LARGEST_FILTER):
+        return ""
+    return f"its header says {rate:,} Hz, which cannot be converted to {target:,} Hz; convert it to a usual rate, as 44,100 Hz"
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """An open file that holds samples; what goes wrong while it is open becomes an UnreadableAudio."""
+def _opened(path: str | Path, convert_to: int | None) -> Iterator[soundfile.SoundFile]:
+    """An open file with samples of a rate that can be converted; what goes wrong while it is open becomes an UnreadableAudio."""
     path = Path(path)
     try:
         if path.stat().st_size == 0:
             raise UnreadableAudio(path, "empty: 0 bytes")
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path)) as file:  # not every name is UTF-8
             if file.frames == 0:
                 raise UnreadableAudio(path, "holds no samples")
+            if convert_to is not None and (fault := _rate_fault(file.samplerate, convert_to)):
+                raise UnreadableAudio(path, fault)
             yield file
     except soundfile.LibsndfileError as error:
         what = str(error).rpartition(": ")[2].strip(" .") or type(error).__name__  # without the path

@@ -1,13 +1,12 @@
 """Encode whole tracks once, as integer codes, so that training need not run the codec."""
 
-import importlib.util
 import json
 import logging
 import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +19,14 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
 from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.data.codes_folder import CodesFolder
+from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import AudioError, ConfigError
+from snac_plugin.files import fitting_name
 
 log = logging.getLogger(__name__)
 
 CPU_PIECE_SECONDS = 10.0  # longer pieces are no faster on a CPU, and take gigabytes
 SILENCE = 1e-3  # -60 dB, under which stable-audio-tools draws another sample
-GetMetadata = Callable[[dict[str, Any], Tensor], Mapping[str, Any]]
 
 
 class Track(NamedTuple):
@@ -71,7 +71,7 @@ def pre_encode(
     if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
         raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
     folder = CodesFolder(Path(output), pretransform, min_frames)
-    tracks, rejected = _find_tracks(source["datasets"])
+    tracks, rejected = _find_tracks(source["datasets"], pretransform.sample_rate)
     for path, reason in rejected:
         log.warning("Left out %s: %s", path, reason)
     todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
@@ -93,32 +93,28 @@ def pre_encode(
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
 
 
-def _find_tracks(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Track], list[Rejected]]:
-    tracks, rejected, ids = [], [], set()
+def _find_tracks(entries: Sequence[Mapping[str, Any]], sample_rate: int) -> tuple[list[Track], list[Rejected]]:
+    tracks, rejected, ids, names = [], [], set(), set()
     for index, entry in enumerate(entries):
-        scan = scan_audio([entry["path"]])
+        scan = scan_audio([entry["path"]], sample_rate)
         rejected += scan.rejected
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["id"])
         name = f"{name}_{index}" if name in ids else name
         ids.add(name)
-        module = entry.get("custom_metadata_module")
-        get_metadata = _load_get_metadata(module) if module else None
-        tracks += [Track(file, f"{name}/{_safe(os.path.relpath(file.path, entry['path']))}", get_metadata) for file in scan.files]
+        get_metadata = load_get_metadata(entry.get("custom_metadata_module"))
+        for file in scan.files:
+            relative = os.path.relpath(file.path, entry["path"])
+            track = f"{name}/{_safe(relative)}"
+            track = track if track not in names else f"{track}_{len(names)}"
+            names.add(track)
+            tracks.append(Track(file, track, get_metadata))
     return tracks, rejected
 
 
 def _safe(relative: str) -> str:
     """A name that stable-audio-tools finds again: it lists files line by line, and replaces every .npy in a path by .json."""
-    return relative.encode("utf-8", "replace").decode().replace(".npy", "_npy").replace("\n", "_").replace("\r", "_")
-
-
-def _load_get_metadata(module: str) -> GetMetadata:
-    spec = importlib.util.spec_from_file_location("metadata_module", module)
-    if spec is None or spec.loader is None:
-        raise ConfigError("custom_metadata_module", repr(module), "a Python file")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded.get_custom_metadata
+    *folders, name = relative.replace(".npy", "_npy").replace("\n", "_").replace("\r", "_").split(os.sep)
+    return "/".join([*(fitting_name(folder, 0) for folder in folders), fitting_name(name, len(".json"))])
 
 
 def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejected], progress: bool, workers: int) -> None:
@@ -143,8 +139,6 @@ def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejecte
 def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
     """Encode the audio [1, N] of a track; returns why it was not, or nothing."""
     pretransform, levels = folder.pretransform, folder.pretransform.levels
-    if not torch.isfinite(audio).all():
-        return "holds NaN or infinite samples"
     if audio.abs().max() < SILENCE:
         return "silent: nothing above -60 dB"
     path, samples = track.file.path, audio.shape[-1]

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from snac_plugin.diffusion.seeds import item_seed, order_seed, validation_item_seed
+from snac_plugin.errors import LostData
 
 
 class SeededDraws(Dataset):
@@ -25,7 +26,7 @@ class SeededDraws(Dataset):
             self._order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(order_seed(self.seed, epoch)))
             self._epoch = epoch
         _seed_everything(item_seed(self.seed, draw))
-        return self.dataset[int(self._order[index])]
+        return _item(self.dataset, int(self._order[index]))
 
 
 class SeededItems(Dataset):
@@ -39,7 +40,35 @@ class SeededItems(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         _seed_everything(validation_item_seed(self.seed, index))
-        return self.dataset[index]
+        return _item(self.dataset, index)
+
+
+def _item(dataset: Any, index: int) -> Any:
+    """An item, or the error that ends the training: one that a worker raised would reach the trainer as a RuntimeError."""
+    try:
+        return dataset[index]
+    except LostData as error:
+        return error
+
+
+class _Loader(DataLoader):
+    """A data loader that raises the errors among its items, in the process that reads its batches."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, LostData):
+                raise batch
+            yield batch
+
+
+class _Collate:
+    """How the items of a batch are joined; an error among them takes its place."""
+
+    def __init__(self, join: Callable[[Sequence[Any]], Any]) -> None:
+        self.join = join
+
+    def __call__(self, items: Sequence[Any]) -> Any:
+        return next((item for item in items if isinstance(item, LostData)), None) or self.join(items)
 
 
 def _seed_everything(seed: int) -> None:
@@ -81,12 +110,12 @@ def _is_streamed(loader: Any) -> bool:
 
 
 def _loader_like(loader: DataLoader, dataset: Dataset, sampler: Sampler | None) -> DataLoader:
-    return DataLoader(
+    return _Loader(
         dataset,
         batch_size=loader.batch_size,
         sampler=sampler,
         num_workers=loader.num_workers,
         persistent_workers=loader.num_workers > 0,
         pin_memory=torch.cuda.is_available(),
-        collate_fn=loader.collate_fn,
+        collate_fn=_Collate(loader.collate_fn),
     )

@@ -92,7 +92,7 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
     folder = Path(folder)
     if not folder.is_dir():
         raise AudioError(str(folder), "no such folder", "a folder of audio files")
-    readable, passed_over = scan_audio([folder])
+    readable, passed_over = scan_audio([folder], rate)
     if not readable and not passed_over:
         raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
     files = [file for file in readable if math.ceil(file.seconds * rate - 1e-6) >= samples]
@@ -135,8 +135,6 @@ def _windows(path: Path, rate: int, samples: int, count: int) -> Tensor:
     room = len(track) - samples
     if room < 0:
         raise UnreadableAudio(path, f"{len(track)} samples, shorter than a clip")
-    if not torch.isfinite(track).all():
-        raise UnreadableAudio(path, "holds values that are not finite")
     count = max(1, min(count, len(track) // samples))
     starts = [room // 2] if count == 1 else [round(room * i / (count - 1)) for i in range(count)]
     return torch.stack([track[start : start + samples] for start in starts])

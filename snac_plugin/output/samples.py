@@ -16,6 +16,7 @@ import snac_plugin
 from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.data.audio import read_audio
 from snac_plugin.errors import AudioError
+from snac_plugin.files import fitting_name
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.editing import Edit, cut_at, edit_of
 from snac_plugin.generation.joining import Continuation
@@ -39,7 +40,7 @@ class Recording:
     @classmethod
     def read(cls, path: str | Path, levels: Levels) -> "Recording":
         """Read a file; AudioError if it cannot be read, or is shorter than one frame of the codec."""
-        rate, audio = read_audio(path)
+        rate, audio = read_audio(path, levels.sample_rate)
         seconds, shortest = audio.shape[-1] / rate, levels.frame_samples / levels.sample_rate
         if seconds < shortest:
             raise AudioError(str(path), f"{seconds:.3f} s of audio", f"at least one frame of the codec: {shortest:.3f} s")
@@ -210,7 +211,7 @@ def _files_of(request: Request) -> dict[str, Any]:
 def _name_of(request: Request, recording: Recording | None) -> str:
     """What a sample's name begins with: the recordings that are in it."""
     named = (None if recording is None else recording.path, request.edit, request.before, *(request.bridge or ()))
-    return "".join(f"{Path(file).stem}_" for file in named if isinstance(file, str | Path))
+    return "".join(f"{fitting_name(Path(file).stem, 150)}_" for file in named if isinstance(file, str | Path))
 
 
 def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | None) -> dict[str, Any]:

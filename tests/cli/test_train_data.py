@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import main
 from snac_plugin.cli.train import train
-from snac_plugin.cli.train_data import checked, dataset_configs
+from snac_plugin.cli.train_data import audio_files, checked, data_loaders
 from snac_plugin.cli.train_flags import parse
 from snac_plugin.codec.load import load_codec
 from snac_plugin.errors import CodecError, ConfigError
@@ -125,11 +126,13 @@ def test_codes_and_latents_do_not_mix(tiny, tmp_path):
 
 
 def test_audio_that_cannot_be_read_is_logged_with_its_reason(tiny, caplog):
-    """stable-audio-tools prints it when it comes to it, and trains on another file in its place."""
+    """And the loader never comes to it: stable-audio-tools prints it each time, and trains on another file in its place."""
     args = SimpleNamespace(dataset_config=str(tiny.folder / "audio.json"), val_dataset_config="", val_every=-1)
+    args = SimpleNamespace(**vars(args), batch_size=1, num_workers=1, seed=0)
     with caplog.at_level(logging.INFO):
-        train_config, validation = dataset_configs(args, tiny.model)
-    assert (train_config["dataset_type"], validation) == ("audio_dir", None)
+        loader, validation = data_loaders(args, tiny.model, SimpleNamespace(_trainer=None))
+    names = {os.path.basename(name) for name in loader.dataset.dataset.filenames}
+    assert (names, validation) == ({"a.wav", "b.flac", "short.wav"}, None)
     assert [message for message in caplog.messages if "broken.wav" in message and "Format not recognised" in message]
     assert any("3 audio files" in message and "1 cannot be read" in message for message in caplog.messages)
 
@@ -137,9 +140,8 @@ def test_audio_that_cannot_be_read_is_logged_with_its_reason(tiny, caplog):
 def test_no_audio_that_can_be_read_is_an_error(tiny, tmp_path):
     shutil.copy(tiny.folder / "music" / "broken.wav", tmp_path / "a.wav")
     config = {"dataset_type": "audio_dir", "datasets": [{"id": "a", "path": str(tmp_path)}]}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="none of which can be read"):
-        checked(str(tmp_path / "config.json"), tiny.model)
+    with pytest.raises(ConfigError, match=r"config\.json: datasets: .*none of which can be read"):
+        audio_files(config, RATE, "config.json")
 
 
 def test_command_says_how_to_train_and_refuses_half_frames(tiny, capsys):

@@ -36,6 +36,17 @@ def test_samples_are_those_of_soundfile(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(audio.numpy(), expected.T)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_an_error(tmp_path: Path, value: float) -> None:
+    """Infinite ones were clamped to 1 and went on as a click."""
+    samples = np.zeros(1000)
+    samples[500] = value
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
+    for read in (read_audio, lambda path: read_mono(path, 8000)):
+        with pytest.raises(UnreadableAudio, match="holds NaN or infinite samples"):
+            read(tmp_path / "a.wav")
+
+
 def test_channels_are_averaged_and_the_rate_converted(tmp_path: Path) -> None:
     time = np.arange(44_100) / 44_100
     left = 0.5 * np.sin(2 * np.pi * 441 * time)

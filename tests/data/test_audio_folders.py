@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from stable_audio_tools.data.dataset import get_audio_filenames
 
+from snac_plugin.data.audio import read_audio
 from snac_plugin.data.audio_folders import AudioFile, scan_audio
 
 
@@ -63,13 +64,55 @@ def test_each_bad_file_is_named_with_its_reason(tmp_path):
     assert "No such file" in found["gone.wav"]
 
 
-def test_file_that_reads_although_cut_off_is_kept(tmp_path):
-    """A wav file without its end is shorter, and stable-audio-tools trains on it."""
-    whole = write(tmp_path / "a.wav").read_bytes()
-    (tmp_path / "a.wav").write_bytes(whole[: len(whole) // 2])
+KINDS = {"a.wav": "WAV", "b.aif": "AIFF", "rf64.wav": "RF64", "c.ogg": "OGG", "d.opus": "OGG", "e.mp3": "MP3"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_file_that_reads_although_cut_off_is_kept_and_named(tmp_path, caplog, name):
+    """A wav file without its end is shorter, and is trained on; but its user hears of it, and of no whole file."""
+    subtype = {"subtype": "OPUS"} if name == "d.opus" else {}
+    soundfile.write(tmp_path / name, sound(4, rate=48000, channels=2), 48000, format=KINDS[name], **subtype)
+    assert not scan_audio([tmp_path]).rejected
+    assert not caplog.messages
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     files, rejected = scan_audio([tmp_path])
     assert not rejected
-    assert files[0].seconds == pytest.approx(0.25, abs=0.01)
+    rate, audio = read_audio(tmp_path / name)
+    assert 0.1 < audio.shape[-1] / rate < 3
+    assert name == "e.mp3" or files[0].seconds == audio.shape[-1] / rate
+    assert len(caplog.messages) == 1
+    assert f"{name}: cut off: " in caplog.messages[0]
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000])
+def test_a_wav_file_that_came_through_a_pipe_is_whole(tmp_path, caplog, length):
+    """ffmpeg, arecord and sox write these lengths where they cannot know any."""
+    content = bytearray(write(tmp_path / "a.wav").read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = length.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    assert scan_audio([tmp_path]).files[0].seconds == 0.5
+    assert not caplog.messages
+
+
+def test_a_tag_with_a_picture_before_an_mp3_is_not_its_audio(tmp_path, caplog):
+    whole = write(tmp_path / "a.mp3", format="MP3").read_bytes()
+    tag = b"ID3\x04\0\0" + bytes([0, 1, 0, 0]) + b"\0" * 16384
+    for length, said in ((len(whole), 0), (len(whole) // 2, 1)):
+        (tmp_path / "a.mp3").write_bytes(tag + whole[:length])
+        assert len(scan_audio([tmp_path]).files) == 1
+        assert len(caplog.messages) == said
+
+
+def test_rates_that_no_codec_can_take_are_rejected(tmp_path):
+    """A header of 1 Hz made 24 GB of an ordinary file, and 7,999 Hz a filter of gigabytes."""
+    for name, rate in (("one.wav", 1), ("odd.wav", 7999), ("low.wav", 8000), ("ntsc.wav", 44056), ("fast.wav", 192000)):
+        soundfile.write(tmp_path / name, sound(), rate)
+    scan = scan_audio([tmp_path], 32000)
+    assert [file.path.name for file in scan.files] == ["fast.wav", "low.wav", "ntsc.wav"]
+    assert "its header says 7,999 Hz, which cannot be converted to 32,000 Hz" in dict(scan.rejected)[tmp_path / "odd.wav"]
+    assert len(scan_audio([tmp_path], 7999).files) == 1, "no conversion, no fault"
 
 
 def test_links_are_followed_and_loops_end(tmp_path):

@@ -1,0 +1,140 @@
+"""stable-audio-tools' datasets over the files that the scan accepted, read by the one reader.
+
+What turns out to be unusable is named once, left out and counted; as in stable-audio-tools, a random other file comes in its
+place, drawn from the item's own seed. stable-audio-tools itself prints the name each time, and calls itself for another file
+until Python's stack is full.
+"""
+
+import contextlib
+import functools
+import io
+import json
+import logging
+import os
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_audio_tools.data.dataset import LocalDatasetConfig, PreEncodedDataset, SampleDataset
+from torch import Tensor
+
+from snac_plugin.data.audio import UnreadableAudio, read_converted
+from snac_plugin.data.audio_folders import AudioFile
+from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
+from snac_plugin.errors import LostData
+
+log = logging.getLogger(__name__)
+
+TRIES = 1000  # files in a row that are silent or rejected by a metadata module
+
+
+class _Another(BaseException):
+    """The item at `index` is wanted in place of the one being read. Not an Exception: stable-audio-tools catches those."""
+
+    def __init__(self, index: int, reason: str = "") -> None:
+        self.index, self.reason = index, reason  # why the file being read is never to be read again, or nothing
+
+
+class _Replacing:
+    """Before a dataset of stable-audio-tools: replaces what cannot be used in a loop, and says so."""
+
+    filenames: list[str]
+    custom_metadata_fns: dict[str, GetMetadata]
+
+    def _watch(self, folders: Sequence[str]) -> None:
+        self._folders, self._reading = folders, False
+        self.left_out = torch.zeros(len(self.filenames), dtype=torch.bool).share_memory_()  # by all workers
+        self.custom_metadata_fns = {path: functools.partial(_guarded, fn, self) for path, fn in self.custom_metadata_fns.items()}
+
+    def __len__(self) -> int:
+        return len(self.filenames)
+
+    def another(self, reason: str = "") -> _Another:
+        return _Another(random.randrange(len(self)), reason)
+
+    def __getitem__(self, index: int) -> Any:
+        if self._reading:  # stable-audio-tools asks for another item
+            raise _Another(index)
+        for _ in range(TRIES):
+            self._reading = True
+            try:
+                if self.left_out[index]:
+                    raise self.another()
+                return super().__getitem__(index)  # type: ignore[misc]
+            except _Another as other:
+                reason = other.reason or self._fault(self.filenames[index])
+                if reason and not self.left_out[index]:
+                    self._leave_out(index, reason)
+                index = other.index
+            finally:
+                self._reading = False
+        found = f"{TRIES} files drawn in a row that are silent or left out"
+        raise LostData(", ".join(self._folders), found, "audio to train on")
+
+    def _fault(self, filename: str) -> str:
+        """Why a file cannot be read, where stable-audio-tools does not say."""
+        return ""
+
+    def _leave_out(self, index: int, reason: str) -> None:
+        for folder in self._folders:
+            if not os.path.isdir(folder) or not os.listdir(folder):  # a disk that was unmounted leaves an empty folder
+                found = f"nothing, where there were files (first missed: {self.filenames[index]})"
+                raise LostData(folder, found, "the data of this training")
+        self.left_out[index] = True
+        count = int(self.left_out.sum())
+        log.warning("Left out %s: %s (%d of %d files left out so far)", self.filenames[index], reason, count, len(self))
+        if count == len(self):
+            raise LostData(", ".join(self._folders), f"{count} files, all of them left out", "at least one that can be used")
+
+
+def _guarded(get_metadata: GetMetadata, dataset: _Replacing, info: dict[str, Any], audio: Tensor) -> Mapping[str, Any]:
+    try:
+        return get_metadata(info, audio)
+    except Exception as error:  # whatever a user's module raises
+        raise dataset.another(f"its custom_metadata_module failed ({type(error).__name__}: {error})") from None
+
+
+class AudioFiles(_Replacing, SampleDataset):
+    """Random crops of audio files, made by stable-audio-tools' SampleDataset, in the order in which it lists files."""
+
+    def __init__(
+        self, config: Mapping[str, Any], files: Sequence[AudioFile], sample_rate: int, sample_size: int, audio_channels: int
+    ) -> None:
+        channels, crop = "mono" if audio_channels == 1 else "stereo", config.get("random_crop", True)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints that it found 0 files
+            super().__init__([], sample_size, sample_rate, random_crop=crop, force_channels=channels)
+        self.root_paths = [entry["path"] for entry in config["datasets"]]
+        self.filenames = [os.path.join(file.folder, file.path.relative_to(Path(file.folder))) for file in files]
+        modules = {entry["path"]: load_get_metadata(entry.get("custom_metadata_module")) for entry in config["datasets"]}
+        self.custom_metadata_fns = {path: module for path, module in modules.items() if module is not None}
+        self._watch(self.root_paths)
+
+    def load_file(self, filename: str) -> Tensor:
+        """Audio [channels, N] of a file at the dataset's rate."""
+        try:
+            return read_converted(filename, self.sr)
+        except UnreadableAudio as error:
+            raise self.another(error.reason) from None
+
+
+class PreEncodedFiles(_Replacing, PreEncodedDataset):
+    """Crops of pre-encoded tracks, as stable-audio-tools' PreEncodedDataset lists and cuts them."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        options = ("latent_crop_length", "min_length_sec", "max_length_sec", "random_crop", "latent_extension")
+        entries = config["datasets"]
+        modules = [load_get_metadata(entry.get("custom_metadata_module")) for entry in entries]
+        configs = [LocalDatasetConfig(entry["id"], entry["path"], fn) for entry, fn in zip(entries, modules, strict=True)]
+        super().__init__(configs, **{key: config[key] for key in options if key in config})
+        self._watch([entry["path"] for entry in entries])
+
+    def _fault(self, filename: str) -> str:
+        try:
+            np.load(filename)
+            json.loads(Path(filename.replace(f".{self.latent_extension}", ".json")).read_text())
+        except (OSError, ValueError, EOFError) as error:
+            return f"cannot be read ({type(error).__name__}: {error})"
+        return ""
