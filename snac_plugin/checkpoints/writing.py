@@ -1,16 +1,31 @@
-"""Writing the checkpoint of a trained model for inference."""
+"""Writing checkpoints: of a training, and of a trained model for inference. A file appears whole or not at all."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from safetensors.torch import save_file
 from torch import nn
 
 from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.weights import model_weights
 from snac_plugin.files import write_whole
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """How Lightning writes the checkpoints of a training; its own way leaves half a file when the disk is full or it is killed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; the one that had the name is there until the new one is on the disk."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:  # by its path, torch would write the name of the hidden file into it
+                torch.save(checkpoint, file)
+
+        write_whole(path, write, sync=True)
 
 
 def save_unwrapped(
@@ -28,7 +43,7 @@ def save_unwrapped(
     notes.put_config(content, model_config)
     if path.suffix == ".safetensors":
         metadata = {key: json.dumps(value) for key, value in content.items() if value is not None}
-        write_whole(path, lambda part: save_file(state, str(part), metadata=metadata))
+        write_whole(path, lambda part: save_file(state, str(part), metadata=metadata), sync=True)
         path.chmod(0o644)  # safetensors lets only the owner read it
     else:
-        write_whole(path, lambda part: torch.save({"state_dict": state} | content, part))
+        write_whole(path, lambda part: torch.save({"state_dict": state} | content, part), sync=True)

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+from snac_plugin.checkpoints.writing import WholeCheckpoints
 from snac_plugin.cli.run_folder import run_name
 from snac_plugin.device import pick_device, pick_precision
 from snac_plugin.errors import UsageError
@@ -40,6 +41,7 @@ def make_trainer(
             accumulate_grad_batches=args.accum_batches,
             gradient_clip_val=args.gradient_clip_val,
             callbacks=list(callbacks),
+            plugins=[] if args.strategy.startswith("deepspeed") else [WholeCheckpoints()],  # DeepSpeed writes folders of its own
             logger=_logger(args, str(folder)),
             log_every_n_steps=1,
             max_steps=args.max_steps,

@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from snac_plugin.errors import CheckpointError, UsageError
@@ -24,12 +26,13 @@ def run_folder(args: argparse.Namespace) -> Path:
 
 def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     """The checkpoint that --ckpt-path or --recover names; None for a new run. Runs must not mix in one folder."""
-    newest = newest_checkpoint(folder / "checkpoints")
-    if args.recover and not args.ckpt_path and newest is not None and not zipfile.is_zipfile(newest):
-        advice = "Remove it: --recover then goes on from the one before."
-        raise CheckpointError(str(newest), "a file that is not whole", "a training checkpoint", advice)
     if args.ckpt_path and not Path(args.ckpt_path).exists():
         raise UsageError("--ckpt-path", f"no file {args.ckpt_path}", "a training checkpoint", "They lie under --save-dir.")
+    checkpoints = checkpoints_in(folder / "checkpoints")
+    newest = newest_whole(checkpoints) if args.recover or args.ckpt_path else next(iter(checkpoints), None)
+    if checkpoints and newest is None and not args.ckpt_path:
+        found, advice = f"{len(checkpoints)} checkpoints, none of which is whole", f"Remove {folder / 'checkpoints'} to start anew."
+        raise CheckpointError(str(folder), found, "a training checkpoint", advice)
     chosen = Path(args.ckpt_path) if args.ckpt_path else newest if args.recover else None
     if newest is not None and (chosen is None or chosen.resolve() != newest.resolve()):
         advice = f"Name another --save-dir, go on from {newest.name} with --recover, or remove {newest.parent}."
@@ -39,10 +42,28 @@ def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     return chosen
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step in a folder, the one written last if there are several of that step; or None."""
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, that of the highest step first; of those of one step, the one written last."""
+    steps = {path: re.match(r"step=(\d+)", path.name) for path in folder.glob("step=*.ckpt")}
+    ages = {path: (int(step[1]), path.stat().st_mtime_ns) for path, step in steps.items() if step is not None}
+    return sorted(ages, key=lambda path: ages[path], reverse=True)
 
-    def age(path: Path) -> tuple[int, int]:
-        return int(path.stem.removeprefix("step=").split("-")[0]), path.stat().st_mtime_ns
 
-    return max(folder.glob("step=*.ckpt"), key=age, default=None)
+def newest_whole(checkpoints: Iterable[Path]) -> Path | None:
+    """The first whole file of some; those before it are named."""
+    for path in checkpoints:
+        if fault := _fault(path):
+            log.warning("Left out %s: %s", path, fault)
+        else:
+            return path
+    return None
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with the file of a checkpoint, by the checksums that torch writes into it; or nothing."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+        return f"not whole ({error})"
+    return f"damaged: {damaged} does not have its checksum" if damaged else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.cli.run_folder import checkpoint_to_resume, run_folder
+from snac_plugin.cli.run_lock import locked
 from snac_plugin.cli.train_flags import parse
 from snac_plugin.errors import ConfigError, UsageError
 
@@ -27,10 +28,12 @@ def main(argv: Sequence[str]) -> int:
 
 def train(args: argparse.Namespace) -> Path | None:
     """Run a training with flags from `train_flags.parse`; returns its newest checkpoint."""
-    config = _model_config(args.model_config)
-    folder = run_folder(args)
-    resume = checkpoint_to_resume(args, folder)
+    config, folder = _model_config(args.model_config), run_folder(args)
+    with locked(folder):
+        return _train(args, config, folder, checkpoint_to_resume(args, folder))
 
+
+def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resume: Path | None) -> Path | None:
     import snac_plugin
 
     snac_plugin.register()  # before the functions that it wraps are imported here
@@ -66,7 +69,6 @@ def train(args: argparse.Namespace) -> Path | None:
     loaders = data_loaders(args, config, wrapper)
     checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
-    folder.mkdir(parents=True, exist_ok=True)
     trainer = make_trainer(args, folder, wrapper, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
     trainer.fit(wrapper, *loaders, ckpt_path=None if resume is None else str(resume))
     return checkpoints.newest or resume  # a run that had finished saves nothing new

@@ -10,7 +10,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from tqdm import tqdm
 
+from snac_plugin.errors import LostData
+
 log = logging.getLogger(__name__)
+
+AVERAGED = "average_updated"
+"""In a checkpoint from within a step: its batches were not counted, but the moving average had taken in the step before."""
 
 
 class StepsBar(TQDMProgressBar):
@@ -107,6 +112,40 @@ class Checkpoints(ModelCheckpoint):
         except OSError as error:  # some file systems know no links, and Windows wants a privilege for them
             self._links = False
             log.warning("No link last.ckpt to the newest checkpoint in %s: %s", checkpoint.parent, error)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step  # or a resumed run would save its first step again, half done
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        # Lightning logs at this count, and saves it one too low: each resumed run would log one step to the left.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = self._steps(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count the batch that has just been trained on, and none of a step that is not whole.
+
+        Lightning would count it later, so that a resumed run would take one batch too few into its first step.
+        """
+        loop, every = checkpoint["loops"]["fit_loop"], trainer.accumulate_grad_batches
+        progress = loop["epoch_loop.batch_progress"]
+        beyond = progress["current"]["processed"] % every
+        for counts in (progress["total"], progress["current"]):
+            counts |= dict.fromkeys(("ready", "started", "processed", "completed"), counts["processed"] - beyond)
+        if beyond:
+            checkpoint[AVERAGED] = True
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] = max(trainer.global_step - 1, 0)  # where validation belongs
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save what was trained when the data is lost, between two batches; other errors may leave weights half changed."""
+        if isinstance(exception, LostData) and self._last_global_step_saved != trainer.global_step and trainer.world_size == 1:
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+            log.warning("Saved %s; --recover goes on from there when the data is back", self.newest)
+
+    @staticmethod
+    def _steps(trainer: pl.Trainer, pl_module: pl.LightningModule) -> int:
+        """Steps before the batch that begins."""
+        loop = trainer.fit_loop.epoch_loop
+        return trainer.global_step if pl_module.automatic_optimization else loop.batch_progress.total.ready - 1
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._last_global_step_saved != trainer.global_step:

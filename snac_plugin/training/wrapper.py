@@ -24,6 +24,7 @@ from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask
+from snac_plugin.training.callbacks import AVERAGED
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
 from snac_plugin.training.stage_losses import Draw, draw_step, one_shot, stage_losses
@@ -64,6 +65,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
+        self._average_updated = False
 
     @property
     def all_weights_learn(self) -> bool:
@@ -134,12 +136,19 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         values |= {f"val/loss_{name}": loss for name, loss in zip(self.levels.names, every.mean(dim=0), strict=True)}
         self.log_dict(values | {"val/avg_loss": every.mean()}, sync_dist=True)
 
+    def on_before_zero_grad(self, *args: Any, **kwargs: Any) -> None:
+        """Take the step before into the moving average, but not twice."""
+        if not self._average_updated:
+            super().on_before_zero_grad(*args, **kwargs)
+        self._average_updated = False
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         put_config(checkpoint, self.model_config)
         replace_codec_by_note(checkpoint, self.diffusion, "diffusion.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""
+        self._average_updated = checkpoint.get(AVERAGED, False)
         replace_note_by_codec(checkpoint, self.diffusion, "diffusion.")
         check_head(saved_config(checkpoint), self.diffusion, "checkpoint")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from snac_plugin.cli.run_folder import newest_checkpoint
+from snac_plugin.cli.run_folder import checkpoints_in
 from snac_plugin.training.callbacks import Checkpoints, StopOnSignal
 
 
@@ -96,7 +96,8 @@ def test_of_one_step_the_checkpoint_written_last_is_the_newest(tmp_path: Path) -
     for name, age in (("step=00000005.ckpt", 20), ("step=00000005-v1.ckpt", 10), ("step=00000003.ckpt", 0)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    assert newest_checkpoint(tmp_path) == tmp_path / "step=00000005-v1.ckpt"
+    (tmp_path / "step=mine.ckpt").touch()
+    assert [path.stem[4:] for path in checkpoints_in(tmp_path)] == ["=00000005-v1", "=00000005", "=00000003"]
     os.utime(tmp_path / "step=00000005.ckpt", (2000, 2000))
-    assert newest_checkpoint(tmp_path) == tmp_path / "step=00000005.ckpt"
-    assert newest_checkpoint(tmp_path / "nothing") is None
+    assert checkpoints_in(tmp_path)[0] == tmp_path / "step=00000005.ckpt"
+    assert checkpoints_in(tmp_path / "nothing") == []

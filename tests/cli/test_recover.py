@@ -1,0 +1,137 @@
+"""Trainings that were stopped in every way go on as if they had not been: nothing lost, the same numbers, the same log."""
+
+import resource
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import logged, prepare, run
+from torch import Tensor
+
+from snac_plugin.checkpoints.writing import WholeCheckpoints
+from snac_plugin.cli.run_folder import checkpoints_in, newest_whole
+from snac_plugin.errors import CheckpointError, LostData
+from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
+
+ACCUMULATE = ("--accum-batches", "2")
+
+
+def weights(checkpoint: Path) -> dict[str, Tensor]:
+    return torch.load(checkpoint, weights_only=False, map_location="cpu")["state_dict"]
+
+
+def assert_equal(mine: Path, theirs: Path) -> None:
+    ours, whole = weights(mine), weights(theirs)
+    assert ours.keys() == whole.keys()
+    assert [name for name in whole if not torch.equal(ours[name], whole[name])] == []
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """Flags, and the folder of a run of eight steps of two batches each, with a checkpoint every two."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    flags = [*prepare(folder, files=4), *ACCUMULATE, "--checkpoint-every", "2", "--save-top-k", "-1"]
+    run(flags, folder / "run", "--max-steps", 8)
+    return flags, folder / "run"
+
+
+def killed_after(step: int, whole: Path, folder: Path) -> Path:
+    """A run folder as kill -9 leaves it: with the checkpoint of a step, and no end."""
+    (folder / "checkpoints").mkdir(parents=True)
+    shutil.copy(whole / "checkpoints" / f"step={step:08d}.ckpt", folder / "checkpoints")
+    return folder
+
+
+@pytest.mark.slow
+def test_after_a_kill_weights_and_log_are_those_of_a_run_that_was_not(unbroken: tuple[list[str], Path], tmp_path: Path) -> None:
+    """Each resumed run logged one step to the left, and took one batch too few into its first step."""
+    flags, whole = unbroken
+    expected = logged(whole)
+    for step in (2, 4):
+        folder = killed_after(step, whole, tmp_path / str(step))
+        newest = run(flags, folder, "--max-steps", 6, "--recover", "true")
+        assert newest.name == "step=00000006.ckpt"
+        assert_equal(newest, whole / "checkpoints" / newest.name)
+        assert len(checkpoints_in(folder / "checkpoints")) == 1 + (6 - step) // 2, "none twice"
+        found = logged(folder)
+        assert sorted(found["train/loss"]) == list(range(step, 6))
+        for name, values in found.items():
+            assert values == {at: expected[name][at] for at in values}, name
+        again = killed_after(6, folder, tmp_path / f"{step} twice")
+        assert sorted(logged(run(flags, again, "--max-steps", 8, "--recover", "true").parents[1])["train/loss"]) == [6, 7]
+        assert_equal(again / "checkpoints" / "step=00000008.ckpt", whole / "checkpoints" / "step=00000008.ckpt")
+
+
+@pytest.mark.slow
+def test_lost_data_saves_a_checkpoint_and_the_run_goes_on_when_it_is_back(
+    unbroken: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags, whole = unbroken
+    audio, step = whole.parent / "audio", SnacDiffusionTrainingWrapper.training_step
+    batches: list[int] = []
+
+    def vanishing(self: SnacDiffusionTrainingWrapper, batch: Any, batch_idx: int) -> Tensor:
+        batches.append(batch_idx)
+        if len(batches) == 2:
+            audio.rename(audio.with_name("elsewhere"))
+        return step(self, batch, batch_idx)
+
+    never = [*flags, "--checkpoint-every", "1000"]
+    with monkeypatch.context() as patched:
+        patched.setattr(SnacDiffusionTrainingWrapper, "training_step", vanishing)
+        with pytest.raises(LostData, match=rf"{audio}: found nothing, where there were files"):
+            run(never, tmp_path / "run", "--max-steps", 1000)
+    audio.with_name("elsewhere").rename(audio)
+    (saved,) = checkpoints_in(tmp_path / "run" / "checkpoints")
+    assert f"Saved {saved}; --recover goes on from there when the data is back" in caplog.text
+    assert 1 <= torch.load(saved, weights_only=False)["global_step"] < 8
+    newest = run(never, tmp_path / "run", "--max-steps", 8, "--recover", "true")
+    assert_equal(newest, whole / "checkpoints" / "step=00000008.ckpt")
+
+
+@pytest.mark.slow
+def test_recover_takes_the_newest_whole_checkpoint_and_says_which_it_left(
+    unbroken: tuple[list[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unattended restart stopped at a half file. A flipped byte would have been trained on."""
+    flags, whole = unbroken
+    folder = killed_after(2, whole, tmp_path / "run")
+    for step in (4, 6, 8):
+        shutil.copy(whole / "checkpoints" / f"step={step:08d}.ckpt", folder / "checkpoints")
+    newest, second, third, oldest = checkpoints_in(folder / "checkpoints")
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    with zipfile.ZipFile(second) as file:
+        weight = max(file.infolist(), key=lambda part: part.file_size)
+    content = bytearray(second.read_bytes())
+    content[weight.header_offset + weight.file_size // 2] ^= 1
+    second.write_bytes(content)
+    third.write_bytes(b"")
+    with caplog.at_level("INFO"):
+        assert run(flags, folder, "--max-steps", 3, "--recover", "true").name == "step=00000003.ckpt"
+    assert f"Left out {newest}: not whole" in caplog.text
+    assert f"Left out {second}: damaged" in caplog.text
+    assert f"Left out {third}: not whole" in caplog.text
+    assert f"Going on from {oldest}" in caplog.text
+    for path in checkpoints_in(folder / "checkpoints"):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="found 5 checkpoints, none of which is whole"):
+        run(flags, folder, "--recover", "true")
+
+
+def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_one_before(tmp_path: Path) -> None:
+    """A full disk, here a limit on the size of files: Lightning left a half file under the final name."""
+    path, small = tmp_path / "checkpoints" / "step=00000001.ckpt", {"weights": torch.ones(10)}
+    WholeCheckpoints().save_checkpoint(small, str(path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises((OSError, RuntimeError)):
+            WholeCheckpoints().save_checkpoint({"weights": torch.ones(100_000)}, str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert newest_whole([path]) == path
+    assert torch.equal(torch.load(path)["weights"], small["weights"])
