@@ -22,10 +22,11 @@ from snac_plugin.codec_training.examples import example_audio
 from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
 from snac_plugin.codec_training.starting_weights import initialise_from_data
 from snac_plugin.config import CodecTraining
-from snac_plugin.config.optimizers import optimizer_configs_named
+from snac_plugin.config.optimizers import failures_named, optimizer_configs_named, try_optimizers
 from snac_plugin.diffusion.seeds import mixed_seed
 
 log = logging.getLogger(__name__)
+LOSS_ADVICE = "Lists of sizes are equally long, no window longer than its transform, and none than sample_size."
 QUANTISER_LOSSES = {"commitment": 1.0, "centring": 0.1}
 
 SCALING_EXAMPLES, VALIDATION_SEED = 32, 1
@@ -46,20 +47,24 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         self, autoencoder: Any, training: CodecTraining, model_config: dict[str, Any], fresh: bool = False, seed: int = 0
     ) -> None:
         optimizers = training.optimizer_configs
-        super().__init__(
-            autoencoder,
-            sample_rate=model_config["sample_rate"],
-            loss_config=training.loss_configs.model_dump(exclude_none=True),
-            eval_loss_config=dict(training.eval_loss_configs),
-            optimizer_configs=None if optimizers is None else optimizers.model_dump(exclude_none=True),
-            lr=training.learning_rate if optimizers is None else None,
-            warmup_steps=training.warmup_steps,
-            warmup_mode=training.warmup_mode,
-            encoder_freeze_on_warmup=training.encoder_freeze_on_warmup,
-            use_ema=training.use_ema,
-            ema_copy=copy.deepcopy(autoencoder) if training.use_ema else None,
-            clip_grad_norm=training.clip_grad_norm,
-        )
+        with failures_named("training.loss_configs", LOSS_ADVICE):
+            super().__init__(
+                autoencoder,
+                sample_rate=model_config["sample_rate"],
+                loss_config=training.loss_configs.model_dump(exclude_none=True),
+                eval_loss_config=dict(training.eval_loss_configs),
+                optimizer_configs=None if optimizers is None else optimizers.model_dump(exclude_none=True),
+                lr=training.learning_rate if optimizers is None else None,
+                warmup_steps=training.warmup_steps,
+                warmup_mode=training.warmup_mode,
+                encoder_freeze_on_warmup=training.encoder_freeze_on_warmup,
+                use_ema=training.use_ema,
+                ema_copy=copy.deepcopy(autoencoder) if training.use_ema else None,
+                clip_grad_norm=training.clip_grad_norm,
+            )
+        try_optimizers(self.optimizer_configs)
+        with failures_named("training.loss_configs", LOSS_ADVICE):
+            self._try_losses(model_config["sample_size"])
         self.training_config, self.model_config, self.fresh, self.seed = training, model_config, fresh, seed
         losses = training.loss_configs
         chosen: Mapping[Any, float] = losses.bottleneck.weights if losses.bottleneck else {}
@@ -71,6 +76,16 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             compile_parts(autoencoder)
         self._average_frozen = False
         self._counts: Tensor | None = None
+
+    @torch.no_grad()
+    def _try_losses(self, samples: int) -> None:
+        """Run the losses once: some arguments fail only then. No weight or buffer changes and nothing is drawn."""
+        audio = torch.randn(1, self.autoencoder.out_channels, samples, generator=torch.Generator().manual_seed(0))
+        with torch.random.fork_rng(devices=[]):
+            self.sdstft(audio, audio)
+            if self.use_disc:
+                self.discriminator.eval().loss(audio, audio)
+                self.discriminator.train()
 
     @property
     def bottleneck(self) -> SnacBottleneck:

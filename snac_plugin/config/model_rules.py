@@ -22,6 +22,9 @@ COND_INPUTS = {
 }
 """Which key of the network says how many channels the conditioners of a list have."""
 
+LARGEST, MOST_WEIGHTS = 1_000_000, 1e11
+"""A number in a network's config, and weights of a network, beyond which somebody has mistyped."""
+
 SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel axis, the others on the sequence axis
 SPATIAL = ("pretransform", "source_mix")  # conditioners that give channels for each frame [B, C, T]
 
@@ -44,6 +47,9 @@ def check_pretransform_config(section: Mapping[str, Any]) -> TrainablePretransfo
 
 def _problems(config: SnacModelConfig) -> Iterator[Problem]:
     diffusion, training = config.model.diffusion, config.training
+    if too_large := [*_size_problems(diffusion.config)]:  # the rules below count up to such numbers
+        yield from too_large
+        return
     yield from _network_problems(diffusion.config)
     yield from _sampler_problems(diffusion)
     yield from _temperature_problems(diffusion.config.sampling)
@@ -57,6 +63,15 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         yield from _infill_problems(training)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
         yield from _demo_problems(training.demo, config.model.conditioning)
+
+
+def _size_problems(network: NetworkConfig) -> Iterator[Problem]:
+    """A network that no machine holds would be built until the memory is full."""
+    if large := {name: value for name, value in network if isinstance(value, int) and value > LARGEST}:
+        yield from (Problem(f"{NETWORK}.{name}", show(value), f"at most {LARGEST:,}") for name, value in large.items())
+    elif (weights := network.depth * network.dim**2 * (4 + 3 * network.ff_mult)) > MOST_WEIGHTS:  # attention and feed-forward
+        found = f"{network.depth} blocks of width {network.dim}: about {weights:.1e} weights"
+        yield Problem(f"{NETWORK}.depth", found, f"at most {MOST_WEIGHTS:.0e} weights")
 
 
 def _network_problems(network: NetworkConfig) -> Iterator[Problem]:

@@ -2,14 +2,14 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 
 from snac_plugin.config.section import Section
 from snac_plugin.config.validation import Problem, not_one_of
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import ConfigError, SnacPluginError
 
 # fmt: off
 OPTIMIZERS = (
@@ -58,10 +58,36 @@ def check_installed(configs: Section | None) -> None:
 
 
 @contextlib.contextmanager
-def optimizer_configs_named() -> Iterator[None]:
-    """Turn what fails while optimizers are built into a ConfigError that names their section."""
+def failures_named(where: str, advice: str) -> Iterator[None]:
+    """Turn whatever fails while arguments from a section of a config are tried into a ConfigError that names the section."""
     try:
         yield
-    except (AttributeError, TypeError, ValueError) as error:
-        advice = "Their arguments are those of torch.optim and torch.optim.lr_scheduler."
-        raise ConfigError("training.optimizer_configs", f"what fails with: {error}", "a class and its arguments", advice) from error
+    except SnacPluginError:
+        raise
+    except Exception as error:  # torch and others raise all kinds
+        reason = f"{error}" or type(error).__name__
+        raise ConfigError(where, f"what fails with: {reason}", "arguments that fit together", advice) from error
+
+
+def optimizer_configs_named() -> contextlib.AbstractContextManager[None]:
+    """Turn what fails while optimizers are built into a ConfigError that names their section."""
+    return failures_named("training.optimizer_configs", "Its parts are classes of torch.optim and their arguments.")
+
+
+def try_optimizers(configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Two steps of each optimizer and scheduler on a weight of their own: some arguments fail only then. Raises ConfigError."""
+    import torch
+    from stable_audio_tools.training.utils import create_optimizer_from_config, create_scheduler_from_config
+
+    for config in configs.values():
+        if config["optimizer"]["type"] == "FusedAdam":  # needs a GPU
+            continue
+        with optimizer_configs_named():
+            weight = torch.nn.Parameter(torch.ones(2, 2))
+            optimizer = create_optimizer_from_config(config["optimizer"], [weight])
+            scheduler = create_scheduler_from_config(config["scheduler"], optimizer) if config.get("scheduler") else None
+            for _ in range(2):
+                weight.grad = torch.ones_like(weight)
+                optimizer.step(lambda weight=weight: weight.sum())
+                if scheduler is not None:
+                    scheduler.step()

@@ -211,7 +211,8 @@ def _files_of(request: Request) -> dict[str, Any]:
 def _name_of(request: Request, recording: Recording | None) -> str:
     """What a sample's name begins with: the recordings that are in it."""
     named = (None if recording is None else recording.path, request.edit, request.before, *(request.bridge or ()))
-    return "".join(f"{fitting_name(Path(file).stem, 150)}_" for file in named if isinstance(file, str | Path))
+    stems = "_".join(Path(file).stem for file in named if isinstance(file, str | Path))
+    return f"{fitting_name(stems, 40)}_" if stems else ""
 
 
 def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from snac_plugin.checkpoints.notes import put_config, replace_codec_by_note, rep
 from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
-from snac_plugin.config.optimizers import optimizer_configs_named
+from snac_plugin.config.optimizers import optimizer_configs_named, try_optimizers
 from snac_plugin.diffusion.seeds import gap_seed, mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
@@ -56,6 +56,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             p_one_shot=training.p_one_shot,
         )
         self.clip_grad_norm = training.clip_grad_norm
+        try_optimizers(self.optimizer_configs)
         levels, network = model.levels, model.config.model.diffusion.config
         self.levels, self.model_config, self.seed = levels, model_config, seed
         self.chunks = len(chunk_sizes(model.sample_size // levels.frame_samples, network.chunk_frames))

@@ -232,3 +232,13 @@ def test_known_samplers_are_those_of_stable_audio_tools():
     folder = importlib.util.find_spec("stable_audio_tools").submodule_search_locations[0]
     source = Path(folder, "inference", "sampling.py").read_text()
     assert [name for name in FLOW_SAMPLERS + V_SAMPLERS if f'"{name}"' not in source] == [CODE_SAMPLER]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, 10**400) for key in ("dim", "depth", "context_chunks", "modulation_rank")] + [("depth", 10**6)]
+)
+def test_a_network_that_no_machine_holds_is_refused_at_once(key, value):
+    """It was built until the memory was full, or its config counted to its end."""
+    changes = {"model.diffusion.config.num_heads": 3, f"model.diffusion.config.{key}": value}
+    with pytest.raises(ConfigError, match=rf"model\.diffusion\.config\.{key}: .*at most "):
+        check_model_config(example(changes))

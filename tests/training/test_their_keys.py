@@ -4,9 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from tiny import tiny_model_config, write_tiny_codec
 
+from snac_plugin.errors import ConfigError
 from snac_plugin.plugin import builders
 from snac_plugin.plugin.training_builders import training_wrapper
 from snac_plugin.training.stage_losses import Draw, one_shot
@@ -52,3 +54,24 @@ def test_p_one_shot_puts_its_share_of_noise_levels_at_one(tmp_path: Path) -> Non
     codes = torch.zeros(2, 15, 4, dtype=torch.long)
     wrapper.training_step((codes, [{}, {}]), 0)
     assert set(torch.cat([x.flatten() for x in seen]).unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "scheduler"),
+    [
+        ("AdamW", {"lr": 1e-3, "betas": []}, None),
+        ("AdamW", {"lr": 1e-3, "betas": [0.9, 0.99, 0.999]}, None),
+        ("SparseAdam", {"lr": 1e-3}, None),
+        ("AdamW", {"lr": 1e-3}, ("InverseLR", {"inv_gamma": 0})),
+        ("AdamW", {"lr": 1e-3}, ("StepLR", {"step_size": 0})),
+    ],
+)
+def test_optimizers_that_fail_when_built_or_at_their_first_step_are_named(
+    tmp_path: Path, kind: str, optimizer: dict[str, Any], scheduler: tuple[str, dict[str, Any]] | None
+) -> None:
+    """Each was a raw error, in the first step at the latest."""
+    config: dict[str, Any] = {"optimizer": {"type": kind, "config": optimizer}}
+    if scheduler is not None:
+        config["scheduler"] = {"type": scheduler[0], "config": scheduler[1]}
+    with pytest.raises(ConfigError, match=r"training\.optimizer_configs: found what fails with: "):
+        wrapper_for(tmp_path, learning_rate=None, optimizer_configs={"diffusion": config})
