@@ -94,7 +94,7 @@ def pre_encode(
 
 
 def _find_tracks(entries: Sequence[Mapping[str, Any]], sample_rate: int) -> tuple[list[Track], list[Rejected]]:
-    tracks, rejected, ids, names = [], [], set(), set()
+    tracks, rejected, ids, names = [], [], set(), set[str]()
     for index, entry in enumerate(entries):
         scan = scan_audio([entry["path"]], sample_rate)
         rejected += scan.rejected

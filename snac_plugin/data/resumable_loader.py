@@ -64,7 +64,7 @@ class _Loader(DataLoader):
 class _Collate:
     """How the items of a batch are joined; an error among them takes its place."""
 
-    def __init__(self, join: Callable[[Sequence[Any]], Any]) -> None:
+    def __init__(self, join: Callable[[Any], Any]) -> None:
         self.join = join
 
     def __call__(self, items: Sequence[Any]) -> Any:
