@@ -55,7 +55,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     reasons = {path.name: reason for path, reason in clips.passed_over}
     assert set(reasons) == {"short.wav", "broken.wav", "nan.wav"}
     assert "shorter than a clip" in reasons["short.wav"]
-    assert "not finite" in reasons["nan.wav"]
+    assert "NaN or infinite" in reasons["nan.wav"]
     assert "3 files passed over" in clips.about()
 
 
