@@ -108,7 +108,8 @@ def read_header(path: str | Path, convert_to: int | None = None) -> tuple[float,
     with _opened(path, convert_to) as file:
         if file.format != "MP3":  # an MP3 file is read as far as it goes, and seeking in it is slow
             file.seek(file.frames - 1)
-        lacking = _mp3_lacks(path) if file.format == "MP3" else _lacks(file.extra_info)
+        by_format = {"MP3": _mp3_lacks, "OGG": _ogg_lacks}
+        lacking = by_format[file.format](path) if file.format in by_format else _lacks(file.extra_info)
         return float(file.frames / file.samplerate), f"cut off: {lacking}; what is there is used" if lacking else ""
 
 
@@ -119,7 +120,16 @@ def _lacks(parsed: str) -> str:
             said, there = int(found[1] or UNKNOWN_BYTES - 1), int(found[2])
             if there + 1 < said < UNKNOWN_BYTES:  # a last byte that only fills a pair is often left out
                 return f"{there:,} {unit} of samples" + (f" in place of {said:,}" if found[1] else ", fewer than its header says")
-    return "its last page is not marked as the end" if re.search("lacks an end-of-stream|without an End-Of-Stream", parsed) else ""
+    return ""
+
+
+def _ogg_lacks(path: str | Path) -> str:
+    """Whether the last page of an Ogg file, of at most 64 KiB, is not marked as its end."""
+    with open(path, "rb") as file:
+        file.seek(-min(2**17, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        end = file.read()
+    flags = end[end.rfind(b"OggS") + 5 :][:1]
+    return "" if flags and flags[0] & 4 else "its last page is not marked as the end"
 
 
 def _mp3_lacks(path: str | Path) -> str:
