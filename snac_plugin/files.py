@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,16 @@ def _sync(path: Path) -> None:
 
 
 def check_folder(where: str, path: str | Path) -> None:
-    """UsageError, with `where` as its flag or argument, for a path that neither is a folder nor can become one."""
-    there = next((place for place in (Path(path), *Path(path).parents) if place.exists()), None)
-    if there is not None and not there.is_dir():
+    """UsageError, with `where` as its flag or argument, for a path that neither is a folder to write to nor can become one."""
+    there = next((place for place in (Path(path), *Path(path).absolute().parents) if place.exists()), None)
+    if there is None:
+        return
+    if not there.is_dir():
         raise UsageError(where, f"{there}, which is a file", "a folder, or a name that is not taken")
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise UsageError(where, f"{there} ({error.strerror})", "a folder that can be written to") from None
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:

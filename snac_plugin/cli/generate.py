@@ -82,6 +82,8 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
     from snac_plugin.config.read_json import load_json
 
     settings = load_json(args.settings)
+    if "seed" not in settings:
+        raise UsageError("--settings", f"{args.settings}, which names no seed", "the JSON file beside an earlier sample")
     if "continues" in settings and args.recording is None:
         file = settings["continues"]["file"]
         raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
@@ -99,6 +101,8 @@ def _check(args: argparse.Namespace, request: Request) -> None:
             raise AudioError(file, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
     if request.from_second is not None and args.recording is None:
         raise UsageError("--from", request.from_second, "--continue beside it: a recording to continue")
+    if request.only_new and args.recording is None and not request.edits:
+        raise UsageError("--only-new", "no recording", "--continue, --edit, --lead-in or --bridge beside it: all of it is new")
     if args.recording is not None and (request.edits or request.loop):
         raise UsageError("--continue", "a recording to continue", "none beside --edit, --lead-in, --bridge and --loop")
     check_folder("--out", args.out)

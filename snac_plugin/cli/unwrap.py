@@ -9,6 +9,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from snac_plugin.files import check_folder
+
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("unwrap", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -27,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
     from snac_plugin.checkpoints.writing import save_unwrapped
     from snac_plugin.plugin.loading import load_model
 
+    check_folder("--name", Path(args.name).parent)
     checkpoint = read_checkpoint(args.ckpt_path)
     config = checkpoint.config_for(args.model_config)
     model = load_model(checkpoint, config)

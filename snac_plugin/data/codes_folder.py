@@ -45,11 +45,12 @@ class CodesFolder:
     def __post_init__(self) -> None:
         if ".npy" in str(self.path.resolve()):
             raise UsageError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
-        check_folder("output", self.path)
         details = _details_in(self.path)
-        if details is not None:
+        if details is None:
+            check_folder("output", self.path)
+        else:
             check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
-        elif self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
+        if details is None and self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
             raise UsageError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         self.path.mkdir(parents=True, exist_ok=True)

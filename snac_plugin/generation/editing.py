@@ -81,11 +81,12 @@ def edit_of(request: Request, chunk_samples: int, sample_rate: int) -> Edit | No
     if recordings[0] is None and name == "before":
         return None
     ends = [_recording(name, one, sample_rate) for one in recordings]
-    kinds = {(rate, len(audio)) for rate, audio in ends}
-    if len(kinds) > 1:
-        found = " and ".join(f"{rate} Hz with {channels} channels" for rate, channels in sorted(kinds))
-        raise UsageError(name, found, "recordings of one rate and number of channels")
-    ((rate, channels),) = kinds
+    kinds = [(rate, len(audio)) for rate, audio in ends]
+    if kinds[0] != kinds[-1]:
+        found = ", then ".join(f"{rate} Hz with channels: {channels}" for rate, channels in kinds)
+        advice = "Resample or mix down one of them first, as ffmpeg -i IN -ar RATE -ac CHANNELS OUT does."
+        raise UsageError(name, found, "two recordings of one rate and number of channels", advice)
+    rate, channels = kinds[0]
     new = torch.zeros(channels, math.ceil(request.samples(chunk_samples, sample_rate) * rate / sample_rate))
     start = ends[0][1].shape[-1] if len(ends) > 1 else 0
     parts = [ends[0][1], new, ends[1][1]] if len(ends) > 1 else [new, ends[0][1]]

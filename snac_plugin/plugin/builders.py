@@ -1,5 +1,6 @@
 """Builders of diffusion models over SNAC's codes, as stable-audio-tools' factories call them: config in, object out."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,14 @@ from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_against_codec, check_model_config, check_pretransform_config
 from snac_plugin.config.model_keys import is_context
+from snac_plugin.config.model_rules import COND_INPUTS
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.context import Conditioners, SnacContextConditioner
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.model.network import SnacDiT
+
+_log = logging.getLogger(__name__)
 
 
 def model(config: Mapping[str, Any]) -> SnacDiffusion:
@@ -25,11 +29,22 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
     conditioner = MultiConditioner({})
     if conditioning is not None:
         configs = [_with_chunks(info, diffusion.config) for info in conditioning["configs"]]
-        conditioner = create_multi_conditioner_from_conditioning_config({**conditioning, "configs": configs}, pretransform=codec)
+        conditioner = _conditioner({**conditioning, "configs": configs}, codec)
+        read = {name for key in COND_INPUTS for name in getattr(diffusion, key)}
+        if unread := [c["id"] for c in configs if c["id"] not in read]:
+            _log.warning("conditioners that change nothing, as no list of model.diffusion names them: %s", ", ".join(unread))
     network = SnacDiT(diffusion.config, codec.levels)
     weights = diffusion.config.sampling.weights(codec.levels.names)
     core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)
     return SnacDiffusion(checked, core, Conditioners.of(conditioner, checked.model.conditioning), codec)
+
+
+def _conditioner(conditioning: dict[str, Any], codec: SnacPretransform) -> MultiConditioner:
+    try:
+        return create_multi_conditioner_from_conditioning_config(conditioning, pretransform=codec)
+    except TypeError as error:  # "NumberConditioner.__init__() got an unexpected keyword argument 'min'"
+        expected = "the arguments of stable-audio-tools' conditioners"
+        raise ConfigError("model.conditioning.configs", str(error), expected) from error
 
 
 def _with_chunks(info: Mapping[str, Any], network: Any) -> dict[str, Any]:

@@ -164,3 +164,12 @@ def test_ctrl_c_keeps_what_is_finished(
     assert run("--ckpt", checkpoint, "--out", tmp_path, "--seed", 1, "--num", 3) == 130
     assert "stopped" in capsys.readouterr().out
     assert [path.name for path in tmp_path.glob("*.wav")] == ["seed_1.wav"]
+
+
+def test_flags_that_would_do_nothing_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only what is new, where all is new; settings that are none. Both before a model is loaded."""
+    assert run("--only-new", "--out", tmp_path) != 0
+    assert "--only-new" in capsys.readouterr().err
+    (tmp_path / "dataset.json").write_text('{"dataset_type": "audio_dir"}')
+    assert run("--settings", tmp_path / "dataset.json", "--out", tmp_path) != 0
+    assert "names no seed" in capsys.readouterr().err

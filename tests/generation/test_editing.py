@@ -251,7 +251,7 @@ def test_a_mask_that_cannot_be_kept_is_refused(model: SnacDiffusion, monkeypatch
         ),
         ({"edit": torch.zeros(RATE), "strength": 0.0}, "strength: found 0.0, expected more than 0"),
         ({"edit": torch.zeros(RATE), "repaint": [(0.5, 1.5)]}, "repaint: found 0.500 to 1.500 s in a recording of 1.000 s"),
-        ({"bridge": (torch.zeros(9), (16000, torch.zeros(9)))}, "bridge: found 16000 Hz with 1 channels and 32000 Hz"),
+        ({"bridge": (torch.zeros(9), (16000, torch.zeros(9)))}, "bridge: found 32000 Hz with channels: 1, then 16000 Hz"),
         ({"edit": torch.zeros(RATE), "keep_levels": "A", "context": torch.zeros(RATE)}, "context: found a recording to continue"),
         ({"loop": True, "seconds": 0.2}, "seconds: found 0.200, expected at least four frames"),
     ],

@@ -1,12 +1,15 @@
 """What a config says of the codec is what is built, for models of any type."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import write_tiny_codec
 
-from snac_plugin.errors import ConfigError
+from snac_plugin.config import load_json
+from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.plugin import builders
 
 
@@ -17,6 +20,41 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def section(codec: Path, config: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
     return {"type": "snac_hierarchical", "config": {"codec": str(codec)} | (config or {}), **keys}
+
+
+def merged(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A config with changes at any depth."""
+    deeper = {key: merged(config[key], value) for key, value in changes.items() if isinstance(value, dict) and key in config}
+    return config | changes | deeper
+
+
+def conditioned(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The shipped small config with the conditioners of docs/conditioning.md, or with others."""
+    root = Path(__file__).parents[2]
+    (block,) = re.findall(r"```json\n(.*?)```", (root / "docs" / "conditioning.md").read_text(), re.DOTALL)
+    return merged(merged(load_json(root / "model_configs" / "snac_dit.json"), json.loads(block)), changes or {})
+
+
+def test_the_config_in_the_docs_conditions_a_model() -> None:
+    model = builders.model(conditioned())
+    tensors = model.conditions([{"tempo": 124, "style": "house"}], "cpu")
+    assert tensors.embedding is not None
+    assert tensors.embedding.shape == (1, 128)
+    with pytest.raises(UsageError, match=r"metadata without 'style'.*custom_metadata_module"):
+        model.conditions([{"tempo": 124}], "cpu")
+
+
+def test_a_conditioner_that_nothing_reads_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    builders.model(conditioned({"model": {"diffusion": {"global_cond_ids": ["tempo"], "config": {"global_cond_dim": 64}}}}))
+    assert "no list of model.diffusion names them: style" in caplog.text
+
+
+def test_a_conditioner_with_other_arguments_says_which() -> None:
+    wrong = {"configs": [{"id": "tempo", "type": "number", "config": {"min": 60}}]}
+    changes = {"model": {"conditioning": wrong, "diffusion": {"global_cond_ids": ["tempo"], "config": {"global_cond_dim": 64}}}}
+    changes["training"] = {"demo": {"demo_cond": [{"tempo": 124}, {"tempo": 132}]}}
+    with pytest.raises(ConfigError, match=r"model\.conditioning\.configs.*unexpected keyword argument 'min'"):
+        builders.model(conditioned(changes))
 
 
 def test_every_option_reaches_the_pretransform(codec: Path) -> None:

@@ -74,6 +74,7 @@ def render_demo_music(
     if not missing:
         logger.info("Using the %d songs in %s", songs, folder)
         return folder
+    check_folder("folder", folder)
     sampler = Sampler(SoundFont(find_soundfont()), sample_rate)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / RECORD, json.dumps(settings, indent=1))
@@ -126,7 +127,8 @@ def _name(split: str, index: int) -> str:
 def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
     """Indices of the songs that the folder lacks; a UsageError where it was not made with these settings."""
     advice = "Name another folder, or remove this one."
-    check_folder("folder", folder)
+    if not folder.is_dir():
+        check_folder("folder", folder)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
     if names:
         recorded = read_json_object(folder / RECORD)
