@@ -6,7 +6,7 @@ from typing import Any
 
 from snac_plugin.checkpoints.shipped import model_file, shipped_models
 from snac_plugin.config import load_json
-from snac_plugin.errors import CheckpointError, UsageError
+from snac_plugin.errors import CheckpointError, UsageError, did_you_mean
 
 WEIGHTS, CONFIG = ("model.safetensors", "model.ckpt"), "model_config.json"
 IN_FOLDER = (*WEIGHTS, "last.ckpt", "checkpoints/last.ckpt")
@@ -32,6 +32,7 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
         config = hub_file(str(path), CONFIG)
         return hub_file(str(path), *WEIGHTS), config
     advice = f"Training writes them under --save-dir; {', '.join(shipped_models())} ships here."
+    advice = did_you_mean(str(path), shipped_models()) or advice
     raise CheckpointError(str(place), "no such file", "a checkpoint (.ckpt or .safetensors)", advice)
 
 

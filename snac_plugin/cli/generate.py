@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.checkpoints.places import locate
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
@@ -54,8 +55,9 @@ def main(argv: Sequence[str]) -> int:
     seed = sample_seeds(earlier.pop("seed", -1) if args.seed == -1 else args.seed, 1)[0]
     request, count = request_from(args, earlier=earlier), args.num or args.batch_size or 1
     _check(args, request)
+    locate(args.ckpt)
     reuse_freed_memory()
-    from snac_plugin.output.samples import make_samples  # only now: wrong flags and --help must not wait for torch
+    from snac_plugin.output.samples import make_samples  # only now: wrong flags and paths must not wait for torch
 
     model, recording = _load(args, request)
     print(f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}", flush=True)

@@ -76,7 +76,7 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
     tables = (
         _distance_table(clips, coded, excess, levels.hop, options),
         timbre_table(clips, {name: one.audio for name, one in coded.items()}, seed),
-        _prefix_table(clips, codec, coded[codec.name], options, device),
+        _prefix_table(clips, codec, coded[Path(codec.name).name], options, device),
         _usage_table(coded, levels.names, seed),
     )
     weights = sum(p.numel() for p in codec.model.parameters())
@@ -87,7 +87,7 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
         [note for note, there in ((NO_OPUS, have_opus()), (music.WITHOUT_LIBROSA, music.have_librosa())) if not there],
         {"seed": seed, "codec": codec.name, "fingerprint": codec.fingerprint, "data": clips.as_dict()},
     )
-    return report, _picture(report, clips, coded[codec.name].audio, excess, line_frequencies(rate, levels.hop))
+    return report, _picture(report, clips, coded[Path(codec.name).name].audio, excess, line_frequencies(rate, levels.hop))
 
 
 def untrained(codec: Codec, seed: int) -> Codec:
@@ -108,7 +108,7 @@ def first_levels(codec: Codec, kept: int) -> Codec:
 
 def _round_trips(codec: Codec, clips: Clips, options: Options, device: torch.device | str) -> dict[str, Coded]:
     coders: dict[str, Callable[[], Coded]] = {
-        codec.name: lambda: _by_snac(codec, clips, options, device),
+        Path(codec.name).name: lambda: _by_snac(codec, clips, options, device),
         UNTRAINED: lambda: _by_snac(untrained(codec, options.seed), clips, options, device),
     }
     if have_opus():

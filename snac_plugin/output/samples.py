@@ -191,6 +191,9 @@ class _SampleInProgress:
         settings = {**lengths, "chunks": chunks_for(new, self.model.chunk_samples), **settings}
         recording = self.recording
         title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
+        if self.edit is not None:
+            spans = (f"{start / rate:.1f} to {stop / rate:.1f} s" for start, stop in self.edit.spans)
+            title = f"{self.writer.name}, new from {', '.join(spans)}"
         codes = torch.cat(self.codes, dim=-1).long() if recording is None and self.edit is None else None
         shown_from = max(0, round((joined_at - BEFORE_JOIN_SECONDS) * rate))
         files = self.writer.finish(settings, codes=codes, levels=levels, title=title, shown_from=shown_from)

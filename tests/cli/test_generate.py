@@ -173,3 +173,12 @@ def test_flags_that_would_do_nothing_are_errors(tmp_path: Path, capsys: pytest.C
     (tmp_path / "dataset.json").write_text('{"dataset_type": "audio_dir"}')
     assert run("--settings", tmp_path / "dataset.json", "--out", tmp_path) != 0
     assert "names no seed" in capsys.readouterr().err
+
+
+def test_a_wrong_checkpoint_is_told_before_torch_is_imported() -> None:
+    code = "import sys; from snac_plugin.cli import main; failed = main(['generate', '--ckpt', 'snac_dit_tinny']); "
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}assert failed; assert 'torch' not in sys.modules"], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert 'Did you mean "snac_dit_tiny"?' in ran.stderr
