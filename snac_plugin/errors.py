@@ -18,7 +18,8 @@ class Mismatch(SnacPluginError, ValueError):
     def __init__(self, where: str, found: Any, expected: str, advice: str = "") -> None:
         self.where, self.found, self.expected, self.advice = where, found, expected, advice
         message = f"{where}: found {found}, expected {expected}."
-        super().__init__(f"{message} {advice}" if advice else message)
+        text = f"{message} {advice}" if advice else message
+        super().__init__(text.encode("utf-8", "backslashreplace").decode())  # a path may hold what no text file takes
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.found, self.expected, self.advice)  # or data loader workers could not send it

@@ -41,12 +41,17 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
 def fitting_name(name: str, room: int) -> str:
     """A file's name, if need be cut so that `room` bytes can be added to it; then a digest keeps it apart from others.
 
-    Bytes that are no UTF-8 become escapes: such a name can be printed, and written into a text file.
+    Such a name is printable.
     """
-    text, raw = os.fsencode(name).decode("utf-8", "backslashreplace").encode(), os.fsencode(name)
+    text, raw = printable(name).encode(), os.fsencode(name)
     if len(text) <= LONGEST_NAME - room:
         return text.decode()
     return f"{text[: LONGEST_NAME - room - 13].decode('utf-8', 'ignore')}-{hashlib.sha256(raw).hexdigest()[:12]}"
+
+
+def printable(path: str | Path) -> str:
+    """A path as text: bytes that are no UTF-8 become escapes, so that it can be printed, logged and written into a text file."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _sync(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.data.audio import OTHER_AUDIO_ENDINGS, UnreadableAudio, read_header
+from snac_plugin.files import printable
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def scan_audio(folders: Iterable[str | Path], sample_rate: int | None = None, *,
                 scan.rejected.append(Rejected(path, error.reason))
                 continue
             if note:
-                log.warning("%s: %s", path, note)
+                log.warning("%s: %s", printable(path), note)
     return scan
 
 

@@ -21,7 +21,7 @@ from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.data.codes_folder import CodesFolder
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import AudioError, ConfigError
-from snac_plugin.files import fitting_name
+from snac_plugin.files import fitting_name, printable
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def pre_encode(
     folder = CodesFolder(Path(output), pretransform, min_frames)
     tracks, rejected = _find_tracks(source["datasets"], pretransform.sample_rate)
     for path, reason in rejected:
-        log.warning("Left out %s: %s", path, reason)
+        log.warning("Left out %s: %s", printable(path), reason)
     todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
     on_cpu = next(pretransform.parameters()).device.type == "cpu"
     usual, grid = pretransform.piece_frames, pretransform.levels.grid_frames
@@ -128,7 +128,7 @@ def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejecte
             reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio)
             if reason:
                 rejected.append(Rejected(track.file.path, reason))
-                log.warning("Left out %s: %s", track.file.path, reason)
+                log.warning("Left out %s: %s", printable(track.file.path), reason)
             seconds += track.file.seconds
             bar.set_postfix_str(f"{seconds / (time.perf_counter() - started):.0f}x real time", refresh=False)
             bar.update(track.file.seconds)
@@ -174,5 +174,6 @@ def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
         try:
             kept[key] = json.loads(json.dumps(value, default=lambda array: array.tolist()))
         except (TypeError, ValueError, AttributeError):
-            log.warning("%s: its metadata %r is of type %s, which JSON cannot hold: left out", path, key, type(value).__name__)
+            unknown = "%s: its metadata %r is of type %s, which JSON cannot hold: left out"
+            log.warning(unknown, printable(path), key, type(value).__name__)
     return kept

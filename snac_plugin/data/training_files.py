@@ -25,6 +25,7 @@ from snac_plugin.data.audio import UnreadableAudio, read_converted
 from snac_plugin.data.audio_folders import AudioFile
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import LostData
+from snac_plugin.files import printable
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ class _Replacing:
                 raise LostData(folder, found, "the data of this training")
         self.left_out[index] = True
         count = int(self.left_out.sum())
-        log.warning("Left out %s: %s (%d of %d files left out so far)", self.filenames[index], reason, count, len(self))
+        path = printable(self.filenames[index])
+        log.warning("Left out %s: %s (%d of %d files left out so far)", path, reason, count, len(self))
         if count == len(self):
             raise LostData(", ".join(self._folders), f"{count} files, all of them left out", "at least one that can be used")
 
