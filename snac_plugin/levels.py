@@ -3,19 +3,42 @@
 Letters: B batch, T frames, N codes of one level, D codebook dimensions, R rows (codes per frame, all levels).
 A frame is the period of one code of the coarsest level. With strides (8, 4, 2, 1) it holds 1 + 2 + 4 + 8 = 15
 codes, and the packed rows are A0, B0, B1, C0 .. C3, D0 .. D7: level by level, each in the order of time.
+Torch is imported by what computes with tensors alone: configs are checked against a geometry without it.
 """
 
+from __future__ import annotations
+
+import itertools
 import math
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from einops import rearrange
-from torch import Tensor
 
 from snac_plugin.errors import ConfigError, Mismatch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+STRIDES = "strides from coarse to fine, each a multiple of the next"
+
+
+def are_strides(strides: Sequence[int]) -> bool:
+    """Whether these are `STRIDES`."""
+    return bool(strides) and not any(a < b or a % b for a, b in itertools.pairwise(strides))
+
+
+def padded_to(config: Mapping[str, Any]) -> int:
+    """Samples that SNAC pads audio to a multiple of, by its config.json: 12,288 with attention at 32 kHz."""
+    return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config.get("attn_window_size") or 1)
+
+
+def nearest_multiples(value: int, grid: int) -> str:
+    """The multiples of `grid` around `value`, none of them 0, for a message: "60 or 64"."""
+    return " or ".join(str(n) for n in sorted({max(value // grid, 1) * grid, math.ceil(value / grid) * grid}))
 
 
 def chunk_sizes(frames: int, chunk_frames: int) -> list[int]:
@@ -25,6 +48,8 @@ def chunk_sizes(frames: int, chunk_frames: int) -> list[int]:
 
 def pick_frames(tokens: Tensor, frames: Sequence[int], per_frame: int) -> Tensor:
     """The tokens of some frames [B, len(frames) * per_frame, ...] from those of all, [B, T * per_frame, ...]."""
+    import torch
+
     index = torch.as_tensor(frames, dtype=torch.long, device=tokens.device)
     return tokens.unflatten(1, (-1, per_frame)).index_select(1, index).flatten(1, 2)
 
@@ -41,13 +66,11 @@ class Levels:
     codebook_dim: int = 8
 
     def __post_init__(self) -> None:
-        if not self.strides or any(a < b or a % b for a, b in zip(self.strides, self.strides[1:], strict=False)):
-            raise ConfigError(
-                "vq_strides", self.strides, "strides from coarse to fine, each a multiple of the next", "See SNAC's config.json."
-            )
+        if not are_strides(self.strides):
+            raise ConfigError("vq_strides", self.strides, STRIDES, "See SNAC's config.json.")
 
     @classmethod
-    def from_snac_config(cls, config: Mapping[str, Any]) -> "Levels":
+    def from_snac_config(cls, config: Mapping[str, Any]) -> Levels:
         """From the contents of a SNAC config.json."""
         return cls(
             strides=tuple(config["vq_strides"]),
@@ -105,6 +128,8 @@ class Levels:
 
     def pack(self, codes: Sequence[Tensor]) -> Tensor:
         """Ragged codes, one [B, T * per_frame] a level, to packed codes [B, R, T]."""
+        import torch
+
         self._check_ragged(codes)
         return torch.cat([rearrange(c, "b (t k) -> b k t", k=k) for c, k in zip(codes, self.per_frame, strict=True)], dim=1)
 
@@ -116,6 +141,8 @@ class Levels:
 
     def pack_latents(self, latents: Sequence[Tensor]) -> Tensor:
         """Vectors of each level, one [B, T * per_frame, D] a level, to packed latents [B, R * D, T]."""
+        import torch
+
         self._check_ragged(latents)
         rows = [rearrange(z, "b (t k) d -> b (k d) t", k=k) for z, k in zip(latents, self.per_frame, strict=True)]
         return torch.cat(rows, dim=1)
@@ -130,6 +157,8 @@ class Levels:
 
     def positions(self, level: int, frames: int, first_frame: int = 0, device: torch.device | None = None) -> Tensor:
         """Centre in time of each code of a level, in finest-code units from the start of frame 0: [frames * per_frame]."""
+        import torch
+
         stride = self.strides[level] / self.strides[-1]
         count = self.per_frame[level]
         index = torch.arange(first_frame * count, (first_frame + frames) * count, device=device, dtype=torch.float32)

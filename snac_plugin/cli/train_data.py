@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
-from snac_plugin.config.model_fits_codec import check_dataset_against_model
+from snac_plugin.config.model_fits_codec import check_dataset_against_model, holds_latents
 from snac_plugin.data.audio_folders import AudioFile, scan_audio
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.resumable_loader import repeatable, resumable
@@ -81,7 +81,7 @@ def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
     """A dataset config file that fits the model. ConfigError: it does not. CodecError: its codes are another codec's."""
     dataset = check_dataset_config(load_json(path), path)
     if config["model_type"] == "autoencoder":
-        if dataset["dataset_type"] == "pre_encoded" or dataset.get("pre_encoded"):
+        if holds_latents(dataset):
             raise ConfigError(f"{path}: dataset_type", "what a codec made", "audio, to train a codec on")
     else:
         _check_for_diffusion(dataset, config, path)
@@ -89,24 +89,13 @@ def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: str) -> None:
-    """Codes must come from the model's codec, in crops of its window; other data must be what training.pre_encoded says."""
+    """Codes must come from the model's codec, and fit the model as other data must."""
     codec, encoded = load_codec(config["model"]["pretransform"]["config"]["codec"]), dataset["dataset_type"] == "pre_encoded"
-    details = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]} if encoded else {}
-    folders = {folder: found for folder, found in details.items() if found is not None}
-    if not folders:
-        return check_dataset_against_model(dataset, check_model_config(config), codec.levels, path)
-    if other := next((folder for folder in details if folder not in folders), None):
-        found = f"codes in {next(iter(folders))} and something else in {other}"
-        raise ConfigError(f"{path}: datasets", found, "codes in all folders")
-    for folder, noted in folders.items():
-        check_fingerprint(noted, codec.name, codec.known_as, folder)
-    frames = config["sample_size"] // codec.levels.frame_samples
-    if (crop := dataset.get("latent_crop_length", "nothing")) != frames:
-        raise ConfigError(f"{path}: latent_crop_length", crop, f"{frames}, the frames in the model's sample_size")
-    for folder, noted in folders.items():
-        if noted["min_frames"] < frames:
-            advice = "Run pre_encode.py again with this model config: it only encodes short tracks anew."
-            raise ConfigError(folder, f"tracks of {noted['min_frames']} frames or more", f"{frames} or more", advice)
+    codes = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]} if encoded else {}
+    for folder, details in codes.items():
+        if details is not None:
+            check_fingerprint(details, codec.name, codec.known_as, folder)
+    check_dataset_against_model(dataset, check_model_config(config), codec.levels, path, codes)
 
 
 def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[AudioFile]:

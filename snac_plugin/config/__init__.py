@@ -1,7 +1,7 @@
 """Checked, frozen configs: what a JSON file may say, and errors that name the path, what was found and what fits."""
 
 from snac_plugin.config.codec_training_keys import CodecModelConfig, CodecTraining
-from snac_plugin.config.codec_training_rules import check_codec_config, check_codec_section, padded_to, snac_config
+from snac_plugin.config.codec_training_rules import check_codec_config, check_codec_section, snac_config
 from snac_plugin.config.dataset_config import check_dataset_config
 from snac_plugin.config.model_fits_codec import check_against_codec, check_dataset_against_model
 from snac_plugin.config.model_keys import SnacModelConfig
@@ -27,6 +27,5 @@ __all__ = [
     "check_model_config",
     "check_pretransform_config",
     "load_json",
-    "padded_to",
     "snac_config",
 ]

@@ -1,6 +1,5 @@
 """Check the config of a SNAC codec in training, and work out the one SNAC config that its three parts make."""
 
-import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -14,10 +13,10 @@ from snac_plugin.config.codec_training_keys import (
     DecoderConfig,
     EncoderConfig,
 )
-from snac_plugin.config.model_fits_codec import nearest_multiples
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.section import Section
 from snac_plugin.config.validation import Problem, raise_problems, show, validated
+from snac_plugin.levels import STRIDES, are_strides, nearest_multiples, padded_to
 
 HEAD = 64
 """Dimensions of one of SNAC's attention heads."""
@@ -71,20 +70,14 @@ def snac_config(
     return geometry
 
 
-def padded_to(config: Mapping[str, Any]) -> int:
-    """Samples that audio is padded to a multiple of, by a config.json."""
-    return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config["attn_window_size"] or 1)
-
-
 def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sample_size: int | None) -> Iterator[Problem]:
     hop, latent = math.prod(geometry["encoder_rates"]), geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])
     rates, strides = geometry["decoder_rates"], geometry["vq_strides"]
     if math.prod(rates) != hop:
         expected = f"rates whose product is {hop}, as that of encoder_rates"
         yield Problem("model.decoder.config.decoder_rates", f"{show(rates)}, product {math.prod(rates)}", expected)
-    if any(a < b or a % b for a, b in itertools.pairwise(strides)):
-        expected = "strides from coarse to fine, each a multiple of the next"
-        yield Problem("model.bottleneck.config.vq_strides", show(strides), expected)
+    if not are_strides(strides):
+        yield Problem("model.bottleneck.config.vq_strides", show(strides), STRIDES)
     holders: dict[str, Any] = {
         "": section,
         ".decoder.config": section.decoder.config,

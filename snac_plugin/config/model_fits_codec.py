@@ -1,18 +1,14 @@
 """Check a model config, and a dataset config, against the codec of the model: channels, sample_size, names of levels."""
 
-from __future__ import annotations
-
-import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.section import check_level
 from snac_plugin.config.training_keys import options_by_level
-from snac_plugin.config.validation import Problem, not_one_of, raise_problems, show
+from snac_plugin.config.validation import Problem, raise_problems, show
 from snac_plugin.errors import ConfigError
-
-if TYPE_CHECKING:  # configs are checked without torch, which `levels` imports
-    from snac_plugin.levels import Levels
+from snac_plugin.levels import Levels, nearest_multiples
 
 NETWORK = "model.diffusion.config"
 SAMPLING = f"{NETWORK}.sampling"
@@ -22,36 +18,63 @@ def check_against_codec(config: SnacModelConfig, levels: Levels, codec_name: str
     """Raise a ConfigError with every problem, and the number that would fit, if a checked model config does not fit its codec."""
     problems = [*_geometry_problems(config, levels, codec_name), *_sample_size_problems(config, levels, codec_name)]
     network = config.model.diffusion.config
-    for fits in (network.visibility.resolved, lambda names: network.patches(names, levels.per_frame)):
-        try:
-            fits(levels.names)
-        except ConfigError as error:
-            problems.append(Problem(error.where, str(error.found), error.expected, error.advice))
+    problems += _problem_of(network.visibility.resolved, levels.names)
+    problems += _problem_of(network.patches, levels.names, levels.per_frame)
     for rule in (_level_name_problems, _steps_problems, _level_training_problems):
         problems += rule(config, levels.names)
     raise_problems(problems, source)
 
 
+def holds_latents(dataset: Mapping[str, Any]) -> bool:
+    """Whether a dataset holds what a codec or a pretransform made, not audio."""
+    return dataset["dataset_type"] == "pre_encoded" or bool(dataset.get("pre_encoded"))
+
+
 def check_dataset_against_model(
-    dataset: Mapping[str, Any], config: SnacModelConfig, levels: Levels, source: str = "dataset config"
+    dataset: Mapping[str, Any],
+    config: SnacModelConfig,
+    levels: Levels,
+    source: str = "dataset config",
+    codes: Mapping[str, Mapping[str, Any] | None] | None = None,
 ) -> None:
-    """Raise a ConfigError if a dataset holds audio where the model expects latents (or the reverse), or crops of another length."""
-    problems = []
-    encoded = dataset["dataset_type"] == "pre_encoded" or bool(dataset.get("pre_encoded"))
-    expects = config.training is not None and config.training.pre_encoded
-    if encoded != expects:
-        kind, advice = ("latents", "true") if encoded else ("audio", "false")
-        expected = "latents, as training.pre_encoded of the model config says" if expects else "audio"
-        problems.append(Problem("dataset_type", kind, expected, f"Or set training.pre_encoded to {advice} in the model config."))
-    frames, crop = config.sample_size // levels.frame_samples, dataset.get("latent_crop_length")
-    if encoded and crop is not None and crop != frames:
-        problems.append(Problem("latent_crop_length", show(crop), f"{frames}, the frames in the model's sample_size"))
+    """Raise a ConfigError if a dataset holds audio where the model expects latents (or the reverse), or crops of another length.
+
+    `codes` are the details of each folder of packed codes, None of those that hold something else. Any model trains on codes.
+    """
+    folders = [path for path, details in (codes or {}).items() if details is not None]
+    frames, crop = config.sample_size // levels.frame_samples, dataset.get("latent_crop_length", "nothing" if folders else None)
+    problems = [*(_codes_problems(codes or {}, folders, frames) if folders else _contents_problems(dataset, config))]
+    if holds_latents(dataset) and crop not in (None, frames):
+        problems.append(Problem("latent_crop_length", str(crop), f"{frames}, the frames in the model's sample_size"))
     raise_problems(problems, source)
 
 
-def nearest_multiples(value: int, grid: int) -> str:
-    """The multiples of `grid` around `value`, none of them 0, for a message: "60 or 64"."""
-    return " or ".join(str(n) for n in sorted({max(value // grid, 1) * grid, math.ceil(value / grid) * grid}))
+def _contents_problems(dataset: Mapping[str, Any], config: SnacModelConfig) -> Iterator[Problem]:
+    """Audio and latents are not told apart by their shape."""
+    holds, expects = holds_latents(dataset), config.training is not None and config.training.pre_encoded
+    if holds != expects:
+        kind, advice = ("latents", "true") if holds else ("audio", "false")
+        expected = "latents, as training.pre_encoded of the model config says" if expects else "audio"
+        yield Problem("dataset_type", kind, expected, f"Or set training.pre_encoded to {advice} in the model config.")
+
+
+def _codes_problems(codes: Mapping[str, Mapping[str, Any] | None], folders: Sequence[str], frames: int) -> Iterator[Problem]:
+    """Codes in all folders or in none, and no track shorter than a crop."""
+    for path, details in codes.items():
+        if details is None:
+            yield Problem("datasets", f"codes in {folders[0]} and something else in {path}", "codes in all folders")
+        elif details["min_frames"] < frames:
+            found, advice = f"tracks of {details['min_frames']} frames or more", "it only encodes short tracks anew."
+            expected = f"{frames} or more in {path}"
+            yield Problem("datasets", found, expected, f"Run pre_encode.py again with this model config: {advice}")
+
+
+def _problem_of(check: Callable[..., object], *args: Any) -> Iterator[Problem]:
+    """What a check raises, to be told with all other problems."""
+    try:
+        check(*args)
+    except ConfigError as error:
+        yield Problem(error.where, str(error.found), error.expected, error.advice)
 
 
 def _geometry_problems(config: SnacModelConfig, levels: Levels, codec: str) -> Iterator[Problem]:
@@ -96,8 +119,7 @@ def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Proble
             objects[f"training.curriculum[{index}].level_weights"] = phase.level_weights
     for where, value in objects.items():
         for name in value if isinstance(value, dict) else ():
-            if name not in tuple(names):
-                yield not_one_of(f"{where}.{name}", name, "a level", names)._replace(found=f"level {show(name)}")
+            yield from _problem_of(check_level, f"{where}.{name}", name, names)
 
 
 def _steps_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from snac_plugin.config.section import AtLeastOne, Count, Either, ListOf, PerLevel, Positive, Section, Share, spread
+from snac_plugin.config.section import AtLeastOne, Count, Either, ListOf, PerLevel, Positive, Section, Share, check_level, spread
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.errors import ConfigError
 
@@ -99,8 +99,7 @@ class VisibilityConfig(Section):
             for level, seen in table.items() if isinstance(table, dict) else ():
                 where = f"{VISIBILITY}.{part}.{level}"
                 for path, name in [(where, level), *((f"{where}[{i}]", name) for i, name in enumerate(seen))]:
-                    if name not in tuple(names):
-                        raise ConfigError(path, f"level {name!r}", f"level names of the codec: {', '.join(names)}")
+                    check_level(path, name, names)
                 coarser = names[: names.index(level)]
                 for name in seen:
                     if part == "within" and name not in coarser:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import ConfigError, did_you_mean
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -40,6 +40,12 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def check_level(where: str, name: str, names: str) -> None:
+    """ConfigError at the JSON path `where` unless `name` is one of the codec's levels, "ABCD"."""
+    if name not in tuple(names):
+        raise ConfigError(where, f'level "{name}"', f"a level of the codec: {', '.join(names)}", did_you_mean(name, names))
+
+
 def spread(value: T | Mapping[str, T] | None, names: str, default: T, where: str = "value") -> tuple[T, ...]:
     """One value a level, coarsest first, from one for all, an object with one a level, or None for the default.
 
@@ -48,6 +54,5 @@ def spread(value: T | Mapping[str, T] | None, names: str, default: T, where: str
     if not isinstance(value, Mapping):
         return (default if value is None else value,) * len(names)
     for name in value:
-        if name not in tuple(names):
-            raise ConfigError(f"{where}.{name}", f"level {name!r}", f"level names of the codec: {', '.join(names)}")
+        check_level(f"{where}.{name}", name, names)
     return tuple(value.get(name, default) for name in names)

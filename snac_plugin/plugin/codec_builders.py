@@ -13,9 +13,10 @@ from snac_plugin.codec_training.bottleneck import SnacBottleneck
 from snac_plugin.codec_training.demo import CodecDemoCallback
 from snac_plugin.codec_training.encoder_decoder import SnacDecoder, SnacEncoder, snac_of
 from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
-from snac_plugin.config import CodecTraining, check_codec_config, check_codec_section, padded_to, snac_config
+from snac_plugin.config import CodecTraining, check_codec_config, check_codec_section, snac_config
 from snac_plugin.config.optimizers import check_installed
 from snac_plugin.errors import ConfigError
+from snac_plugin.levels import padded_to
 
 ARGUMENTS = {
     "encoder": ("encoder_dim", "encoder_rates", "attn_window_size", "depthwise"),

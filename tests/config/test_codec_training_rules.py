@@ -9,9 +9,10 @@ from codec_runs import CODEC, CODEC_CONFIG
 from tiny import CODEC_32KHZ
 
 from snac_plugin.codec.load import CONFIG_KEYS, SHIPPED
-from snac_plugin.config import check_codec_config, check_codec_section, load_json, padded_to, snac_config
+from snac_plugin.config import check_codec_config, check_codec_section, load_json, snac_config
 from snac_plugin.config.codec_training_rules import PARTS_WITH
 from snac_plugin.errors import ConfigError
+from snac_plugin.levels import padded_to
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,6 +6,7 @@ from config_examples import LEVELS_24, LEVELS_32, example, phase
 from snac_plugin.config import check_against_codec, check_dataset_against_model, check_model_config
 from snac_plugin.errors import ConfigError
 
+LEVEL = "a level of the codec: A, B, C, D"
 NET = "model.diffusion.config"
 
 CASES = [
@@ -56,15 +57,22 @@ CASES = [
         "a divisor of its 4 codes a frame: 1, 2, 4",
         "",
     ),
-    ("patch of no level", {f"{NET}.patch": {"E": 2}}, f"{NET}.patch.E", "level 'E'", "level names of the codec: A, B, C, D", ""),
+    ("patch of no level", {f"{NET}.patch": {"E": 2}}, f"{NET}.patch.E", 'level "E"', LEVEL, ""),
     ("weights", {f"{NET}.sampling.step_weights": [1, 2]}, f"{NET}.sampling.step_weights", "2 weights", "4, one for each level", ""),
-    ("shift", {f"{NET}.sampling.shift": {"E": 2.0}}, f"{NET}.sampling.shift.E", 'level "E"', "a level: A, B, C, D", ""),
+    (
+        "shift",
+        {f"{NET}.sampling.shift": {"E": 2.0}},
+        f"{NET}.sampling.shift.E",
+        'level "E"',
+        LEVEL,
+        "",
+    ),
     (
         "lower case",
         {"training.level_weights": {"a": 1.0}},
         "training.level_weights.a",
         'level "a"',
-        "a level: A, B, C, D",
+        LEVEL,
         'Did you mean "A"?',
     ),
     (
@@ -75,7 +83,14 @@ CASES = [
         "weights of the levels in training (BC)",
         "",
     ),
-    ("corruption", {"training.corruption": {"AB": 0.1}}, "training.corruption.AB", 'level "AB"', "a level: A, B, C, D", ""),
+    (
+        "corruption",
+        {"training.corruption": {"AB": 0.1}},
+        "training.corruption.AB",
+        'level "AB"',
+        LEVEL,
+        "",
+    ),
     ("sampler", {"training.timestep_sampler": {"X": "uniform"}}, "training.timestep_sampler.X", 'level "X"', "a level", ""),
     (
         "options",
@@ -147,7 +162,7 @@ def test_fitting_config_passes_and_another_codec_names_every_misfit():
 
 def test_three_levels_have_no_level_d():
     changes = {"sample_rate": 24000, "sample_size": 393216, "model.io_channels": 56, "training.level_weights": {"D": 1.0}}
-    with pytest.raises(ConfigError, match=r"training\.level_weights\.D: .* expected a level: A, B, C"):
+    with pytest.raises(ConfigError, match=r"training\.level_weights\.D: .* expected a level of the codec: A, B, C"):
         check_against_codec(check_model_config(example(changes)), LEVELS_24, "snac_24khz")
 
 

@@ -35,10 +35,10 @@ def test_visibility_tables(table, expected):
     [
         ({"within": {"A": ["B"]}}, "within.A", "level B"),
         ({"within": {"B": ["B"]}}, "within.B", "level B"),
-        ({"within": {"C": ["A", "X"]}}, "within.C[1]", "level 'X'"),
-        ({"within": {"E": ["A"]}}, "within.E", "level 'E'"),
-        ({"context": {"A": ["AB"]}}, "context.A[0]", "level 'AB'"),
-        ({"context": {"": ["A"]}}, "context.", "level ''"),
+        ({"within": {"C": ["A", "X"]}}, "within.C[1]", 'level "X"'),
+        ({"within": {"E": ["A"]}}, "within.E", 'level "E"'),
+        ({"context": {"A": ["AB"]}}, "context.A[0]", 'level "AB"'),
+        ({"context": {"": ["A"]}}, "context.", 'level ""'),
     ],
 )
 def test_visibility_refuses_levels_that_are_not_there_yet_or_at_all(table, where, found):
@@ -77,7 +77,7 @@ def test_values_once_or_per_level():
     assert spread(None, "ABC", 7) == (7, 7, 7)
     assert spread(3, "ABC", 7) == (3, 3, 3)
     assert spread({"B": 3}, "ABC", 7) == (7, 3, 7)
-    with pytest.raises(ConfigError, match=r"steps\.D: found level 'D', expected level names of the codec: A, B, C"):
+    with pytest.raises(ConfigError, match=r'steps\.D: found level "D", expected a level of the codec: A, B, C'):
         spread({"D": 3}, "ABC", 7, "steps")
 
 
