@@ -1,5 +1,6 @@
 """The model config of `diffusion_snac_dit`: stable-audio-tools' top-level keys, every section checked."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -47,6 +48,16 @@ class ConditioningSection(Section):
     def keys(self) -> list[str]:
         """Keys of the metadata that some conditioner reads."""
         return sorted({key for c in self.configs for key in (c.id, self.default_keys.get(c.id, c.id))})
+
+    @property
+    def needed(self) -> list[str]:
+        """Ids of the conditioners that each sample needs metadata for: it may do without context."""
+        return [c.id for c in self.configs if not is_context(c.type)]
+
+
+def conditions_missing(metadata: Mapping[str, Any], ids: Iterable[str], default_keys: Mapping[str, str]) -> list[str]:
+    """The conditioners, of those named, for which metadata holds nothing under their id or the key that stands in for it."""
+    return [name for name in ids if name not in metadata and default_keys.get(name) not in metadata]
 
 
 class ModelSection(Section):

@@ -5,7 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
-from snac_plugin.config.model_keys import ConditioningSection, PretransformSection, SnacModelConfig, is_context
+from snac_plugin.config.model_keys import (
+    ConditioningSection,
+    PretransformSection,
+    SnacModelConfig,
+    conditions_missing,
+    is_context,
+)
 from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
@@ -195,11 +201,9 @@ def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None) 
         yield Problem(where, f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}")
     if conditioning is None or demo.demo_cond_from_batch:
         return
-    ids = [c.id for c in conditioning.configs if not is_context(c.type)]
-    if ids and not demo.demo_cond:
-        expected = f"{demo.num_demos} objects with the keys {', '.join(ids)}"
+    if conditioning.needed and not demo.demo_cond:
+        expected = f"{demo.num_demos} objects with the keys {', '.join(conditioning.needed)}"
         yield Problem(where, "[]", expected, "Or set demo_cond_from_batch.")
     for index, entry in enumerate(demo.demo_cond):
-        for name in ids:
-            if name not in entry and conditioning.default_keys.get(name) not in entry:
-                yield Problem(f"{where}[{index}]", f"no key {show(name)}", "the id of every conditioner")
+        for name in conditions_missing(entry, conditioning.needed, conditioning.default_keys):
+            yield Problem(f"{where}[{index}]", f"no key {show(name)}", "the id of every conditioner")

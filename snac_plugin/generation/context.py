@@ -15,7 +15,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config.model_keys import ConditioningSection
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.joining import with_mirrored_end
-from snac_plugin.generation.settings import check_values
+from snac_plugin.generation.settings import check_complete, check_values
 
 # Audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or nothing.
 ContextInput = Tensor | tuple[int, Tensor] | None
@@ -154,10 +154,8 @@ class Conditioners(MultiConditioner):
     def tensors(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:
         """The same for values that are checked, or of training data, where numbers out of range become the nearest."""
         optional = {name: None for name, module in self.conditioners.items() if isinstance(module, SnacContextConditioner)}
-        for key in self.conditioners.keys() - optional.keys():
-            if any(not {key, self.default_keys.get(key)} & metadata.keys() for metadata in batch_metadata):
-                advice = "Training data get it from the dataset config's custom_metadata_module, or from the JSON beside codes."
-                raise UsageError("conditioning", f"metadata without {key!r}", "a value for each conditioner of the model", advice)
+        for metadata in batch_metadata:
+            check_complete(metadata, [name for name in self.conditioners if name not in optional], self.default_keys)
         tensors = super().forward([{**optional, **metadata} for metadata in batch_metadata], device)
         for key in self.pre_encoded_keys:  # stable-audio-tools gives them no mask, and cross-attention asks for one
             value, mask = tensors[key]

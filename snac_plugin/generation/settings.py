@@ -1,11 +1,11 @@
 """How the levels of a chunk are solved: a request resolved against the model's config."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
-from snac_plugin.config.model_keys import NUMBER_TYPES, ConditioningSection, is_context
+from snac_plugin.config.model_keys import NUMBER_TYPES, ConditioningSection, conditions_missing
 from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
@@ -105,15 +105,21 @@ def check_request(request: Request, config: SnacModelConfig, names: str) -> Sett
 
 def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
     section = config.model.conditioning
-    kinds, aliases = ({c.id: c.type for c in section.configs}, section.default_keys) if section else ({}, {})
     known = section.keys if section else []
     if unknown := [key for key in metadata if key not in known]:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
         raise UsageError("conditioning", f"the key {unknown[0]!r}", expected)
-    needed = [name for name, kind in kinds.items() if not is_context(kind)]  # a sample may do without context
-    if missing := [name for name in needed if name not in metadata and aliases.get(name) not in metadata]:
-        raise UsageError("conditioning", f"nothing for {', '.join(missing)}", f"values for {', '.join(known)}")
+    if section is not None:
+        check_complete(metadata, section.needed, section.default_keys)
     check_values(metadata, section)
+
+
+def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mapping[str, str]) -> None:
+    """UsageError for metadata without a value for one of these conditioners, or for the key that stands in for it."""
+    if missing := conditions_missing(metadata, ids, default_keys):
+        advice = "Training data get them from the dataset config's custom_metadata_module, or from the JSON beside codes."
+        found = f"nothing for {', '.join(missing)}"
+        raise UsageError("conditioning", found, f"values for {', '.join(ids)}", advice)
 
 
 def check_values(metadata: Metadata, section: ConditioningSection | None) -> None:

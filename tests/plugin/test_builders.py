@@ -40,7 +40,7 @@ def test_the_config_in_the_docs_conditions_a_model() -> None:
     tensors = model.conditions([{"tempo": 124, "style": "house"}], "cpu")
     assert tensors.embedding is not None
     assert tensors.embedding.shape == (1, 128)
-    with pytest.raises(UsageError, match=r"metadata without 'style'.*custom_metadata_module"):
+    with pytest.raises(UsageError, match=r"nothing for style.*custom_metadata_module"):
         model.conditions([{"tempo": 124}], "cpu")
 
 
