@@ -77,6 +77,16 @@ def check_folder(where: str, path: str | Path) -> None:
         raise UsageError(where, f"{there} ({error.strerror})", "a folder that can be written to") from None
 
 
+def make_folder(where: str, path: str | Path) -> Path:
+    """A folder that can be written to, made if need be; raises as `check_folder`."""
+    check_folder(where, path)
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(where, f"{path} ({error.strerror})", "a folder that can be written to") from None
+    return Path(path)
+
+
 def read_json_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is no such file or it holds anything else."""
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from snac_plugin.errors import UsageError
+from snac_plugin.files import make_folder
 
 try:
     import fcntl
@@ -33,13 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
-    except OSError as error:
-        raise UsageError(
-            "--save-dir", f"{folder}, where nothing can be written ({error.strerror})", "a folder to write to"
-        ) from None
+    lock = _lock(make_folder("--save-dir", folder))
     try:
         for part in (folder / "checkpoints").glob(".*.part"):  # of a training that was killed while it saved
             part.unlink()
@@ -56,7 +51,10 @@ def locked(folder: Path) -> Iterator[None]:
 def _lock(folder: Path) -> TextIO:
     path = folder / LOCK
     while True:
-        file = path.open("a+")
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise UsageError("--save-dir", f"{path} ({error.strerror})", "a file that can be written to") from None
         try:
             if fcntl is not None:  # a lock of the process: workers that outlive it do not hold it
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -42,6 +42,11 @@ class Codec:
     config: dict[str, Any]  # the contents of its config.json, defaults filled in
     fingerprint: str  # `codes_fingerprint` of its weights
 
+    @property
+    def short_name(self) -> str:
+        """The name without the folder or the account of the hub that it lies in."""
+        return Path(self.name).name
+
     @cached_property
     def known_as(self) -> tuple[str, ...]:
         """The fingerprint, and those that earlier versions gave the same codes: they included the decoder's weights."""

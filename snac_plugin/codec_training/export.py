@@ -10,7 +10,7 @@ from snac import SNAC
 from torch import Tensor
 
 from snac_plugin.checkpoints.weights import check_weights
-from snac_plugin.files import write_whole
+from snac_plugin.files import make_folder, write_whole
 
 PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer.": "quantizer."}
 """The prefixes of the weights' names in an autoencoder of `snac` parts, and in SNAC."""
@@ -38,7 +38,7 @@ def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dty
         card: the text of README.md.
         dtype: of the stored weights; half precision halves the file, without an audible difference.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("folder", folder)
     weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in model.state_dict().items()}
     write_whole(folder / "pytorch_model.bin", lambda part: torch.save(weights, part))
     write_whole(folder / "config.json", lambda part: part.write_text(json.dumps(config, indent=2) + "\n"))

@@ -21,7 +21,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.errors import CodecError, UsageError
-from snac_plugin.files import check_folder, read_json_object, write_whole
+from snac_plugin.files import make_folder, read_json_object, write_whole
 
 DETAILS, DATASET_CONFIG, FILELIST = "details.json", "dataset_config.json", "filelist.txt"
 CONTENT = "packed codes of a SNAC codec"
@@ -46,14 +46,12 @@ class CodesFolder:
         if ".npy" in str(self.path.resolve()):
             raise UsageError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
         details = _details_in(self.path)
-        if details is None:
-            check_folder("output", self.path)
-        else:
+        if details is not None:
             check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
         if details is None and self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
             raise UsageError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder("output", self.path)
         if details is None:
             self.write_details([])
 

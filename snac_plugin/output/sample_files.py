@@ -11,8 +11,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from snac_plugin.errors import UsageError
-from snac_plugin.files import check_folder, write_whole
+from snac_plugin.files import make_folder, write_whole
 from snac_plugin.levels import Levels
 from snac_plugin.output.pictures import save_picture
 
@@ -36,11 +35,7 @@ class SampleWriter:
 
     def __init__(self, folder: str | Path, name: str, sample_rate: int, channels: int = 1, samples: int = 0) -> None:
         self.folder, self.name, self.sample_rate, self.samples = Path(folder), name, sample_rate, 0
-        check_folder("folder", folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(str(folder), f"no way to make it ({error.strerror})", "a folder that can be written to") from error
+        make_folder("folder", folder)
         self.part = self.folder / f".{name}.{os.getpid()}.part"
         kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"
         self._file = soundfile.SoundFile(self.part, "w", sample_rate, channels, subtype="FLOAT", format=kind)

@@ -13,7 +13,7 @@ import soundfile
 from tqdm import tqdm
 
 from ...errors import InstallationError, UsageError
-from ...files import check_folder, read_json_object, write_whole
+from ...files import check_folder, make_folder, read_json_object, write_whole
 from .compose import compose
 from .mix import render_song
 from .sampler import Sampler
@@ -76,7 +76,7 @@ def render_demo_music(
         return folder
     check_folder("folder", folder)
     sampler = Sampler(SoundFont(find_soundfont()), sample_rate)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("folder", folder)
     write_whole(folder / RECORD, json.dumps(settings, indent=1))
     for index in tqdm(missing, desc="Rendering demo music", unit="song", disable=not progress):
         name = f"{seed}/{split}/{index}"
