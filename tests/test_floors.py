@@ -14,7 +14,7 @@ PACKAGE = ROOT / "snac_plugin"
 # on its floor, a file at the top may import files at the top, a folder nothing.
 FLOORS = (
     ("errors", "files", "device", "tested_set"),
-    ("levels", "latents"),
+    ("levels", "latents", "spectra"),
     ("diffusion",),
     ("config",),
     ("checkpoints",),

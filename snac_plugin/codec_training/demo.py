@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from snac_plugin.codec_training.examples import example_audio
-from snac_plugin.codec_training.losses import log_mel_distance
 from snac_plugin.codec_training.wrapper import SnacCodecTrainingWrapper
 from snac_plugin.levels import Levels
 from snac_plugin.output.demo_logging import DemoCallback, log_demo
+from snac_plugin.spectra.mel import log_mel_distance
 
 DEMO_SEED = 0
 

@@ -19,11 +19,12 @@ from snac_plugin.codec_training.bottleneck import SnacBottleneck, broadcast_from
 from snac_plugin.codec_training.codebooks import perplexity
 from snac_plugin.codec_training.encoder_decoder import compile_parts, snac_of
 from snac_plugin.codec_training.examples import example_audio
-from snac_plugin.codec_training.losses import LinesLoss, log_mel_distance
+from snac_plugin.codec_training.losses import LinesLoss
 from snac_plugin.codec_training.starting_weights import initialise_from_data
 from snac_plugin.config import CodecTraining
 from snac_plugin.config.optimizers import failures_named, optimizer_configs_named, try_optimizers
 from snac_plugin.diffusion.seeds import mixed_seed
+from snac_plugin.spectra.mel import log_mel_distance
 
 log = logging.getLogger(__name__)
 LOSS_ADVICE = "Lists of sizes are equally long, no window longer than its transform, and none than sample_size."

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from snac_plugin.codec.load import Codec, codes_fingerprint
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.codebooks import perplexity
-from snac_plugin.codec_training.losses import log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.errors import UsageError
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import Clips, clip_samples, decode, encode, read_clips
@@ -32,9 +31,10 @@ from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.opus import KBITS, have_opus, round_trip
 from snac_plugin.evaluation.report import Cell, Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_legend, report_picture
-from snac_plugin.evaluation.spectral_lines import PERIODS, line_excess, line_frequencies
 from snac_plugin.evaluation.timbre import timbre_table
 from snac_plugin.output.pictures import INK, LEVEL_COLOURS
+from snac_plugin.spectra.lines import PERIODS, line_excess, line_frequencies
+from snac_plugin.spectra.mel import log_mel_distance, multi_scale_log_mel_distance
 
 UNTRAINED = "untrained, same geometry"
 NO_OPUS = "Opus is missing: this soundfile does not write it (the wheels from 0.13 on do)"
@@ -76,7 +76,7 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
     tables = (
         _distance_table(clips, coded, excess, levels.hop, options),
         timbre_table(clips, {name: one.audio for name, one in coded.items()}, seed),
-        _prefix_table(clips, codec, coded[Path(codec.name).name], options, device),
+        _prefix_table(clips, codec, coded[codec.short_name], options, device),
         _usage_table(coded, levels.names, seed),
     )
     weights = sum(p.numel() for p in codec.model.parameters())
@@ -87,7 +87,7 @@ def evaluate_codec(codec: Codec, folder: str | Path, options: Options, device: t
         [note for note, there in ((NO_OPUS, have_opus()), (music.WITHOUT_LIBROSA, music.have_librosa())) if not there],
         {"seed": seed, "codec": codec.name, "fingerprint": codec.fingerprint, "data": clips.as_dict()},
     )
-    return report, _picture(report, clips, coded[Path(codec.name).name].audio, excess, line_frequencies(rate, levels.hop))
+    return report, _picture(report, clips, coded[codec.short_name].audio, excess, line_frequencies(rate, levels.hop))
 
 
 def untrained(codec: Codec, seed: int) -> Codec:
@@ -108,7 +108,7 @@ def first_levels(codec: Codec, kept: int) -> Codec:
 
 def _round_trips(codec: Codec, clips: Clips, options: Options, device: torch.device | str) -> dict[str, Coded]:
     coders: dict[str, Callable[[], Coded]] = {
-        Path(codec.name).name: lambda: _by_snac(codec, clips, options, device),
+        codec.short_name: lambda: _by_snac(codec, clips, options, device),
         UNTRAINED: lambda: _by_snac(untrained(codec, options.seed), clips, options, device),
     }
     if have_opus():

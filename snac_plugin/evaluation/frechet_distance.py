@@ -29,11 +29,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.codec_training.losses import log_mel
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.clips import AudioSet, decode
 from snac_plugin.evaluation.confidence_intervals import Estimate, spread_around
 from snac_plugin.evaluation.report import Table
+from snac_plugin.spectra.mel import log_mel
 
 PATCH_FRAMES, PATCH_SECONDS, AXES = 8, 0.768, 16
 HALVES, RESAMPLES = 40, 200

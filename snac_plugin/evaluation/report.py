@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from snac_plugin.evaluation.confidence_intervals import Estimate, mean_of
-from snac_plugin.files import write_whole
+from snac_plugin.files import make_folder, write_whole
 
 Cell = str | int | float | Estimate
 
@@ -85,8 +85,7 @@ class Report:
 
 def write_report(report: Report, picture: Figure, folder: str | Path) -> tuple[Path, Path, Path]:
     """Write results.json, results.md and results.png into a folder, each whole or not at all; returns their paths."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder("folder", folder)
     data = json.dumps(report.as_dict(), indent=1, ensure_ascii=False, default=str)
     return (
         write_whole(folder / "results.json", f"{data}\n"),

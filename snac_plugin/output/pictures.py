@@ -1,12 +1,9 @@
-"""A picture of a sample: spectrogram and codes. Letters: N audio samples, F mel bands, W columns, R rows, T frames."""
+"""A picture of a sample: spectrogram and codes. Letters: N audio samples, R rows, T frames."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torchaudio
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -15,13 +12,10 @@ from torch import Tensor
 
 from snac_plugin.files import write_whole
 from snac_plugin.levels import Levels
+from snac_plugin.spectra.mel import PICTURE_BANDS, mel, mel_spectrogram, picture_band_centres
 
-WINDOW = 2048
-BANDS = 160
-COLUMNS = 1600
 RANGE_DB = 80.0
 QUIETEST_PEAK_DB = -60.0
-LOWEST_HZ = 30.0
 FREQUENCIES = (100, 250, 500, 1000, 2000, 5000, 10000, 20000)
 
 INK, FAINT, PAPER = "#1f2430", "#8a8f9c", "#ffffff"
@@ -61,27 +55,6 @@ def save_picture(path: str | Path, *sample: Any) -> Path:
     return write_whole(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
 
 
-def mel_spectrogram(audio: Tensor, sample_rate: int) -> Tensor:
-    """Power on the mel scale in dB of full scale: audio [N] -> [F, W], at most about 1,600 columns.
-
-    A sine of full scale peaks near 0 dB. Silence is far below any threshold, never -inf.
-    """
-    hop = max(WINDOW // 8, math.ceil(len(audio) / COLUMNS))
-    window = torch.hann_window(WINDOW)
-    half = WINDOW // 2
-    edges = "reflect" if len(audio) > half else "constant"  # without a click at either end
-    padded = torch.nn.functional.pad(audio[None], (half, half), mode=edges)[0]
-    spectrum = torch.stft(padded, WINDOW, hop, window=window, center=False, return_complex=True)
-    amplitude = spectrum.abs() * 2 / window.sum()
-    filters = torchaudio.functional.melscale_fbanks(WINDOW // 2 + 1, LOWEST_HZ, sample_rate / 2, BANDS, sample_rate)
-    # The lowest bands are narrower than a bin and some would hold none: those take the nearest bin.
-    bins = torch.linspace(0, sample_rate / 2, WINDOW // 2 + 1)
-    for band in (filters.sum(0) == 0).nonzero().flatten().tolist():
-        filters[(bins - _band_centres(sample_rate)[band]).abs().argmin(), band] = 1.0
-    power = torch.einsum("kw,kf->fw", amplitude.square(), filters)
-    return 10 * power.clamp(min=1e-20).log10()
-
-
 def _layout(strips: int) -> tuple[Figure, list[Axes]]:
     """An empty figure; the axes of the spectrogram, then of each strip. All measures in inches."""
     top, spectrogram, space, strip, gap, bottom = 0.42, 3.2, 0.14, 0.42, 0.06, 0.55
@@ -96,12 +69,11 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
 
 def draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, seconds: float) -> None:
     decibels = mel_spectrogram(audio, sample_rate)
-    top, extent = max(float(decibels.max()), QUIETEST_PEAK_DB), (0, seconds, 0, BANDS)
+    top, extent = max(float(decibels.max()), QUIETEST_PEAK_DB), (0, seconds, 0, PICTURE_BANDS)
     image = axis.imshow(decibels.numpy(), SPECTRUM, aspect="auto", interpolation="bilinear", origin="lower", extent=extent)
     image.set_clim(top - RANGE_DB, top)
-    centres = _band_centres(sample_rate)
     shown = [f for f in FREQUENCIES if f <= 0.97 * sample_rate / 2]
-    places = np.interp([_mel(f) for f in shown], [_mel(f) for f in centres], np.arange(BANDS) + 0.5)
+    places = np.interp([mel(f) for f in shown], [mel(f) for f in picture_band_centres(sample_rate)], np.arange(PICTURE_BANDS) + 0.5)
     axis.set_yticks(places, [f"{f // 1000} kHz" if f >= 1000 else f"{f} Hz" for f in shown])
     bar = figure.colorbar(image, cax=axis.inset_axes((1.012, 0, 0.012, 1)))
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -133,13 +105,3 @@ def _level_colours(level: int) -> LinearSegmentedColormap:
     colour = np.array(to_rgb(LEVEL_COLOURS[level % len(LEVEL_COLOURS)]))
     steps = [colour * 0.25, colour * 0.7, colour, colour * 0.45 + 0.55, colour * 0.08 + 0.92]
     return LinearSegmentedColormap.from_list(f"level {level}", [tuple(step) for step in steps])
-
-
-def _mel(hertz: float) -> float:
-    return 2595 * math.log10(1 + hertz / 700)
-
-
-def _band_centres(sample_rate: int) -> list[float]:
-    """Centre frequencies of the mel bands, Hz."""
-    mels = np.linspace(_mel(LOWEST_HZ), _mel(sample_rate / 2), BANDS + 2)[1:-1]
-    return [float(700 * (10 ** (m / 2595) - 1)) for m in mels]

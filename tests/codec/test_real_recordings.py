@@ -9,8 +9,8 @@ import torchaudio
 
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.codec_training.losses import multi_scale_log_mel_distance
 from snac_plugin.errors import AudioError
+from snac_plugin.spectra.mel import multi_scale_log_mel_distance
 
 ALSA, FREEDESKTOP = Path("/usr/share/sounds/alsa"), Path("/usr/share/sounds/freedesktop/stereo")
 NAMES = [

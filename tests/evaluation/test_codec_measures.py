@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from snac_plugin.codec_training.codebooks import perplexity
-from snac_plugin.codec_training.losses import WINDOWS, log_mel_distance, multi_scale_log_mel_distance
 from snac_plugin.evaluation import opus
-from snac_plugin.evaluation.spectral_lines import line_excess, line_frequencies
+from snac_plugin.spectra.lines import line_excess, line_frequencies
+from snac_plugin.spectra.mel import WINDOWS, log_mel_distance, multi_scale_log_mel_distance
 
 RATE, HOP = 32000, 384
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from tiny import LEVELS_32KHZ
 
 from snac_plugin.levels import Levels
-from snac_plugin.output.pictures import mel_spectrogram, sample_picture, save_picture
+from snac_plugin.output.pictures import sample_picture, save_picture
+from snac_plugin.spectra.mel import mel_spectrogram
 
 
 def to_image(figure: Figure) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""What reconstructions are judged by, on signals whose distance is known."""
+"""Mel distances and lines at the code rate, on signals whose distance is known."""
 
 import math
 
 import torch
 
-from snac_plugin.codec_training.losses import line_loss, log_mel_distance, magnitude
+from snac_plugin.spectra.lines import line_loss
+from snac_plugin.spectra.mel import log_mel_distance, magnitude
 
 
 def tone(frequency: float = 1000.0, amplitude: float = 0.5, samples: int = 16_384, phase: float = 0.0) -> torch.Tensor:

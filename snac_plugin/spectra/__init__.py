@@ -1,0 +1,1 @@
+"""Spectra of audio: on the mel scale, and the lines of a codec's own rate."""
