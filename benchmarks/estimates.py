@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.diffusion.objectives import add_noise, log_likelihood
-from snac_plugin.evaluation.held_out_losses import chunk_outputs, last_chunks
+from snac_plugin.evaluation.held_out_losses import chunk_stages, last_chunks
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.training.stage_losses import Draw
@@ -34,8 +34,8 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
     found = []
     for index, t in enumerate(noise_levels):
         own_t = float(model.model.objective.from_flow(torch.tensor(t, dtype=torch.float64))[1])
-        outputs = chunk_outputs(model, chunk, past, noise[index], own_t)
-        found.append(torch.cat([_scores(model.model, c, d, o if network else None) for c, d, o in outputs], dim=1))
+        stages = chunk_stages(model, chunk, past, noise[index], own_t)
+        found.append(torch.cat([_scores(model.model, c, d, losses.outputs if network else None) for c, d, losses in stages], dim=1))
     return torch.stack(found, dim=2).unflatten(1, windows.shape[:2]).mean(dim=2).cpu()
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from snac_plugin.diffusion.seeds import mixed_seed
@@ -17,8 +16,7 @@ from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
-from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.training.stage_losses import Draw, stage_losses
+from snac_plugin.training.stage_losses import CodeLosses, Draw, code_losses
 
 KINDS = ("true", "another song's", "none")
 """Contexts of a chunk."""
@@ -40,7 +38,7 @@ def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Seque
             noise = torch.randn(1, model.levels.channels, window.shape[-1], generator=generator).to(model.device)
             levels = torch.full((1, chunks, len(model.levels)), t, device=model.device)
             draw = Draw(levels, noise, window[None], min(network.context_chunks, chunks - 1))
-            losses.append(stage_losses(model.model, window[None], draw, conditions, None)[0])
+            losses.append(code_losses(model.model, window[None], draw, conditions, None).by_level())
         found.append(torch.stack(losses).mean(dim=0).cpu())
     return torch.stack(found).numpy().astype(np.float64)
 
@@ -80,7 +78,7 @@ def gap_losses(
             for index, t in enumerate(noise_levels):
                 levels = torch.full((1, 1, len(model.levels)), t, device=model.device)
                 draw = Draw(levels, noise[index, window][None].to(model.device), codes, seen, (known,))
-                losses[index, window] = stage_losses(model.model, codes, draw, conditions, mask, context)[0]
+                losses[index, window] = code_losses(model.model, codes, draw, conditions, mask, context).by_level()
         found[way] = losses.double().numpy()
     return found
 
@@ -95,12 +93,11 @@ def last_chunks(model: SnacDiffusion, windows: Tensor, noise_levels: int, seed: 
 
 @torch.inference_mode()
 def chunk_losses(model: SnacDiffusion, chunk: Tensor, context: Tensor | None, noise: Tensor, t: float, **options: Any) -> Tensor:
-    """Loss at one noise level of each sample and level [B, L]; arguments as of `chunk_outputs`."""
-    found = chunk_outputs(model, chunk, context, noise, t, **options)
-    return torch.cat([sample_losses(model.model, codes, draw, outputs) for codes, draw, outputs in found])
+    """Loss at one noise level of each sample and level [B, L]; arguments as of `chunk_stages`."""
+    return torch.cat([losses.by_sample() for _, _, losses in chunk_stages(model, chunk, context, noise, t, **options)])
 
 
-def chunk_outputs(
+def chunk_stages(
     model: SnacDiffusion,
     chunk: Tensor,
     context: Tensor | None,
@@ -109,8 +106,8 @@ def chunk_outputs(
     *,
     conditioning: Mapping[str, Any] | None = None,
     batch: int = 8,
-) -> Iterator[tuple[Tensor, Draw, list[Tensor]]]:
-    """At one noise level, batch by batch: codes, what was drawn, and the outputs of `stage_losses`.
+) -> Iterator[tuple[Tensor, Draw, CodeLosses]]:
+    """At one noise level, batch by batch: codes, what was drawn, and what `code_losses` gives.
 
     Of packed codes [B, R, T], those of the whole chunks before, if any, and packed noise [B, R * 8, T].
     """
@@ -122,18 +119,7 @@ def chunk_outputs(
         seen = model.model.network.config.context_chunks if before else 0
         draw = Draw(levels, noise[part].to(model.device), codes, seen)
         conditions = model.conditions([conditioning] * len(codes)) if conditioning else Conditions()
-        _, outputs = stage_losses(model.model, codes, draw, conditions, None, before)
-        yield codes, draw, outputs
-
-
-def sample_losses(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor]) -> Tensor:
-    """The terms that `stage_losses` averages over a batch: outputs [B, N, 8 or K] -> [B, L]. For one chunk at one t."""
-    if model.network.config.head != "velocity":
-        pairs = zip(outputs, model.levels.unpack(codes), strict=True)
-        return torch.stack([cross_entropy(o.transpose(1, 2).float(), c, reduction="none").mean(dim=1) for o, c in pairs], dim=1)
-    target = model.objective.target(model.space.from_codes(codes), draw.noise, draw.t[0, 0, 0])
-    velocities = model.levels.unpack_latents(target)
-    return torch.stack([(o - v).square().mean(dim=(1, 2)) for o, v in zip(outputs, velocities, strict=True)], dim=1)
+        yield codes, draw, code_losses(model.model, codes, draw, conditions, None, before)
 
 
 def others(count: int, seed: int) -> np.ndarray:

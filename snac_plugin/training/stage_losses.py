@@ -4,6 +4,7 @@ Letters: B batch, R rows, T frames, C chunks, L levels, N codes of a level, K co
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -66,7 +67,34 @@ def one_shot(draw: Draw, share: float, generator: torch.Generator) -> Draw:
     return replace(draw, t=draw.t.masked_fill(hit.to(draw.t.device), 1.0))
 
 
-def stage_losses(
+class CodeLosses(NamedTuple):
+    """The loss of each code that is not known, and what it was computed from: an entry for each trained level."""
+
+    losses: list[Tensor]  # [B * C or B, N]
+    counted: Tensor | None  # frames that are not padding, as a mask over those that are not known
+    per_frame: list[int]  # codes in a frame
+    outputs: list[Tensor]  # of the network [B * C or B, N, 8 or K]: velocities, or logits
+
+    def by_level(self) -> Tensor:
+        """Mean over samples and codes [len(stages)]."""
+        return torch.stack(
+            [_masked_mean(loss, self.counted, count) for loss, count in zip(self.losses, self.per_frame, strict=True)]
+        )
+
+    def by_sample(self) -> Tensor:
+        """Mean over the codes of each sample [B * C or B, len(stages)]."""
+        masks = [None] * len(self.losses[0]) if self.counted is None else self.counted.split(1)
+        samples = zip(masks, *(loss.split(1) for loss in self.losses), strict=True)
+        return torch.stack([self._replace(counted=mask, losses=losses).by_level() for mask, *losses in samples])
+
+
+def stage_losses(*window: Any, **options: Any) -> tuple[Tensor, list[Tensor]]:
+    """Mean loss of each level [len(stages)], and the network's outputs; arguments as of `code_losses`."""
+    found = code_losses(*window, **options)
+    return found.by_level(), found.outputs
+
+
+def code_losses(
     model: SnacDiffusionModel,
     codes: Tensor,
     draw: Draw,
@@ -74,17 +102,15 @@ def stage_losses(
     frame_mask: Tensor | None,
     before: Context | None = None,
     stages: Sequence[int] | None = None,
-) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss of each level, and the network's output for each code that is not known.
+) -> CodeLosses:
+    """Losses of all codes of a window that are not known.
 
     Args:
         codes: packed codes of the window [B, R, T].
         frame_mask: [B, T] bool, False where a frame is padding; such frames are neither seen nor counted.
-        before: chunks before the window, seen like those in it but not trained; unseen in a draw without context.
+        before: chunks before the window, seen like those in it but not trained; unseen in a draw without context, whose chunks
+            become samples.
         stages: levels that are trained, all by default.
-
-    Returns:
-        [len(stages)], and a tensor for each of `stages` [B * C or B, N, 8 or K]: velocities, or logits.
     """
     conditions = conditions.fitted(codes.shape[-1])
     if draw.context_chunks == 0:
@@ -125,8 +151,7 @@ def stage_losses(
         velocities = denoised(levels.unpack_latents(model.objective.target(data, noise, t)))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
     counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
-    means = [_masked_mean(loss, counted, levels.per_frame[i]) for i, loss in zip(trained, losses, strict=True)]
-    return torch.stack(means), outputs
+    return CodeLosses(losses, counted, [levels.per_frame[i] for i in trained], outputs)
 
 
 def _unknown(known: KnownFrames, sizes: Sequence[int]) -> list[int]:

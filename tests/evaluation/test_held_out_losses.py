@@ -13,14 +13,13 @@ from snac_plugin.evaluation.held_out_losses import (
     gap_losses,
     other_songs,
     others,
-    sample_losses,
     validation_losses,
 )
 from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
-from snac_plugin.training.stage_losses import Draw, stage_losses
+from snac_plugin.training.stage_losses import Draw, code_losses, stage_losses
 
 QUIET = Options(progress=False)
 
@@ -41,12 +40,18 @@ def make(codec: Path, head: str = "logits") -> SnacDiffusion:
 
 @pytest.mark.parametrize("head", ["logits", "velocity", "posterior"])
 def test_loss_of_a_sample_is_the_trainers(codec: Path, head: str) -> None:
-    """For both heads: the mean over samples is what `stage_losses` gives."""
+    """For all heads: each sample's loss is what the trainer has for it alone, padding left out, and their mean the batch's."""
     model = make(codec, head).model
     codes, t = torch.randint(4096, (3, 15, CHUNK_FRAMES)), torch.full((3, 1, 4), 0.4)
     draw = Draw(t, torch.randn(3, 120, CHUNK_FRAMES), codes, 0)
-    per_level, outputs = stage_losses(model, codes, draw, Conditions(), None)
-    torch.testing.assert_close(sample_losses(model, codes, draw, outputs).mean(dim=0), per_level)
+    by_sample = code_losses(model, codes, draw, Conditions(), None).by_sample()
+    torch.testing.assert_close(by_sample.mean(dim=0), stage_losses(model, codes, draw, Conditions(), None)[0])
+    mask = torch.arange(CHUNK_FRAMES) < torch.tensor([[CHUNK_FRAMES], [1], [2]])
+    masked = code_losses(model, codes, draw, Conditions(), mask).by_sample()
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = Draw(t[one], draw.noise[one], codes[one], 0)
+        torch.testing.assert_close(masked[index], stage_losses(model, codes[one], alone, Conditions(), mask[one])[0])
 
 
 def test_validation_loss_is_that_of_the_training(codec: Path) -> None:
