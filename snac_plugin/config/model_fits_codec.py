@@ -7,6 +7,7 @@ from snac_plugin.config.model_keys import SnacModelConfig
 from snac_plugin.config.section import check_level
 from snac_plugin.config.training_keys import options_by_level
 from snac_plugin.config.validation import Problem, raise_problems, show
+from snac_plugin.diffusion.sampler_names import SAMPLERS
 from snac_plugin.errors import ConfigError
 from snac_plugin.levels import Levels, nearest_multiples
 
@@ -125,8 +126,11 @@ def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Proble
 def _steps_problems(config: SnacModelConfig, names: str) -> Iterator[Problem]:
     """Each level needs steps of its own, and a sampler of its objective."""
     sampling, each = config.model.diffusion.config.sampling, f"one for each level ({', '.join(names)})"
-    is_v = config.model.diffusion.diffusion_objective == "v"
-    for key, advice in (("steps", ""), ("sampler", "Levels left out take euler, which objective v does not know."))[: 1 + is_v]:
+    objective = config.model.diffusion.diffusion_objective
+    advice_of = {"steps": ""}
+    if "euler" not in SAMPLERS[objective]:
+        advice_of["sampler"] = f"Levels left out take euler, which objective {objective} does not know."
+    for key, advice in advice_of.items():
         value = getattr(sampling, key)
         if isinstance(value, dict) and (left_out := [name for name in names if name not in value]):
             expected = f"{key} for each level: {', '.join(names)}"

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema, model_validator
 
 from snac_plugin.config.section import AtLeastOne, Count, Either, ListOf, PerLevel, Positive, Section, Share, check_level, spread
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DEFAULT_OBJECTIVE, SAMPLERS, default_sampler
 from snac_plugin.errors import ConfigError
 
-Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [*FLOW_SAMPLERS, *V_SAMPLERS]})]
+Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [name for names in SAMPLERS.values() for name in names]})]
+Objective = Literal[tuple(SAMPLERS)]  # type: ignore[valid-type]
 
 
 class SamplingConfig(Section):
@@ -168,7 +169,7 @@ class NetworkConfig(Section):
 
 class DiffusionSection(Section):
     type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
-    diffusion_objective: Literal["rectified_flow", "v"] = Field(default="rectified_flow", description="what is learnt")
+    diffusion_objective: Objective = Field(default=DEFAULT_OBJECTIVE, description="what is learnt")
     cross_attention_cond_ids: ListOf[str] = Field(default=(), description="conditioners read through cross-attention")
     global_cond_ids: ListOf[str] = Field(default=(), description="conditioners that join the modulation")
     input_concat_ids: ListOf[str] = Field(default=(), description="conditioners joined to the input's channels")
@@ -178,10 +179,9 @@ class DiffusionSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_sampler(cls, data: Any) -> Any:
-        """Name the sampler that a config leaves out: the default suits neither objective v nor the head velocity."""
+        """Name the sampler that a config leaves out: not every objective and head knows the default."""
         network = data.get("config") if isinstance(data, dict) else None
         if not isinstance(network, dict) or not isinstance(network.get("sampling", {}), dict):
             return data
-        is_v, has_codes = data.get("diffusion_objective") == "v", network.get("head") != "velocity"
-        sampler = V_SAMPLERS[0] if is_v else CODE_SAMPLER if has_codes else FLOW_SAMPLERS[0]
+        sampler = default_sampler(str(data.get("diffusion_objective", DEFAULT_OBJECTIVE)), network.get("head") != "velocity")
         return data | {"config": network | {"sampling": {"sampler": sampler} | network.get("sampling", {})}}

@@ -1,4 +1,4 @@
-"""Names of the samplers. Configs are checked against them before torch is imported."""
+"""Names of the objectives and of their samplers. Configs are checked against them before torch is imported."""
 
 CODE_SAMPLER = "pingpong-codes"
 """Of this package: each step draws codes from the logits and adds noise to them anew."""
@@ -18,3 +18,12 @@ V_SAMPLERS = (
 )
 SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS}
 """stable-audio-tools' samplers by diffusion objective, its default for the objective first, and this package's own."""
+DEFAULT_OBJECTIVE = "rectified_flow"
+EULER = {"rectified_flow": "euler", "v": "v-ddim"}
+"""The sampler of each objective that is Euler's method on its paths."""
+
+
+def default_sampler(objective: str, predicts_codes: bool) -> str:
+    """The sampler of a model whose config names none: the one that draws codes, where there are codes to draw."""
+    samplers = SAMPLERS.get(objective, FLOW_SAMPLERS)
+    return CODE_SAMPLER if predicts_codes and CODE_SAMPLER in samplers else samplers[0]

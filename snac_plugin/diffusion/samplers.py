@@ -67,26 +67,56 @@ def solve(
         callback: called after each step with stable-audio-tools' dictionary (i, t, denoised, ...).
         unconditioned: the velocity without conditioning of the last call, if there is guidance; "v-ddim-cfgpp" uses it.
     """
+    if sampler not in SAMPLERS[objective]:
+        raise UsageError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
+    with silent():
+        options: dict[str, Any] = {"steps": steps, "shift": shift, "callback": callback, "initial": initial, "start": start}
+        return SOLVERS[objective](sampler, velocity, noise, unconditioned=unconditioned, **options)
 
+
+def _solve_flow(
+    sampler: str,
+    velocity: Velocity,
+    noise: Tensor,
+    *,
+    steps: int,
+    shift: float,
+    callback: StepDone | None,
+    initial: Tensor | None,
+    start: float,
+    **_: Any,
+) -> Tensor:
+    times = flow_times(steps, shift, start).to(noise)
+    return FLOW[sampler](velocity, noised(initial, noise, start), steps=steps, sigmas=times, callback=callback)
+
+
+def _solve_v(
+    sampler: str,
+    velocity: Velocity,
+    noise: Tensor,
+    *,
+    steps: int,
+    callback: StepDone | None,
+    initial: Tensor | None,
+    start: float,
+    unconditioned: Callable[[], Tensor | None],
+    **_: Any,
+) -> Tensor:
     def with_info(x: Tensor, t: Tensor, return_info: bool = False) -> Any:
         guided, plain = velocity(x, t), unconditioned()
         return (guided, {} if plain is None else {"uncond_output": plain}) if return_info else guided
 
-    if sampler not in SAMPLERS[objective]:
-        raise UsageError("sampler", repr(sampler), f"one of {', '.join(SAMPLERS[objective])} for {objective}")
-    with silent():
-        if objective == "rectified_flow":
-            times = flow_times(steps, shift, start).to(noise)
-            return FLOW[sampler](velocity, noised(initial, noise, start), steps=steps, sigmas=times, callback=callback)
-        options: dict[str, Any] = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
-        if initial is not None and start < 1:
-            most = start if sampler.startswith("v-") else max(math.tan(start * math.pi / 2), 0.06)
-            options |= {"init_data": initial, "sigma_max": most}
-        if steps == 1 and sampler.endswith("m-sde"):  # k-diffusion's fail there, and one step ends at the same estimate
-            sampler = "dpmpp-2m"
-        return sampling.sample_k(
-            with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options
-        )
+    options: dict[str, Any] = {} if sampler.startswith("v-") else {"sigma_min": 0.03, "sigma_max": 500.0}
+    if initial is not None and start < 1:
+        most = start if sampler.startswith("v-") else max(math.tan(start * math.pi / 2), 0.06)
+        options |= {"init_data": initial, "sigma_max": most}
+    if steps == 1 and sampler.endswith("m-sde"):  # k-diffusion's fail there, and one step ends at the same estimate
+        sampler = "dpmpp-2m"
+    return sampling.sample_k(with_info, noise, steps=steps, sampler_type=sampler, device=noise.device, callback=callback, **options)
+
+
+SOLVERS: dict[str, Callable[..., Tensor]] = {"rectified_flow": _solve_flow, "v": _solve_v}
+"""How each objective's samplers are called: arguments as of `solve`."""
 
 
 def solve_by_codes(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snac_plugin.config.network_keys import split_steps
 from snac_plugin.diffusion.global_time import CERTAIN_T, noise_left, windows
-from snac_plugin.diffusion.sampler_names import SAMPLERS
+from snac_plugin.diffusion.sampler_names import EULER, SAMPLERS
 from snac_plugin.diffusion.samplers import silent
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import Known, Watch, chunk_starts, generate_chunks
@@ -57,8 +57,8 @@ def sample_rf(
             unsolved = noise_left(lambda velocity, x: original(velocity, x, **how), spans)
         if unsolved <= CERTAIN_T:
             return original(model_fn, noise, None, callback=callback, **how, **inputs)
-    if objective == "v" and sampler_type == "euler":
-        sampler_type = "v-ddim"  # Euler's method on the paths of v
+    if sampler_type == "euler":
+        sampler_type = EULER[objective]
     strengths: tuple[float, ...] = ()
     if varied:
         local = torch.stack([span.local(torch.tensor(sigma_max)) for span in windows(1, model_fn.step_weights)])
