@@ -1,6 +1,6 @@
 """stable-audio-tools' sample_rf for our models: on global time where that is exact, level by level where it is not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from snac_plugin.diffusion.samplers import silent
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import Known, Watch, chunk_starts, generate_chunks
 from snac_plugin.generation.request import Request, check_sampler
-from snac_plugin.generation.settings import resolve
+from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
@@ -65,7 +65,13 @@ def sample_rf(
         local = local.where(local > CERTAIN_T, 0.0)  # where its nearest code is certain, a level stays
         strengths = tuple(model_fn.objective.from_flow(local)[1].tolist())
     known = _known(model_fn, noise, init_data if varied else None, inputs)
-    return _by_level(model_fn, noise, known, strengths, steps, sampler_type, callback, inputs)
+    chunks = len(chunk_starts(known.frames, model_fn.network.config.chunk_frames))
+    if chunks == 0:
+        return model_fn.space.from_codes(known.codes).to(noise)
+    shares = _split(steps, chunks, model_fn.step_weights, strengths or (1.0,) * len(model_fn.levels))
+    settings = replace(_settings(model_fn, sampler_type, inputs), steps=shares, strengths=strengths)
+    watch = None if callback is None else _watch(model_fn, _first(model_fn, noise, known, settings), sum(shares) * chunks, callback)
+    return _by_level(model_fn, noise, known, settings, watch, inputs)
 
 
 def _known(model: SnacDiffusionModel, noise: Tensor, init_data: Tensor | None, inputs: dict[str, Any]) -> Known:
@@ -80,50 +86,39 @@ def _known(model: SnacDiffusionModel, noise: Tensor, init_data: Tensor | None, i
     return Known(codes, frames)
 
 
-def _by_level(
-    model: SnacDiffusionModel,
-    noise: Tensor,
-    known: Known,
-    strengths: tuple[float, ...],
-    steps: int,
-    sampler: str,
-    callback: Callable[[dict[str, Any]], None] | None,
-    inputs: dict[str, Any],
-) -> Tensor:
-    """Packed latents of all chunks, each level solved alone."""
-    names, network = model.levels.names, model.network.config
-    chunks = len(chunk_starts(known.frames, network.chunk_frames))
-    if chunks == 0:
-        return model.space.from_codes(known.codes).to(noise)
+def _settings(model: SnacDiffusionModel, sampler: str, inputs: Mapping[str, Any]) -> Settings:
     guidance = {"cfg_scale": "cfg_scale", "scale_phi": "cfg_rescale", "cfg_interval": "cfg_interval"}
     request = Request(sampler=sampler, **{ours: inputs[name] for name, ours in guidance.items() if name in inputs})
-    settings = resolve(request, network, names, model.objective.name)
-    split = _split(steps, chunks, model.step_weights, strengths or (1.0,) * len(names))
+    return resolve(request, model.network.config, model.levels.names, model.objective.name)
+
+
+def _by_level(
+    model: SnacDiffusionModel, noise: Tensor, known: Known, settings: Settings, watch: Watch | None, inputs: Mapping[str, Any]
+) -> Tensor:
+    """Packed latents of all chunks, each level solved alone."""
     negative, context, mask = Conditions.of(inputs, "negative_"), inputs.get("context"), inputs.get("context_mask")
     codes = generate_chunks(
         model,
         Conditions.of(inputs),
         torch.randint(2**31, (len(noise),)).tolist(),  # of new noise, from the generator that the caller has seeded
-        replace(settings, steps=split, strengths=strengths),
+        settings,
         negative=None if negative.empty else negative,
         context=None if context is None else model.space.to_codes(context),
         context_mask=None if mask is None else mask.bool(),
         known=known,
         noise=noise,
         progress=not inputs.get("disable_tqdm", False),
-        watch=None if callback is None else _watch(model, _first(model, noise, known, strengths), sum(split) * chunks, callback),
+        watch=watch,
     )
     return model.space.from_codes(torch.cat(list(codes), dim=-1)).to(noise)
 
 
-def _first(model: SnacDiffusionModel, noise: Tensor, known: Known, strengths: tuple[float, ...]) -> Tensor:
+def _first(model: SnacDiffusionModel, noise: Tensor, known: Known, settings: Settings) -> Tensor:
     """What is there before the first step [B, R * 8, T]: codes that stay, and noise."""
     initial = model.space.from_codes(known.codes).to(noise)
-    x = torch.where(known.frames.to(noise.device), initial, noise)
-    pairs = zip(
-        model.levels.unpack_latents(x), model.levels.unpack_latents(initial), strengths or (1.0,) * len(model.levels), strict=True
-    )
-    return model.levels.pack_latents([level if strength else kept for level, kept, strength in pairs])
+    pairs = [model.levels.unpack_latents(x) for x in (torch.where(known.frames.to(noise.device), initial, noise), initial)]
+    by_level = enumerate(zip(*pairs, strict=True))
+    return model.levels.pack_latents([x if settings.strength(level) else kept for level, (x, kept) in by_level])
 
 
 def _split(steps: int, chunks: int, weights: Sequence[float], strengths: Sequence[float]) -> tuple[int, ...]:
