@@ -33,11 +33,11 @@ from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.latents import LatentSpace
 from snac_plugin.model import diffusion_model
 from snac_plugin.model.attention import SequenceAttention
-from snac_plugin.model.attention_mask import Role, Segment, attention_calls
 from snac_plugin.model.chunk_in_progress import ChunkInProgress, Denoiser
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.model.network import SnacDiT
+from snac_plugin.model.visibility import Role, Segment, attention_calls
 
 CONTEXT_CHUNKS = 2
 
@@ -57,7 +57,7 @@ class RecomputedChunk(ChunkInProgress):
         network, noised = self.network, self._segment(Role.NOISED, level)
         segments = (*(segment for segment, _, _ in self.past), noised)
         masks = [*(mask for _, _, mask in self.past), None]
-        attend = SequenceAttention(segments, attention_calls(segments, segments, network.attention_mask), masks)
+        attend = SequenceAttention(segments, attention_calls(segments, segments, network.visibility), masks)
         positions = network.tokens(segments, self.conditions)
 
         def output(x: Tensor, t: Tensor) -> Tensor:

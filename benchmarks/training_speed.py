@@ -28,10 +28,10 @@ from torch.profiler import ProfilerActivity, profile
 from snac_plugin.device import pick_precision
 from snac_plugin.levels import Levels
 from snac_plugin.model.attention import SequenceAttention
-from snac_plugin.model.attention_mask import Role, Segment, attention_calls
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.training_pass import all_stages
+from snac_plugin.model.visibility import Role, Segment, attention_calls
 
 SNAC_32KHZ = Levels(strides=(8, 4, 2, 1), hop=384, attn_window=32, sample_rate=32000)
 CHUNKS, LAST = 3, 2
@@ -122,7 +122,7 @@ class Sides:
         tokens = [network.embed_codes(s.level, self._latents(packed, s), s.role) for s, packed in pairs]
         t = torch.cat([self.t.new_zeros(len(self.t), len(past)), self.t[:, LAST, level, None]], dim=1)
         embedding = network.embed_segments(segments, t, Conditions())
-        attend = SequenceAttention(segments, attention_calls(segments, segments, network.attention_mask))
+        attend = SequenceAttention(segments, attention_calls(segments, segments, network.visibility))
         hidden = network.trunk(torch.cat(tokens, dim=1), network.tokens(segments, Conditions()), embedding, attend)
         return network.read_out(
             level, hidden[:, -noised.length :], [noised.length], embedding[:, -1:], self._latents(self.noised, noised)

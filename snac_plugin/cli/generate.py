@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     _check(args, request)
     locate(args.ckpt)
     reuse_freed_memory()
-    from snac_plugin.output.samples import make_samples  # only now: wrong flags and paths must not wait for torch
+    from snac_plugin.output.make_samples import make_samples  # only now: wrong flags and paths must not wait for torch
 
     model, recording = _load(args, request)
     print(f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}", flush=True)
@@ -114,7 +114,7 @@ def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:
     """The model and the recording to continue; the request is checked before the model is built."""
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.device import pick_device
-    from snac_plugin.output.samples import Recording
+    from snac_plugin.output.make_samples import Recording
     from snac_plugin.plugin.loading import load_model
 
     device, checkpoint = pick_device(args.device), read_checkpoint(args.ckpt)

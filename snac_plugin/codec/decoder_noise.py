@@ -1,4 +1,4 @@
-"""Noise for SNAC's decoder that depends on a seed and the place in the file alone, so that tiles of a file join without a seam.
+"""Noise for SNAC's decoder that depends on a seed and the place in the file alone, so that pieces of a file join without a seam.
 Letters: B batch, N audio samples, C channels, T steps of a layer or finest codes.
 """
 
@@ -8,7 +8,7 @@ import torch
 from snac.layers import Decoder, DecoderBlock, NoiseBlock
 from torch import Tensor
 
-from snac_plugin.diffusion.seeds import noise_tile_seed
+from snac_plugin.diffusion.seeds import decoder_noise_seed
 
 DRAWN_FRAMES = 16
 """Frames whose noise one generator draws."""
@@ -47,7 +47,7 @@ def noise_at(seed: int, block: int, first: int, count: int, per_frame: int) -> T
     """Standard normal noise [count] of a noise block, from its value `first` of the file on; a frame has `per_frame` values."""
     size = DRAWN_FRAMES * per_frame
     draws = range(first // size, -(-(first + count) // size))
-    generators = [torch.Generator().manual_seed(noise_tile_seed(seed, block, number)) for number in draws]
+    generators = [torch.Generator().manual_seed(decoder_noise_seed(seed, block, number)) for number in draws]
     # The same noise whatever the default type.
     noise = torch.cat([torch.randn(size, generator=generator, dtype=torch.float32) for generator in generators])
     return noise[first - draws.start * size :][:count]

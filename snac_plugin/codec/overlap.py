@@ -1,4 +1,4 @@
-"""Long files in overlapping tiles whose results equal those of the whole file: how much context a tile needs."""
+"""Long files in overlapping pieces whose results equal those of the whole file: how much context a piece needs."""
 
 import math
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from snac_plugin.levels import Levels
 
 
-def run_in_tiles(
+def run_in_pieces(
     x: Tensor, run: Callable[[Tensor, int], Tensor], keep: int, margin: int, before: int = 1, after: int = 1
 ) -> Tensor:
-    """Run over the last axis of a file x in tiles: `run` takes a part of x and the number of its first frame.
+    """Run over the last axis of a file x in pieces: `run` takes a part of x and the number of its first frame.
 
-    A frame is `before` steps of x and `after` steps of the result. A tile is `keep` frames with `margin` frames of context at each
+    A frame is `before` steps of x and `after` steps of the result. A piece is `keep` frames with `margin` frames of context at each
     side, both whole attention windows.
     """
     done = []

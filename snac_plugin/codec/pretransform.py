@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from snac_plugin.codec.decoder_noise import PlacedNoise, decode_with_noise
 from snac_plugin.codec.input_checks import check_audio, check_codes, checked_length, seeds_for
 from snac_plugin.codec.load import Codec
-from snac_plugin.codec.overlap import margin_frames, run_in_tiles
+from snac_plugin.codec.overlap import margin_frames, run_in_pieces
 from snac_plugin.codec.quantise import quantise, unpool
 from snac_plugin.latents import LatentSpace
 
@@ -28,7 +28,7 @@ class SnacPretransform(Pretransform):
     T is the number of frames that cover the audio; SNAC's own padding beyond them is added and removed inside. Decoding gives
     T * downsampling_ratio samples, or `length` samples: pass the input's length to get exactly that back.
 
-    Audio longer than `piece_seconds` is processed in tiles whose result is that of the whole file (but for rounding).
+    Audio longer than `piece_seconds` is processed in pieces whose result is that of the whole file (but for rounding).
 
     Args:
         model_half: run encoder and decoder in half precision; latents stay float32, codes are found in float32. Converting the
@@ -90,7 +90,7 @@ class SnacPretransform(Pretransform):
         if self.iterate_batch and len(x) > 1:
             return torch.cat([self.tokenize(example) for example in x.split(1)])
         audio, ratio = self.model.preprocess(x), self.downsampling_ratio
-        codes = run_in_tiles(audio, lambda part, _: self._encode_piece(part), self.piece_frames, self.margin, before=ratio)
+        codes = run_in_pieces(audio, lambda part, _: self._encode_piece(part), self.piece_frames, self.margin, before=ratio)
         return codes[..., : self.levels.frames_for(x.shape[-1])]
 
     @torch.no_grad()
@@ -106,7 +106,7 @@ class SnacPretransform(Pretransform):
             return torch.cat([self.decode_tokens(t[None], length, s) for t, s in zip(tokens, seeds, strict=True)])
         check_codes(tokens, self.codebook_size)
         codes, decode = self._on_grid(tokens, self.silent_codes()), functools.partial(self._decode_piece, seeds=seeds)
-        return run_in_tiles(codes, decode, self.piece_frames, self.margin, after=self.downsampling_ratio)[..., :samples]
+        return run_in_pieces(codes, decode, self.piece_frames, self.margin, after=self.downsampling_ratio)[..., :samples]
 
     @torch.no_grad()
     def decode_frames(self, codes: Tensor, first_frame: int, seeds: Sequence[int]) -> Tensor:

@@ -42,9 +42,9 @@ def validation_item_seed(seed: int, index: int) -> int:
     return mixed_seed(seed, index, 2)
 
 
-def noise_tile_seed(seed: int, block: int, tile: int) -> int:
-    """Noise of SNAC's decoder: `block` numbers its noise blocks, `tile` the place in the file. `seed` is any integer."""
-    high, low = np.random.SeedSequence([seed % 2**64, block, tile]).generate_state(2, np.uint32)
+def decoder_noise_seed(seed: int, block: int, place: int) -> int:
+    """Noise of SNAC's decoder: `block` numbers its noise blocks, `place` the draws along the file. `seed` is any integer."""
+    high, low = np.random.SeedSequence([seed % 2**64, block, place]).generate_state(2, np.uint32)
     return int(high) << 31 | int(low)
 
 

@@ -14,7 +14,7 @@ from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.interface.controls import CHANGES, QUIET, Controls
 from snac_plugin.interface.look import CSS, heading, theme
-from snac_plugin.output.samples import Recording, Sample, make_samples
+from snac_plugin.output.make_samples import Recording, Sample, make_samples
 
 Values = Mapping[str, Any]
 

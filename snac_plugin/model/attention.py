@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as fused_attention
 
-from snac_plugin.model.attention_mask import AttentionCall, Segment
+from snac_plugin.model.visibility import AttentionCall, Segment
 
 LARGEST_SCORES = 2**25
 """Scores of one plain product; training keeps them all, 64 MiB in bfloat16."""

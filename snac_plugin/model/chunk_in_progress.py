@@ -7,10 +7,10 @@ from torch import Tensor
 
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.levels import chunk_sizes
-from snac_plugin.model.attention_mask import Role, Segment
 from snac_plugin.model.conditions import Prompt
 from snac_plugin.model.kv_cache import DenoisingAttention, KVCache, PrefillAttention
 from snac_plugin.model.network import SnacDiT
+from snac_plugin.model.visibility import Role, Segment
 
 # (latents under noise [B, N, 8], t [B]) -> velocity [B, N, 8] or logits [B, N, K]
 Denoiser = Callable[[Tensor, Tensor], Tensor]
@@ -71,7 +71,7 @@ class ChunkInProgress:
     def outputs(self, level: int) -> Denoiser:
         """The network's own output for a level, of all branches."""
         segment, network = self._segment(Role.NOISED, level), self.network
-        attend = DenoisingAttention(self.cache, segment, network.attention_mask)
+        attend = DenoisingAttention(self.cache, segment, network.visibility)
         tokens = network.tokens([segment], self.conditions)
 
         def output(x: Tensor, t: Tensor) -> Tensor:
@@ -124,6 +124,6 @@ class ChunkInProgress:
     def _prefill(self, segments: Sequence[Segment], tokens: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
         """Run finished tokens, [B, N, D] a segment, through the network."""
         network = self.network
-        attend = PrefillAttention(self.cache, segments, network.attention_mask, masks)
+        attend = PrefillAttention(self.cache, segments, network.visibility, masks)
         embedding = network.embed_segments(segments, tokens[0].new_zeros(self.batch, len(segments)), self.conditions)
         network.trunk(torch.cat(list(tokens), dim=1), network.tokens(segments, self.conditions), embedding, attend)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.model.attention import attend_by_calls, attention, joined_mask, usable_mask
-from snac_plugin.model.attention_mask import AttentionMask, Segment, attention_calls
+from snac_plugin.model.visibility import Segment, VisibilityRule, attention_calls
 
 
 class KVCache:
@@ -23,7 +23,7 @@ class KVCache:
 class PrefillAttention:
     """Attention of newly finished segments, `masks` [B, N] or None each, among themselves and to the cache, which keeps them."""
 
-    def __init__(self, cache: KVCache, segments: Sequence[Segment], rule: AttentionMask, masks: Sequence[Tensor | None]) -> None:
+    def __init__(self, cache: KVCache, segments: Sequence[Segment], rule: VisibilityRule, masks: Sequence[Tensor | None]) -> None:
         self.cache, self.segments = cache, segments
         self.lengths = [segment.length for segment in segments]
         cache.masks.update(zip(segments, masks, strict=True))
@@ -45,7 +45,7 @@ class DenoisingAttention:
     The cached keys are laid out once in a stage; a step writes only its own keys behind them.
     """
 
-    def __init__(self, cache: KVCache, segment: Segment, rule: AttentionMask) -> None:
+    def __init__(self, cache: KVCache, segment: Segment, rule: VisibilityRule) -> None:
         self.cache, self.length = cache, segment.length
         self.visible = [key for key in cache.masks if rule.sees(segment, key)]
         self.buffers: dict[int, tuple[Tensor, Tensor]] = {}

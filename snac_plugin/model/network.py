@@ -12,9 +12,9 @@ from x_transformers.x_transformers import RotaryEmbedding
 from snac_plugin.config import NetworkConfig
 from snac_plugin.levels import Levels, pick_frames
 from snac_plugin.model.adaptive_layer_norm import AdaLNSola, AdaLNZero, scale_and_shift, zeroed
-from snac_plugin.model.attention_mask import AttentionMask, Role, Segment
 from snac_plugin.model.blocks import Attend, Block, Tokens
 from snac_plugin.model.conditions import Conditions
+from snac_plugin.model.visibility import Role, Segment, VisibilityRule
 
 TIME_FEATURES = 256
 
@@ -39,7 +39,7 @@ class SnacDiT(nn.Module):
         dim, count = config.dim, len(levels)
         self.patches = config.patches(levels.names, levels.per_frame)
         self.tokens_per_frame = tuple(n // patch for n, patch in zip(levels.per_frame, self.patches, strict=True))
-        self.attention_mask = AttentionMask(config.visibility.resolved(levels.names), config.context_chunks)
+        self.visibility = VisibilityRule(config.visibility.resolved(levels.names), config.context_chunks)
 
         self.to_tokens = nn.ModuleList(nn.Linear(patch * levels.codebook_dim, dim) for patch in self.patches)
         self.token_embedding = nn.Parameter(0.02 * torch.randn(2, count, dim))  # (clean, noised) x level

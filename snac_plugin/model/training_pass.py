@@ -9,9 +9,9 @@ from torch import Tensor
 
 from snac_plugin.levels import chunk_sizes, pick_frames
 from snac_plugin.model.attention import SequenceAttention
-from snac_plugin.model.attention_mask import AttentionCall, AttentionMask, Role, Segment, attention_calls
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
+from snac_plugin.model.visibility import AttentionCall, Role, Segment, VisibilityRule, attention_calls
 
 # For each denoised chunk, the numbers of its known frames from its start, in order; they may run into the chunk after.
 KnownFrames = tuple[tuple[int, ...], ...]
@@ -20,7 +20,7 @@ KnownFrames = tuple[tuple[int, ...], ...]
 @lru_cache(maxsize=64)
 def training_layout(
     chunk_lengths: tuple[tuple[int, ...], ...],
-    mask: AttentionMask,
+    rule: VisibilityRule,
     prepended: int = 0,
     context: int = 0,
     stages: tuple[int, ...] | None = None,
@@ -49,12 +49,12 @@ def training_layout(
     needed, frontier = set(), list(noised)
     while frontier:
         query = frontier.pop()
-        seen = {key for key in clean if key not in needed and mask.sees(query, key)}
+        seen = {key for key in clean if key not in needed and rule.sees(query, key)}
         needed |= seen
         frontier.extend(seen)
     front = [Segment(Role.PREPENDED, -1, -1, prepended)] if prepended else []
     segments = (*front, *(s for s in clean if s in needed), *noised)
-    return segments, attention_calls(segments, segments, mask)
+    return segments, attention_calls(segments, segments, rule)
 
 
 def unknown_frames(frames: int, known: Sequence[int]) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ def all_stages(
     Returns:
         A tensor for each of `stages` [B, codes of the noised chunks, 8 or codebook size], known frames left out.
     """
-    levels, rule = network.levels, network.attention_mask
+    levels, rule = network.levels, network.visibility
     sizes = chunk_sizes(clean.shape[-1], network.config.chunk_frames)
     chunk_lengths = tuple(tuple(frames * count for count in network.tokens_per_frame) for frames in sizes)
     rule = rule if context_chunks is None else replace(rule, context_chunks=context_chunks)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snac_plugin.codec.load import Codec
-from snac_plugin.codec.overlap import margin_frames, run_in_tiles
+from snac_plugin.codec.overlap import margin_frames, run_in_pieces
 
 
 @pytest.mark.parametrize(("frames", "keep", "margin"), [(64, 16, 8), (68, 16, 8), (4, 16, 8), (40, 4, 8)])
@@ -16,7 +16,7 @@ def test_tiles_cover_every_frame_once_on_the_grid(frames: int, keep: int, margin
         seen.append((first, first + len(part)))
         return part
 
-    assert torch.equal(run_in_tiles(x, run, keep, margin), x)
+    assert torch.equal(run_in_pieces(x, run, keep, margin), x)
     for start, (first, last) in zip(range(0, frames, keep), seen, strict=True):
         assert first % 4 == 0
         assert start - first == min(margin, start)

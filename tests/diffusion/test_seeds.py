@@ -2,10 +2,10 @@
 
 from snac_plugin.diffusion.seeds import (
     code_draw_seed,
+    decoder_noise_seed,
     gap_seed,
     item_seed,
     mixed_seed,
-    noise_tile_seed,
     order_seed,
     stage_seed,
     validation_item_seed,
@@ -21,6 +21,6 @@ def test_seeds_keep_their_values() -> None:
     assert gap_seed(5) == mixed_seed(5, 0, 2)
     assert item_seed(5, 2) == 8434048924178191688
     assert validation_item_seed(5, 2) == 5973840254021017552
-    assert noise_tile_seed(3, 1, 4) == 7096285213003493087
-    assert noise_tile_seed(-1, 0, 0) == 5280002749595689297
-    assert noise_tile_seed(0, 0, 1) == 8227443069378110354
+    assert decoder_noise_seed(3, 1, 4) == 7096285213003493087
+    assert decoder_noise_seed(-1, 0, 0) == 5280002749595689297
+    assert decoder_noise_seed(0, 0, 1) == 8227443069378110354

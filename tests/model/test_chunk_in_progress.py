@@ -5,10 +5,10 @@ import torch
 from networks import FOUR_LEVELS, TOKENS, make_network
 
 from snac_plugin.levels import Levels
-from snac_plugin.model.attention_mask import Role, Segment
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.training_pass import all_stages
+from snac_plugin.model.visibility import Role, Segment
 
 CONDITIONED = {"cond_token_dim": 6, "global_cond_dim": 5, "prepend_cond_dim": 7, "input_concat_dim": 4}
 

@@ -8,12 +8,12 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.levels import Levels, pick_frames
-from snac_plugin.model.attention_mask import Role, Segment
 from snac_plugin.model.blocks import Tokens
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.training_pass import KnownFrames, all_stages, unknown_frames
+from snac_plugin.model.visibility import Role, Segment
 
 EXACT = 1e-10
 SIZE = 3  # frames of a chunk

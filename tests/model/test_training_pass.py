@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from snac_plugin.levels import Levels, chunk_sizes
-from snac_plugin.model.attention_mask import Role, Segment
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.training_pass import all_stages, training_layout
+from snac_plugin.model.visibility import Role, Segment
 
 EXACT = 1e-10
 TABLES = {
@@ -55,7 +55,7 @@ def dense_reference(
     levels, size = network.levels, network.config.chunk_frames
     frames = clean.shape[-1]
     lengths = tuple(tuple(n * k for k in network.tokens_per_frame) for n in chunk_sizes(frames, size))
-    everything = training_layout(lengths, replace(network.attention_mask, context_chunks=len(lengths)), 0, 0)[0]
+    everything = training_layout(lengths, replace(network.visibility, context_chunks=len(lengths)), 0, 0)[0]
     clean_segments = [
         replace(s, role=Role.CLEAN) for s in everything if s.role is Role.NOISED
     ]  # the noised ones name each (chunk, level) once
@@ -188,7 +188,7 @@ def test_of_stages_that_are_not_trained_only_what_others_see_is_computed(levels:
         else:
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
     sizes = tuple(tuple(3 * count for count in levels.per_frame) for _ in range(2))
-    visibility = replace(network.attention_mask, context_chunks=context)
+    visibility = replace(network.visibility, context_chunks=context)
     coarsest, whole = (training_layout(sizes, visibility, stages=stages)[0] for stages in ((0,), None))
     seen = {s.level for s in coarsest if s.role is Role.CLEAN}
     assert {s.level for s in coarsest if s.role is Role.NOISED} == {0}

@@ -15,7 +15,7 @@ from snac_plugin.cli import main
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.request import Request, options_in
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.output.samples import Recording, Sample, make_samples
+from snac_plugin.output.make_samples import Recording, Sample, make_samples
 from snac_plugin.plugin import builders
 
 RATE = 44100

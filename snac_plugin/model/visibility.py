@@ -31,7 +31,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class AttentionMask:
+class VisibilityRule:
     """Which segments a segment attends to."""
 
     # For each level, the finished levels of its own chunk, and the levels of earlier chunks and known frames that it sees.
@@ -65,7 +65,7 @@ class AttentionCall:
     keys: tuple[int, ...]
 
 
-def attention_calls(queries: Sequence[Segment], keys: Sequence[Segment], mask: AttentionMask) -> tuple[AttentionCall, ...]:
+def attention_calls(queries: Sequence[Segment], keys: Sequence[Segment], rule: VisibilityRule) -> tuple[AttentionCall, ...]:
     """Calls that cover all queries in order; neighbours that see the same segments share a call."""
-    seen = [tuple(j for j, key in enumerate(keys) if mask.sees(query, key)) for query in queries]
+    seen = [tuple(j for j, key in enumerate(keys) if rule.sees(query, key)) for query in queries]
     return tuple(AttentionCall(tuple(run), visible) for visible, run in groupby(range(len(queries)), key=seen.__getitem__))

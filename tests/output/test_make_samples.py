@@ -12,8 +12,8 @@ from tiny import tiny_model_config, write_tiny_codec
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.output.make_samples import Recording, Sample, make_samples
 from snac_plugin.output.sample_files import SampleWriter
-from snac_plugin.output.samples import Recording, Sample, make_samples
 from snac_plugin.plugin import builders
 
 
