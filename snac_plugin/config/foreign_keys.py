@@ -27,7 +27,7 @@ FOREIGN_KEYS: dict[str, ForeignKey] = {
     f"{NETWORK}.transformer_type": ForeignKey("There is one transformer.", ("continuous_transformer",)),
     f"{NETWORK}.global_cond_type": ForeignKey("Global conditions join the modulation, prepend_cond_ids are tokens.", ("adaLN",)),
     f"{NETWORK}.timestep_cond_type": ForeignKey("Noise levels always join the modulation.", ("global",)),
-    f"{NETWORK}.patch_size": ForeignKey("One token is one code.", (1,)),
+    f"{NETWORK}.patch_size": ForeignKey("It is called patch here: the codes of a level that share a token.", (1,)),
     "model.pretransform.scale": ForeignKey("Latents are standardised with the codebooks' own statistics.", (1, 1.0)),
     "model.pretransform.chunked": ForeignKey("Long audio is always coded in pieces: config.piece_seconds.", (False, True)),
     "model.pretransform.model_half": ForeignKey("It is model.pretransform.config.model_half.", (False,)),

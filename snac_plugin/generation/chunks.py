@@ -74,12 +74,22 @@ def generate_chunks(
             if ahead:
                 prompt = prompt.with_known(model.space.from_codes(track[..., [start + frame for frame in ahead]]), ahead)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
-            title = f"chunk {index + 1}/{len(starts)} " if len(starts) > 1 else ""
-            initial, kept = track[..., start : start + size], shown[start : start + size].tolist()
-            first_noise = None if noise is None else _filled(noise[..., start : start + size], size)
-            of_chunk = (initial, kept, first_noise, None if watch is None else partial(watch, start))
-            solver = ChunkSolver(model, chunk, seeds, settings, first_index + index, bar, title, callback, *of_chunk)
-            track[..., start : start + size] = solver.solve()
+            here = slice(start, start + size)
+            solver = ChunkSolver(
+                model,
+                chunk,
+                seeds,
+                settings,
+                index=first_index + index,
+                bar=bar,
+                title=f"chunk {index + 1}/{len(starts)} " if len(starts) > 1 else "",
+                callback=callback,
+                initial=track[..., here],
+                known=shown[here].tolist(),
+                noise=None if noise is None else _filled(noise[..., here], size),
+                watch=None if watch is None else partial(watch, start),
+            )
+            track[..., here] = solver.solve()
             until = starts[index + 1] if index + 1 < len(starts) else frames
             yield track[..., done:until].clone()
             done = until

@@ -100,11 +100,23 @@ def checked_recording(context: Any, rate: int, where: str = "context") -> tuple[
     return int(rate), content
 
 
+def checked_audio(recording: Any, rate: int, where: str) -> tuple[int, Tensor]:
+    """Rate and audio [C, N] on the CPU of a recording that is no codes; AudioError for anything else."""
+    rate, audio = checked_recording(recording, rate, where)
+    check_shape(audio, where, least=1)
+    return rate, audio.reshape(-1, audio.shape[-1]).cpu()
+
+
+def check_shape(audio: Tensor, where: str, least: int = 0) -> None:
+    """AudioError unless it is float audio [N] or [channels, N] of at least so many samples."""
+    if audio.ndim not in (1, 2) or not audio.is_floating_point() or audio.shape[-1] < least:
+        found = f"shape {tuple(audio.shape)}, {audio.dtype}"
+        raise AudioError(where, found, "float audio [samples] or [channels, samples]", "Give one recording a sample.")
+
+
 def mono(audio: Tensor, rate: int, target: int) -> Tensor:
     """Audio [N] or [channels, N] of any rate to mono [N] at another rate."""
-    if audio.ndim not in (1, 2) or not audio.is_floating_point():
-        found = f"shape {tuple(audio.shape)}, {audio.dtype}"
-        raise AudioError("context", found, "float audio [samples] or [channels, samples]", "Give one recording a sample.")
+    check_shape(audio, "context")
     flat = audio if audio.ndim == 1 else audio.mean(dim=0)
     if rate == target:
         return flat

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import Known
-from snac_plugin.generation.context import checked_recording, mono
+from snac_plugin.generation.context import checked_audio, mono
 from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.joining import JOIN_SECONDS, join
 from snac_plugin.generation.request import Request
@@ -70,27 +70,30 @@ class Edit:
 def edit_of(request: Request, chunk_samples: int, sample_rate: int) -> Edit | None:
     """What a request changes, if it does; its recordings are audio. UsageError for places outside of it."""
     if request.edit is not None:
-        rate, audio = _recording("edit", request.edit, sample_rate)
+        rate, audio = checked_audio(request.edit, sample_rate, "edit")
         size = audio.shape[-1]
         if request.loop:
             seam = min(chunk_samples * rate // (4 * sample_rate), size // 4)
             return Edit(rate, audio, ((0, seam), (size - seam, size)), loop=True)
         return Edit(rate, audio, ((0, size),) if request.repaint is None else _spans(request.repaint, rate, size))
-    name = "before" if request.bridge is None else "bridge"
-    recordings = [request.before] if request.bridge is None else [*request.bridge]
-    if recordings[0] is None and name == "before":
-        return None
-    ends = [_recording(name, one, sample_rate) for one in recordings]
-    kinds = [(rate, len(audio)) for rate, audio in ends]
+    if request.bridge is not None:
+        return _between("bridge", (request.bridge[0], request.bridge[1]), request, chunk_samples, sample_rate)
+    return None if request.before is None else _between("before", (None, request.before), request, chunk_samples, sample_rate)
+
+
+def _between(name: str, recordings: tuple[Any, Any], request: Request, chunk_samples: int, sample_rate: int) -> Edit:
+    """What is generated between two recordings, or before the second where there is no first."""
+    parts = [checked_audio(one, sample_rate, name) for one in recordings if one is not None]
+    kinds = [(rate, len(audio)) for rate, audio in parts]
     if kinds[0] != kinds[-1]:
         found = ", then ".join(f"{rate} Hz with channels: {channels}" for rate, channels in kinds)
         advice = "Resample or mix down one of them first, as ffmpeg -i IN -ar RATE -ac CHANNELS OUT does."
         raise UsageError(name, found, "two recordings of one rate and number of channels", advice)
     rate, channels = kinds[0]
     new = torch.zeros(channels, math.ceil(request.samples(chunk_samples, sample_rate) * rate / sample_rate))
-    start = ends[0][1].shape[-1] if len(ends) > 1 else 0
-    parts = [ends[0][1], new, ends[1][1]] if len(ends) > 1 else [new, ends[0][1]]
-    return Edit(rate, torch.cat(parts, dim=-1), ((start, start + new.shape[-1]),))
+    before = parts[0][1] if len(parts) > 1 else new[:, :0]
+    span = (before.shape[-1], before.shape[-1] + new.shape[-1])
+    return Edit(rate, torch.cat([before, new, parts[-1][1]], dim=-1), (span,))
 
 
 def edited(
@@ -132,7 +135,7 @@ def looped(
 
 def cut_at(recording: Any, second: float, sample_rate: int) -> tuple[int, Tensor]:
     """A recording up to a second of it; UsageError if it is shorter."""
-    rate, audio = _recording("context", recording, sample_rate)
+    rate, audio = checked_audio(recording, sample_rate, "context")
     if round(second * rate) > audio.shape[-1]:
         raise UsageError("from_second", second, f"a second of the recording, which has {audio.shape[-1] / rate:.3f} s")
     return rate, audio[:, : round(second * rate)]
@@ -141,14 +144,6 @@ def cut_at(recording: Any, second: float, sample_rate: int) -> tuple[int, Tensor
 def decode(codec: SnacPretransform, codes: Tensor, seeds: Sequence[int]) -> Tensor:
     """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""
     return torch.cat([codec.decode_tokens(c[None], seed=seed).float().cpu() for c, seed in zip(codes, seeds, strict=True)])
-
-
-def _recording(name: str, recording: Any, sample_rate: int) -> tuple[int, Tensor]:
-    """Rate and audio [C, N] of one recording."""
-    rate, audio = checked_recording(recording, sample_rate, name)
-    if not audio.is_floating_point() or audio.ndim not in (1, 2) or not audio.shape[-1]:
-        raise AudioError(name, f"shape {tuple(audio.shape)}, {audio.dtype}", "float audio [samples] or [channels, samples]")
-    return rate, audio.reshape(-1, audio.shape[-1]).cpu()
 
 
 def _spans(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tuple[tuple[int, int], ...]:

@@ -14,28 +14,31 @@ Metadata = Mapping[str, Any]
 
 def steps_in(text: str) -> Steps:
     """Steps written as "48", "6,8,10,24" or "A=6,B=8,C=10,D=24"."""
-    try:
-        if "=" in text:
-            pairs = [part.split("=") for part in text.split(",")]
-            by_level = {name.strip().upper(): int(count) for name, count in pairs}
-            if len(by_level) < len(pairs):
-                raise ValueError
-            return by_level
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError("steps", repr(text), "48, or A=6,B=8,C=10,D=24 with one entry a level") from None
-    return counts[0] if len(counts) == 1 else counts
+
+    def counts(text: str) -> Steps:
+        found = [int(part) for part in text.split(",")]
+        return found[0] if len(found) == 1 else found
+
+    return _by_level_in(text, int, "steps", "48, or A=6,B=8,C=10,D=24", counts)
 
 
 def strength_in(text: str) -> Strength:
     """A strength written as "0.4" or "A=0,B=0.3,C=0.5,D=0.7"."""
+    return _by_level_in(text, float, "strength", "0.4, or A=0,B=0.3,C=0.5,D=0.7", float)
+
+
+def _by_level_in(text: str, number: Callable[[str], Any], name: str, example: str, without_levels: Callable[[str], Any]) -> Any:
+    """Numbers by level, each level once; text that names no level is read as a whole."""
     try:
         if "=" not in text:
-            return float(text)
+            return without_levels(text)
         pairs = [part.split("=") for part in text.split(",")]
-        return {name.strip().upper(): float(value) for name, value in pairs}
+        by_level = {level.strip().upper(): number(value) for level, value in pairs}
+        if len(by_level) < len(pairs):
+            raise ValueError
     except ValueError:
-        raise UsageError("strength", repr(text), "0.4, or A=0,B=0.3,C=0.5,D=0.7 with one entry a level") from None
+        raise UsageError(name, repr(text), f"{example} with one entry a level") from None
+    return by_level
 
 
 def spans_in(text: str) -> tuple[tuple[float, float], ...]:

@@ -75,12 +75,12 @@ def _strengths(request: Request, names: str) -> tuple[float, ...]:
     return tuple(float(by_level[name]) for name in names)
 
 
-def check_known_frames(request: Request, config: SnacModelConfig, where: str = "") -> None:
-    """UsageError where frames would be known to a model that was not trained on such."""
-    name, training = request.needs_known_frames, config.training
-    if name and not request.put_back and (training is None or training.infill is None or not training.infill.share):
+def check_known_frames(name: str, config: SnacModelConfig) -> None:
+    """UsageError, with `name` as the option that makes frames known, for a model that was not trained on such."""
+    training = config.training
+    if training is None or training.infill is None or not training.infill.share:
         advice = "Or ask for put_back (--put-back): it puts known codes back in each step, untrained, and joins less well."
-        raise UsageError(where or name, "a model that was trained without known frames", "one trained with training.infill", advice)
+        raise UsageError(name, "a model that was trained without known frames", "one trained with training.infill", advice)
 
 
 def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[int, ...]:
@@ -99,7 +99,8 @@ def check_request(request: Request, config: SnacModelConfig, names: str) -> Sett
     for metadata in (request.conditioning or {}, request.negative_conditioning):
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
             _check_conditioning(one, config)
-    check_known_frames(request, config)
+    if request.needs_known_frames and not request.put_back:
+        check_known_frames(request.needs_known_frames, config)
     return resolve(request, config.model.diffusion.config, names, config.model.diffusion.diffusion_objective)
 
 
@@ -119,7 +120,8 @@ def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mappi
     if missing := conditions_missing(metadata, ids, default_keys):
         advice = "Training data get them from the dataset config's custom_metadata_module, or from the JSON beside codes."
         found = f"nothing for {', '.join(missing)}"
-        raise UsageError("conditioning", found, f"values for {', '.join(ids)}", advice)
+        keys = sorted({key for name in ids for key in (name, default_keys.get(name, name))})
+        raise UsageError("conditioning", found, f"values for {', '.join(keys)}", advice)
 
 
 def check_values(metadata: Metadata, section: ConditioningSection | None) -> None:

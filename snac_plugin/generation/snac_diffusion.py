@@ -100,7 +100,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         """stable-audio-tools' inpainting, a mask [B, 1, T] and latents [B, R * 8, T] where it is 1, as known frames."""
         if not mask.any():
             return {}
-        check_known_frames(Request(edit=audio, repaint=[(0, 1)]), self.config, "inpaint_mask")
+        check_known_frames("inpaint_mask", self.config)
         if not audio.any():
             raise UsageError("inpaint_audio", "nothing", "the recording whose parts inpaint_mask keeps")
         if (mask != mask[:1]).any():

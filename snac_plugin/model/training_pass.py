@@ -131,12 +131,13 @@ def _segment_tokens(
     tokens = {} if prepended is None else {segments[0]: prepended}
     for role, packed, channels, first in ((Role.CLEAN, clean, clean_concat, 0), (Role.NOISED, noised, concat, chunks_before)):
         for level, latents in enumerate(levels.unpack_latents(packed)):
-            role_segments = [s for s in segments if s.level == level and (s.role is Role.NOISED) == (role is Role.NOISED)]
-            if not role_segments:
+            roles = (Role.NOISED,) if role is Role.NOISED else (Role.CLEAN, Role.KNOWN)
+            of_level = [s for s in segments if s.level == level and s.role in roles]
+            if not of_level:
                 continue
             embedded, count = network.embed_codes(level, latents, role, channels), network.tokens_per_frame[level]
             pieces = embedded.split(chunk * count, dim=1)
-            for s in role_segments:
+            for s in of_level:
                 start = (s.chunk - first) * chunk
                 frames = None if s.frames is None else [start + frame for frame in s.frames]
                 tokens[s] = pieces[s.chunk - first] if frames is None else pick_frames(embedded, frames, count)

@@ -14,7 +14,6 @@ Every repair leaves a sound version's behaviour as it is, can be applied twice, 
 | the pretransform conditioner projects frames in place of channels | yes | yes |
 """
 
-import difflib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from snac_plugin.errors import ConfigError
+from snac_plugin.errors import ConfigError, did_you_mean
 from snac_plugin.plugin.wrapping import Function, Wrapper, wrap
 
 _log = logging.getLogger(__name__)
@@ -81,8 +80,7 @@ def _t5_from_a_folder(build: Function) -> Function:
             expected = (
                 f"a folder with config.json, weights and tokenizer, or one of {', '.join(name for name in names if name in widths)}"
             )
-            near = difflib.get_close_matches(t5_model_name, names, 1)
-            advice = f"Did you mean {near[0]!r}?" if near else ""
+            advice = did_you_mean(t5_model_name, names)
             raise ConfigError("model.conditioning.configs: t5_model_name", repr(t5_model_name), expected, advice)
         build(self, output_dim, t5_model_name, *args, **kwargs)
         if self.enable_grad:
