@@ -107,6 +107,11 @@ def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[Au
     for file, reason in rejected:
         log.warning("Cannot train on %s: %s", file, reason)
     if not files:
-        raise ConfigError(f"{path}: datasets", f"{len(rejected)} audio files, none of which can be read", "audio to train on")
+        raise ConfigError(
+            f"{path}: datasets",
+            f"{len(rejected)} audio files, none of which can be read",
+            "audio to train on",
+            "The log has each reason.",
+        )
     log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
     return files

@@ -10,7 +10,6 @@ from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DEFAULT_OBJECTIVE,
 from snac_plugin.errors import ConfigError
 
 Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [name for names in SAMPLERS.values() for name in names]})]
-Objective = Literal[tuple(SAMPLERS)]  # type: ignore[valid-type]
 
 
 class SamplingConfig(Section):
@@ -169,7 +168,9 @@ class NetworkConfig(Section):
 
 class DiffusionSection(Section):
     type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
-    diffusion_objective: Objective = Field(default=DEFAULT_OBJECTIVE, description="what is learnt")
+    diffusion_objective: Literal[tuple(SAMPLERS)] = Field(  # type: ignore[valid-type]
+        default=DEFAULT_OBJECTIVE, description="what is learnt"
+    )
     cross_attention_cond_ids: ListOf[str] = Field(default=(), description="conditioners read through cross-attention")
     global_cond_ids: ListOf[str] = Field(default=(), description="conditioners that join the modulation")
     input_concat_ids: ListOf[str] = Field(default=(), description="conditioners joined to the input's channels")

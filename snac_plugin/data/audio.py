@@ -115,11 +115,12 @@ def read_header(path: str | Path, convert_to: int | None = None) -> tuple[float,
 
 def _lacks(parsed: str) -> str:
     """What a file lacks, from libsndfile's account of how it read the header; or nothing."""
-    for pattern, unit in ((r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", "bytes"), (r"count ()(\d+) does not match", "samples")):
-        if found := re.search(pattern, parsed, re.MULTILINE):
-            said, there = int(found[1] or UNKNOWN_BYTES - 1), int(found[2])
-            if there + 1 < said < UNKNOWN_BYTES:  # a last byte that only fills a pair is often left out
-                return f"{there:,} {unit} of samples" + (f" in place of {said:,}" if found[1] else ", fewer than its header says")
+    if found := re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", parsed, re.MULTILINE):
+        said, there = int(found[1]), int(found[2])
+        if there + 1 < said < UNKNOWN_BYTES:  # a last byte that only fills a pair is often left out
+            return f"{there:,} bytes of samples in place of {said:,}"
+    if found := re.search(r"count (\d+) does not match", parsed):
+        return f"{int(found[1]):,} samples, fewer than its header says"
     return ""
 
 

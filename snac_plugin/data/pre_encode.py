@@ -18,7 +18,7 @@ from tqdm import tqdm
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
 from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
-from snac_plugin.data.codes_folder import CodesFolder
+from snac_plugin.data.codes_folder import DETAILS, CodesFolder
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import AudioError, ConfigError
 from snac_plugin.files import fitting_name, printable
@@ -86,7 +86,9 @@ def pre_encode(
         pretransform.piece_frames = usual
         folder.write_details(rejected)
     if not folder.tracks:
-        raise AudioError(str(output), f"no track left of {len(rejected)}", "at least one that can be encoded")
+        raise AudioError(
+            str(output), f"no track left of {len(rejected)}", "at least one that can be encoded", f"{DETAILS} has each reason."
+        )
     if leftovers := folder.leftovers():
         message = "%s also holds %d tracks that are not in this dataset and not trained on: %s"
         log.warning(message, output, len(leftovers), leftovers[0])

@@ -68,11 +68,8 @@ def generate_chunks(
     with tqdm(total=solved * len(starts), unit="step", disable=not progress, dynamic_ncols=True) as bar:
         for index, start in enumerate(starts):
             past, mask = _past(track[..., :start], context, context_mask, window, size)
-            ahead = () if settings.put_back else tuple((shown[start : start + 2 * size].nonzero().flatten()).tolist())
             prompt = Prompt(conditions, negative, None if past is None else model.space.from_codes(past), mask)
-            prompt = prompt.of_frames(start, max([size, *(frame + 1 for frame in ahead)]), len(shown))
-            if ahead:
-                prompt = prompt.with_known(model.space.from_codes(track[..., [start + frame for frame in ahead]]), ahead)
+            prompt = _with_known(prompt, model, track, torch.zeros_like(shown) if settings.put_back else shown, start)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             here = slice(start, start + size)
             solver = ChunkSolver(
@@ -102,6 +99,14 @@ def chunk_starts(known: Tensor, size: int) -> list[int]:
         if not starts or frame >= starts[-1] + size:
             starts.append(frame)
     return starts
+
+
+def _with_known(prompt: Prompt, model: SnacDiffusionModel, track: Tensor, shown: Tensor, start: int) -> Prompt:
+    """The prompt of the chunk that begins at frame `start`, with the frames [T] that are shown in it and in the chunk after."""
+    size = model.network.config.chunk_frames
+    ahead = tuple(shown[start : start + 2 * size].nonzero().flatten().tolist())
+    prompt = prompt.of_frames(start, max([size, *(frame + 1 for frame in ahead)]), len(shown))
+    return prompt.with_known(model.space.from_codes(track[..., [start + f for f in ahead]]), ahead) if ahead else prompt
 
 
 def _filled(noise: Tensor, frames: int) -> Tensor:

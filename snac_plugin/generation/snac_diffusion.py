@@ -205,7 +205,11 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             return replace(made, audio=edit.at(self.sample_rate).new_part(made.audio)) if request.only_new else made
         frames = round(samples / self.levels.frame_samples)  # a loop is whole frames
         if frames < 4:
-            raise UsageError("seconds", f"{samples / self.sample_rate:.3f}", "at least four frames of the codec for a loop")
+            raise UsageError(
+                "seconds",
+                f"{samples / self.sample_rate:.3f}",
+                f"{4 / self.levels.frames_per_second:.3f} s or more for a loop: four frames",
+            )
         chunks = chunks_for(frames, network.chunk_frames)
         codes = torch.cat(list(generate(chunks)), dim=-1)[..., :frames]
         return looped(codes, codec, network.chunk_frames, generate, seeds, chunks)
