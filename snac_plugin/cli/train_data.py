@@ -20,6 +20,7 @@ from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.resumable_loader import repeatable, resumable
 from snac_plugin.data.training_files import AudioFiles, PreEncodedFiles
 from snac_plugin.errors import ConfigError
+from snac_plugin.files import printable
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
     about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
     files = audio_files(config, common["sample_rate"], path) if kind == "audio_dir" else []
     dataset = AudioFiles(config, files, **about) if kind == "audio_dir" else PreEncodedFiles(config)
+    if not len(dataset):
+        advice = "If pre-encoding was stopped, run it again: it goes on where it stopped."
+        raise ConfigError(f"{path}: datasets", "no track in any folder", "pre-encoded tracks", advice)
     return DataLoader(dataset, common["batch_size"], num_workers=common["num_workers"], collate_fn=collation_fn)
 
 
@@ -105,7 +109,7 @@ def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[Au
     """
     files, rejected = scan_audio([entry["path"] for entry in dataset["datasets"]], sample_rate, sort=False)
     for file, reason in rejected:
-        log.warning("Cannot train on %s: %s", file, reason)
+        log.warning("Cannot train on %s: %s", printable(file), reason)
     if not files:
         raise ConfigError(
             f"{path}: datasets",

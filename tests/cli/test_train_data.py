@@ -144,6 +144,16 @@ def test_no_audio_that_can_be_read_is_an_error(tiny, tmp_path):
         audio_files(config, RATE, "config.json")
 
 
+def test_codes_whose_encoding_was_killed_at_once_are_an_error_that_says_so(tiny, tmp_path):
+    """The list of tracks is empty until encoding ends: training divided by their number."""
+    shutil.copytree(tiny.folder / "out", tmp_path / "out")
+    (tmp_path / "out" / "filelist.txt").write_text("")
+    path = changed(tiny, tmp_path, datasets=[{"id": "killed", "path": str(tmp_path / "out")}])
+    args = SimpleNamespace(dataset_config=path, val_dataset_config="", val_every=-1, batch_size=1, num_workers=1, seed=0)
+    with pytest.raises(ConfigError, match=r"datasets: found no track.* run it again"):
+        data_loaders(args, tiny.model, SimpleNamespace(_trainer=None))
+
+
 def test_command_says_how_to_train_and_refuses_half_frames(tiny, capsys):
     model, audio = str(tiny.folder / "model.json"), str(tiny.folder / "audio.json")
     common = ["pre_encode", "--model-config", model, "--dataset-config", audio, "--output-path", str(tiny.folder / "out")]
