@@ -49,6 +49,10 @@ class CheckpointError(Mismatch):
     """A checkpoint cannot be read, or was made with other parts."""
 
 
+class UnwritableFile(Mismatch):
+    """A file cannot be written: its disk is full, read-only or gone."""
+
+
 class InstallationError(Mismatch):
     """The installed packages are not the set this package was written for."""
 

@@ -1,18 +1,54 @@
-"""Write files that appear whole or not at all, whenever the program is stopped; read JSON that may be missing."""
+"""Write files that appear whole or not at all, whenever the program is stopped, or say why; read JSON that may be missing."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import UnwritableFile, UsageError
 
 LONGEST_NAME = 255
 """Bytes in a file's name, in most file systems."""
+
+
+LOST_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE}
+"""Errors of the system that are about the disk, whatever the program was doing."""
+
+
+def unwritable(error: BaseException | None, path: str | Path | None = None) -> UnwritableFile | None:
+    """What to say of an error that a disk raised: as itself, within another error, or as a number in its text; else None.
+
+    With the `path` that was being written, any error of the system counts.
+    """
+    while error is not None:
+        in_text = re.search(r"\(os error (\d+)\)", str(error))  # as safetensors has it
+        number = error.errno if isinstance(error, OSError) else int(in_text[1]) if in_text else None
+        if number is not None and (path is not None or number in LOST_DISK):
+            where = path or getattr(error, "filename", None) or "a file"
+            advice = "Make room, or name a folder on another disk; then run the same command again."
+            return UnwritableFile(
+                printable(where), f"no way to write it ({os.strerror(number)})", "a disk with room for it", advice
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, *others: type[Exception]) -> Iterator[None]:
+    """Turn what a disk raises while a file is written into an UnwritableFile; `others` are errors that say no more than that."""
+    try:
+        yield
+    except Exception as error:
+        plain = OSError(errno.EIO, "") if isinstance(error, others) else error
+        if told := unwritable(plain, path):
+            raise told from error
+        raise
 
 
 def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object], sync: bool = False) -> Path:
@@ -20,21 +56,24 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
 
     `content` is text, written as UTF-8; bytes; or a function that fills the file at the path it is given. With `sync` it is on
     the disk before it has the name, so that a machine that stops leaves no half file either: for what takes hours to make again.
+    UnwritableFile: the disk is full, say.
     """
     path = Path(path)
     part = path.with_name(f".{fitting_name(path.name, 25)}.{os.getpid()}.part")
     try:
-        if callable(content):
-            content(part)
-        else:  # what is no text in the name of a file becomes an escape, which JSON reads again
-            part.write_bytes(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
-        if sync:
-            _sync(part)
-        part.replace(path)
-        if sync:
-            _sync(path.parent)
+        with writing(path):
+            if callable(content):
+                content(part)
+            else:  # what is no text in the name of a file becomes an escape, which JSON reads again
+                part.write_bytes(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            if sync:
+                _sync(part)
+            part.replace(path)
+            if sync:
+                _sync(path.parent)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return path
 
 

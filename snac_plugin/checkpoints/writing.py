@@ -11,7 +11,7 @@ from torch import nn
 
 from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.weights import model_weights
-from snac_plugin.files import write_whole
+from snac_plugin.files import make_folder, write_whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -19,13 +19,18 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; the one that had the name is there until the new one is on the disk."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder("checkpoints", Path(path).parent)
+        write_torch(path, checkpoint)
 
-        def write(part: Path) -> None:
-            with part.open("wb") as file:  # by its path, torch would write the name of the hidden file into it
-                torch.save(checkpoint, file)
 
-        write_whole(path, write, sync=True)
+def write_torch(path: str | Path, content: dict[str, Any]) -> None:
+    """Write what torch.load reads; the file appears whole."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:  # by its path, torch would write the name of the hidden file into it, and hide what failed
+            torch.save(content, file)
+
+    write_whole(path, write, sync=True)
 
 
 def save_unwrapped(
@@ -38,7 +43,7 @@ def save_unwrapped(
     state = {name: value.detach().cpu().contiguous() for name, value in model_weights(model.state_dict()).items()}
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder("folder", path.parent)
     content: dict[str, Any] = {notes.CODEC_NOTE: codec}
     notes.put_config(content, model_config)
     if path.suffix == ".safetensors":
@@ -46,4 +51,4 @@ def save_unwrapped(
         write_whole(path, lambda part: save_file(state, str(part), metadata=metadata), sync=True)
         path.chmod(0o644)  # safetensors lets only the owner read it
     else:
-        write_whole(path, lambda part: torch.save({"state_dict": state} | content, part), sync=True)
+        write_torch(path, {"state_dict": state} | content)

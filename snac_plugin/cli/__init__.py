@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from snac_plugin.errors import SnacPluginError
+from snac_plugin.files import unwritable
 
 __all__ = ["COMMANDS", "main"]
 
@@ -57,5 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(name, rest)
         return 0
     except SnacPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _failed(error)
+    except Exception as error:
+        if told := unwritable(error):  # a log, say, that another package writes
+            return _failed(told)
+        raise
+
+
+def _failed(error: SnacPluginError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 1

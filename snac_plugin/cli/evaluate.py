@@ -18,6 +18,7 @@ from typing import Any
 
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
+from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import UsageError
 from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING
@@ -59,11 +60,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         from snac_plugin.evaluation.report import write_report
 
-        report, picture = _evaluate(args)
-        files = write_report(report, picture, args.out)
-    except KeyboardInterrupt:
+        with as_by_ctrl_c():
+            report, picture = _evaluate(args)
+            files = write_report(report, picture, args.out)
+    except KeyboardInterrupt as stopped:
         print("stopped; no file is half written")
-        return 130
+        return exit_status(stopped)
     print(report.markdown())
     print("\n".join(["", *(f"{kind:8} {path}" for kind, path in zip(("figures", "tables", "picture"), files, strict=True))]))
     print(f"taken    {time.perf_counter() - started:.0f} s")

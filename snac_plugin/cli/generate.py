@@ -18,6 +18,7 @@ from snac_plugin.checkpoints.places import locate
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
 from snac_plugin.cli.memory import reuse_freed_memory
+from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
@@ -64,13 +65,14 @@ def main(argv: Sequence[str]) -> int:
     started, seconds, first_audio_after = time.perf_counter(), 0.0, 0.0
     options: Any = {"seed": seed, "count": count, "batch_size": args.batch_size or 1, "checkpoint": str(args.ckpt)}
     try:
-        for sample in make_samples(model, request, args.out, recording=recording, **options):
-            seconds += sample.seconds
-            first_audio_after = first_audio_after or sample.first_audio_after
-            print(f"wav      {sample.files.wav}\npicture  {sample.files.picture}\nsettings {sample.files.json}", flush=True)
-    except KeyboardInterrupt:
+        with as_by_ctrl_c():
+            for sample in make_samples(model, request, args.out, recording=recording, **options):
+                seconds += sample.seconds
+                first_audio_after = first_audio_after or sample.first_audio_after
+                print(f"wav      {sample.files.wav}\npicture  {sample.files.picture}\nsettings {sample.files.json}", flush=True)
+    except KeyboardInterrupt as stopped:
         print("stopped; what was finished stays in", Path(args.out))
-        return 130
+        return exit_status(stopped)
     taken = time.perf_counter() - started
     speed = f"{seconds:.2f} s of new audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time"
     print(f"{speed}, the first of it after {first_audio_after:.2f} s")

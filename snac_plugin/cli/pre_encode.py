@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snac_plugin.cli import demo_songs
+from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import UsageError
 
 # Flags of stable-audio-tools' script that this one has no use for, and why.
@@ -60,10 +61,11 @@ def main(argv: Sequence[str]) -> int:
     args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        config = str(run(args))
-    except KeyboardInterrupt:
+        with as_by_ctrl_c():
+            config = str(run(args))
+    except KeyboardInterrupt as stopped:
         print(f"stopped; what was encoded stays in {args.output_path}, and the same command goes on from there")
-        return 130
+        return exit_status(stopped)
     train = ["python", "train.py", "--model-config", args.model_config, "--dataset-config", config]
     print(f"dataset config: {config}\ntrain with: {shlex.join(train)}")
     return 0

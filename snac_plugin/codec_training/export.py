@@ -10,6 +10,7 @@ from snac import SNAC
 from torch import Tensor
 
 from snac_plugin.checkpoints.weights import check_weights
+from snac_plugin.checkpoints.writing import write_torch
 from snac_plugin.files import make_folder, write_whole
 
 PARTS = {"encoder.": "encoder.", "decoder.": "decoder.", "bottleneck.quantizer.": "quantizer."}
@@ -40,8 +41,8 @@ def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dty
     """
     make_folder("folder", folder)
     weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in model.state_dict().items()}
-    write_whole(folder / "pytorch_model.bin", lambda part: torch.save(weights, part))
+    write_torch(folder / "pytorch_model.bin", weights)
     write_whole(folder / "config.json", lambda part: part.write_text(json.dumps(config, indent=2) + "\n"))
     (folder / "model.safetensors").unlink(missing_ok=True)  # with both files, programs would differ in which they read
-    (folder / "README.md").write_text(card)
+    write_whole(folder / "README.md", card)
     return folder

@@ -15,7 +15,7 @@ from torch import Tensor
 import snac_plugin
 from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.data.audio import read_audio
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import AudioError, UnwritableFile
 from snac_plugin.files import fitting_name
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.editing import Edit, cut_at, edit_of
@@ -131,7 +131,13 @@ def make_samples(
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
             noted = {"batch_size": len(batch), **settings, **about}
-            yield from [sample.finish({"seed": sample.seed, **noted}) for sample in samples if sample.codes]
+            finished = []
+            for sample in (one for one in samples if one.codes):
+                try:
+                    finished.append(sample.finish({"seed": sample.seed, **noted}))
+                except UnwritableFile as error:  # of one sample that has no room, the others may have
+                    failure = failure or error
+            yield from finished
             if failure is not None:
                 raise failure
         finally:

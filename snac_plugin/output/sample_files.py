@@ -1,9 +1,10 @@
 """A sample on disk: its wav, which grows while it is generated, its picture, and everything that made it as JSON."""
 
+import contextlib
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ import soundfile
 import torch
 from torch import Tensor
 
-from snac_plugin.files import make_folder, write_whole
+from snac_plugin.errors import UnwritableFile
+from snac_plugin.files import make_folder, write_whole, writing
 from snac_plugin.levels import Levels
 from snac_plugin.output.pictures import save_picture
 
@@ -36,15 +38,17 @@ class SampleWriter:
     def __init__(self, folder: str | Path, name: str, sample_rate: int, channels: int = 1, samples: int = 0) -> None:
         self.folder, self.name, self.sample_rate, self.samples = Path(folder), name, sample_rate, 0
         make_folder("folder", folder)
-        self.part = self.folder / f".{name}.{os.getpid()}.part"
+        self.part, self._lost = self.folder / f".{name}.{os.getpid()}.part", False
         kind = "RF64" if 4 * channels * samples > LARGEST_WAV else "WAV"
-        self._file = soundfile.SoundFile(self.part, "w", sample_rate, channels, subtype="FLOAT", format=kind)
+        with self._writing():
+            self._file = soundfile.SoundFile(self.part, "w", sample_rate, channels, subtype="FLOAT", format=kind)
 
     def write(self, audio: Tensor) -> None:
-        """Append audio [C, N]."""
-        if audio.shape[-1]:
-            self._file.write(audio.detach().float().cpu().T.contiguous().numpy())
-            self._file.flush()
+        """Append audio [C, N]. UnwritableFile: the disk is full, say; nothing is appended any more then."""
+        if audio.shape[-1] and not self._lost:
+            with self._writing():
+                self._file.write(audio.detach().float().cpu().T.contiguous().numpy())
+                self._file.flush()
             self.samples += audio.shape[-1]
 
     def finish(
@@ -66,9 +70,10 @@ class SampleWriter:
         """
         text = json.dumps(dict(settings), indent=2, ensure_ascii=False, default=str) + "\n"
         files = self._free_names(text)
-        self._file.close()
-        _drop_time_of_writing(self.part)
-        self.part.replace(files.wav)
+        with self._writing():
+            self._close()
+            _drop_time_of_writing(self.part)
+            self.part.replace(files.wav)
         shown, rate = soundfile.read(files.wav, PICTURE_SECONDS * self.sample_rate, shown_from, dtype="float32", always_2d=True)
         mono = torch.from_numpy(shown).mean(dim=1)
         save_picture(files.picture, mono, rate, codes, levels, files.wav.stem if title is None else title)
@@ -77,8 +82,22 @@ class SampleWriter:
 
     def discard(self) -> None:
         """Close the wav and take it away, if it has no name yet."""
-        self._file.close()
+        self._close()
         self.part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        """A file that cannot grow any more is closed all the same: its header has counted what it holds."""
+        with contextlib.suppress(*((soundfile.LibsndfileError,) if self._lost else ())):
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with writing(self.folder / f"{self.name}.wav", soundfile.LibsndfileError):
+                yield
+        except UnwritableFile:
+            self._lost = True
+            raise
 
     def _free_names(self, text: str) -> SampleFiles:
         """The first of NAME, NAME_2, ... that is free, or taken by a sample with these very settings."""

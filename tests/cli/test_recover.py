@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snac_plugin.checkpoints.writing import WholeCheckpoints
 from snac_plugin.cli.run_folder import checkpoints_in, newest_whole
-from snac_plugin.errors import CheckpointError, LostData
+from snac_plugin.errors import CheckpointError, LostData, UnwritableFile
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 ACCUMULATE = ("--accum-batches", "2")
@@ -128,7 +128,7 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_one_before(tmp_pat
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises((OSError, RuntimeError)):
+        with pytest.raises(UnwritableFile, match=r"step=00000001\.ckpt: found no way to write it .*Make room"):
             WholeCheckpoints().save_checkpoint({"weights": torch.ones(100_000)}, str(path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
