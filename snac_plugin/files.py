@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,22 @@ def make_folder(where: str, path: str | Path) -> Path:
     except OSError as error:
         raise UsageError(where, f"{path} ({error.strerror})", "a folder that can be written to") from None
     return Path(path)
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a file of weights or with any other archive, or nothing: whether its parts have their checksums."""
+    try:
+        if path.stat().st_size == 0:
+            return "an empty file"
+        with path.open("rb") as file:
+            is_archive = file.read(4) == b"PK\x03\x04"
+        if not is_archive:
+            return ""
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # zipfile too
+        return f"a file that was cut off or damaged ({error})"
+    return f"a damaged file: {damaged} does not have its checksum" if damaged else ""
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:

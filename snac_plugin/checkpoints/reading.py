@@ -1,24 +1,24 @@
 """Reading checkpoints of Lightning and of `unwrap`, and loading them into a model."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.new_parts import with_new_parts
+from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import locate
 from snac_plugin.checkpoints.weights import load_state, model_weights
 from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
+
+EXPECTED = "a checkpoint of this package or of stable-audio-tools (.ckpt or .safetensors)"
+ADVICE = "Copy the file again from where it was made, or take another checkpoint of the run."
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     are used. `ema`: the averaged weights where there are any.
 
     Raises:
-        CheckpointError: no such file, or not a checkpoint.
+        CheckpointError: no such file, a damaged one, not a checkpoint, or weights that are not finite.
     """
     path, beside = locate(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    weights, steps = model_weights(content["state_dict"], ema), content.get("global_step", 0)
+    content = _read(path)
+    weights, steps = model_weights(content["state_dict"], ema), content.get("global_step") or 0
+    _check_finite(weights, str(path))
     config, version = notes.saved_config(content), notes.noted_version(content)
     if config is None and beside is not None:
         config = with_former_defaults(load_json(beside), version)
@@ -82,30 +83,49 @@ def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None
     network = getattr(getattr(model, "model", None), "network", None)
     if network is None or config is None or config.get("model_type") != "diffusion_snac_dit":
         return
-    trained = config["model"]["diffusion"]["config"].get("head", NetworkConfig.model_fields["head"].default)
+    section: Any = config
+    for key in ("model", "diffusion", "config"):
+        section = section.get(key) if isinstance(section, Mapping) else None
+    if not isinstance(section, Mapping):
+        return  # the check of the config has said so
+    trained = section.get("head", NetworkConfig.model_fields["head"].default)
     if trained != network.config.head:
         advice = f'Set model.diffusion.config.head to "{trained}".'
         raise CheckpointError(where, f'weights of the head "{trained}"', f'"{network.config.head}", as in the model config', advice)
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-        weights = load_file(str(path))
-    except SafetensorError as error:
-        raise CheckpointError(str(path), f"an unreadable file ({error})", "a .safetensors checkpoint") from None
-    keys = (notes.CONFIG, notes.CONFIG_VERSION_NOTE, notes.CODEC_NOTE)
-    return {"state_dict": weights} | {key: json.loads(metadata[key]) for key in keys if key in metadata}
+NOTES: dict[str, type] = {notes.CONFIG: dict, notes.CONFIG_VERSION_NOTE: int, notes.CODEC_NOTE: dict, "global_step": int}
+"""What a checkpoint may hold beside its weights."""
 
 
-def _read_pickle(path: Path) -> dict[str, Any]:
-    try:
-        in_place = zipfile.is_zipfile(path)  # files of torch before 1.6 cannot be mapped into memory
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=in_place)
-    except Exception as error:  # torch.load raises whatever the damaged bytes happen to trigger
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise CheckpointError(str(path), f"an unreadable file ({reason})", "a checkpoint that torch can load") from None
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise CheckpointError(str(path), "a file without a state_dict", "a checkpoint of this package or of stable-audio-tools")
+def _read(path: Path) -> dict[str, Any]:
+    """The weights under "state_dict", and the notes; a CheckpointError unless they are such."""
+    content, metadata = open_weights(path, CheckpointError, EXPECTED, ADVICE)
+    if path.suffix == ".safetensors":
+        content = {"state_dict": content} | {key: _from_json(metadata[key], key, path) for key in NOTES if key in metadata}
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(str(path), "a file without a state_dict", EXPECTED)
+    for key, kind in NOTES.items():
+        if (value := content.get(key)) is not None and not isinstance(value, kind):
+            raise CheckpointError(str(path), f"{key}: {value!r:.40}", f"there a value of type {kind.__name__}", ADVICE)
+    codec = content.get(notes.CODEC_NOTE)
+    if codec is not None and not all(isinstance(codec.get(key), str) for key in ("name", "fingerprint")):
+        raise CheckpointError(str(path), f"{notes.CODEC_NOTE}: {codec!r:.40}", "name and fingerprint of a codec", ADVICE)
     return content
+
+
+def _from_json(text: str, key: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise CheckpointError(str(path), f"{key}: {text!r:.40}", "JSON there", ADVICE) from None
+
+
+def _check_finite(weights: Mapping[str, Any], where: str) -> None:
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(where, f"{name}: {type(value).__name__}", "weights in its state_dict", ADVICE)
+        if value.is_floating_point() and not value.isfinite().all():
+            advice = "The training has diverged: take an earlier checkpoint, and go on with a lower learning rate."
+            raise CheckpointError(where, f"NaN or infinite numbers in {name}", "finite weights", advice)

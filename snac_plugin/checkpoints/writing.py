@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from snac_plugin.checkpoints import notes
+from snac_plugin.checkpoints.opening import CHECKSUM, checksum
 from snac_plugin.checkpoints.weights import model_weights
 from snac_plugin.files import make_folder, write_whole
 
@@ -48,6 +49,7 @@ def save_unwrapped(
     notes.put_config(content, model_config)
     if path.suffix == ".safetensors":
         metadata = {key: json.dumps(value) for key, value in content.items() if value is not None}
+        metadata[CHECKSUM] = checksum(state, metadata)
         write_whole(path, lambda part: save_file(state, str(part), metadata=metadata), sync=True)
         path.chmod(0o644)  # safetensors lets only the owner read it
     else:

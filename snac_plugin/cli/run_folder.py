@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from snac_plugin.errors import CheckpointError, UsageError
-from snac_plugin.files import check_folder
+from snac_plugin.files import check_folder, damage
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +52,8 @@ def checkpoints_in(folder: Path) -> list[Path]:
 def newest_whole(checkpoints: Iterable[Path]) -> Path | None:
     """The first whole file of some; those before it are named."""
     for path in checkpoints:
-        if fault := _fault(path):
+        if fault := damage(path) or ("" if zipfile.is_zipfile(path) else "no checkpoint of a training"):
             log.warning("Left out %s: %s", path, fault)
         else:
             return path
     return None
-
-
-def _fault(path: Path) -> str:
-    """What is wrong with the file of a checkpoint, by the checksums that torch writes into it; or nothing."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        return f"not whole ({error})"
-    return f"damaged: {damaged} does not have its checksum" if damaged else ""

@@ -10,13 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-from safetensors.torch import load_file
 from snac import SNAC
 from torch import Tensor
 
+from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.weights import check_weights, fingerprint
 from snac_plugin.errors import CodecError
 from snac_plugin.levels import Levels
@@ -111,11 +110,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by the names of SNAC's state dict; a CodecError if it cannot be read."""
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise a dozen kinds for a file that is damaged
-        found = f"a file that cannot be read ({_first_line(error)})"
-        raise CodecError(str(path), found, "weights of a SNAC codec", "Fetch it again.") from error
+    state, _ = open_weights(path, CodecError, "weights of a SNAC codec", "Fetch it again.")
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CodecError(str(path), "something else than named tensors", "the state dict of a SNAC model")
     for number, former in enumerate((r"\.weight_g$", r"\.weight_v$")):  # names of weight norm before PyTorch 2.0

@@ -4,7 +4,7 @@ losses, measures of how its codes are used. Letters: B batch, N audio samples, K
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -66,6 +66,8 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         try_optimizers(self.optimizer_configs)
         with failures_named("training.loss_configs", LOSS_ADVICE):
             self._try_losses(model_config["sample_size"])
+        with failures_named("training.eval_loss_configs", LOSS_ADVICE):
+            self._try(model_config["sample_size"], *(loss for name, loss in self.eval_losses.items() if name != "pesq"))
         self.training_config, self.model_config, self.fresh, self.seed = training, model_config, fresh, seed
         losses = training.loss_configs
         chosen: Mapping[Any, float] = losses.bottleneck.weights if losses.bottleneck else {}
@@ -78,15 +80,19 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
         self._average_frozen = False
         self._counts: Tensor | None = None
 
-    @torch.no_grad()
     def _try_losses(self, samples: int) -> None:
         """Run the losses once: some arguments fail only then. No weight or buffer changes and nothing is drawn."""
+        self._try(samples, self.sdstft, *([self.mrmel] if hasattr(self, "mrmel") else []))
+        if self.use_disc:
+            self._try(samples, self.discriminator.eval().loss)
+            self.discriminator.train()
+
+    @torch.no_grad()
+    def _try(self, samples: int, *losses: Callable[[Tensor, Tensor], Any]) -> None:
         audio = torch.randn(1, self.autoencoder.out_channels, samples, generator=torch.Generator().manual_seed(0))
         with torch.random.fork_rng(devices=[]):
-            self.sdstft(audio, audio)
-            if self.use_disc:
-                self.discriminator.eval().loss(audio, audio)
-                self.discriminator.train()
+            for loss in losses:
+                loss(audio, audio)
 
     @property
     def bottleneck(self) -> SnacBottleneck:

@@ -13,6 +13,7 @@ from snac_plugin.config.codec_training_keys import (
     DecoderConfig,
     EncoderConfig,
 )
+from snac_plugin.config.model_rules import MOST_WEIGHTS
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.section import Section
 from snac_plugin.config.validation import Problem, raise_problems, show, validated
@@ -72,6 +73,11 @@ def snac_config(
 
 def _geometry_problems(section: CodecSection, geometry: Mapping[str, Any], sample_size: int | None) -> Iterator[Problem]:
     hop, latent = math.prod(geometry["encoder_rates"]), geometry["encoder_dim"] * 2 ** len(geometry["encoder_rates"])
+    weights = 2 * max(latent, geometry["decoder_dim"]) ** 2 + len(geometry["vq_strides"]) * geometry["codebook_size"] * latent
+    if weights > MOST_WEIGHTS:  # it would be built until the memory is full
+        sizes = {key: geometry[key] for key in ("encoder_dim", "decoder_dim", "codebook_size")}
+        yield Problem("model", f"{show(sizes)}: about {weights:.1e} weights", f"at most {MOST_WEIGHTS:.0e} weights")
+        return
     rates, strides = geometry["decoder_rates"], geometry["vq_strides"]
     if math.prod(rates) != hop:
         expected = f"rates whose product is {hop}, as that of encoder_rates"
@@ -118,7 +124,17 @@ def _width_problems(geometry: Mapping[str, Any], latent: int) -> Iterator[Proble
 def _problems(config: CodecModelConfig) -> Iterator[Problem]:
     if config.training is not None:
         yield from _optimizer_problems(config.training)
+        yield from _mel_problems(config.training)
         yield from _untrained_problems(config.model, config.training)
+
+
+def _mel_problems(training: CodecTraining) -> Iterator[Problem]:
+    """stable-audio-tools would leave out the windows for which there are no bands."""
+    config = training.loss_configs.mrmel.config if training.loss_configs.mrmel is not None else {}
+    bands, windows = config.get("n_mels"), config.get("window_lengths")
+    if isinstance(bands, list) and isinstance(windows, list) and len(bands) != len(windows):
+        expected = f"{len(windows)} numbers, one for each of window_lengths"
+        yield Problem("training.loss_configs.mrmel.config.n_mels", show(bands), expected)
 
 
 def _optimizer_problems(training: CodecTraining) -> Iterator[Problem]:

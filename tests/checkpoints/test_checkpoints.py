@@ -112,10 +112,11 @@ def test_weights_of_another_head_of_the_same_shape_are_refused(config: dict[str,
         (
             "damaged.ckpt",
             b"PK\x03\x04 not a zip",
-            "damaged.ckpt: found an unreadable file .* expected a checkpoint that torch can load",
+            "damaged.ckpt: found a file that was cut off or damaged .* expected a checkpoint of this package",
         ),
-        ("empty.ckpt", b"", "empty.ckpt: found an unreadable file"),
-        ("damaged.safetensors", b"\xff" * 40, "damaged.safetensors: found an unreadable file .* expected a .safetensors"),
+        ("empty.ckpt", b"", "empty.ckpt: found an empty file"),
+        ("text.ckpt", b"not weights", "text.ckpt: found a file that cannot be read"),
+        ("damaged.safetensors", b"\xff" * 40, "damaged.safetensors: found a file that cannot be read .* Copy the file again"),
     ],
 )
 def test_file_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
@@ -136,7 +137,7 @@ def test_truncated_checkpoint(model: SnacDiffusion, tmp_path: Path) -> None:
     """A full disk, a download cut off."""
     path = save(tmp_path / "cut.ckpt", state_dict=own(model))
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(CheckpointError, match=r"cut.ckpt: found an unreadable file"):
+    with pytest.raises(CheckpointError, match=r"cut.ckpt: found a file that was cut off"):
         read_checkpoint(path)
 
 
@@ -148,7 +149,7 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "harm",)
 
     path = save(tmp_path / "evil.ckpt", state_dict={}, harm=Harm())
-    with pytest.raises(CheckpointError, match="unreadable"):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         read_checkpoint(path)
     assert not (tmp_path / "harm").exists()
 
@@ -217,8 +218,8 @@ def test_codec_leaves_a_checkpoint_and_comes_back(model: SnacDiffusion) -> None:
 def test_a_write_that_fails_leaves_the_old_file(
     model: SnacDiffusion, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(content: Any, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def full(content: Any, file: Any) -> None:
+        file.write(b"half")
         raise OSError("disk full")
 
     (tmp_path / "model.ckpt").write_bytes(b"old")

@@ -111,9 +111,9 @@ def test_recover_takes_the_newest_whole_checkpoint_and_says_which_it_left(
     third.write_bytes(b"")
     with caplog.at_level("INFO"):
         assert run(flags, folder, "--max-steps", 3, "--recover", "true").name == "step=00000003.ckpt"
-    assert f"Left out {newest}: not whole" in caplog.text
-    assert f"Left out {second}: damaged" in caplog.text
-    assert f"Left out {third}: not whole" in caplog.text
+    assert f"Left out {newest}: a file that was cut off" in caplog.text
+    assert f"Left out {second}: a damaged file" in caplog.text
+    assert f"Left out {third}: an empty file" in caplog.text
     assert f"Going on from {oldest}" in caplog.text
     for path in checkpoints_in(folder / "checkpoints"):
         path.write_bytes(b"")

@@ -90,8 +90,8 @@ def test_a_codec_written_over_another_leaves_that_or_itself(tmp_path: Path, monk
     (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def full(_: Any, path: Path) -> None:
-        path.write_bytes(b"half of it")
+    def full(_: Any, file: Any) -> None:
+        file.write(b"half of it")
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:

@@ -44,6 +44,28 @@ def test_losses_that_fail_when_built_or_at_their_first_use_are_named(part: str, 
         wrapper(part, **arguments)
 
 
+MEL = {"n_mels": [5, 10], "window_lengths": [128, 256], "pow": 1.0, "log_weight": 1.0, "mag_weight": 0.0}
+
+
+@pytest.mark.parametrize("changed", [{"n_mels": [5]}, {"window_lengths": [0, 256]}, {"window_lengths": ["a", "b"]}, {"pow": "two"}])
+def test_a_mel_loss_that_fails_at_its_first_use_is_named(changed: dict[str, Any]) -> None:
+    config = codec_config(use_ema=False)
+    config["training"]["loss_configs"]["mrmel"] = {"config": MEL | changed, "weights": {"mrmel": 1.0}}
+    with pytest.raises(
+        ConfigError, match=r"training\.loss_configs(: found what fails|\.mrmel\.config\.n_mels: found \[5\], expected 2)"
+    ):
+        training_wrapper(config, create_model_from_config(config))
+
+
+@pytest.mark.parametrize("measure", ["stft", "mel"])
+def test_a_measure_that_fails_at_its_first_use_is_named(measure: str) -> None:
+    """It ended a training at its first validation."""
+    config = codec_config(use_ema=False)
+    config["training"]["eval_loss_configs"] = {measure: {"fft_size": 128, "win_length": 1024}}
+    with pytest.raises(ConfigError, match=r"training\.(eval_)?loss_configs: found what fails with: "):
+        training_wrapper(config, create_model_from_config(config))
+
+
 def test_trying_the_losses_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """No weight, no buffer, no mode and no draw."""
     tried = wrapper()

@@ -106,6 +106,16 @@ def test_codebooks_start_before_the_encoder_rests(starts: list[int] | None, warm
     check_codec_config(config)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"model.encoder.config.encoder_dim": 10**30}, {"model.bottleneck.config.codebook_size": 10**12}]
+)
+def test_a_codec_that_no_machine_holds_is_refused(changes: dict[str, Any]) -> None:
+    """It was built until the memory was full."""
+    for path, value in changes.items():
+        with pytest.raises(ConfigError, match=r"model: found .*: about .* weights, expected at most 1e\+11 weights"):
+            check(changed(path, value))
+
+
 def test_attention_wants_heads_of_64() -> None:
     config = changed("model.encoder.config.attn_window_size", 32)
     config["model"]["decoder"]["config"] |= {"attn_window_size": 32, "decoder_dim": 32}

@@ -1,0 +1,83 @@
+"""A file of weights is whole and what it was when it was written, or a sentence says what is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny import tiny_model_config, write_tiny_codec
+from torch import Tensor
+
+from snac_plugin.checkpoints.reading import read_checkpoint
+from snac_plugin.checkpoints.writing import save_unwrapped
+from snac_plugin.errors import CheckpointError
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.plugin import builders
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return tiny_model_config(write_tiny_codec(tmp_path_factory.mktemp("codec")))
+
+
+@pytest.fixture(scope="module")
+def model(config: dict[str, Any]) -> SnacDiffusion:
+    torch.manual_seed(0)
+    return builders.model(config)
+
+
+def own(model: SnacDiffusion) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict().items() if not name.startswith("pretransform.")}
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
+def test_bytes_that_changed_are_told_or_change_nothing(
+    model: SnacDiffusion, config: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    """Weights with flipped bytes were taken without a word. Cut at random places, and with 1 to 200 bytes changed."""
+    path, random = tmp_path / name, np.random.default_rng(0)
+    save_unwrapped(model, path, config, {"name": "codec", "fingerprint": "0"})
+    whole, content = read_checkpoint(path), path.read_bytes()
+    told = 0
+    for count in (0, 1, 1, 1, 1, 3, 10, 200) * 5:
+        changed = np.frombuffer(content, np.uint8).copy()
+        places = random.integers(0, len(content), count) if random.random() < 0.7 else random.integers(0, 2000, count)
+        changed[places] ^= random.integers(1, 256, count).astype(np.uint8)
+        path.write_bytes(changed.tobytes() if count else content[: random.integers(0, len(content))])
+        try:
+            found = read_checkpoint(path)
+        except CheckpointError as error:
+            told += str(path) in str(error)
+            continue
+        assert found.model_config == whole.model_config
+        assert found.codec == whole.codec
+        assert found.state.keys() == whole.state.keys()
+        assert all(torch.equal(found.state[name], value) for name, value in whole.state.items())
+    assert told >= 30
+
+
+def test_files_without_a_checksum_are_read(model: SnacDiffusion, tmp_path: Path) -> None:
+    """As earlier versions and other programs write them."""
+    save_file(own(model), tmp_path / "a.safetensors")
+    assert read_checkpoint(tmp_path / "a.safetensors").state.keys() == own(model).keys()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": []}, "a file without a state_dict"),
+        ({"state_dict": {3: torch.ones(1)}}, "a file without a state_dict"),
+        ({"state_dict": {"a": "text"}}, "found a: str, expected weights"),
+        ({"state_dict": {"a": torch.tensor([1.0, torch.nan])}}, "NaN or infinite numbers in a, expected finite weights.* diverged"),
+        ({"state_dict": {}, "model_config": "text"}, "found model_config: 'text', expected there a value of type dict"),
+        ({"state_dict": {}, "snac_codec": {"name": "a"}}, "expected name and fingerprint"),
+        ({"state_dict": {}, "global_step": "many"}, "found global_step: 'many'"),
+    ],
+)
+def test_what_is_no_checkpoint_says_what_is_wrong_in_it(content: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(path)
