@@ -1,53 +1,19 @@
-"""The one reader of audio files: whole, at one rate, as mono, several ahead of time, or the header only.
+"""Audio files as tensors: whole, in part, at one rate, as mono, several ahead of time.
 
-Says why a file cannot be read. Whatever reads audio here reads it so: training, pre-encoding, evaluation, continuation.
+Whatever reads audio here reads it so: training, pre-encoding, evaluation, continuation.
 """
 
-import math
-import os
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import soundfile
+import numpy as np
 import torch
 from torch import Tensor
 from torchaudio.transforms import Resample
 
-from snac_plugin.config.dataset_config import AUDIO_ENDINGS
-from snac_plugin.errors import AudioError
-
-OTHER_AUDIO_ENDINGS = (
-    ".3gp", ".aac", ".ac3", ".aifc", ".aiff", ".amr", ".ape", ".au", ".caf", ".m4a", ".m4b", ".mka", ".mp2", ".mp4", ".oga",
-    ".ra", ".spx", ".tta", ".w64", ".webm", ".wma", ".wv",
-)  # fmt: skip
-"""Audio that stable-audio-tools passes over in a folder."""
-
-
-class UnreadableAudio(AudioError):
-    """A file that cannot be read as audio; `reason` fits behind the path and a colon."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path, self.reason = path, reason
-        found = "a folder" if path.is_dir() else f"a file that cannot be read: {reason}" if path.exists() else "no such file"
-        super().__init__(str(path), found, f"an audio file with sound in it: {', '.join(AUDIO_ENDINGS)}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.reason)
-
-
-LOWEST_RATE = 1000
-"""Hz; a header that says less is wrong, and the audio converted to a codec's rate would fill the memory."""
-
-LARGEST_FILTER = 2**25
-"""Weights of the filter that converts a rate: Resample makes it in memory, and two rates without a common factor need billions."""
-
-UNKNOWN_BYTES = 0x7FFFF000
-"""Where a program wrote audio into a pipe, the header of the wav file says as much or more: no length at all."""
+from snac_plugin.data.audio_file import NOT_FINITE, UnreadableAudio, blocks, opened
 
 
 def read_audio(path: str | Path, convert_to: int | None = None) -> tuple[int, Tensor]:
@@ -56,13 +22,18 @@ def read_audio(path: str | Path, convert_to: int | None = None) -> tuple[int, Te
     Raises:
         UnreadableAudio: it is not there, cannot be read, holds no samples or such that are not finite, or has another rate.
     """
-    with _opened(path, convert_to) as file:
+    with opened(path, convert_to) as file:
         audio = torch.from_numpy(file.read(dtype="float32", always_2d=True)).T.contiguous()
         if not audio.shape[-1]:
             raise UnreadableAudio(Path(path), "holds no samples")
         if not audio.isfinite().all():
-            raise UnreadableAudio(Path(path), "holds NaN or infinite samples")
+            raise UnreadableAudio(Path(path), NOT_FINITE)
         return file.samplerate, audio
+
+
+def read_part(path: str | Path, start: int, stop: int) -> Tensor:
+    """Samples [start, stop) of a file as audio [channels, stop - start], bit for bit those of `read_audio`; raises as `blocks`."""
+    return torch.from_numpy(np.concatenate([*blocks(path, start, stop)]).T.copy())
 
 
 def read_converted(path: str | Path, sample_rate: int) -> Tensor:
@@ -98,80 +69,3 @@ def read_mono_ahead(paths: Sequence[str | Path], sample_rate: int, workers: int)
         yield from (future.result() for future in waiting)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def read_header(path: str | Path, convert_to: int | None = None) -> tuple[float, str]:
-    """Length of a file in seconds, as its header says, and what is wrong with a file that was cut off but can be read, or "".
-
-    A FLAC file that was cut off cannot be read to its end. Raises as `read_audio`, but for what only its samples say.
-    """
-    with _opened(path, convert_to) as file:
-        if file.format != "MP3":  # an MP3 file is read as far as it goes, and seeking in it is slow
-            file.seek(file.frames - 1)
-        by_format = {"MP3": _mp3_lacks, "OGG": _ogg_lacks}
-        lacking = by_format[file.format](path) if file.format in by_format else _lacks(file.extra_info)
-        return float(file.frames / file.samplerate), f"cut off: {lacking}; what is there is used" if lacking else ""
-
-
-def _lacks(parsed: str) -> str:
-    """What a file lacks, from libsndfile's account of how it read the header; or nothing."""
-    if found := re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", parsed, re.MULTILINE):
-        said, there = int(found[1]), int(found[2])
-        if there + 1 < said < UNKNOWN_BYTES:  # a last byte that only fills a pair is often left out
-            return f"{there:,} bytes of samples in place of {said:,}"
-    if found := re.search(r"count (\d+) does not match", parsed):
-        return f"{int(found[1]):,} samples, fewer than its header says"
-    return ""
-
-
-def _ogg_lacks(path: str | Path) -> str:
-    """Whether the last page of an Ogg file, of at most 64 KiB, is not marked as its end."""
-    with open(path, "rb") as file:
-        file.seek(-min(2**17, os.fstat(file.fileno()).st_size), os.SEEK_END)
-        end = file.read()
-    flags = end[end.rfind(b"OggS") + 5 :][:1]
-    return "" if flags and flags[0] & 4 else "its last page is not marked as the end"
-
-
-def _mp3_lacks(path: str | Path) -> str:
-    """What an MP3 file lacks of the bytes that the Xing or Info header in its first frame counts; or nothing."""
-    with open(path, "rb") as file:
-        start = file.read(10)
-        tag = 0
-        if start[:3] == b"ID3":  # a tag in front of the audio: its length in four times seven bits
-            tag = 10 + sum(byte << 7 * (3 - place) for place, byte in enumerate(start[6:10]))
-        file.seek(tag)
-        frame = file.read(256)
-        header = re.search(rb"(?:Xing|Info)\0\0\0(.)(.{8})", frame, re.DOTALL)
-        if header is None or header[1][0] & 3 != 3:
-            return ""
-        said, there = int.from_bytes(header[2][4:], "big"), os.fstat(file.fileno()).st_size - tag
-    return f"{there:,} bytes of {said:,}" if there < 0.99 * said else ""
-
-
-def _rate_fault(rate: int, target: int) -> str:
-    """Why audio of a rate cannot be converted to another, or nothing."""
-    common = math.gcd(rate, target)
-    if rate == target or (rate >= LOWEST_RATE and rate // common * (target // common) <= LARGEST_FILTER):
-        return ""
-    return f"its header says {rate:,} Hz, which cannot be converted to {target:,} Hz; convert it to a usual rate, as 44,100 Hz"
-
-
-@contextmanager
-def _opened(path: str | Path, convert_to: int | None) -> Iterator[soundfile.SoundFile]:
-    """An open file with samples of a rate that can be converted; what goes wrong while it is open becomes an UnreadableAudio."""
-    path = Path(path)
-    try:
-        if path.stat().st_size == 0:
-            raise UnreadableAudio(path, "empty: 0 bytes")
-        with soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path)) as file:  # not every name is UTF-8
-            if file.frames == 0:
-                raise UnreadableAudio(path, "holds no samples")
-            if convert_to is not None and (fault := _rate_fault(file.samplerate, convert_to)):
-                raise UnreadableAudio(path, fault)
-            yield file
-    except soundfile.LibsndfileError as error:
-        what = str(error).rpartition(": ")[2].strip(" .") or type(error).__name__  # without the path
-        raise UnreadableAudio(path, f"cannot be read as audio ({what})") from None
-    except OSError as error:
-        raise UnreadableAudio(path, f"cannot be opened ({error.strerror or error})") from None

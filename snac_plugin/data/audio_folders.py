@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
-from snac_plugin.data.audio import OTHER_AUDIO_ENDINGS, UnreadableAudio, read_header
+from snac_plugin.data.audio_file import OTHER_AUDIO_ENDINGS, UnreadableAudio, read_header
 from snac_plugin.files import printable
 
 log = logging.getLogger(__name__)
