@@ -54,6 +54,7 @@ def continued(model: SnacDiffusion, args: argparse.Namespace) -> Continuations:
         cfg_scale=args.cfg_scale,
         batch_size=len(held_out),
         seed=args.seed,
+        match=False,  # the model's own level
         return_codes=True,
     )
     assert isinstance(generated, tuple)

@@ -1,7 +1,7 @@
 """Flags for the options of a request, which `generate.py` and `evaluate.py` share."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from snac_plugin.errors import UsageError
@@ -19,17 +19,24 @@ def add_options(group: Any, *names: str, **helps: str) -> None:
         if not option.metavar:
             group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
             continue
-        group.add_argument(flag, dest=name, type=_reader(option.parse), metavar=option.metavar, help=text, **count)
+        group.add_argument(
+            flag, dest=name, type=_reader(option.parse), metavar="|".join(option.choices) or option.metavar, help=text, **count
+        )
 
 
-def request_from(args: argparse.Namespace, *names: str, earlier: Mapping[str, Any] | None = None) -> Request:
-    """The request that parsed flags make, from all options or those named, over `earlier`; UsageError for what fits no model."""
+def request_from(args: argparse.Namespace, *names: str) -> Request:
+    """The request that parsed flags make, from all options or those named; UsageError for what fits no model."""
+    return Request(**options_from(args, *names))
+
+
+def options_from(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options that parsed flags name, of all or of those named."""
     values = {name: getattr(args, name, None) for name in names or OPTIONS}
     pairs = {name for name in values if isinstance(OPTIONS[name].metavar, tuple)}
     values = {name: tuple(value) if name in pairs and value is not None else value for name, value in values.items()}
     if "conditioning" in values and args.prompt is not None:
         values["conditioning"] = {**(values["conditioning"] or {}), "prompt": args.prompt}
-    return Request(**{**(earlier or {}), **{name: value for name, value in values.items() if value is not None}})
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_at_least_one(args: argparse.Namespace, *names: str) -> None:

@@ -16,13 +16,24 @@ from typing import Any
 
 from snac_plugin.checkpoints.places import locate
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, options_from
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.request import EDITING, SAMPLING, Request, options_in, sample_seeds
+from snac_plugin.generation.prompts import Prompt, read_prompts
+from snac_plugin.generation.request import (
+    EDITING,
+    LENGTHS,
+    SAMPLING,
+    WRITING,
+    Request,
+    options_in,
+    sample_seeds,
+    samples_until,
+    spans_of,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--batch-size", type=int, metavar="N", help="samples generated at once; 1 by default")
     what.add_argument("--continue", dest="recording", metavar="FILE", help="recording that each sample begins with and continues")
     add_options(what.add_mutually_exclusive_group(), "seconds", "chunks")
-    add_options(what, "conditioning", "negative_conditioning")
+    add_options(what, "conditioning", "negative_conditioning", *WRITING)
+    many = "file with a JSON object a line: options by their Python names, seed, context; over the flags; what is there is skipped"
+    what.add_argument("--prompts", metavar="FILE", help=many)
     what.add_argument("--settings", metavar="FILE", help="JSON file of an earlier sample: what no flag says is as there")
     add_options(made.add_argument_group("recordings that are changed, led into, bridged or looped"), *EDITING)
     add_options(made.add_argument_group("how (the model config's values by default)"), *SAMPLING)
@@ -50,26 +63,27 @@ def main(argv: Sequence[str]) -> int:
     """Generate, write, and say where the files lie."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    earlier = _earlier(args)
-    if any(getattr(args, name) is not None for name in ("seconds", "chunks")):
-        earlier.pop("seconds", None)
-    seed = sample_seeds(earlier.pop("seed", -1) if args.seed == -1 else args.seed, 1)[0]
-    request, count = request_from(args, earlier=earlier), args.num or args.batch_size or 1
-    _check(args, request)
+    count, prompts = args.num or args.batch_size or 1, _prompts(args)
+    for prompt in prompts:
+        with prompt.named():
+            _check(args, prompt)
     locate(args.ckpt)
     reuse_freed_memory()
     from snac_plugin.output.make_samples import make_samples  # only now: wrong flags and paths must not wait for torch
 
-    model, recording = _load(args, request)
-    print(f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}", flush=True)
+    model, recordings = _load(args, prompts)
+    seed = prompts[0].seed
+    seeds = f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}"
+    print(seeds if args.prompts is None else f"prompts: {len(prompts)}", flush=True)
     started, seconds, first_audio_after = time.perf_counter(), 0.0, 0.0
-    options: Any = {"seed": seed, "count": count, "batch_size": args.batch_size or 1, "checkpoint": str(args.ckpt)}
+    options: Any = {"count": count, "batch_size": args.batch_size or 1, "checkpoint": str(args.ckpt), "skip": bool(args.prompts)}
     try:
         with as_by_ctrl_c():
-            for sample in make_samples(model, request, args.out, recording=recording, **options):
-                seconds += sample.seconds
-                first_audio_after = first_audio_after or sample.first_audio_after
-                print(f"wav      {sample.files.wav}\npicture  {sample.files.picture}\nsettings {sample.files.json}", flush=True)
+            for prompt, recording in zip(prompts, recordings, strict=True):
+                for sample in make_samples(model, prompt.request, args.out, recording=recording, seed=prompt.seed, **options):
+                    seconds += sample.seconds
+                    first_audio_after = first_audio_after or sample.first_audio_after
+                    _say_where(sample)
     except KeyboardInterrupt as stopped:
         print("stopped; what was finished stays in", Path(args.out))
         return exit_status(stopped)
@@ -77,6 +91,27 @@ def main(argv: Sequence[str]) -> int:
     speed = f"{seconds:.2f} s of new audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time"
     print(f"{speed}, the first of it after {first_audio_after:.2f} s")
     return 0
+
+
+def _say_where(sample: Any) -> None:
+    """Print the names of a sample's files."""
+    if sample.skipped:
+        print(f"skipped  {sample.files.wav}: it is there, with these settings", flush=True)
+        return
+    names = (sample.files.wav.suffix[1:], "picture", "settings")
+    print(*(f"{name:8} {file}" for name, file in zip(names, sample.files, strict=True)), sep="\n", flush=True)
+
+
+def _prompts(args: argparse.Namespace) -> list[Prompt]:
+    """What the flags ask for: one prompt, or those of a file, over what the flags say."""
+    earlier, options = _earlier(args), options_from(args)
+    if any(name in options for name in LENGTHS):
+        earlier.pop("seconds", None)
+    seed = sample_seeds(earlier.pop("seed", -1) if args.seed == -1 else args.seed, 1)[0]
+    if args.prompts is None:
+        return [Prompt(Request(**earlier | options), seed, args.recording)]
+    recording = {} if args.recording is None else {"context": args.recording}
+    return read_prompts(args.prompts, earlier | options | recording | {"seed": seed})
 
 
 def _earlier(args: argparse.Namespace) -> dict[str, Any]:
@@ -96,30 +131,44 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
     return options_in(settings)
 
 
-def _check(args: argparse.Namespace, request: Request) -> None:
+def _check(args: argparse.Namespace, prompt: Prompt) -> None:
     """What can be checked without a model, besides the request."""
     check_at_least_one(args, "num", "batch_size")
-    for file in (args.recording, request.edit, request.before, *(request.bridge or ())):
-        if file is not None and not Path(file).is_file():
-            found = "a folder" if Path(file).is_dir() else "no such file"
-            raise AudioError(file, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
-    if request.from_second is not None and args.recording is None:
+    request, recording = prompt.request, prompt.context
+    if request.from_second is not None and recording is None:
         raise UsageError("--from", request.from_second, "--continue beside it: a recording to continue")
-    if request.only_new and args.recording is None and not request.edits:
+    if request.only_new and recording is None and not request.edits:
         raise UsageError("--only-new", "no recording", "--continue, --edit, --lead-in or --bridge beside it: all of it is new")
-    if args.recording is not None and (request.edits or request.loop):
+    if recording is not None and (request.edits or request.loop):
         raise UsageError("--continue", "a recording to continue", "none beside --edit, --lead-in, --bridge and --loop")
+    headers = [_header(file) for file in (recording, request.edit, request.before, *(request.bridge or ())) if file is not None]
+    if request.from_second is not None:
+        samples_until(request.from_second, headers[0].rate, headers[0].samples)
+    if request.repaint is not None:
+        spans_of(request.repaint, headers[0].rate, headers[0].samples)
     check_folder("--out", args.out)
 
 
-def _load(args: argparse.Namespace, request: Request) -> tuple[Any, Any]:
-    """The model and the recording to continue; the request is checked before the model is built."""
+def _header(file: str) -> Any:
+    """What the header of a recording says; it takes no torch."""
+    if not Path(file).is_file():
+        found = "a folder" if Path(file).is_dir() else "no such file"
+        raise AudioError(file, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
+    from snac_plugin.data.audio_file import audio_header
+
+    return audio_header(file, counted=False)
+
+
+def _load(args: argparse.Namespace, prompts: Sequence[Prompt]) -> tuple[Any, list[Any]]:
+    """The model, and of each prompt the recording to continue; all requests are checked before the model is built."""
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.device import pick_device
     from snac_plugin.output.make_samples import Recording
     from snac_plugin.plugin.loading import load_model
 
-    device, checkpoint = pick_device(args.device), read_checkpoint(args.ckpt)
-    levels = check_before_loading(request, checkpoint, args.model_config)
-    recording = None if args.recording is None else Recording.read(args.recording, levels)
-    return load_model(checkpoint, args.model_config, device), recording
+    device, checkpoint, recordings = pick_device(args.device), read_checkpoint(args.ckpt), []
+    for prompt in prompts:
+        with prompt.named():
+            levels = check_before_loading(prompt.request, checkpoint, args.model_config)
+            recordings.append(None if prompt.context is None else Recording.read(prompt.context, levels))
+    return load_model(checkpoint, args.model_config, device), recordings

@@ -15,6 +15,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config.model_keys import ConditioningSection
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.joining import with_mirrored_end
+from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.settings import check_complete, check_values
 
 # Audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or nothing.
@@ -29,6 +30,7 @@ class Context:
     codes: Tensor  # packed [B, R, S]; what is generated next begins where they end; silence where there is no context
     mask: Tensor  # [B, S] bool, False where there is none: shorter contexts stand at the end
     tail: Tensor | None = None  # the last samples of the audio that the codes were made of [B, J]
+    ends: tuple[Tensor, ...] = ()  # where there is a tail, the last seconds of each sample's audio [N], for the level to match
 
 
 def context_of(
@@ -40,48 +42,50 @@ def context_of(
     with the last sample of the audio, so that what is generated continues at the very next sample. Raises AudioError for audio
     that is not finite or has a wrong shape, UsageError for codes of a wrong shape.
     """
-    encoded: dict[int, tuple[Tensor, Tensor | None]] = {}  # several continuations of one recording encode it once
+    encoded: dict[int, tuple[Tensor, Tensor | None, Tensor | None]] = {}  # several continuations of one recording encode it once
     for one in inputs:
         if one is not None and chunks and id(one) not in encoded:
             encoded[id(one)] = _encode(one, pretransform, chunk_frames, chunks, device)
-    found = [encoded.get(id(one), (None, None)) for one in inputs]
-    longest = max((codes.shape[-1] for codes, _ in encoded.values()), default=0)
+    found = [encoded.get(id(one), (None, None, None)) for one in inputs]
+    longest = max((codes.shape[-1] for codes, *_ in encoded.values()), default=0)
     if longest == 0:
         return None
     frames = -(-longest // chunk_frames) * chunk_frames
     codes = pretransform.silent_codes()[..., -1:].repeat(len(found), 1, frames).to(device)
     mask = torch.zeros(len(found), frames, dtype=torch.bool, device=device)
-    for row, (sample_codes, _) in enumerate(found):
+    for row, (sample_codes, *_) in enumerate(found):
         if sample_codes is not None and sample_codes.shape[-1]:
             codes[row, :, -sample_codes.shape[-1] :] = sample_codes
             mask[row, -sample_codes.shape[-1] :] = True
-    tails = [tail for _, tail in found if tail is not None]
-    return Context(codes, mask, torch.stack(tails) if len(tails) == len(found) else None)
+    tails, ends = ([one[place] for one in found if one[place] is not None] for place in (1, 2))
+    return Context(codes, mask, torch.stack(tails), tuple(ends)) if len(tails) == len(found) else Context(codes, mask)
 
 
 def _encode(
     context: Any, pretransform: SnacPretransform, chunk_frames: int, chunks: int, device: Any
-) -> tuple[Tensor, Tensor | None]:
-    """Packed codes [R, T] of one sample's context, T possibly 0, and the last frame of its audio [J]."""
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Packed codes [R, T] of one sample's context, T possibly 0, and the last frame [J] and the last seconds [N] of its audio."""
     levels, rate = pretransform.levels, pretransform.sample_rate
     input_rate, content = checked_recording(context, rate)
     if not content.is_floating_point():
         if content.ndim != 2 or content.shape[0] != levels.rows:
             raise UsageError("context", f"codes of shape {tuple(content.shape)}", f"packed codes [{levels.rows}, frames]")
         kept = _kept_frames(content.shape[-1], chunk_frames, chunks)
-        return content[:, content.shape[-1] - kept :].to(device).long(), None
+        return content[:, content.shape[-1] - kept :].to(device).long(), None, None
     longest = (chunks * chunk_frames + pretransform.margin + 1) * levels.frame_samples
     audio = mono(content[..., -math.ceil(longest * input_rate / rate) :], input_rate, rate).to(device)  # not a whole hour of it
     frames = audio.shape[-1] // levels.frame_samples
     kept = _kept_frames(frames, chunk_frames, chunks)
     if kept == 0:
-        return torch.zeros(levels.rows, 0, dtype=torch.long, device=device), None
+        return torch.zeros(levels.rows, 0, dtype=torch.long, device=device), None, None
     before = min(frames - kept, pretransform.margin)  # the encoder needs what came before
     before -= min((kept + before) % levels.grid_frames, before)  # or SNAC pads silence behind the join
     end = audio[audio.shape[-1] - (kept + before) * levels.frame_samples :]
     size = levels.frame_samples
     twice = -(-2 * size * input_rate // rate)  # more than a frame, because resampling needs what is around it
-    return pretransform.tokenize(end[None, None])[0, :, before:], mono(content[..., -twice:], input_rate, rate)[-size:].cpu()
+    tail = mono(content[..., -twice:], input_rate, rate)[-size:].cpu()
+    seconds = mono(content[..., -round(MATCH_SECONDS * input_rate) :], input_rate, rate).float().cpu()
+    return pretransform.tokenize(end[None, None])[0, :, before:], tail, seconds
 
 
 def _kept_frames(frames: int, chunk_frames: int, chunks: int) -> int:

@@ -10,6 +10,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec.streaming import StreamDecoder
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.joining import JOIN_SECONDS, join
+from snac_plugin.generation.matching import AROUND_SECONDS, FADE_SECONDS, matched
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,21 @@ class StreamedChunk:
 
 
 def decoded_chunks(
-    codec: SnacPretransform, chunks: Iterable[Tensor], count: int, seeds: Sequence[int], samples: int, context: Context | None
+    codec: SnacPretransform,
+    chunks: Iterable[Tensor],
+    count: int,
+    seeds: Sequence[int],
+    samples: int,
+    context: Context | None,
+    match: bool = True,
 ) -> Iterator[StreamedChunk]:
     """Decode `count` chunks of packed codes [B, R, T] as they come; the last is cut so that all hold `samples` samples.
 
     Stopped by Ctrl-C while a chunk is generated, it first yields the audio that was held back. The context is decoded too, but not
-    yielded; the new audio is joined to it where it was audio.
+    yielded; the new audio is joined to it where it was audio, and with `match` begins at its level.
     """
     decoder = StreamDecoder(codec, seeds)
-    border = _Border(codec, decoder, context)
+    border = _Border(codec, decoder, context, match)
     left, done = samples, 0
     try:
         for codes in chunks:
@@ -37,38 +44,39 @@ def decoded_chunks(
             audio = decoder.push(codes)
             if done == count:
                 audio = torch.cat([audio, decoder.finish()], dim=-1)
-            audio = border.new_part(audio)[..., :left]
+            audio = border.new_part(audio, last=done == count)[..., :left]
             left -= audio.shape[-1]
             yield StreamedChunk(audio, codes.cpu())
     except KeyboardInterrupt:
         if done:
-            yield StreamedChunk(border.new_part(decoder.finish())[..., :left], codes[..., :0].cpu())
+            yield StreamedChunk(border.new_part(decoder.finish(), last=True)[..., :left], codes[..., :0].cpu())
         raise
 
 
 class _Border:
     """Decodes the end of the context first, cuts it off, and joins the new audio to the recording's own end."""
 
-    def __init__(self, codec: SnacPretransform, decoder: StreamDecoder, context: Context | None) -> None:
-        self.tail = None if context is None else context.tail
-        self.size = round(JOIN_SECONDS * codec.sample_rate)
-        self.left = 0  # samples of the context that are still to come
-        self.decoded: list[Tensor] = []  # the context's audio, until all of it is there
+    def __init__(self, codec: SnacPretransform, decoder: StreamDecoder, context: Context | None, match: bool) -> None:
+        self.tail, self.ends = (None, ()) if context is None else (context.tail, context.ends if match else ())
+        self.rate, self.size = codec.sample_rate, round(JOIN_SECONDS * codec.sample_rate)
+        self.held: Tensor | None = None  # the context's audio and what is too short to be joined yet; None once the join is made
         if context is not None:
             grid = codec.levels.grid_frames
             frames = min(2 * codec.margin, context.codes.shape[-1] // grid * grid)  # enough that no cut is audible
-            self.left = frames * codec.downsampling_ratio
-            self.new_part(decoder.push(context.codes[..., -frames:]))
+            self.before, self.held = frames * codec.downsampling_ratio, decoder.push(context.codes[..., -frames:])
+            self.needed = self.before + (round((FADE_SECONDS + AROUND_SECONDS) * self.rate) if self.ends else 1)
 
-    def new_part(self, audio: Tensor) -> Tensor:
-        """The part of the decoder's next audio [B, 1, N] that is new."""
-        if self.left == 0 and not self.decoded:
+    def new_part(self, audio: Tensor, last: bool = False) -> Tensor:
+        """The part of the decoder's next audio [B, 1, N] that is new, once there is enough to be joined or it is the last."""
+        if self.held is None:
             return audio
-        before, audio = audio[..., : self.left], audio[..., self.left :]
-        self.left -= before.shape[-1]
-        self.decoded.append(before)
-        if self.left or not audio.shape[-1]:
-            return audio
-        decoded = torch.cat(self.decoded, dim=-1)[..., -self.size :]
-        self.decoded = []
-        return audio if self.tail is None else join(audio, self.tail[:, None, -self.size :], decoded)
+        self.held = torch.cat([self.held, audio], dim=-1)
+        if self.held.shape[-1] < self.needed and not last:
+            return audio[..., :0]
+        held, self.held = self.held, None
+        if self.ends:
+            span, none = (self.before, held.shape[-1]), held.new_zeros(0)
+            pairs = zip(held[:, 0], self.ends, strict=True)
+            held = torch.stack([matched(one, span, self.rate, end, none) for one, end in pairs])[:, None]
+        before, new = held[..., : self.before], held[..., self.before :]
+        return new if self.tail is None else join(new, self.tail[:, None, -self.size :], before[..., -self.size :])

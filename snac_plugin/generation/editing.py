@@ -15,10 +15,13 @@ from snac_plugin.generation.chunks import Known
 from snac_plugin.generation.context import checked_audio, mono
 from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.joining import JOIN_SECONDS, join
-from snac_plugin.generation.request import Request
+from snac_plugin.generation.matching import MATCH_SECONDS, matched, matched_to
+from snac_plugin.generation.request import Request, samples_until, spans_of
 
 # `generate_chunks` with all that does not depend on what is known.
 Generate = Callable[..., Iterable[Tensor]]
+# `matched_beside` or `matched_within`.
+Match = Callable[[Tensor, Tensor, int, Sequence[tuple[int, int]], int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def edit_of(request: Request, chunk_samples: int, sample_rate: int) -> Edit | No
         if request.loop:
             seam = min(chunk_samples * rate // (4 * sample_rate), size // 4)
             return Edit(rate, audio, ((0, seam), (size - seam, size)), loop=True)
-        return Edit(rate, audio, ((0, size),) if request.repaint is None else _spans(request.repaint, rate, size))
+        return Edit(rate, audio, ((0, size),) if request.repaint is None else spans_of(request.repaint, rate, size))
     if request.bridge is not None:
         return _between("bridge", (request.bridge[0], request.bridge[1]), request, chunk_samples, sample_rate)
     return None if request.before is None else _between("before", (None, request.before), request, chunk_samples, sample_rate)
@@ -97,9 +100,18 @@ def _between(name: str, recordings: tuple[Any, Any], request: Request, chunk_sam
 
 
 def edited(
-    edit: Edit, codec: SnacPretransform, window: int, chunk_frames: int, generate: Generate, seeds: Sequence[int]
+    edit: Edit,
+    codec: SnacPretransform,
+    window: int,
+    chunk_frames: int,
+    generate: Generate,
+    seeds: Sequence[int],
+    match: Match | None = None,
 ) -> StreamedChunk:
-    """Audio [B, 1, N] at the codec's rate, its spans generated, and the codes around them; `window` frames of context."""
+    """Audio [B, 1, N] at the codec's rate, its spans generated, and the codes around them; `window` frames of context.
+
+    `match` brings what is generated to the level of the recording.
+    """
     at_codec_rate = edit.at(codec.sample_rate)
     size, shift = at_codec_rate.audio.shape[-1], at_codec_rate.audio.shape[-1] // 2 if edit.loop else 0
     audio, spans = at_codec_rate.audio[0].roll(shift), at_codec_rate.spans
@@ -108,9 +120,30 @@ def edited(
     known, first = _frames_of(audio, spans, codec, window, chunk_frames)
     codes = torch.cat(list(generate(known=known)), dim=-1)
     decoded = decode(codec, codes, seeds)[:, 0]
+    if match is not None:
+        decoded = torch.stack([match(one, audio, first, spans, codec.sample_rate) for one in decoded])
     if edit.loop:
         decoded, first = torch.nn.functional.pad(decoded, (first, size))[:, :size].roll(-shift, dims=-1), 0
     return StreamedChunk(torch.stack([at_codec_rate.with_new(one, first) for one in decoded]), codes.cpu())
+
+
+def matched_beside(made: Tensor, audio: Tensor, first: int, spans: Sequence[tuple[int, int]], rate: int) -> Tensor:
+    """What was generated [N'], from sample `first` of mono audio [N] on; near borders as loud as the audio there."""
+    size = round(MATCH_SECONDS * rate)
+    for start, stop in spans:
+        place = (start - first, min(stop - first, len(made)))
+        made = matched(made, place, rate, audio[max(0, start - size) : start], audio[stop : stop + size])
+    return made
+
+
+def matched_within(made: Tensor, audio: Tensor, first: int, spans: Sequence[tuple[int, int]], rate: int) -> Tensor:
+    """The same for variations of the audio: each span as loud as the audio there, all through."""
+    size = round(JOIN_SECONDS * rate)
+    for start, stop in spans:
+        begin, end = max(start - size, first), min(stop + size, first + len(made), len(audio))
+        part = matched_to(made[begin - first : end - first], audio[begin:end], rate)
+        made = torch.cat([made[: begin - first], part, made[end - first :]])
+    return made
 
 
 def looped(
@@ -136,28 +169,12 @@ def looped(
 def cut_at(recording: Any, second: float, sample_rate: int) -> tuple[int, Tensor]:
     """A recording up to a second of it; UsageError if it is shorter."""
     rate, audio = checked_audio(recording, sample_rate, "context")
-    if round(second * rate) > audio.shape[-1]:
-        raise UsageError("from_second", second, f"a second of the recording, which has {audio.shape[-1] / rate:.3f} s")
-    return rate, audio[:, : round(second * rate)]
+    return rate, audio[:, : samples_until(second, rate, audio.shape[-1])]
 
 
 def decode(codec: SnacPretransform, codes: Tensor, seeds: Sequence[int]) -> Tensor:
     """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""
     return torch.cat([codec.decode_tokens(c[None], seed=seed).float().cpu() for c, seed in zip(codes, seeds, strict=True)])
-
-
-def _spans(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Spans of samples, those that touch joined."""
-    spans: list[tuple[int, int]] = []
-    for start, stop in sorted((round(first * rate), round(last * rate)) for first, last in seconds):
-        if start >= min(stop, size) or stop > size + 1:
-            found = f"{start / rate:.3f} to {stop / rate:.3f} s in a recording of {size / rate:.3f} s"
-            raise UsageError("repaint", found, "seconds within it")
-        if spans and start <= spans[-1][1]:
-            start, earlier = spans.pop()
-            stop = max(stop, earlier)
-        spans.append((start, min(stop, size)))
-    return tuple(spans)
 
 
 def _frames_of(

@@ -52,6 +52,13 @@ def spans_in(text: str) -> tuple[tuple[float, float], ...]:
     return tuple((first, last) for first, last in spans)
 
 
+def on_or_off(text: str) -> bool:
+    """True for "on", False for "off"."""
+    if text not in ("on", "off"):
+        raise UsageError("switch", repr(text), "on or off")
+    return text == "on"
+
+
 def json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
@@ -86,6 +93,7 @@ class Option:
     sampling: bool = False  # it says how the levels are solved; its default is the config's `sampling` key of the same name
     sliders: tuple[Slider, ...] = ()  # one, or one for each value of a pair, whose names end in _low and _high
     flag: str = ""  # by default the field's name
+    choices: tuple[str, ...] = ()  # the only texts that it may have
 
     def flag_of(self, name: str) -> str:
         """The flag of the field `name`."""

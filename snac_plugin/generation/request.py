@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from snac_plugin.generation.option import (
     Steps,
     Strength,
     json_object,
+    on_or_off,
     spans_in,
     steps_in,
     strength_in,
@@ -30,6 +31,9 @@ COLDER = "below 1 pingpong-codes draws likely codes more often"
 COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
 RECORDING = {"parse": str, "metavar": "FILE"}
 SWITCH = {"parse": bool, "metavar": "", "fits": lambda value: isinstance(value, bool), "expected": "true or false"}
+LENGTHS = ("chunks", "seconds", "sample_size")
+PAIRS = ("cfg_interval", "bridge")
+FORMATS = ("wav", "flac", "ogg")
 LENGTH = {"fits": lambda value: 0 < value < math.inf, "expected": "a number above 0"}
 
 
@@ -47,6 +51,8 @@ class Request:
         sampler: stable-audio-tools' name of the sampler, or pingpong-codes, for all levels.
         temperature: below 1 pingpong-codes draws likely codes more often; for all levels.
         cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `snac_plugin.diffusion.guidance.Guidance`.
+        format: of the file that is written, in place of a wav of 32-bit floats: "wav", "flac" or "ogg", at the bit depth of the
+            recording in it. Not for `generate` and `stream`, which write none.
         edit: a recording that is changed; audio as of `snac_plugin.generation.context.ContextInput`.
         repaint: (start, end) in seconds of the parts of `edit` that are generated anew.
         keep_levels: levels that keep the codes of `edit`, coarsest first: "A", "AB".
@@ -56,6 +62,8 @@ class Request:
         loop: the end leads back into the beginning.
         from_second: continue a recording from here, not from its end.
         only_new: return what is new without the recordings around it.
+        match: beside a join what is new has the level and coarse spectrum of the recording's nearest two seconds, and fades back; a
+            variation has those of its source. True by default. Nothing is matched where there is no recording, codes say.
         put_back: for models trained without `training.infill`: put the known codes back in each step.
 
     Raises:
@@ -101,6 +109,13 @@ class Request:
             Slider("Guidance up to noise level", 0, 1, 0.01, needs="guidance"),
         ),
     )
+    format: str | None = option(
+        "of the file: wav, flac or ogg, at the recording's own bit depth; a wav of 32-bit floats by default",
+        str,
+        choices=FORMATS,
+        fits=lambda value: value in FORMATS,
+        expected=f"one of {', '.join(FORMATS)}",
+    )
 
     edit: Any = option("recording to change", **RECORDING)
     repaint: Sequence[tuple[float, float]] | None = option(
@@ -128,10 +143,17 @@ class Request:
     loop: bool | None = option("let the end lead into the beginning", **SWITCH)
     from_second: float | None = option("continue the recording from this second", float, "S", flag="from", **LENGTH)
     only_new: bool | None = option("write what is new without the recording", **SWITCH)
+    match: bool | None = option(
+        "beside joins, what is new has the level and coarse spectrum of the recording; on by default",
+        on_or_off,
+        choices=("on", "off"),
+        fits=SWITCH["fits"],
+        expected=SWITCH["expected"],
+    )
     put_back: bool | None = option("for models trained without training.infill: put known codes back in each step", **SWITCH)
 
     def __post_init__(self) -> None:
-        lengths = {name: getattr(self, name) for name in ("chunks", "seconds", "sample_size") if getattr(self, name) is not None}
+        lengths = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(lengths) > 1:
             found = " and ".join(f"{name} {value}" for name, value in lengths.items())
             raise UsageError("length", found, "one of chunks, seconds, sample_size")
@@ -157,6 +179,11 @@ class Request:
         """Whether there are recordings on both sides of what is new, or under it."""
         return bool({"edit", "before", "bridge"} & {*self.options_set})
 
+    @property
+    def matches(self) -> bool:
+        """Whether what is new is brought to the level of the recording."""
+        return self.match is not False
+
     def _check_editing(self) -> None:
         """Options of which one needs another, or rules it out."""
         options_set = self.options_set
@@ -172,7 +199,7 @@ class Request:
             raise UsageError("strength", "keep_levels beside it", "one of them: a strength of 0 keeps a level")
         if self.loop and {"repaint", "before", "bridge"} & {*options_set}:
             raise UsageError("loop", "another place to generate beside it", "loop alone, or with edit")
-        lengths = [name for name in ("chunks", "seconds", "sample_size") if name in options_set]
+        lengths = [name for name in LENGTHS if name in options_set]
         if self.edit is not None and lengths:
             raise UsageError(lengths[0], f"{lengths[0]} beside edit", "no length: the recording keeps its own")
         if self.put_back and not self.needs_known_frames:
@@ -188,7 +215,7 @@ class Request:
 
     def as_dict(self) -> dict[str, Any]:
         """What of a JSON file says which recordings are changed, and how."""
-        return {name: getattr(self, name) for name in EDITING if name in self.options_set}
+        return {name: getattr(self, name) for name in (*EDITING, *WRITING) if name in self.options_set} | {"match": self.matches}
 
 
 def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,16 +229,40 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
         found.pop("temperature", None)
     if "edit" in found:
         found.pop("seconds")
-    pairs = [name for name in ("cfg_interval", "bridge") if name in found]
+    found.setdefault("match", False)  # samples of earlier versions do not name it, and were not matched
+    pairs = [name for name in PAIRS if name in found]
     return {name: value for name, value in found.items() if value is not None} | {name: tuple(found[name]) for name in pairs}
 
 
-EDITING = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
+EDITING = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back", "match")
 """Names of the options that change recordings."""
+WRITING = ("format",)
+"""Names of the options that say what is written to disk."""
 OPTIONS: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in dataclasses.fields(Request)}
 """Options of a request by name, in the order of flags."""
 SAMPLING = tuple(name for name, described in OPTIONS.items() if described.sampling)
 """Names of the options that say how the levels are solved."""
+
+
+def spans_of(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Spans of samples in a recording of `size` of them, those that touch joined; UsageError for seconds outside of it."""
+    spans: list[tuple[int, int]] = []
+    for start, stop in sorted((round(first * rate), round(last * rate)) for first, last in seconds):
+        if start >= min(stop, size) or stop > size + 1:
+            found = f"{start / rate:.3f} to {stop / rate:.3f} s in a recording of {size / rate:.3f} s"
+            raise UsageError("repaint", found, "seconds within it")
+        if spans and start <= spans[-1][1]:
+            start, earlier = spans.pop()
+            stop = max(stop, earlier)
+        spans.append((start, min(stop, size)))
+    return tuple(spans)
+
+
+def samples_until(second: float, rate: int, size: int) -> int:
+    """Samples up to a second of a recording of `size` of them; UsageError if it is shorter."""
+    if round(second * rate) > size:
+        raise UsageError("from_second", second, f"a second of the recording, which has {size / rate:.3f} s")
+    return round(second * rate)
 
 
 def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:

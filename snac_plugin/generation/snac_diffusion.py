@@ -17,9 +17,10 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
-from snac_plugin.generation.context import Conditioners, Context, ContextInput, context_of
+from snac_plugin.generation.context import Conditioners, Context, ContextInput, checked_recording, context_of
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks
-from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped
+from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
+from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.request import Metadata, Request, sample_seeds
 from snac_plugin.generation.settings import check_known_frames, check_request
 from snac_plugin.model.conditions import Conditions
@@ -27,6 +28,8 @@ from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 log = logging.getLogger(__name__)
 TOKENS = "codes"
+SHORT_CONTEXT_SECONDS = 2
+SHORT_CONTEXT = "The context has %.2f s: what continues so little may differ much from it. The model takes up to %.1f s."
 GUIDES_NO_GLOBAL = "cfg_scale %g does not act on %s: this model never trained without it. Give negative_conditioning."
 
 
@@ -63,6 +66,13 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
     @property
     def chunk_samples(self) -> int:
         return self.model.network.config.chunk_frames * self.levels.frame_samples
+
+    @property
+    def reach(self) -> int:
+        """Samples of a recording beside what is new that can change it, and some more."""
+        network = self.model.network.config
+        frames = (network.context_chunks + 2) * network.chunk_frames + self.pretransform.margin + 4
+        return frames * self.levels.frame_samples + 2 * round(MATCH_SECONDS * self.sample_rate)
 
     @property
     def bottleneck(self) -> SimpleNamespace:
@@ -173,6 +183,9 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         """
         request = replace(request or Request(), **options)
         settings = check_request(request, self.config, self.levels.names)
+        if request.format is not None:
+            advice = "snac_plugin.output.make_samples.make_samples writes files."
+            raise UsageError("format", request.format, "none: this returns audio", advice)
         if request.from_second is not None and context is None:
             raise UsageError("from_second", "no recording to continue", "context beside it")
         samples = request.samples(self.chunk_samples, self.sample_rate)
@@ -193,7 +206,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             yield self._edited(request, generate, seeds, samples)
             return
         past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
-        yield from decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before)
+        yield from decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before, request.matches)
 
     def _edited(self, request: Request, generate: Generate, seeds: Sequence[int], samples: int) -> StreamedChunk:
         """What is generated within recordings, or a loop."""
@@ -201,7 +214,9 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         edit = edit_of(request, self.chunk_samples, self.sample_rate)
         if edit is not None:
             window = network.context_chunks * network.chunk_frames
-            made = edited(edit, codec, window, network.chunk_frames, generate, seeds)
+            match = matched_within if {"keep_levels", "strength"} & {*request.options_set} else matched_beside
+            match_or_not = match if request.matches else None
+            made = edited(edit, codec, window, network.chunk_frames, generate, seeds, match_or_not)
             return replace(made, audio=edit.at(self.sample_rate).new_part(made.audio)) if request.only_new else made
         frames = round(samples / self.levels.frame_samples)  # a loop is whole frames
         if frames < 4:
@@ -221,8 +236,13 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             inputs = [cut[id(one)] for one in inputs]
         if len(inputs) != batch_size:
             raise UsageError("context", f"{len(inputs)} recordings", f"one, or {batch_size}: one a sample")
-        if self.model.network.config.context_chunks == 0:
+        network = self.model.network.config
+        if network.context_chunks == 0:
             raise UsageError("context", "a recording", "none: this model was built with context_chunks 0")
+        for one in {id(one): one for one in inputs if one is not None}.values():
+            rate, content = checked_recording(one, self.sample_rate)
+            if content.is_floating_point() and content.shape[-1] < SHORT_CONTEXT_SECONDS * rate:
+                log.warning(SHORT_CONTEXT, content.shape[-1] / rate, network.context_chunks * self.chunk_samples / self.sample_rate)
         return self._encoded(inputs)
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.request import EDITING, OPTIONS, Request, json_object
+from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, Request, json_object
 from snac_plugin.levels import Levels
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
@@ -23,8 +23,10 @@ SLIDERS = {
 }
 """Endpoint parameters of the options that have sliders."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
-CHANGES = {name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in EDITING}
-"""Endpoint parameters of the options that change recordings."""
+CHANGES = {
+    name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in (*EDITING, *WRITING)
+}
+"""Endpoint parameters of the options that change recordings, and of those that say what is written."""
 OTHERS = (*FIXED, *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters))
 """All endpoint parameters besides the steps of each level and the conditioners' own."""
 QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
@@ -139,6 +141,8 @@ class Controls:
                         self._add(parameter, gr.Audio(None, label=f"{label}: {option.help}", type="filepath", sources=["upload"]))
                     elif not option.metavar:
                         self._add(parameter, gr.Checkbox(False, label=label, info=option.help))
+                    elif option.choices:
+                        self._add(parameter, gr.Dropdown(["", *option.choices], value="", label=label, info=option.help))
                     else:
                         self._add(parameter, gr.Textbox("", label=label, info=option.help, lines=1))
 

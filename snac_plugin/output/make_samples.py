@@ -1,80 +1,23 @@
 """From a request to samples on disk: what the command line and the page both do."""
 
 import importlib.metadata
-import math
 import platform
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import snac_plugin
 from snac_plugin.checkpoints.weights import fingerprint
-from snac_plugin.data.audio import read_audio
-from snac_plugin.errors import AudioError, UnwritableFile
+from snac_plugin.errors import UnwritableFile
 from snac_plugin.files import fitting_name
-from snac_plugin.generation.chunks import StepCallback, chunks_for
-from snac_plugin.generation.editing import Edit, cut_at, edit_of
-from snac_plugin.generation.joining import Continuation
+from snac_plugin.generation.chunks import StepCallback
 from snac_plugin.generation.request import Request, sample_seeds
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.levels import Levels
-from snac_plugin.output.sample_files import SampleFiles, SampleWriter
-
-BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of its continuation
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording [C, N], and its file."""
-
-    path: Path
-    rate: int
-    audio: Tensor
-
-    @classmethod
-    def read(cls, path: str | Path, levels: Levels) -> "Recording":
-        """Read a file; AudioError if it cannot be read, or is shorter than one frame of the codec."""
-        rate, audio = read_audio(path, levels.sample_rate)
-        seconds, shortest = audio.shape[-1] / rate, levels.frame_samples / levels.sample_rate
-        if seconds < shortest:
-            raise AudioError(str(path), f"{seconds:.3f} s of audio", f"at least one frame of the codec: {shortest:.3f} s")
-        return cls(Path(path), rate, audio)
-
-    def until(self, second: float | None) -> "Recording":
-        """Its beginning."""
-        if second is None:
-            return self
-        return replace(self, audio=cut_at((self.rate, self.audio), second, self.rate)[1])
-
-
-def read_recordings(request: Request, levels: Levels) -> Request:
-    """A request whose recordings are audio, not files any more; raises as `Recording.read`."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str | Path):
-            return value
-        recording = Recording.read(value, levels)
-        return recording.rate, recording.audio
-
-    bridge = request.bridge and (read(request.bridge[0]), read(request.bridge[1]))
-    return replace(request, edit=read(request.edit), before=read(request.before), bridge=bridge)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A sample that was written."""
-
-    seed: int
-    seconds: float  # how much of it is new
-    first_audio_after: float  # seconds from the beginning of its batch until its first new audio was on disk
-    settings: dict[str, Any]  # everything that made it, as its JSON file holds it
-    files: SampleFiles
+from snac_plugin.output.recordings import Recording
+from snac_plugin.output.sample_in_progress import Plan, Sample, SampleInProgress
 
 
 def make_samples(
@@ -87,6 +30,7 @@ def make_samples(
     batch_size: int | None = None,
     recording: Recording | None = None,
     checkpoint: str | None = None,
+    skip: bool = False,
     progress: bool = True,
     callback: StepCallback | None = None,
 ) -> Iterator[Sample]:
@@ -101,6 +45,7 @@ def make_samples(
         recording: what each sample continues: it begins with the recording's own samples, at its rate and with its channels.
             Recordings that `request` names are files or audio; a sample has the rate and the channels of theirs.
         checkpoint: where the model came from, for the JSON files.
+        skip: leave batches out of which all samples are there, whole and with these settings; they are yielded as `skipped`.
         callback: called with (chunk, level, step) after each denoising step.
 
     Raises:
@@ -109,28 +54,28 @@ def make_samples(
     settings = check_request(request, model.config, model.levels.names).as_dict(model.levels.names)
     about = {"conditioning": request.conditioning, "negative_conditioning": request.negative_conditioning}
     about |= _about(model, checkpoint, recording) | _files_of(request)
-    name, request = _name_of(request, recording), read_recordings(request, model.levels)
-    if recording is not None:
-        recording, request = recording.until(request.from_second), replace(request, from_second=None)
-    context = None if recording is None else (recording.rate, recording.audio)
-    edit = edit_of(request, model.chunk_samples, model.sample_rate)
-    asked = request if edit is None else replace(request, only_new=None)
+    name, plan = _name_of(request, recording), Plan.of(request, model, recording)
+    form = plan.form()
     seeds, size = sample_seeds(seed, count), batch_size or count
     for start in range(0, count, size):
         batch = seeds[start : start + size]
-        samples: list[_SampleInProgress] = []
+        noted = {"batch_size": len(batch), **settings, **about}
+        there = [plan.finished(folder, f"{name}seed_{one}", form, {"seed": one, **noted}) for one in batch if skip]
+        if there and all(there):
+            yield from (one for one in there if one is not None)
+            continue
+        samples: list[SampleInProgress] = []
         options: Any = {"batch_size": len(batch), "seed": batch[0], "progress": progress, "callback": callback}
         failure: BaseException | None = None
         try:
             try:
                 for one in batch:
-                    samples.append(_SampleInProgress(Path(folder), f"{name}seed_{one}", one, model, request, recording, edit))
-                for chunk in model.stream(asked, context=context, **options):
+                    samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form))
+                for chunk in model.stream(plan.asked(), context=plan.context, **options):
                     for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
-            noted = {"batch_size": len(batch), **settings, **about}
             finished = []
             for sample in (one for one in samples if one.codes):
                 try:
@@ -143,67 +88,6 @@ def make_samples(
         finally:
             for sample in samples:
                 sample.writer.discard()
-
-
-class _SampleInProgress:
-    """A sample while it is written; after the samples of the recording that it continues, or within those that it changes."""
-
-    def __init__(
-        self,
-        folder: Path,
-        name: str,
-        seed: int,
-        model: SnacDiffusion,
-        request: Request,
-        recording: Recording | None,
-        edit: Edit | None,
-    ) -> None:
-        self.seed, self.model, self.recording, self.edit = seed, model, recording, edit
-        self.only_new, self.continuation = bool(request.only_new), None
-        rate, channels, self.before = (model.sample_rate, 1, 0)
-        if edit is not None:
-            rate, channels = edit.rate, len(edit.audio)
-        if recording is not None:
-            rate, (channels, self.before) = recording.rate, recording.audio.shape
-            self.before = 0 if self.only_new else self.before
-            self.continuation = Continuation(recording.audio, rate, model.sample_rate)
-        new = request.samples(model.chunk_samples, model.sample_rate)
-        self.writer = SampleWriter(folder, name, rate, channels, self.before + math.ceil(new * rate / model.sample_rate))
-        self.codes: list[Tensor] = []
-        self.started, self.first_audio_after = time.perf_counter(), 0.0
-
-    def add(self, audio: Tensor, codes: Tensor) -> None:
-        """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
-        self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
-        if self.recording is not None and not self.codes and not self.only_new:
-            self.writer.write(self.recording.audio)
-        if self.edit is not None:
-            whole = self.edit.with_made(audio, self.model.sample_rate)
-            self.writer.write(self.edit.new_part(whole) if self.only_new else whole)
-        else:
-            self.writer.write(audio[None] if self.continuation is None else self.continuation.push(audio))
-        self.codes.append(codes.short())
-
-    def finish(self, settings: dict[str, Any]) -> Sample:
-        if self.continuation is not None:
-            self.writer.write(self.continuation.finish())
-        rate, levels = self.writer.sample_rate, self.model.levels
-        seconds, joined_at = self.writer.samples / rate, self.before / rate
-        written = self.writer.samples - self.before
-        if self.edit is not None:
-            written = sum(stop - start for start, stop in self.edit.spans)
-        new = written * self.model.sample_rate // rate  # in samples of the model, whole ones
-        lengths = {"seconds": round(seconds, 6), "new_seconds": round(written / rate, 6)}
-        settings = {**lengths, "chunks": chunks_for(new, self.model.chunk_samples), **settings}
-        recording = self.recording
-        title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
-        if self.edit is not None:
-            spans = (f"{start / rate:.1f} to {stop / rate:.1f} s" for start, stop in self.edit.spans)
-            title = f"{self.writer.name}, new from {', '.join(spans)}"
-        codes = torch.cat(self.codes, dim=-1).long() if recording is None and self.edit is None else None
-        shown_from = max(0, round((joined_at - BEFORE_JOIN_SECONDS) * rate))
-        files = self.writer.finish(settings, codes=codes, levels=levels, title=title, shown_from=shown_from)
-        return Sample(self.seed, written / rate, self.first_audio_after, settings, files)
 
 
 def _files_of(request: Request) -> dict[str, Any]:
@@ -246,6 +130,6 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
         },
     }
     if recording is not None:
-        seconds = round(recording.audio.shape[-1] / recording.rate, 6)
+        seconds = round(recording.samples / recording.rate, 6)
         about["continues"] = {"file": recording.path.name, "sample_rate": recording.rate, "seconds": seconds}
     return about

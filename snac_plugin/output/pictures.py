@@ -1,5 +1,6 @@
 """A picture of a sample: spectrogram and codes. Letters: N audio samples, R rows, T frames."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ RANGE_DB = 80.0
 QUIETEST_PEAK_DB = -60.0
 FREQUENCIES = (100, 250, 500, 1000, 2000, 5000, 10000, 20000)
 
-INK, FAINT, PAPER = "#1f2430", "#8a8f9c", "#ffffff"
+INK, FAINT, PAPER, NEW = "#1f2430", "#8a8f9c", "#ffffff", "#5dd6c0"
 SPECTRUM = LinearSegmentedColormap.from_list(
     "spectrum", ["#0b1021", "#1d2a5b", "#4b3b96", "#a23f93", "#e8615d", "#fdae61", "#fff3c4"]
 )
@@ -26,9 +27,17 @@ LEVEL_COLOURS = ("#d1495b", "#e08e2b", "#2a9d8f", "#3667b5", "#7b4fa3", "#5c6b7a
 
 
 def sample_picture(
-    audio: Tensor, sample_rate: int, codes: Tensor | None = None, levels: Levels | None = None, title: str = ""
+    audio: Tensor,
+    sample_rate: int,
+    codes: Tensor | None = None,
+    levels: Levels | None = None,
+    title: str = "",
+    new: Sequence[tuple[float, float]] = (),
 ) -> Figure:
-    """Draw mono audio, [1, N] or [N], and its packed codes [R, T], if given; those past the end of the audio are cut off."""
+    """Draw mono audio, [1, N] or [N], and its packed codes [R, T], if given; those past the end of the audio are cut off.
+
+    Above the spectrogram a bar marks what is `new` beside a recording, (start, end) in seconds, and lines its joins.
+    """
     assert codes is None or levels is not None, "codes are drawn by the geometry of their codec"
     audio = audio.detach().float().cpu().reshape(-1)
     strips = 0 if codes is None or levels is None else len(levels)
@@ -36,6 +45,10 @@ def sample_picture(
     seconds = max(len(audio), 1) / sample_rate
     draw_spectrogram(figure, axes[0], audio, sample_rate, seconds)
     axes[0].set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=9, parse_math=False)
+    for start, end in new:
+        axes[0].axvspan(start, end, 0.98, 1, color=NEW, linewidth=0)
+        for join in (join for join in (start, end) if 0 < join < seconds):
+            axes[0].axvline(join, color=NEW, linewidth=1.2, linestyle=(0, (4, 3)))
     for axis in axes:
         axis.set_xlim(0, seconds)
         axis.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))

@@ -1,6 +1,8 @@
 """Recordings that are changed, as files: their own samples, their rate and channels, and settings that make them again."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,7 @@ def run(checkpoint: Path, *arguments: Any) -> int:
         ["--edit", "SONG", "--keep-levels", "AB", "--batch-size", "2"],
         ["--edit", "SONG", "--strength", "A=0,B=0.3,C=0.5,D=0.7"],
         ["--continue", "SONG", "--from", "1", "--only-new", "--seconds", "0.3"],
+        ["--continue", "SONG", "--match", "off", "--seconds", "0.3"],
         ["--lead-in", "SONG", "--seconds", "0.3"],
         ["--bridge", "SONG", "SONG", "--seconds", "0.3", "--put-back"],
         ["--loop"],
@@ -176,6 +179,40 @@ def _recordings(flags: list[str]) -> list[str]:
 def test_a_mistake_is_named_before_torch_is_imported(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", *flags]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--continue", "SONG", "--from", "500"],
+            "from_second: found 500.0, expected a second of the recording, which has 2.000 s",
+        ),
+        (["--edit", "SONG", "--repaint", "1:99"], "repaint: found 1.000 to 99.000 s in a recording of 2.000 s"),
+        (["--lead-in", "TEXT"], "found a file that cannot be read"),
+    ],
+)
+def test_a_header_is_enough_to_say_it_without_torch(song: tuple[Path, np.ndarray], flags: list[str], message: str) -> None:
+    """After 10 s of loading torch and weights it was said before."""
+    text = song[0].with_name("text.wav")
+    text.write_text("no audio")
+    flags = [str({"SONG": song[0], "TEXT": text}.get(flag, flag)) for flag in flags]
+    code = f"import sys; from snac_plugin.cli import main; failed = main(['generate', *{flags}]); "
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}assert failed; assert 'torch' not in sys.modules"], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert message in ran.stderr
+
+
+def test_a_short_context_is_told_in_one_line(
+    model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(model, tmp_path, song[0], seconds=0.3)
+    assert not caplog.records
+    make(model, tmp_path, song[0], seconds=0.3, from_second=1.5)
+    (told,) = caplog.records
+    assert told.getMessage().startswith("The context has 1.50 s: what continues so little")
 
 
 @pytest.mark.parametrize("text", ["1", "1:2:3", "a:b"])

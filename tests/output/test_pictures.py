@@ -111,3 +111,15 @@ def test_the_same_sample_gives_the_same_file(tmp_path: Path) -> None:
     first, second = (save_picture(tmp_path / name, audio, 32000, codes, LEVELS_32KHZ, "a") for name in ("a.png", "b.png"))
     assert first.read_bytes() == second.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_what_is_new_is_marked_and_its_joins() -> None:
+    """A bar above it, a line where it joins; at the end of the file there is no join."""
+    plain, marked = (pixels(sample_picture(tone(440, 4, 32000), 32000, new=new)) for new in ((), ((1, 2), (3, 4))))
+    for second in (0.5, 1.5, 2.5, 3.5):
+        differs = (plain(0, second, 158.5) != marked(0, second, 158.5)).any()
+        assert differs == (second in (1.5, 3.5))
+        assert (plain(0, second, 80) == marked(0, second, 80)).all()
+    for second in (1, 2, 3):
+        heights = range(2, 150)
+        assert sum(bool((plain(0, second, y) != marked(0, second, y)).any()) for y in heights) > 40

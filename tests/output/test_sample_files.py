@@ -85,7 +85,7 @@ def test_a_long_sample_is_drawn_in_part(tmp_path: Path) -> None:
 
 
 def test_a_stopped_recording_keeps_what_was_written(tmp_path: Path) -> None:
-    """Until it has its name, the hidden file can be read: a crash loses nothing that was on disk."""
+    """Until it has its name, the unfinished file can be read: a crash loses nothing that was on disk."""
     wav = SampleWriter(tmp_path, "cut", 8000, 1)
     wav.write(torch.ones(1, 4000) / 2)
     assert soundfile.info(wav.part).frames == 4000
