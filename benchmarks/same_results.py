@@ -84,8 +84,9 @@ def _trained(run: Run, config: str, data: Path, folder: Path, steps: int) -> dic
 
 
 def _generated(run: Run, song: Path, folder: Path) -> dict[str, str]:
-    """Wavs of the shipped model, as generated: commits before `--match` do not match what is new to the recording."""
-    unmatched = ["--match", "off"] if "--match" in run("generate.py", "--help") else []
+    """Wavs of the shipped model, as generated: earlier commits fit neither level nor width to the recording."""
+    known = run("generate.py", "--help")
+    unmatched = [word for flag, value in (("--match", "off"), ("--width", "mono")) if flag in known for word in (flag, value)]
     ways = {
         "from nothing": ["--seconds", 8, "--steps", 16],
         "batch of two": ["--batch-size", 2, "--steps", 12, "--temperature", 0.9],

@@ -31,9 +31,8 @@ from snac_plugin.generation.request import (
     Request,
     options_in,
     sample_seeds,
-    samples_until,
-    spans_of,
 )
+from snac_plugin.generation.times import samples_until, spans_of
 
 
 def parser() -> argparse.ArgumentParser:

@@ -88,6 +88,15 @@ def _encode(
     return pretransform.tokenize(end[None, None])[0, :, before:], tail, seconds
 
 
+def stereo_ends(inputs: Sequence[ContextInput], rate: int, seconds: float) -> list[Tensor]:
+    """The last seconds of stereo recordings at a rate [2, N]; none where not all are stereo."""
+    recordings = [checked_recording(one, rate) for one in inputs if one is not None]
+    if len(recordings) < len(inputs) or any(not audio.is_floating_point() or audio.shape[:-1] != (2,) for _, audio in recordings):
+        return []
+    ends = [(given, audio[:, -math.ceil(seconds * given) :].cpu()) for given, audio in recordings]
+    return [torch.stack([mono(channel, given, rate) for channel in end]) for given, end in ends]
+
+
 def _kept_frames(frames: int, chunk_frames: int, chunks: int) -> int:
     return min(frames // chunk_frames, chunks) * chunk_frames or frames
 

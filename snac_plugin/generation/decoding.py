@@ -1,7 +1,7 @@
 """Generated codes to audio, seamlessly and to the sample. Letters: B batch, R rows, T frames, N audio samples."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec.streaming import StreamDecoder
 from snac_plugin.generation.context import Context
-from snac_plugin.generation.joining import JOIN_SECONDS, join
+from snac_plugin.generation.joining import JOIN_SECONDS, Continuation, join
 from snac_plugin.generation.matching import AROUND_SECONDS, FADE_SECONDS, matched
 
 
@@ -17,7 +17,8 @@ from snac_plugin.generation.matching import AROUND_SECONDS, FADE_SECONDS, matche
 class StreamedChunk:
     """What is new after a chunk, on the CPU."""
 
-    audio: Tensor  # [B, 1, N]; ends a little before the codes do, because the next chunk still changes their sound
+    # [B, 1, N], or [B, 2, N] with the width of recordings; ends a little before the codes do: the next chunk changes their sound
+    audio: Tensor
     codes: Tensor  # packed codes of the chunk [B, R, T]
 
 
@@ -51,6 +52,16 @@ def decoded_chunks(
         if done:
             yield StreamedChunk(border.new_part(decoder.finish(), last=True)[..., :left], codes[..., :0].cpu())
         raise
+
+
+def wide_chunks(chunks: Iterable[StreamedChunk], count: int, recordings: Sequence[Tensor], rate: int) -> Iterator[StreamedChunk]:
+    """Mono audio [B, 1, N] that comes in `count` chunks, each sample as wide as the stereo recording [2, N'] it continues."""
+    joins = [Continuation(recording, rate, rate, keep_width=True) for recording in recordings]
+    for done, chunk in enumerate(chunks, 1):
+        audio = torch.stack([join.push(one[0]) for join, one in zip(joins, chunk.audio, strict=True)])
+        if done == count:
+            audio = torch.cat([audio, torch.stack([join.finish() for join in joins])], dim=-1)
+        yield replace(chunk, audio=audio)
 
 
 class _Border:

@@ -16,7 +16,9 @@ from snac_plugin.generation.context import checked_audio, mono
 from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.joining import JOIN_SECONDS, join
 from snac_plugin.generation.matching import MATCH_SECONDS, matched, matched_to
-from snac_plugin.generation.request import Request, samples_until, spans_of
+from snac_plugin.generation.request import Request
+from snac_plugin.generation.times import samples_until, spans_of
+from snac_plugin.generation.width import FILTER_SECONDS, WIDTH_SECONDS, widened
 
 # `generate_chunks` with all that does not depend on what is known.
 Generate = Callable[..., Iterable[Tensor]]
@@ -32,10 +34,12 @@ class Edit:
     audio: Tensor  # [C, N]; silence where there is nothing yet
     spans: tuple[tuple[int, int], ...]  # samples [start, stop), in order and apart; all others stay as they are
     loop: bool = False  # what is generated are both ends, which join
+    wide: bool = False  # what is new in a stereo recording is as wide as that
 
-    def at(self, rate: int) -> "Edit":
-        """As mono audio at another rate."""
-        audio = mono(self.audio, self.rate, rate)[None]
+    def at(self, rate: int, mixed: bool = True) -> "Edit":
+        """At another rate, as mono audio or with its own channels."""
+        channels = [self.audio] if mixed else list(self.audio)
+        audio = torch.stack([mono(one, self.rate, rate) for one in channels])
         ends = [min(round(edge * rate / self.rate), audio.shape[-1]) for span in self.spans for edge in span]
         return replace(self, rate=rate, audio=audio, spans=tuple(zip(ends[::2], ends[1::2], strict=True)))
 
@@ -48,12 +52,24 @@ class Edit:
         result, size = self.audio.clone(), round(JOIN_SECONDS * self.rate)
         for start, stop in self.spans:
             begin, end = max(start - size, first), min(stop + size, first + len(new), result.shape[-1])
-            made = new[begin - first : end - first].expand(len(result), -1)
+            made = self._channels(new, begin - first, end - first, (start, stop))
             before, part, after = made.split([start - begin, stop - start, end - stop], dim=-1)
             part = join(part, self.audio[:, begin:start], before)
             part = join(part.flip(-1), self.audio[:, stop:end].flip(-1), after.flip(-1)).flip(-1)
             result[:, start:stop] = part
         return result
+
+    def _channels(self, new: Tensor, begin: int, end: int, span: tuple[int, int]) -> Tensor:
+        """Samples [begin, end) of new mono audio [N'] with all channels; as wide as the audio beside the span, or in its place."""
+        if not self.wide or len(self.audio) != 2:
+            return new[begin:end].expand(len(self.audio), -1)
+        reach, seconds = round(FILTER_SECONDS * self.rate), round(WIDTH_SECONDS * self.rate)
+        start, stop = (self.spans[1][0], self.audio.shape[-1]) if self.loop else span  # both ends of a loop get one width
+        before, after = self.audio[:, max(0, start - seconds) : start], self.audio[:, stop : stop + seconds]
+        beside = max(before, after, key=lambda audio: audio.shape[-1])
+        places = torch.arange(begin - reach, end + reach)
+        around = new[places % len(new)] * (1.0 if self.loop else ((places >= 0) & (places < len(new))).float())
+        return widened(around, beside if beside.shape[-1] else self.audio[:, span[0] : span[1]], self.rate)[:, reach:-reach]
 
     def with_made(self, audio: Tensor, rate: int) -> Tensor:
         """The audio [C, N] with its spans from what `edited` gave [N'], at another rate."""
@@ -72,13 +88,14 @@ class Edit:
 
 def edit_of(request: Request, chunk_samples: int, sample_rate: int) -> Edit | None:
     """What a request changes, if it does; its recordings are audio. UsageError for places outside of it."""
+    wide = request.width == "keep"
     if request.edit is not None:
         rate, audio = checked_audio(request.edit, sample_rate, "edit")
         size = audio.shape[-1]
         if request.loop:
             seam = min(chunk_samples * rate // (4 * sample_rate), size // 4)
-            return Edit(rate, audio, ((0, seam), (size - seam, size)), loop=True)
-        return Edit(rate, audio, ((0, size),) if request.repaint is None else spans_of(request.repaint, rate, size))
+            return Edit(rate, audio, ((0, seam), (size - seam, size)), loop=True, wide=wide)
+        return Edit(rate, audio, ((0, size),) if request.repaint is None else spans_of(request.repaint, rate, size), wide=wide)
     if request.bridge is not None:
         return _between("bridge", (request.bridge[0], request.bridge[1]), request, chunk_samples, sample_rate)
     return None if request.before is None else _between("before", (None, request.before), request, chunk_samples, sample_rate)
@@ -96,7 +113,7 @@ def _between(name: str, recordings: tuple[Any, Any], request: Request, chunk_sam
     new = torch.zeros(channels, math.ceil(request.samples(chunk_samples, sample_rate) * rate / sample_rate))
     before = parts[0][1] if len(parts) > 1 else new[:, :0]
     span = (before.shape[-1], before.shape[-1] + new.shape[-1])
-    return Edit(rate, torch.cat([before, new, parts[-1][1]], dim=-1), (span,))
+    return Edit(rate, torch.cat([before, new, parts[-1][1]], dim=-1), (span,), wide=request.width == "keep")
 
 
 def edited(
@@ -124,7 +141,8 @@ def edited(
         decoded = torch.stack([match(one, audio, first, spans, codec.sample_rate) for one in decoded])
     if edit.loop:
         decoded, first = torch.nn.functional.pad(decoded, (first, size))[:, :size].roll(-shift, dims=-1), 0
-    return StreamedChunk(torch.stack([at_codec_rate.with_new(one, first) for one in decoded]), codes.cpu())
+    placed = edit.at(codec.sample_rate, mixed=not edit.wide)
+    return StreamedChunk(torch.stack([placed.with_new(one, first) for one in decoded]), codes.cpu())
 
 
 def matched_beside(made: Tensor, audio: Tensor, first: int, spans: Sequence[tuple[int, int]], rate: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ RECORDING = {"parse": str, "metavar": "FILE"}
 SWITCH = {"parse": bool, "metavar": "", "fits": lambda value: isinstance(value, bool), "expected": "true or false"}
 LENGTHS = ("chunks", "seconds", "sample_size")
 PAIRS = ("cfg_interval", "bridge")
+WIDTHS = ("keep", "mono")
 FORMATS = ("wav", "flac", "ogg")
 LENGTH = {"fits": lambda value: 0 < value < math.inf, "expected": "a number above 0"}
 
@@ -64,6 +65,8 @@ class Request:
         only_new: return what is new without the recordings around it.
         match: beside a join what is new has the level and coarse spectrum of the recording's nearest two seconds, and fades back; a
             variation has those of its source. True by default. Nothing is matched where there is no recording, codes say.
+        width: "keep" gives what is new in a stereo recording the levels and coherence of its channels, by octave; "mono" none.
+            Files keep it by default; what `generate` and `stream` return is mono by default.
         put_back: for models trained without `training.infill`: put the known codes back in each step.
 
     Raises:
@@ -150,6 +153,13 @@ class Request:
         fits=SWITCH["fits"],
         expected=SWITCH["expected"],
     )
+    width: str | None = option(
+        "keep: what is new in a stereo recording is as wide as that, the default for files; mono: its channels are alike",
+        str,
+        choices=WIDTHS,
+        fits=lambda value: value in WIDTHS,
+        expected=f"one of {', '.join(WIDTHS)}",
+    )
     put_back: bool | None = option("for models trained without training.infill: put known codes back in each step", **SWITCH)
 
     def __post_init__(self) -> None:
@@ -215,7 +225,10 @@ class Request:
 
     def as_dict(self) -> dict[str, Any]:
         """What of a JSON file says which recordings are changed, and how."""
-        return {name: getattr(self, name) for name in (*EDITING, *WRITING) if name in self.options_set} | {"match": self.matches}
+        return {name: getattr(self, name) for name in (*EDITING, *WRITING) if name in self.options_set} | {
+            "match": self.matches,
+            "width": self.width or WIDTHS[0],
+        }
 
 
 def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,12 +242,25 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
         found.pop("temperature", None)
     if "edit" in found:
         found.pop("seconds")
-    found.setdefault("match", False)  # samples of earlier versions do not name it, and were not matched
+    found = {"match": False, "width": "mono"} | found  # so were samples of earlier versions, which do not name it
     pairs = [name for name in PAIRS if name in found]
     return {name: value for name, value in found.items() if value is not None} | {name: tuple(found[name]) for name in pairs}
 
 
-EDITING = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back", "match")
+EDITING = (
+    "edit",
+    "repaint",
+    "keep_levels",
+    "strength",
+    "before",
+    "bridge",
+    "loop",
+    "from_second",
+    "only_new",
+    "put_back",
+    "match",
+    "width",
+)
 """Names of the options that change recordings."""
 WRITING = ("format",)
 """Names of the options that say what is written to disk."""
@@ -242,27 +268,6 @@ OPTIONS: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in 
 """Options of a request by name, in the order of flags."""
 SAMPLING = tuple(name for name, described in OPTIONS.items() if described.sampling)
 """Names of the options that say how the levels are solved."""
-
-
-def spans_of(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Spans of samples in a recording of `size` of them, those that touch joined; UsageError for seconds outside of it."""
-    spans: list[tuple[int, int]] = []
-    for start, stop in sorted((round(first * rate), round(last * rate)) for first, last in seconds):
-        if start >= min(stop, size) or stop > size + 1:
-            found = f"{start / rate:.3f} to {stop / rate:.3f} s in a recording of {size / rate:.3f} s"
-            raise UsageError("repaint", found, "seconds within it")
-        if spans and start <= spans[-1][1]:
-            start, earlier = spans.pop()
-            stop = max(stop, earlier)
-        spans.append((start, min(stop, size)))
-    return tuple(spans)
-
-
-def samples_until(second: float, rate: int, size: int) -> int:
-    """Samples up to a second of a recording of `size` of them; UsageError if it is shorter."""
-    if round(second * rate) > size:
-        raise UsageError("from_second", second, f"a second of the recording, which has {size / rate:.3f} s")
-    return round(second * rate)
 
 
 def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:

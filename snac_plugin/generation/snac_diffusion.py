@@ -17,12 +17,13 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
-from snac_plugin.generation.context import Conditioners, Context, ContextInput, checked_recording, context_of
-from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks
+from snac_plugin.generation.context import Conditioners, Context, ContextInput, checked_recording, context_of, stereo_ends
+from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
 from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
 from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.request import Metadata, Request, sample_seeds
 from snac_plugin.generation.settings import check_known_frames, check_request
+from snac_plugin.generation.width import WIDTH_SECONDS
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
@@ -144,8 +145,9 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             options: other arguments of `stream`.
 
         Returns:
-            [B, 1, samples] float on the CPU: what is new, or with `edit`, `before` and `bridge` the recordings with it; with
-            `return_codes` also the codes [B, R, T], whole chunks, or those around what was changed.
+            [B, 1, samples] float on the CPU, or [B, 2, samples] with the width of stereo recordings: what is new, or with `edit`,
+            `before` and `bridge` the recordings with it; with `return_codes` also the codes [B, R, T], whole chunks, or those
+            around what was changed.
         """
         chunks = list(self.stream(request, **options))
         audio = torch.cat([chunk.audio for chunk in chunks], dim=-1)
@@ -206,7 +208,9 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             yield self._edited(request, generate, seeds, samples)
             return
         past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
-        yield from decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before, request.matches)
+        made = decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before, request.matches)
+        wide = self._wide_ends(context, batch_size, request) if context is not None and request.width == "keep" else []
+        yield from wide_chunks(made, chunks, wide, self.sample_rate) if wide else made
 
     def _edited(self, request: Request, generate: Generate, seeds: Sequence[int], samples: int) -> StreamedChunk:
         """What is generated within recordings, or a loop."""
@@ -229,11 +233,20 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         codes = torch.cat(list(generate(chunks)), dim=-1)[..., :frames]
         return looped(codes, codec, network.chunk_frames, generate, seeds, chunks)
 
-    def _given_context(self, context: Any, batch_size: int, until: float | None) -> Context | None:
+    def _recordings(self, context: Any, batch_size: int, until: float | None) -> list[Any]:
+        """What each sample continues."""
         inputs = context if isinstance(context, list) else [context] * batch_size
-        if until is not None:
-            cut = {id(one): None if one is None else cut_at(one, until, self.sample_rate) for one in inputs}
-            inputs = [cut[id(one)] for one in inputs]
+        if until is None:
+            return inputs
+        cut = {id(one): None if one is None else cut_at(one, until, self.sample_rate) for one in inputs}
+        return [cut[id(one)] for one in inputs]
+
+    def _wide_ends(self, context: Any, batch_size: int, request: Request) -> list[Tensor]:
+        """The ends of stereo recordings, whose width is kept."""
+        return stereo_ends(self._recordings(context, batch_size, request.from_second), self.sample_rate, WIDTH_SECONDS + 1)
+
+    def _given_context(self, context: Any, batch_size: int, until: float | None) -> Context | None:
+        inputs = self._recordings(context, batch_size, until)
         if len(inputs) != batch_size:
             raise UsageError("context", f"{len(inputs)} recordings", f"one, or {batch_size}: one a sample")
         network = self.model.network.config

@@ -11,8 +11,9 @@ from torch import Tensor
 from snac_plugin.data.audio import read_part
 from snac_plugin.data.audio_file import AudioHeader, audio_header, blocks
 from snac_plugin.errors import AudioError
-from snac_plugin.generation.request import Request, samples_until, spans_of
+from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.times import samples_until, spans_of
 from snac_plugin.levels import Levels
 
 

@@ -51,6 +51,7 @@ class Plan:
         """Read of the recordings what the model sees; raises as `read_recordings`."""
         if recording is not None:
             recording, request = recording.until(request.from_second), replace(request, from_second=None)
+        request = replace(request, width=request.width or "keep")
         context = None if recording is None else recording.end(model)
         request, sources = read_recordings(request, model)
         edit = edit_of(request, model.chunk_samples, model.sample_rate)
@@ -58,7 +59,7 @@ class Plan:
 
     def asked(self) -> Request:
         """The part of the request that the model follows."""
-        return replace(self.request, only_new=None if self.edit is not None else self.request.only_new, format=None)
+        return replace(self.request, only_new=None if self.edit is not None else self.request.only_new, format=None, width=None)
 
     def own(self) -> list[Own]:
         """What of the recordings stays: before what is new, or around each span of the edit."""
@@ -75,6 +76,9 @@ class Plan:
         form = Format.of(self.request.format, recorded)
         if recordings and not self.request.only_new and (change := form.changes(recorded)):
             log.warning("%s", change)
+        channels = 1 if not recordings else recordings[0].header.channels
+        if channels > 2 or (channels == 2 and self.request.width == "mono"):
+            log.warning("What is new is mono: its %d channels are alike.", channels)
         return form
 
     def finished(self, folder: str | Path, name: str, form: Format, settings: dict[str, Any]) -> Sample | None:
@@ -105,7 +109,7 @@ class SampleInProgress:
         self.continuation = None
         if plan.recording is not None and plan.context is not None:
             rate, channels = plan.recording.rate, plan.recording.header.channels
-            self.continuation = Continuation(plan.context[1], rate, model.sample_rate)
+            self.continuation = Continuation(plan.context[1], rate, model.sample_rate, plan.request.width == "keep")
         new = plan.request.samples(model.chunk_samples, model.sample_rate)
         own = sum(part.stop - part.start for part in self.own)
         self.before = own if plan.edit is None else 0

@@ -1,12 +1,16 @@
 """New mono audio as wide as the recording: levels and coherence of its channels by octave, measured by scipy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+from test_snac_diffusion import make_whole
 from torch import Tensor
 
 from snac_plugin.generation.joining import Continuation
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.width import Widening, widened
 
 RATE = 44100
@@ -86,3 +90,47 @@ def test_a_continuation_is_as_wide_as_the_recording_s_end_and_joins_it(model_rat
     joined = torch.cat([recording, wide], dim=-1)
     step = joined.diff(dim=-1).abs()
     assert (step[:, 6 * RATE - 1] <= step[:, 5 * RATE :].amax(dim=-1)).all()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SnacDiffusion:
+    return make_whole(tmp_path_factory.mktemp("codec"), head="logits", context_chunks=1)
+
+
+OPTIONS: dict[str, Any] = {"progress": False, "seed": 1, "steps": 4}
+WAYS: dict[str, dict[str, Any]] = {
+    "context": {"seconds": 4},
+    "edit": {"repaint": [(2.5, 5.5)], "put_back": True},
+    "variation": {"keep_levels": "A"},
+    "before": {"seconds": 3, "put_back": True},
+    "loop": {"loop": True, "put_back": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_python_gets_back_is_as_wide_on_request(model: SnacDiffusion, way: str) -> None:
+    """And mono without: what the channels have in common is the same."""
+    recording = stereo(8)
+    name = "edit" if way in ("variation", "loop") else way
+    given: dict[str, Any] = {name: (RATE, recording), **WAYS[way], **OPTIONS}
+    wide, mono = model.generate(**given, width="keep")[0], model.generate(**given)[0]
+    assert (wide.shape[0], mono.shape[0]) == (2, 1)
+    torch.testing.assert_close(wide.mean(dim=0), mono[0], rtol=0, atol=1e-5)
+    part = {"context": slice(0, None), "edit": slice(80000, 176000), "before": slice(0, 96000)}.get(way, slice(0, None))
+    assert (wide[0, part] - wide[1, part]).norm() > 0.1 * wide[0, part].norm()
+    pieces = torch.cat([chunk.audio for chunk in model.stream(**given, width="keep")], dim=-1)
+    assert torch.equal(pieces[0], wide)
+
+
+def test_a_wide_loop_repeats_without_a_click(model: SnacDiffusion) -> None:
+    made = model.generate(edit=(32000, stereo(3)[:, :70001]), width="keep", **WAYS["loop"], **OPTIONS)[0]
+    twice = torch.cat([made, made], dim=-1)
+    steps = twice.diff(dim=-1).abs()[:, 69000:71000]
+    assert (steps[:, 1000] <= steps.amax(dim=-1)).all()
+    assert float(steps[:, 1000].max()) < 0.5 * float(twice.abs().max())
+
+
+def test_mono_recordings_have_no_width_to_keep(model: SnacDiffusion) -> None:
+    mono = stereo(3).mean(dim=0)
+    for given in ({"context": (RATE, mono)}, {"edit": (RATE, mono), "keep_levels": "AB"}):
+        assert torch.equal(model.generate(**given, **OPTIONS, width="keep"), model.generate(**given, **OPTIONS))

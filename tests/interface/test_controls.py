@@ -92,7 +92,8 @@ def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path
         *("recording", "seconds", "seed", "batch_size", "steps", "steps_by_level", "steps_a", "steps_b", "steps_c", "steps_d"),
         *("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high"),
         *("edit_edit", "edit_repaint", "edit_keep_levels", "edit_strength", "edit_before", "edit_bridge_first"),
-        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back", "edit_match", "edit_format"),
+        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back", "edit_match", "edit_width"),
+        "edit_format",
     ]
 
 

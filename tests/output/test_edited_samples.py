@@ -110,6 +110,24 @@ def test_a_continuation_may_begin_earlier_and_be_written_alone(
     assert (alone == sound[cut:]).all()
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_file_keeps_its_width_or_says_that_it_is_mono(
+    model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture, edited: bool
+) -> None:
+    """The mean of its channels is the mono one; the 30 ms in which a join fades are never alike."""
+    file, own = song
+    new: dict[str, Any] = {"edit": file, "repaint": [(1.0, 1.5)]} if edited else {"seconds": 0.5}
+    recording = None if edited else file
+    _, wide = make(model, tmp_path / "wide", recording, **new)
+    assert not caplog.records
+    _, mono = make(model, tmp_path / "mono", recording, **new, width="mono")
+    assert caplog.records[0].getMessage() == "What is new is mono: its 2 channels are alike."
+    np.testing.assert_allclose(wide.mean(axis=1), mono.mean(axis=1), atol=1e-6)
+    inner = slice(RATE + 2000, round(1.5 * RATE) - 2000) if edited else slice(len(own) + 2000, None)
+    assert (mono[inner, 0] == mono[inner, 1]).all()
+    assert abs(wide[inner, 0] - wide[inner, 1]).max() > 0.001
+
+
 @pytest.mark.parametrize("options", [{"edit": True, "keep_levels": "A"}, {"seconds": 0.4, "steps": 9, "sampler": "euler"}])
 def test_settings_make_the_same_sample_again(
     model: SnacDiffusion, song: tuple[Path, np.ndarray], tmp_path: Path, options: dict[str, Any]
@@ -135,6 +153,7 @@ def run(checkpoint: Path, *arguments: Any) -> int:
         ["--edit", "SONG", "--strength", "A=0,B=0.3,C=0.5,D=0.7"],
         ["--continue", "SONG", "--from", "1", "--only-new", "--seconds", "0.3"],
         ["--continue", "SONG", "--match", "off", "--seconds", "0.3"],
+        ["--continue", "SONG", "--width", "mono", "--seconds", "0.3"],
         ["--lead-in", "SONG", "--seconds", "0.3"],
         ["--bridge", "SONG", "SONG", "--seconds", "0.3", "--put-back"],
         ["--loop"],
