@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     frames = 3 * model.model.network.config.chunk_frames
     found = [song.audio(model.pretransform) for song in songs.held_out(args, model.pretransform, frames)]
     size, places = round(SECONDS * rate), (context, round(FROM * rate), round(TO * rate))
-    pairs = {"real music": [(song[at - size : at], song[at : at + size]) for song in found for at in places]}
+    inside = [(song, at) for song in found for at in places if at + size <= len(song)]
+    pairs = {"real music": [(song[at - size : at], song[at : at + size]) for song, at in inside]}
     for name in args.ways:
         way, options = WAYS[name]
         for match in (False,) if args.as_generated_only else (False, True):

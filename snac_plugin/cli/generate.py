@@ -138,6 +138,9 @@ def _check(args: argparse.Namespace, prompt: Prompt) -> None:
         raise UsageError("--from", request.from_second, "--continue beside it: a recording to continue")
     if request.only_new and recording is None and not request.edits:
         raise UsageError("--only-new", "no recording", "--continue, --edit, --lead-in or --bridge beside it: all of it is new")
+    for name in ("match", "width") if recording is None and not request.edits and args.prompts is None else ():
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name}", "no recording", "--continue, --edit, --lead-in or --bridge beside it")
     if recording is not None and (request.edits or request.loop):
         raise UsageError("--continue", "a recording to continue", "none beside --edit, --lead-in, --bridge and --loop")
     headers = [_header(file) for file in (recording, request.edit, request.before, *(request.bridge or ())) if file is not None]

@@ -39,6 +39,11 @@ class Format(NamedTuple):
         return ""
 
     @property
+    def clips(self) -> bool:
+        """Whether samples are whole numbers, of which none is beyond full scale."""
+        return self.subtype in BITS
+
+    @property
     def read_as(self) -> str:
         """The type of samples that pass from whole numbers to such without a change."""
         return {"DOUBLE": "float64", "FLOAT": "float32", "VORBIS": "float32"}.get(self.subtype, "int32")

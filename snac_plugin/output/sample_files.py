@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from snac_plugin.levels import Levels
 from snac_plugin.output.formats import BYTES, FLOAT_WAV, Format
 from snac_plugin.output.pictures import save_picture
 
+log = logging.getLogger(__name__)
 LENGTHS = ("seconds", "new_seconds", "chunks")  # what the settings say of the audio that was made
 PICTURE_SECONDS = 120
 LARGEST_WAV = 2**32 - 2**20  # a plain wav counts its bytes in 32 bits; above that a reader sees nonsense
@@ -43,7 +45,7 @@ class SampleWriter:
     def __init__(
         self, folder: str | Path, name: str, sample_rate: int, channels: int = 1, samples: int = 0, form: Format = FLOAT_WAV
     ) -> None:
-        self.form = form
+        self.form, self.clipped = form, 0
         self.folder, self.name, self.sample_rate, self.samples = Path(folder), name, sample_rate, 0
         make_folder("folder", folder)
         if form.ending == "flac" and channels > MOST_IN_FLAC:
@@ -65,7 +67,9 @@ class SampleWriter:
             return
         with self._writing():
             for start in range(0, len(samples), BLOCK):  # libsndfile crashes on much Vorbis at once
-                self._file.write(self.form.encoded(samples[start : start + BLOCK]))
+                block = samples[start : start + BLOCK]
+                self.clipped += int((abs(block) > 1).sum()) if self.form.clips and block.dtype.kind == "f" else 0
+                self._file.write(self.form.encoded(block))
             self._file.flush()
         self.samples += len(samples)
 
@@ -95,6 +99,8 @@ class SampleWriter:
             if self.form.ending == "wav":
                 _drop_time_of_writing(self.part)
             self.part.replace(files.wav)
+        if self.clipped:
+            log.warning("%s: %d samples beyond full scale were cut to it.", files.wav, self.clipped)
         shown, rate = soundfile.read(files.wav, PICTURE_SECONDS * self.sample_rate, shown_from, dtype="float32", always_2d=True)
         mono = torch.from_numpy(shown).mean(dim=1)
         marks = [((start - shown_from) / rate, (stop - shown_from) / rate) for start, stop in new]

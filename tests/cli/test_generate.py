@@ -170,6 +170,8 @@ def test_flags_that_would_do_nothing_are_errors(tmp_path: Path, capsys: pytest.C
     """Only what is new, where all is new; settings that are none. Both before a model is loaded."""
     assert run("--only-new", "--out", tmp_path) != 0
     assert "--only-new" in capsys.readouterr().err
+    assert run("--width", "keep", "--out", tmp_path) != 0
+    assert "--width: found no recording, expected --continue" in capsys.readouterr().err
     (tmp_path / "dataset.json").write_text('{"dataset_type": "audio_dir"}')
     assert run("--settings", tmp_path / "dataset.json", "--out", tmp_path) != 0
     assert "names no seed" in capsys.readouterr().err

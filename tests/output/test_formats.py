@@ -81,6 +81,15 @@ def test_what_cannot_hold_the_own_samples_says_so(
     assert {"ogg": "ogg is lossy", "flac": "flac holds 24 bits"}[kind] in told.getMessage()
 
 
+def test_samples_beyond_full_scale_are_cut_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whole numbers would turn over."""
+    writer = SampleWriter(tmp_path, "loud", RATE, form=Format.of("wav", "PCM_16"))
+    writer.write(torch.tensor([[0.5, 1.5, -2.0, 1.0]]))
+    sound = soundfile.read(writer.finish({}).wav, dtype="int16")[0]
+    assert sound.tolist() == [16384, 32767, -32768, 32767]
+    assert "2 samples beyond full scale" in caplog.text
+
+
 def test_long_vorbis_is_written_in_blocks(tmp_path: Path) -> None:
     """libsndfile crashes on it."""
     writer = SampleWriter(tmp_path, "long", RATE, 2, form=Format.of("ogg"))

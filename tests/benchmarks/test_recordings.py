@@ -1,0 +1,56 @@
+"""The benchmarks of what is new in recordings run, and see what they are to see."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from benchmark_runs import COMMON, results
+
+from snac_plugin.checkpoints.writing import save_unwrapped
+from snac_plugin.plugin import builders
+
+pytestmark = pytest.mark.slow
+
+
+def test_levels_at_joins(music: SimpleNamespace, tmp_path: Path) -> None:
+    """A model of random weights is far from the recordings, and its octaves come nearer by matching."""
+    import levels_at_joins
+
+    torch.manual_seed(0)
+    model = builders.model(json.loads(music.config.read_text()))
+    save_unwrapped(model, tmp_path / "model.safetensors", json.loads(music.config.read_text()), None)
+    flags = [
+        "--ckpt",
+        tmp_path / "model.safetensors",
+        "--held-out",
+        music.codes,
+        "--out",
+        tmp_path,
+        "--steps",
+        "4",
+        "--samples",
+        "1",
+    ]
+    levels_at_joins.main([*map(str, flags), *COMMON, "--held-out-songs", "2", "--ways", "level A kept"])
+    found = results(tmp_path, "levels_at_joins")
+    sizes = [np.abs(np.array(found[f"level A kept, {how}"])[:, 1:]).mean() for how in ("as generated", "matched")]
+    assert sizes[1] < sizes[0]
+
+
+def test_a_quieter_octave_is_seen() -> None:
+    from levels_at_joins import levels_db
+
+    noise = torch.randn(64000, generator=torch.Generator().manual_seed(0))
+    assert levels_db(noise / 2, 32000) - levels_db(noise, 32000) == pytest.approx(-6.02, abs=0.01)
+
+
+def test_a_long_recording_is_written_second_by_second(tmp_path: Path) -> None:
+    from recording_memory import RATE, write_recording
+
+    write_recording(tmp_path / "a.flac", 0.05)
+    info = soundfile.info(tmp_path / "a.flac")
+    assert (info.frames, info.channels, info.subtype) == (3 * RATE, 2, "PCM_16")
