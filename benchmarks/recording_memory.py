@@ -24,7 +24,7 @@ RATE = 44100
 
 
 def write_recording(path: Path, minutes: float) -> None:
-    """A stereo flac of a tone and some noise, second by second."""
+    """A stereo file of a tone and some noise, second by second."""
     time, noise = np.arange(RATE) / RATE, np.random.default_rng(0).normal(0, 0.01, (RATE, 2))
     second = 0.2 * np.sin(2 * np.pi * 220 * time)[:, None] + noise
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tree = ROOT if args.base is None else checkout(commit_of(args.base), folder / "tree")
         rows = []
         for minutes in (1.0, args.minutes):
-            file = folder / f"{minutes:g}.flac"
+            file = folder / f"{minutes:g}.wav"
             write_recording(file, minutes)
             middle = round(30 * minutes)
             ways = {

@@ -78,7 +78,7 @@ def test_a_sample_keeps_what_had_room(tmp_path: Path) -> None:
             writer.finish({})
         writer.discard()
     assert soundfile.info(tmp_path / "sample.wav").frames >= 20_000
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_commands_end_in_a_sentence(command: str, made: Path, tmp_path: Path, ca
     said = capsys.readouterr().err
     assert "found no way to write it (" in said
     assert "Make room" in said
-    assert not [path for path in out.rglob(".*") if path.suffix == ".part"]
+    assert not list(out.rglob("*.part"))
 
 
 def test_a_closed_terminal_stops_like_ctrl_c_and_nohup_does_not() -> None:
@@ -129,13 +129,13 @@ def test_a_closed_terminal_stops_like_ctrl_c_and_nohup_does_not() -> None:
 
 @pytest.mark.slow
 def test_a_job_that_is_ended_finishes_its_files(made: Path, tmp_path: Path) -> None:
-    """Only Ctrl-C did: the minutes that were there stayed in a hidden file."""
+    """Only Ctrl-C did: the minutes that were there stayed in an unfinished file."""
     flags = ["--ckpt", made / "model.ckpt", "--out", tmp_path, "--device", "cpu", "--chunks", 4000, "--seed", 1]
     code = "import sys; from snac_plugin.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen([sys.executable, "-c", code, "generate", *map(str, flags)], stdout=subprocess.PIPE, text=True)
     try:
         until = time.monotonic() + 120
-        while time.monotonic() < until and not any(part.stat().st_size > 200_000 for part in tmp_path.glob(".*.part")):
+        while time.monotonic() < until and not any(part.stat().st_size > 200_000 for part in tmp_path.glob("*.part")):
             time.sleep(0.1)
         process.terminate()
         said, _ = process.communicate(timeout=60)
@@ -144,4 +144,4 @@ def test_a_job_that_is_ended_finishes_its_files(made: Path, tmp_path: Path) -> N
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped; what was finished stays in" in said
     assert soundfile.info(tmp_path / "seed_1.wav").frames > 40_000
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("*.part"))

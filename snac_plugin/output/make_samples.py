@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +76,25 @@ def make_samples(
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
-            finished = []
-            for sample in (one for one in samples if one.codes):
-                try:
-                    finished.append(sample.finish({"seed": sample.seed, **noted}))
-                except UnwritableFile as error:  # of one sample that has no room, the others may have
-                    failure = failure or error
+            finished, unwritable = _finish(samples, noted)
             yield from finished
-            if failure is not None:
-                raise failure
+            if failure is not None or unwritable is not None:
+                raise failure or unwritable  # type: ignore[misc]
         finally:
             for sample in samples:
                 sample.writer.discard()
+
+
+def _finish(samples: Sequence[SampleInProgress], settings: dict[str, Any]) -> tuple[list[Sample], UnwritableFile | None]:
+    """The samples that have begun, finished; and why one could not be written: it has no room, the others may have."""
+    finished: list[Sample] = []
+    failure = None
+    for sample in (one for one in samples if one.codes):
+        try:
+            finished.append(sample.finish({"seed": sample.seed, **settings}))
+        except UnwritableFile as error:
+            failure = failure or error
+    return finished, failure
 
 
 def _files_of(request: Request) -> dict[str, Any]:

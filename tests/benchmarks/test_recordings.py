@@ -51,6 +51,6 @@ def test_a_quieter_octave_is_seen() -> None:
 def test_a_long_recording_is_written_second_by_second(tmp_path: Path) -> None:
     from recording_memory import RATE, write_recording
 
-    write_recording(tmp_path / "a.flac", 0.05)
-    info = soundfile.info(tmp_path / "a.flac")
+    write_recording(tmp_path / "a.wav", 0.05)
+    info = soundfile.info(tmp_path / "a.wav")
     assert (info.frames, info.channels, info.subtype) == (3 * RATE, 2, "PCM_16")
