@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
     UnwritableFile: the disk is full, say.
     """
     path = Path(path)
-    part = path.with_name(f".{fitting_name(path.name, 25)}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         with writing(path):
             if callable(content):
@@ -76,6 +77,11 @@ def write_whole(path: str | Path, content: str | bytes | Callable[[Path], object
         with contextlib.suppress(OSError):
             part.unlink()
     return path
+
+
+def part_of(path: Path) -> Path:
+    """A hidden name beside a path, for its content until it is whole; another at each call, so that no two writers share a file."""
+    return path.with_name(f".{fitting_name(path.name, 25)}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
 def fitting_name(name: str, room: int) -> str:

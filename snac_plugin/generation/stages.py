@@ -19,6 +19,12 @@ from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 # Called after each denoising step with (chunk, level, step), all from 0.
 StepCallback = Callable[[int, int, int], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """A step callback raises it to end a generation as Ctrl-C does: what is finished is kept."""
+
+
 # Called after each denoising step with (level, the estimate of its data [B, N, 8], known frames included).
 LevelWatch = Callable[[int, Tensor], None]
 

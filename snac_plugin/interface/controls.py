@@ -30,7 +30,7 @@ CHANGES = {
 OTHERS = (*FIXED, *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters))
 """All endpoint parameters besides the steps of each level and the conditioners' own."""
 QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
-CLIENT = ("progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
+CLIENT = ("request", "progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
 RECORDINGS = ("edit", "before", "bridge")
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8

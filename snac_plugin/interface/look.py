@@ -19,6 +19,9 @@ CSS = """
 .snac-levels div { display: flex; gap: 2px; height: 9px; }
 .snac-levels i { flex: 1; border-radius: 2px; }
 .snac-picture img { border-radius: 8px; }
+.snac-progress { position: relative; overflow: hidden; border-radius: 8px; background: var(--neutral-200); min-height: 2.1rem; }
+.snac-progress i { position: absolute; inset: 0 auto 0 0; background: var(--primary-200); transition: width .2s linear; }
+.snac-progress b { position: relative; display: block; padding: .4rem .8rem; font-weight: 500; color: var(--neutral-900); }
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """
 
@@ -55,3 +58,8 @@ def heading(title: str, about: str, levels: Levels) -> str:
     drawing = f'<div class="snac-levels" aria-hidden="true">{"".join(rows)}</div>'
     words = f"<div><h1>{html.escape(title)}</h1><p>{html.escape(about)}</p></div>"
     return f'<div class="snac-head">{drawing}{words}</div>'
+
+
+def progress_bar(share: float, text: str) -> str:
+    """How far a generation is, in [0, 1], and in words."""
+    return f'<div class="snac-progress" role="status"><i style="width:{100 * share:.1f}%"></i><b>{html.escape(text)}</b></div>'

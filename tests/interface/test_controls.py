@@ -15,6 +15,7 @@ from snac_plugin.generation.request import EDITING
 from snac_plugin.generation.settings import check_request
 from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OTHERS, Controls
 from snac_plugin.interface.page import _endpoint
+from snac_plugin.interface.runs import Runs
 
 
 def lay_out(folder: Path, conditioning: list[dict[str, Any]], **network: Any) -> Controls:
@@ -48,7 +49,7 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     ids = [*OTHERS, *CLIENT, "steps_a", "key no", "key-no", "key_no", "cond_seed", "2nd", "class"]
     conditioning = [{"id": key, "type": "number", "config": {"min_val": i, "max_val": i + 1}} for i, key in enumerate(ids)]
     controls = lay_out(tmp_path, conditioning)
-    inspect.signature(_endpoint(lambda values, progress: [], list(controls.components)))
+    inspect.signature(_endpoint(Runs(), lambda values, tell: [], list(controls.components), None))
     assert controls.text["seed"] == "cond_seed"
     assert controls.text["key no"] == "key_no"
     assert len(set(controls.text.values())) == len(ids)

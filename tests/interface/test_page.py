@@ -1,6 +1,5 @@
 """The page, started for real and driven as its clients drive it."""
 
-import contextlib
 import json
 import os
 import re
@@ -18,27 +17,17 @@ import soundfile
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from pages import AUDIO, FILES, PICTURE, SEED, SETTINGS, build, served
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
-from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.interface.page import create_page
+from snac_plugin.interface.page import _reporter, create_page
+from snac_plugin.interface.runs import Progress
 from snac_plugin.plugin import builders
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-AUDIO, PICTURE, SEED, SETTINGS, FILES = range(5)
-
-
-def build(folder: Path, conditioning: list[dict[str, Any]] | None = None) -> tuple[dict[str, Any], SnacDiffusion]:
-    torch.manual_seed(0)
-    config = tiny_model_config(write_tiny_codec(folder / "codec"), global_cond_dim=8 * len(conditioning or ()))
-    if conditioning:
-        config["model"]["conditioning"] = {"configs": conditioning, "cond_dim": 8}
-        config["model"]["diffusion"]["global_cond_ids"] = [entry["id"] for entry in conditioning]
-        config["training"]["demo"]["demo_cond_from_batch"] = True
-    return config, builders.model(config).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +35,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client of a page that is being served."""
     with served(create_page(*build(tmp_path_factory.mktemp("page")))) as client:
         yield client
-
-
-@contextlib.contextmanager
-def served(page: gr.Blocks) -> Iterator[Client]:
-    """Serve a page from a thread."""
-    _, url, _ = page.queue().launch(prevent_thread_lock=True, quiet=True)
-    try:
-        yield Client(url, verbose=False)
-    finally:
-        page.close(verbose=False)
 
 
 def test_generate_gives_audio_picture_seed_settings_and_files(client: Client) -> None:
@@ -129,13 +108,11 @@ def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_progress_names_chunk_level_and_step() -> None:
-    from snac_plugin.interface.page import _reporter
-
-    told: list[tuple[tuple[int, int], str]] = []
-    report = _reporter(lambda place, desc, unit: told.append((place, desc)), "ABC", (1, 2, 3), 2)
+    told: list[Progress] = []
+    report = _reporter(told.append, "ABC", (1, 2, 3), 2)
     report(0, 0, 0)
     report(1, 2, 2)
-    assert told == [((1, 12), "chunk 1 of 2, level A, step 1 of 1"), ((12, 12), "chunk 2 of 2, level C, step 3 of 3")]
+    assert told == [(1 / 12, "chunk 1 of 2, level A, step 1 of 1"), (1, "chunk 2 of 2, level C, step 3 of 3")]
 
 
 def test_a_conditioner_has_its_own_input_and_its_value_reaches_the_sample(tmp_path: Path) -> None:

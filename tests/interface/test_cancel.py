@@ -1,0 +1,95 @@
+"""Clients that cancel, leave or press Stop: their work ends within a step and harms nobody else's."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile
+from gradio_client import Client
+from pages import AUDIO, build, served
+
+from snac_plugin.generation.request import Request
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.interface.page import create_page
+from snac_plugin.output.make_samples import make_samples
+
+pytestmark = pytest.mark.slow
+
+LONG = {"seed": 1, "seconds": 7.68, "steps": 200}
+SOON = 2.0
+"""Seconds within which a cancelled request gives way."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], SnacDiffusion]:
+    return build(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def url(model: tuple[dict[str, Any], SnacDiffusion], tmp_path: Path) -> Iterator[str]:
+    with served(create_page(*model, folder=tmp_path / "out")) as client:
+        yield client.src
+
+
+def begun(folder: Path) -> bool:
+    """Whether a wav is being written there."""
+    return any(folder.glob(".*.part"))
+
+
+def wait_for(condition: Any, seconds: float = 30) -> float:
+    """Seconds until a condition holds."""
+    started = time.perf_counter()
+    while not condition():
+        assert time.perf_counter() - started < seconds, "it never came to that"
+        time.sleep(0.02)
+    return time.perf_counter() - started
+
+
+def test_one_client_cancels_and_another_with_the_same_seed_gets_its_own_wav(
+    url: str, model: tuple[dict[str, Any], SnacDiffusion], tmp_path: Path
+) -> None:
+    """Both would write one part file, and the first would compute on."""
+    job = Client(url, verbose=False).submit(**LONG, api_name="/generate")
+    wait_for(lambda: begun(tmp_path / "out"))
+    job.cancel()
+    started = time.perf_counter()
+    made = Client(url, verbose=False).predict(seed=1, steps=8, api_name="/generate")
+    taken = time.perf_counter() - started
+    (alone,) = make_samples(model[1], Request(seconds=0.384, steps=8), tmp_path / "alone", seed=1, progress=False)
+    assert Path(made[AUDIO]).read_bytes() == alone.files.wav.read_bytes()
+    wait_for(lambda: not begun(tmp_path / "out"), SOON)
+    assert taken < SOON + 3, "the second waited for the first"
+
+
+def test_a_client_that_goes_away_stops_its_work(url: str, tmp_path: Path) -> None:
+    call = httpx.post(f"{url}gradio_api/call/generate", json={"data": _arguments(url)})
+    with httpx.stream("GET", f"{url}gradio_api/call/generate/{call.json()['event_id']}", timeout=60):
+        wait_for(lambda: begun(tmp_path / "out"))
+    wait_for(lambda: not begun(tmp_path / "out"), SOON + 3)  # its last beat, its step and its picture
+
+
+def _arguments(url: str) -> list[Any]:
+    """The values of `LONG` in the order of the endpoint's parameters, defaults for the others."""
+    parameters = Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"]["/generate"]["parameters"]
+    return [LONG.get(p["parameter_name"], p["parameter_default"]) for p in json.loads(json.dumps(parameters))]
+
+
+def test_a_callback_that_stops_keeps_finished_chunks(model: tuple[dict[str, Any], SnacDiffusion], tmp_path: Path) -> None:
+    from snac_plugin.generation.stages import Stopped
+
+    def stop_in_the_second(chunk: int, level: int, step: int) -> None:
+        if chunk == 1 and level == 2:
+            raise Stopped
+
+    one = next(make_samples(model[1], Request(chunks=1, steps=8), tmp_path / "one", seed=1, progress=False))
+    asked: Any = {"seed": 1, "progress": False, "callback": stop_in_the_second}
+    made = make_samples(model[1], Request(chunks=3, steps=8), tmp_path, **asked)
+    kept = next(made)
+    with pytest.raises(Stopped):
+        next(made)
+    assert (soundfile.read(kept.files.wav)[0] == soundfile.read(one.files.wav)[0]).all()
+    assert not begun(tmp_path)
