@@ -9,7 +9,6 @@ The flags are those of stable-audio-tools' run_gradio.py, and a few more.
 import argparse
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
@@ -28,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--model-half", action="store_true", help="no effect on this package's models, which compute in float32")
     made.add_argument("--title", metavar="TEXT", default="", help="heading of the page")
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
-    made.add_argument("--out", metavar="FOLDER", help="keep the samples there; by default they go when the page closes")
+    made.add_argument("--out", metavar="FOLDER", help="keep samples and histories there; by default they go when the server ends")
     made.add_argument("--server-name", metavar="HOST", help="address to listen on; 0.0.0.0 lets other machines in")
     made.add_argument("--port", type=int, metavar="N", help="port to listen on; the first free one from 7860 by default")
     return made
@@ -47,7 +46,6 @@ def main(argv: Sequence[str]) -> int:
         auth=None if args.username is None else (args.username, args.password),
         server_name=args.server_name,
         server_port=args.port,
-        allowed_paths=[] if args.out is None else [str(Path(args.out).resolve())],
         show_error=True,
     )
     return 0

@@ -12,7 +12,8 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, Request, json_object
+from snac_plugin.generation.request import EDITING, OPTIONS, Request, json_object
+from snac_plugin.interface.modes import MODES
 from snac_plugin.levels import Levels
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
@@ -23,42 +24,48 @@ SLIDERS = {
 }
 """Endpoint parameters of the options that have sliders."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
-CHANGES = {
-    name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in (*EDITING, *WRITING)
-}
-"""Endpoint parameters of the options that change recordings, and of those that say what is written."""
-OTHERS = (*FIXED, *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters))
-"""All endpoint parameters besides the steps of each level and the conditioners' own."""
-QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
+CHANGES = {name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in EDITING}
+"""Endpoint parameters of the options that change recordings."""
+BY_MODE = ("edit_mode", "edit_repaint_from", "edit_repaint_to")
+OTHERS = (*FIXED, *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters), *BY_MODE)
+"""All endpoint parameters besides those of each level and the conditioners' own."""
+OF_LEVELS = ("steps_", "edit_strength_")
+"""What the endpoint parameters of each level begin with."""
+PLAIN = ("edit_edit", "edit_before", "edit_bridge_first", "edit_loop")
+"""For clients that know no modes: with one of them, the options that change recordings are taken as the command takes them."""
 CLIENT = ("request", "progress", "api_name", "fn_index", "result_callbacks")  # gradio and its client have these beside the inputs
 RECORDINGS = ("edit", "before", "bridge")
+STRENGTHS = (0.0, 0.2, 0.3, 0.5)
+"""What the sliders of strength show first, the last one for further levels: a near variation."""
 MOST_CHUNKS = 20
 MOST_SAMPLES = 8
 
 
 class Controls:
-    """Inputs for one model. Made inside a gr.Blocks context; `components` holds them by parameter of the page's endpoint."""
+    """Inputs for one model, by parameter of the page's endpoint in `components`; `interface.layout` puts them on the page."""
 
     def __init__(self, config: SnacModelConfig, levels: Levels) -> None:
         self.config, self.levels, self.network = config, levels, config.model.diffusion.config
         self.sampling = self.network.sampling
         self.conditioners = {} if config.model.conditioning is None else {c.id: c for c in config.model.conditioning.configs}
+        self.guided = bool(self.conditioners) or self.network.context_chunks > 0
+        training = config.training
+        self.infills = training is not None and training.infill is not None and bool(training.infill.share)
+        self.modes = [name for name in MODES if name != "Continue" or self.network.context_chunks]
+        self.first_mode = "Continue" if "Continue" in self.modes else "From nothing"
         self.components: dict[str, Component] = {}
         self.text: dict[str, str] = {}  # conditioning key -> endpoint parameter
         self.negative: dict[str, str] = {}
+        self.conditions: list[str] = []  # endpoint parameters of the conditioners
+        for make in (self._recording, self._conditioning, self._length, self._steps, self._sampler_and_guidance, self._changes):
+            make()
+        self._modes()
 
-    def lay_out(self) -> gr.Button:
-        """Put all inputs on the page, one below the other; returns the button that generates."""
-        if self.network.context_chunks:  # a model that sees earlier chunks can continue a recording
-            options: Any = {"sources": ["upload", "microphone"], "type": "filepath"}
-            self._add("recording", gr.Audio(None, label="Continue a recording (optional)", **options))
-        self._conditioning()
-        self._length()
-        button = gr.Button("Generate", variant="primary", size="lg")
-        self._steps_by_level()
-        self._sampler_and_guidance()
-        self._changes()
-        return button
+    def _recording(self) -> None:
+        label = MODES[self.modes[0]].recording or "Recording"
+        self._add(
+            "recording", gr.Audio, None, label=label, sources=["upload", "microphone"], type="filepath", elem_id="snac-recording"
+        )
 
     def _conditioning(self) -> None:
         """One input for each conditioner; for types without an input of their own a text field of JSON."""
@@ -67,46 +74,38 @@ class Controls:
             name = self._free_name(key)
             label = key.replace("_", " ").capitalize()
             if conditioner.type in TEXT_TYPES:
-                self._add(name, gr.Textbox("", label=label, lines=2, placeholder="What it should sound like"))
+                self._add(name, gr.Textbox, "", label=label, lines=2, placeholder="What it should sound like")
                 self.text[key] = name
             elif conditioner.type in NUMBER_TYPES:
                 low, high = map(conditioner.config.get, ("min_val", "max_val"), NUMBER_TYPES[conditioner.type])
                 step = 1 if conditioner.type == "int" or high - low >= 20 else (high - low) / 100
-                self._add(name, gr.Slider(low, high, (low + high) // 2 if step == 1 else (low + high) / 2, step=step, label=label))
+                middle = (low + high) // 2 if step == 1 else (low + high) / 2
+                self._add(name, gr.Slider, low, high, middle, step=step, label=label)
                 self.text[key] = name
             elif not is_context(conditioner.type):  # which a sample may do without
                 others.append(key)
         if others:
-            self._add("conditioning", gr.Textbox("{}", label=f"{', '.join(others)} (JSON)", lines=2))
+            self._add("conditioning", gr.Textbox, "{}", label=f"{', '.join(others)} (JSON)", lines=2)
+        self.conditions = [*self.text.values(), *(["conditioning"] if others else [])]
 
     def _length(self) -> None:
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
         step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)
-        self._add("seconds", gr.Slider(step, most, round(chunk, 6), step=step, label="Length of what is new (s)"))
-        with gr.Row():
-            self._add("seed", gr.Number(-1, precision=0, label="Seed", info="-1: a new one", min_width=120))
-            limits: Any = {"minimum": 1, "maximum": MOST_SAMPLES, "info": f"at once, 1 to {MOST_SAMPLES}"}
-            self._add("batch_size", gr.Number(1, precision=0, **limits, label="Samples", min_width=120))
-        names, total = self.levels.names, sum(self.sampling.steps_per_level(self.levels.names))
-        info = "of a chunk, all levels together"
-        self._add("steps", gr.Slider(len(names), max(200, total), total, step=1, label="Steps", info=info))
+        self._add("seconds", gr.Slider, step, most, round(chunk, 6), step=step, label="Length of what is new (s)")
+        self._add("seed", gr.Number, -1, precision=0, label="Seed", info="-1: a new one", min_width=90)
+        limits: Any = {"minimum": 1, "maximum": MOST_SAMPLES, "info": f"at once, 1 to {MOST_SAMPLES}"}
+        self._add("batch_size", gr.Number, 1, precision=0, **limits, label="Samples", min_width=90)
 
-    def _steps_by_level(self) -> None:
-        """How the steps are split over the levels, or steps set by hand."""
+    def _steps(self) -> None:
+        """How many steps, and how they are split over the levels, or steps set by hand."""
         names, split = self.levels.names, self.sampling.steps_per_level(self.levels.names)
-        with gr.Accordion("Steps of each level", open=False):
-            by_hand = self._add("steps_by_level", gr.Checkbox(False, label="Set by hand"))
-            sliders = []
-            for name, count in zip(names, split, strict=True):
-                slider = gr.Slider(1, 100, count, step=1, label=f"Level {name}", interactive=False)
-                sliders.append(self._add(f"steps_{name.lower()}", slider))
-
-        def follow(total: int, by_hand: bool) -> list[Any]:
-            split = self.sampling.steps_per_level(names, self.asked(int(total)))
-            return [gr.Slider(interactive=True) if by_hand else gr.Slider(value=count, interactive=False) for count in split]
-
-        total: Any = self.components["steps"]
-        gr.on([total.change, by_hand.change], follow, [total, by_hand], sliders, **QUIET)
+        info, total = "of a chunk, all levels together", sum(split)
+        self._add("steps", gr.Slider, len(names), max(200, total), total, step=1, label="Steps", info=info)
+        self._add("steps_by_level", gr.Checkbox, False, label="Set the steps of each level by hand")
+        for name, count in zip(names, split, strict=True):
+            self._add(
+                f"steps_{name.lower()}", gr.Slider, 1, 100, count, step=1, label=f"Level {name}", interactive=False, min_width=150
+            )
 
     def asked(self, total: int) -> int | None:
         """Steps in all, or None for those of the config, if `total` is their sum."""
@@ -116,38 +115,52 @@ class Controls:
         """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""
         default = sorted(set(self.sampling.samplers(self.levels.names)))
         choices = list(SAMPLERS[self.config.model.diffusion.diffusion_objective])
-        guided = bool(self.conditioners) or self.network.context_chunks > 0
-        can = {"": True, "guidance": guided, "drawn codes": CODE_SAMPLER in choices and self.network.head != "velocity"}
-        with gr.Accordion("Sampler and guidance" if guided else "Sampler", open=False):
-            mixed = [("each level's own", "")] if len(default) > 1 else []
-            options = mixed + [(name, name) for name in choices]
-            self._add("sampler", gr.Dropdown(options, value="" if mixed else default[0], label="Sampler"))
-            for option, parameters in SLIDERS.items():
-                for name, slider, value in zip(parameters, OPTIONS[option].sliders, self._default(option), strict=True):
-                    low, high = min(slider.low, value), max(slider.high, value)
-                    look: dict[str, Any] = {"label": slider.label, "info": slider.info or None, "visible": can[slider.needs]}
-                    self._add(name, gr.Slider(low, high, value, step=slider.step, **look))
-            for key in (key for key in self.text if self.conditioners[key].type in TEXT_TYPES):
-                self.negative[key] = self._free_name(f"negative_{self.text[key]}")
-                self._add(self.negative[key], gr.Textbox("", label=f"Negative {key.replace('_', ' ')}", lines=1))
+        can = {"": True, "guidance": self.guided, "drawn codes": CODE_SAMPLER in choices and self.network.head != "velocity"}
+        mixed = [("each level's own", "")] if len(default) > 1 else []
+        options = mixed + [(name, name) for name in choices]
+        self._add("sampler", gr.Dropdown, options, value="" if mixed else default[0], label="Sampler")
+        for option, parameters in SLIDERS.items():
+            for name, slider, value in zip(parameters, OPTIONS[option].sliders, self._default(option), strict=True):
+                low, high = min(slider.low, value), max(slider.high, value)
+                look: dict[str, Any] = {"label": slider.label, "info": slider.info or None, "visible": can[slider.needs]}
+                self._add(name, gr.Slider, low, high, value, step=slider.step, **look)
+        for key in (key for key in self.text if self.conditioners[key].type in TEXT_TYPES):
+            self.negative[key] = self._free_name(f"negative_{self.text[key]}")
+            self._add(self.negative[key], gr.Textbox, "", label=f"Negative {key.replace('_', ' ')}", lines=1)
 
     def _changes(self) -> None:
         """Inputs of the options that change recordings: files, switches, and text as the flags take it."""
-        with gr.Accordion("Change a recording", open=False):
-            for name, parameters in CHANGES.items():
-                option, label = OPTIONS[name], name.replace("_", " ").capitalize()
-                for parameter in parameters:
-                    if name in RECORDINGS:
-                        self._add(parameter, gr.Audio(None, label=f"{label}: {option.help}", type="filepath", sources=["upload"]))
-                    elif not option.metavar:
-                        self._add(parameter, gr.Checkbox(False, label=label, info=option.help))
-                    elif option.choices:
-                        self._add(parameter, gr.Dropdown(["", *option.choices], value="", label=label, info=option.help))
-                    else:
-                        self._add(parameter, gr.Textbox("", label=label, info=option.help, lines=1))
+        kept = [self.levels.names[:count] for count in range(1, len(self.levels))]
+        for name, parameters in CHANGES.items():
+            option, label = OPTIONS[name], name.replace("_", " ").capitalize()
+            for parameter in parameters:
+                if name in RECORDINGS:
+                    label = "Second recording" if parameter == "edit_bridge_second" else f"{label}: {option.help}"
+                    self._add(parameter, gr.Audio, None, label=label, type="filepath", sources=["upload"])
+                elif name == "keep_levels":
+                    choices = [*((one, one) for one in kept), ("by strength", "")]
+                    self._add(
+                        parameter, gr.Radio, choices, value="", label="Levels that stay", info="all finer ones are drawn anew"
+                    )
+                elif name == "from_second":
+                    self._add(parameter, gr.Number, None, label="From second", info="0: its end", min_width=90)
+                elif not option.metavar:
+                    self._add(parameter, gr.Checkbox, False, label=label, info=option.help)
+                else:
+                    self._add(parameter, gr.Textbox, "", label=label, info=option.help, lines=1)
+
+    def _modes(self) -> None:
+        """The mode, and inputs that only modes have."""
+        self._add("edit_mode", gr.Radio, self.modes, value=self.first_mode, label="What to make", elem_classes="snac-modes")
+        seconds: Any = {"minimum": 0, "step": 0.01, "min_width": 120}
+        self._add("edit_repaint_from", gr.Number, 0, label="From (s)", elem_id="snac-from", **seconds)
+        self._add("edit_repaint_to", gr.Number, 1, label="To (s)", elem_id="snac-to", **seconds)
+        for level, name in enumerate(self.levels.names):
+            value, look = STRENGTHS[min(level, len(STRENGTHS) - 1)], {"label": f"Strength, level {name}", "min_width": 150}
+            self._add(f"edit_strength_{name.lower()}", gr.Slider, 0, 1, value, step=0.05, **look)
 
     def _changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What the inputs of `_changes` ask for."""
+        """What clients that know no modes ask for."""
         asked: dict[str, Any] = {}
         for name, parameters in CHANGES.items():
             raw = [values.get(parameter) for parameter in parameters]
@@ -164,8 +177,18 @@ class Controls:
         value = getattr(self.sampling, option)
         return value if isinstance(value, tuple) else (value,)
 
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values with an input's own one wherever it was cleared."""
+        own = {name: getattr(component, "value", None) for name, component in self.components.items()}
+        return {name: own[name] if values.get(name) is None else values[name] for name in own}
+
+    def mode(self, values: Mapping[str, Any]) -> str:
+        """The mode that counts; "" for clients that name recordings themselves."""
+        return "" if any(values.get(name) for name in PLAIN) else values["edit_mode"]
+
     def request(self, values: Mapping[str, Any]) -> Request:
         """The request that the values of all components make; UsageError for bad JSON or a value that fits no model."""
+        values = self.filled(values)
         steps: int | dict[str, int] | None = self.asked(int(values["steps"]))
         if values["steps_by_level"]:
             steps = {name: int(values[f"steps_{name.lower()}"]) for name in self.levels.names}
@@ -176,7 +199,11 @@ class Controls:
         conditioning = {key: values[name] for key, name in self.text.items()}
         conditioning |= json_object(values.get("conditioning") or "{}")
         negative = {key: values[name] for key, name in self.negative.items() if values[name]}
-        changes = self._changed(values)
+        mode = self.mode(values)
+        changes = MODES[mode].options(values, self.levels.names) if mode else self._changed(values)
+        known = {"repaint", "before", "bridge", "loop"} & changes.keys()
+        if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says
+            changes["put_back"] = True
         return Request(
             seconds=None if "edit" in changes else float(values["seconds"]),
             steps=steps,
@@ -189,16 +216,16 @@ class Controls:
 
     def _free_name(self, key: str) -> str:
         """A parameter's name for a conditioner: its id, unless Python or another input needs that name."""
-        taken = {*OTHERS, *CLIENT, *(f"steps_{level.lower()}" for level in self.levels.names), *self.components}
+        of_levels = {f"{start}{level.lower()}" for start in OF_LEVELS for level in self.levels.names}
+        taken = {*OTHERS, *CLIENT, *of_levels, *self.components}
         name = re.sub(r"\W", "_", key)
         if name in taken or not name.isidentifier() or keyword.iskeyword(name):
             name = f"cond_{name}"
         ends = ("", *(f"_{number}" for number in range(2, len(taken) + 3)))
         return next(name + end for end in ends if name + end not in taken)
 
-    def _add(self, name: str, component: Any) -> Any:
-        self.components[name] = component
-        return component
+    def _add(self, name: str, kind: Any, *args: Any, **options: Any) -> None:
+        self.components[name] = kind(*args, render=False, **options)
 
 
 def _parsed(name: str, text: str) -> Any:

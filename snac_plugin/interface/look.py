@@ -22,6 +22,33 @@ CSS = """
 .snac-progress { position: relative; overflow: hidden; border-radius: 8px; background: var(--neutral-200); min-height: 2.1rem; }
 .snac-progress i { position: absolute; inset: 0 auto 0 0; background: var(--primary-200); transition: width .2s linear; }
 .snac-progress b { position: relative; display: block; padding: .4rem .8rem; font-weight: 500; color: var(--neutral-900); }
+.snac-hidden { display: none !important; }
+.snac-says { color: var(--body-text-color-subdued); font-size: .92rem; margin: 0; }
+.snac-wrong { color: var(--error-text-color, #b91c1c); font-weight: 500; margin: .3rem 0; }
+.snac-modes .wrap { display: grid !important; grid-template-columns: repeat(3, 1fr); gap: .4rem; }
+.snac-modes label { justify-content: center; padding: .45rem .3rem; }
+.snac-modes label input { display: none; }
+.snac-modes label.selected { background: var(--primary-600) !important; color: white !important; }
+.snac-wave { position: relative; height: 92px; touch-action: none; cursor: crosshair; user-select: none;
+  border-radius: 8px; background: var(--background-fill-secondary); overflow: hidden; }
+.snac-wave svg { width: 100%; height: 100%; display: block; pointer-events: none; }
+.snac-wave path { stroke: var(--primary-500); stroke-width: .7; }
+.snac-wave i { position: absolute; inset: 0 auto 0 0; background: #d1495b55; border-inline: 2px solid #d1495b;
+  pointer-events: none; }
+.snac-link { font-size: .9rem; }
+.snac-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: .8rem; }
+.snac-card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: .6rem; min-width: 0;
+  background: var(--block-background-fill); }
+.snac-card.snac-star { border-color: #e08e2b; }
+.snac-card img { width: 100%; aspect-ratio: 16 / 9; object-fit: cover; object-position: left top; border-radius: 6px; }
+.snac-card audio { width: 100%; height: 38px; margin-top: .4rem; }
+.snac-card p { margin: .25rem 0 0; font-size: .9rem; overflow-wrap: anywhere; }
+.snac-card .snac-from { color: var(--body-text-color-subdued); font-size: .8rem; }
+.snac-card div { display: flex; gap: .4rem; margin-top: .4rem; }
+.snac-card button, .snac-more { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .2rem .6rem;
+  font-size: .85rem; background: var(--button-secondary-background-fill); color: var(--body-text-color); cursor: pointer; }
+.snac-card button:last-child { margin-left: auto; }
+@media (max-width: 640px) { .gradio-container { padding: .5rem !important; } .snac-levels { display: none; } }
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """
 

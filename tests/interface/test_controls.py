@@ -13,7 +13,8 @@ from snac_plugin.config import check_model_config
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import EDITING
 from snac_plugin.generation.settings import check_request
-from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OTHERS, Controls
+from snac_plugin.interface import layout
+from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OF_LEVELS, OTHERS, Controls
 from snac_plugin.interface.page import _endpoint
 from snac_plugin.interface.runs import Runs
 
@@ -27,7 +28,7 @@ def lay_out(folder: Path, conditioning: list[dict[str, Any]], **network: Any) ->
         config["training"]["demo"]["demo_cond_from_batch"] = True
     controls = Controls(check_model_config(config), LEVELS_32KHZ)
     with gr.Blocks():
-        controls.lay_out()
+        layout.lay_out(controls)
     return controls
 
 
@@ -49,7 +50,7 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     ids = [*OTHERS, *CLIENT, "steps_a", "key no", "key-no", "key_no", "cond_seed", "2nd", "class"]
     conditioning = [{"id": key, "type": "number", "config": {"min_val": i, "max_val": i + 1}} for i, key in enumerate(ids)]
     controls = lay_out(tmp_path, conditioning)
-    inspect.signature(_endpoint(Runs(), lambda values, tell: [], list(controls.components), None))
+    inspect.signature(_endpoint(Runs(), lambda values, history, tell: [], list(controls.components), None, lambda request: None))
     assert controls.text["seed"] == "cond_seed"
     assert controls.text["key no"] == "key_no"
     assert len(set(controls.text.values())) == len(ids)
@@ -64,19 +65,18 @@ def test_a_temperature_that_is_moved_is_that_of_all_levels(tmp_path: Path) -> No
 
 
 def test_what_changes_a_recording_is_read_as_the_flags_are(tmp_path: Path) -> None:
-    controls = lay_out(tmp_path, [])
+    controls = lay_out(tmp_path, [], context_chunks=1)
     plain = values(controls)
     assert not {*EDITING} & {*controls.request(plain).options_set}
     asked = controls.request(plain | {"edit_edit": "a.wav", "edit_repaint": "1:2,3:4", "edit_strength": "A=0,B=0.5,C=1,D=1"})
     assert (asked.edit, asked.repaint, asked.strength) == ("a.wav", ((1, 2), (3, 4)), {"A": 0, "B": 0.5, "C": 1, "D": 1})
     assert asked.seconds is None  # the recording keeps its length
-    assert [controls.request(plain | {"edit_match": text}).match for text in ("", "on", "off")] == [None, True, False]
     bridge = controls.request(plain | {"edit_bridge_first": "a.wav", "edit_bridge_second": "b.wav", "edit_put_back": True})
     assert (bridge.bridge, bridge.put_back) == (("a.wav", "b.wav"), True)
     with pytest.raises(UsageError, match="bridge: found"):
         controls.request(plain | {"edit_bridge_first": "a.wav"})
     with pytest.raises(UsageError, match="from_second: found 'soon', expected a number"):
-        controls.request(plain | {"edit_from_second": "soon"})
+        controls.request(plain | {"recording": "a.wav", "edit_from_second": "soon"})
 
 
 def test_a_negative_text_does_not_take_a_conditioner_s_name(tmp_path: Path) -> None:
@@ -93,15 +93,16 @@ def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path
         *("recording", "seconds", "seed", "batch_size", "steps", "steps_by_level", "steps_a", "steps_b", "steps_c", "steps_d"),
         *("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high"),
         *("edit_edit", "edit_repaint", "edit_keep_levels", "edit_strength", "edit_before", "edit_bridge_first"),
-        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back", "edit_match", "edit_width"),
-        "edit_format",
+        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back"),
+        *("edit_mode", "edit_repaint_from", "edit_repaint_to"),
+        *("edit_strength_a", "edit_strength_b", "edit_strength_c", "edit_strength_d"),
     ]
 
 
 def test_every_input_of_the_page_itself_is_kept_from_conditioners(tmp_path: Path) -> None:
     """A new input has to be named in OTHERS."""
     own = lay_out(tmp_path, [], context_chunks=1).components.keys()
-    assert own - {f"steps_{name}" for name in "abcd"} <= set(OTHERS)
+    assert own - {f"{start}{name}" for start in OF_LEVELS for name in "abcd"} <= set(OTHERS)
 
 
 def test_steps_that_nobody_moved_are_the_config_s_own(tmp_path: Path) -> None:

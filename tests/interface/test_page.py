@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -21,6 +22,7 @@ from pages import AUDIO, FILES, PICTURE, SEED, SETTINGS, build, served
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
+from snac_plugin.interface.history import Histories
 from snac_plugin.interface.page import _reporter, create_page
 from snac_plugin.interface.runs import Progress
 from snac_plugin.plugin import builders
@@ -188,3 +190,19 @@ def test_a_recording_that_is_put_in_is_continued(tmp_path: Path) -> None:
     assert rate == 22050
     assert len(sound) == 22050 + 11025
     np.testing.assert_allclose(sound[:22050], own, atol=1e-4)
+
+
+def test_a_browser_s_files_are_its_own(tmp_path: Path) -> None:
+    """Its history is found by its cookie alone, and no path leads to its files."""
+    with served(create_page(*build(tmp_path), folder=tmp_path / "out")) as client:
+        mine = Client(client.src, verbose=False, headers={"cookie": f"snac_browser={'a' * 32}"})
+        made = mine.predict(seed=3, api_name="/generate")
+        (kept,) = (tmp_path / "out").glob("*/seed_3.wav")
+        assert kept.read_bytes() == Path(made[AUDIO]).read_bytes()
+        for path in (kept, kept.with_name("history.json")):
+            assert httpx.get(f"{client.src}gradio_api/file={path}").status_code == 403
+        other = Client(client.src, verbose=False, headers={"cookie": f"snac_browser={'b' * 32}"})
+        other.predict(seed=3, api_name="/generate")
+    assert len(list((tmp_path / "out").glob("*/seed_3.wav"))) == 2
+    histories = Histories(tmp_path / "out")
+    assert [[entry.name for entry in histories.of(secret * 32).entries()] for secret in "abc"] == [["seed_3"], ["seed_3"], []]

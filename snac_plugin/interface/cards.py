@@ -1,0 +1,45 @@
+"""The history as cards: player, picture, what it is and where it came from. page.js turns their buttons into actions."""
+
+import html
+import urllib.parse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from snac_plugin.interface.history import Entry, History, lineage
+
+SHOWN = 24
+"""Cards before the others are asked for; favourites are always shown."""
+EMPTY = '<p class="snac-says">What you make in this browser is kept here.</p>'
+
+
+def cards(history: History, serve: Callable[[Path], str], every: bool = False) -> str:
+    """Cards of the newest samples and all favourites; `serve` gives a file's path below the page's file route."""
+    entries = history.entries()
+    by_name = {entry.name: entry for entry in entries}
+    shown = [entry for place, entry in enumerate(entries) if every or place < SHOWN or entry.favourite]
+    parts = [_card(entry, history, serve, lineage(entry, by_name), by_name.keys()) for entry in shown]
+    more = len(entries) - len(shown)
+    button = f'<button class="snac-more" data-do="all" data-name="">Show {more} more</button>' if more else ""
+    return f'<div class="snac-cards">{"".join(parts)}</div>{button}' if parts else EMPTY
+
+
+def file_url(served: str) -> str:
+    """Where the page's server gives a file of its cache, relative to the page."""
+    return f"gradio_api/file={urllib.parse.quote(served)}"
+
+
+def _card(entry: Entry, history: History, serve: Callable[[Path], str], chain: Sequence[str], known: object) -> str:
+    name = html.escape(entry.name, quote=True)
+    wav, picture = (html.escape(file_url(serve(history.file(entry.name, kind)))) for kind in ("wav", "png"))
+    what = f"<b>{html.escape(entry.mode)}</b> · seed {entry.seed} · {entry.seconds:.1f} s"
+    source = f'<p class="snac-from">from {" → ".join(html.escape(one) for one in chain)}</p>' if chain else ""
+    star, says = ("★", "No longer a favourite") if entry.favourite else ("☆", "Favourite")
+    buttons = "".join(
+        f'<button data-do="{do}" data-name="{name}" title="{title}">{text}</button>'
+        for do, title, text in (("open", "Show it above", "Open"), ("mark", says, star), ("delete", "Delete its files", "Delete"))
+    )
+    return (
+        f'<article class="snac-card{" snac-star" if entry.favourite else ""}" data-sample="{name}">'
+        f'<img src="{picture}" loading="lazy" alt="Spectrogram of {name}"><audio controls preload="none" src="{wav}"></audio>'
+        f"<p>{what}</p>{source}<div>{buttons}</div></article>"
+    )

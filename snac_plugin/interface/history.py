@@ -1,0 +1,132 @@
+"""What one browser made: a folder of its own with the samples, the recordings that they came from, and an index."""
+
+import filecmp
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.files import fitting_name, read_json_object, write_whole
+from snac_plugin.output.make_samples import Sample
+
+INDEX = "history.json"
+ENDINGS = ("wav", "png", "json")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sample in the history."""
+
+    name: str  # of its files, without their ending
+    seed: int
+    seconds: float
+    mode: str
+    recordings: tuple[str, ...] = ()  # names, relative to the folder, of what it was made from
+    favourite: bool = False
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Names of what it came from: of samples, or of files."""
+        return tuple(Path(one).stem if "/" not in one else Path(one).name for one in self.recordings)
+
+
+class History:
+    """The samples of one browser, newest first; they survive whatever happens to the page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._changing = folder, threading.Lock()
+
+    def entries(self) -> list[Entry]:
+        found = (read_json_object(self.folder / INDEX) or {}).get("samples", [])
+        entries = [Entry(**{**one, "recordings": tuple(one["recordings"])}) for one in found]
+        return [one for one in entries if self.file(one.name).is_file()]
+
+    def entry(self, name: str) -> Entry | None:
+        return next((one for one in self.entries() if one.name == name), None)
+
+    def file(self, name: str, ending: str = "wav") -> Path:
+        return self.folder / f"{name}.{ending}"
+
+    def settings(self, name: str) -> dict[str, Any]:
+        return read_json_object(self.file(name, "json")) or {}
+
+    def add(self, samples: Sequence[Sample], mode: str, recordings: Sequence[Path]) -> None:
+        """Put samples in front; `recordings`, in the folder, are what they came from."""
+        sources = tuple(path.relative_to(self.folder).as_posix() for path in recordings)
+        new = [Entry(s.files.wav.stem, s.seed, s.settings["seconds"], mode, sources) for s in samples]
+        names = {one.name for one in new}
+        with self._changing:
+            self._write([*reversed(new), *(one for one in self.entries() if one.name not in names)])
+
+    def mark(self, name: str) -> None:
+        """Make a sample a favourite, or no longer."""
+        with self._changing:
+            self._write([replace(e, favourite=not e.favourite) if e.name == name else e for e in self.entries()])
+
+    def delete(self, name: str) -> None:
+        """Take a sample and its files away; one that is not in the history stays."""
+        with self._changing:
+            entries = self.entries()
+            if name not in {one.name for one in entries}:
+                return
+            self._write([one for one in entries if one.name != name])
+            for ending in ENDINGS:
+                self.file(name, ending).unlink(missing_ok=True)
+
+    def keep(self, path: str | Path) -> Path:
+        """A recording that was put in, as a file of the folder: a sample of the history itself, or a copy under `recordings`."""
+        path = Path(path)
+        own = self.file(path.stem)
+        if own.is_file() and path.suffix == own.suffix and filecmp.cmp(path, own, shallow=False):
+            return own
+        digest = _digest(path)
+        kept = self.folder / "recordings" / digest[:12] / fitting_name(path.name, 25)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, lambda part: shutil.copyfile(path, part))
+        return kept
+
+    def recording(self, name: str) -> Path | None:
+        """The file of this browser that a sample's settings name, by its path or its name alone."""
+        wanted = Path(name).name
+        known = {(self.folder / one) for entry in self.entries() for one in (*entry.recordings, f"{entry.name}.wav")}
+        return next((path for path in sorted(known) if path.name == wanted and path.is_file()), None)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / INDEX, json.dumps({"samples": [asdict(one) for one in entries]}, indent=1))
+
+
+class Histories:
+    """The histories of all browsers under one folder, each found by a secret that its browser alone knows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._known = folder, dict[str, History]()
+
+    def of(self, secret: str) -> History:
+        """Folders bear a digest of the secret: who sees a path cannot claim its history."""
+        name = hashlib.sha256(secret.encode()).hexdigest()[:16]
+        return self._known.setdefault(name, History(self._folder / name))
+
+
+def lineage(entry: Entry, by_name: Mapping[str, Entry]) -> list[str]:
+    """What a sample came from, and that from, back to the first: names, the first one first."""
+    chain: list[str] = []
+    while entry.parents and entry.parents[0] not in chain:
+        chain.insert(0, entry.parents[0])
+        if entry.parents[0] not in by_name:
+            break
+        entry = by_name[entry.parents[0]]
+    return chain
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,73 @@
+"""The right side: the sample that was made or opened, and what can be done with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from snac_plugin.interface.layout import QUIET
+from snac_plugin.interface.settings_in import link_with
+
+Serve = Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample as the page holds it."""
+
+    wav: str
+    picture: str
+    seed: int
+    settings: Mapping[str, Any]
+
+
+class Results:
+    """Components of the right side. Made inside a gr.Blocks context.
+
+    Args:
+        serve: copies a file to where the page may give it out.
+        status: where it is said how far a generation is.
+    """
+
+    def __init__(self, serve: Serve, status: gr.HTML) -> None:
+        self._serve, self.status = serve, status
+        self.choice = gr.Radio([], label="Sample", visible=False)
+        audio = gr.Audio(label="Audio", type="filepath", interactive=False, elem_id="snac-result")
+        with gr.Row(visible=False, elem_classes="snac-actions") as self.actions:
+            small: Any = {"size": "sm", "min_width": 120}
+            self.go_on, self.repaint = gr.Button("Continue it", **small), gr.Button("Repaint a part", **small)
+            self.redo, self.four = gr.Button("Redo finer levels", **small), gr.Button("Four variations", **small)
+            self.again = gr.Button("Use these settings", **small)
+        with gr.Column(visible=False) as self.details:  # until there is a sample
+            picture = gr.Image(
+                label="Picture", show_label=False, type="filepath", interactive=False, height=460, elem_classes="snac-picture"
+            )
+            with gr.Row():
+                self.seed = gr.Number(label="Seed of this sample", precision=0, interactive=False, scale=2, min_width=160)
+                self.seed_again = gr.Button("Use this seed again", size="md", scale=1, min_width=160, elem_classes="snac-again")
+            self.link = gr.HTML()
+            files = gr.File(label="Files", file_count="multiple", interactive=False)
+            with gr.Accordion("Settings of this sample", open=False):
+                settings = gr.JSON(label="Settings", show_label=False)
+        self.samples, self.current = gr.State([]), gr.State(None)
+        self._one = [audio, picture, self.seed, settings, self.link, self.current]
+        self.components = [audio, picture, self.seed, settings, files, self.choice, self.samples]
+        self.components += [self.status, self.link, self.current, self.actions, self.details]
+        self.choice.input(lambda index, samples: self._shown(samples[index]), [self.choice, self.samples], self._one, **QUIET)
+
+    def _shown(self, sample: Shown) -> list[Any]:
+        """Values of `_one`."""
+        served = [self._serve(Path(file)) for file in (sample.wav, sample.picture)]
+        return [*served, sample.seed, sample.settings, link_with(sample.settings), sample.wav]
+
+    def of(self, samples: Sequence[Shown], said: str = "") -> tuple[Any, ...]:
+        """Values of all components for the samples that were made, or one that is opened."""
+        *shown, link, current = self._shown(samples[0])
+        files = [self._serve(file) for s in samples for file in (Path(s.wav), Path(s.picture), Path(s.wav).with_suffix(".json"))]
+        choices = [(f"seed {s.seed}", index) for index, s in enumerate(samples)]
+        choice = gr.Radio(choices=choices, value=0, visible=len(samples) > 1)
+        status = f'<p class="snac-says">{said}</p>' if said else ""
+        visible = gr.update(visible=True)
+        return *shown, files, choice, list(samples), status, link, current, visible, visible

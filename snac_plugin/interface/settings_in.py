@@ -1,0 +1,122 @@
+"""Settings of earlier samples back in: from a JSON file, pasted text or a link."""
+
+import html
+import json
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.request import EDITING, options_in
+from snac_plugin.interface.controls import SLIDERS, Controls
+from snac_plugin.interface.modes import mode_of
+
+Find = Callable[[str], Path | None]
+LINKED = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
+"""Settings that a link holds, besides conditioning and what says how a recording is changed."""
+
+
+def link_with(settings: Mapping[str, Any]) -> str:
+    """A link that opens the page with the settings of a sample; recordings in it are names, and have to be put in."""
+    kept = {
+        name: settings[name]
+        for name in (*LINKED, "conditioning", "negative_conditioning", *EDITING)
+        if settings.get(name) is not None
+    }
+    for name in ("edit", "before"):
+        if name in kept:
+            kept[name] = Path(kept[name]).name
+    if "bridge" in kept:
+        kept["bridge"] = [Path(one).name for one in kept["bridge"]]
+    if "continues" in settings:
+        kept["continues"] = {"file": settings["continues"]["file"]}
+    query = urllib.parse.urlencode({"settings": json.dumps(kept, separators=(",", ":"), default=str)})
+    return f'<a class="snac-link" href="?{html.escape(query)}">Link to the page with these settings</a>'
+
+
+def settings_from(text: str) -> dict[str, Any]:
+    """Settings in the JSON text of an earlier sample; UsageError for anything else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise UsageError("settings", "no JSON", "the content of the JSON file beside a sample") from None
+    if not isinstance(found, dict) or "seed" not in found:
+        raise UsageError("settings", "JSON without a seed", "the content of the JSON file beside a sample")
+    return found
+
+
+def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], list[str]]:
+    """Values of all inputs that make a sample with these settings again, and the names of recordings that have to be put in.
+
+    `find` gives the browser's own file for the name of a recording: no path in the settings is ever opened.
+    """
+    own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
+    try:
+        options = options_in(settings)
+        values = own | _sampling(controls, options) | _conditions(controls, options)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise UsageError("settings", "values of other kinds", "the content of the JSON file beside a sample") from None
+    names = _recordings(settings, options)
+    found = {parameter: find(name) for parameter, name in names.items()}
+    values |= dict.fromkeys(("recording", "edit_bridge_second"))
+    values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
+    values |= _changes(controls, options, bool(names))
+    return values, [Path(names[parameter]).name for parameter, path in found.items() if path is None]
+
+
+def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
+    """By the page's input, the recordings that settings name."""
+    if "bridge" in options:
+        return dict(zip(("recording", "edit_bridge_second"), map(str, options["bridge"]), strict=True))
+    if "before" in options:
+        return {"edit_bridge_second": str(options["before"])}
+    name = options.get("edit") or (settings.get("continues") or {}).get("file")
+    return {"recording": str(name)} if name else {}
+
+
+def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: bool) -> dict[str, Any]:
+    mode = mode_of(dict(options))
+    mode = "From nothing" if mode == "Continue" and (not has_recordings or mode not in controls.modes) else mode
+    values: dict[str, Any] = {"edit_mode": mode, "edit_from_second": options.get("from_second")}
+    values |= {name: bool(options.get(name.removeprefix("edit_"))) for name in ("edit_only_new", "edit_put_back")}
+    spans = options.get("repaint") or ()
+    if len(spans) == 1:
+        values |= {"edit_repaint_from": spans[0][0], "edit_repaint_to": spans[0][1]}
+    elif spans:
+        values["edit_repaint"] = ",".join(f"{first}:{last}" for first, last in spans)
+    values["edit_keep_levels"] = options.get("keep_levels", "")
+    if (strength := options.get("strength")) is not None:
+        names = controls.levels.names
+        by_level = strength if isinstance(strength, Mapping) else dict.fromkeys(names, strength)
+        values |= {f"edit_strength_{name.lower()}": float(by_level[name]) for name in names}
+    return values
+
+
+def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {"seed": int(options["seed"]), "batch_size": 1}
+    if "seconds" in options:
+        values["seconds"] = float(options["seconds"])
+    if (steps := options.get("steps")) is not None:
+        names = controls.levels.names
+        total = sum(steps.values()) if isinstance(steps, Mapping) else int(steps)
+        values["steps"] = total
+        split = dict(zip(names, controls.sampling.steps_per_level(names, controls.asked(total)), strict=True))
+        if isinstance(steps, Mapping) and dict(steps) != split:
+            values |= {"steps_by_level": True} | {f"steps_{name.lower()}": int(count) for name, count in steps.items()}
+    if options.get("sampler"):
+        values["sampler"] = options["sampler"]
+    for option, parameters in SLIDERS.items():
+        if options.get(option) is not None:
+            value = options[option]
+            values |= dict(zip(parameters, value if isinstance(value, tuple) else (value,), strict=True))
+    return values
+
+
+def _conditions(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the conditioners' inputs; one list for all samples only."""
+    wanted, unwanted = options.get("conditioning") or {}, options.get("negative_conditioning") or {}
+    values = {name: wanted[key] for key, name in controls.text.items() if key in wanted}
+    values |= {name: unwanted[key] for key, name in controls.negative.items() if key in unwanted}
+    others = {key: value for key, value in wanted.items() if key not in controls.text}
+    return values | ({"conditioning": json.dumps(others)} if others and "conditioning" in controls.components else {})

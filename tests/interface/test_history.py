@@ -1,0 +1,74 @@
+"""What a browser made is found again, by that browser alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from snac_plugin.interface.cards import cards
+from snac_plugin.interface.history import Histories, History, lineage
+from snac_plugin.output.make_samples import Sample
+from snac_plugin.output.sample_files import SampleFiles
+
+MINE, OTHERS = "0" * 32, "1" * 32
+
+
+def sample(history: History, name: str, seed: int = 1) -> Sample:
+    """A sample in a history's folder, a tenth of a second long."""
+    history.folder.mkdir(parents=True, exist_ok=True)
+    files = SampleFiles(*(history.file(name, ending) for ending in ("wav", "png", "json")))
+    soundfile.write(files.wav, [0.001 * seed] * 3200, 32000)
+    files.picture.touch()
+    files.json.write_text(f'{{"seed": {seed}}}')
+    return Sample(seed, 0.1, 0.0, {"seconds": 0.1, "seed": seed}, files)
+
+
+def test_samples_survive_a_restart_and_other_browsers_see_none(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    history.add([sample(history, "seed_1"), sample(history, "seed_2", 2)], "From nothing", [])
+    history.add([sample(history, "seed_3", 3)], "Continue", [history.file("seed_1")])
+    again = Histories(tmp_path).of(MINE)
+    assert [entry.name for entry in again.entries()] == ["seed_3", "seed_2", "seed_1"]
+    assert Histories(tmp_path).of(OTHERS).entries() == []
+    assert not any(MINE in str(path) for path in tmp_path.rglob("*")), "a path would give the secret away"
+
+
+def test_where_a_sample_came_from_is_followed_back_to_the_file(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    soundfile.write(tmp_path / "song.wav", [0.5] * 3200, 32000)
+    song = history.keep(tmp_path / "song.wav")
+    assert song == history.keep(tmp_path / "song.wav"), "the same recording twice"
+    history.add([sample(history, "one")], "Continue", [song])
+    history.add([sample(history, "two", 2)], "Vary", [history.keep(history.file("one"))])
+    by_name = {entry.name: entry for entry in history.entries()}
+    assert lineage(by_name["two"], by_name) == ["song.wav", "one"]
+    assert history.recording("/elsewhere/song.wav") == song
+    assert history.recording("/etc/passwd") is None
+
+
+def test_favourites_and_deleting(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    history.add([sample(history, "one"), sample(history, "two", 2)], "From nothing", [])
+    history.mark("one")
+    assert [entry.favourite for entry in history.entries()] == [False, True]
+    history.delete("two")
+    history.delete("../one")  # no name of a sample: nothing happens
+    assert [entry.name for entry in history.entries()] == ["one"]
+    assert sorted(path.name for path in history.folder.iterdir()) == ["history.json", "one.json", "one.png", "one.wav"]
+
+
+def test_names_of_uploads_cannot_put_markup_on_the_page(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    name = "<img src=x onerror=alert(1)>"
+    history.add([sample(history, name)], "Continue", [])
+    shown = cards(history, str)
+    assert name not in shown
+    assert "&lt;img" in shown
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"samples": []}'])
+def test_a_damaged_index_is_an_empty_history(tmp_path: Path, content: Any) -> None:
+    history = History(tmp_path)
+    (tmp_path / "history.json").write_text(content)
+    assert history.entries() == []
