@@ -27,11 +27,16 @@ def build(folder: Path, conditioning: list[dict[str, Any]] | None = None, **netw
     return config, builders.model(config).eval().requires_grad_(False)
 
 
+def client_of(url: str, **options: Any) -> Client:
+    """A client that waits for a machine that is busy."""
+    return Client(url, verbose=False, httpx_kwargs={"timeout": 60}, **options)
+
+
 @contextlib.contextmanager
 def served(page: gr.Blocks) -> Iterator[Client]:
     """Serve a page from a thread."""
     _, url, _ = page.queue().launch(prevent_thread_lock=True, quiet=True)
     try:
-        yield Client(url, verbose=False)
+        yield client_of(url)
     finally:
         page.close(verbose=False)

@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import soundfile
-from gradio_client import Client
-from pages import AUDIO, build, served
+from pages import AUDIO, build, client_of, served
 
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -53,7 +52,7 @@ def test_one_client_cancels_and_another_with_the_same_seed_gets_its_own_wav(
     url: str, model: tuple[dict[str, Any], SnacDiffusion], tmp_path: Path
 ) -> None:
     """Both would write one part file, and the first would compute on."""
-    first, second = Client(url, verbose=False), Client(url, verbose=False)
+    first, second = client_of(url), client_of(url)
     job = first.submit(**LONG, api_name="/generate")
     wait_for(lambda: begun(tmp_path / "out"))
     waiting = second.submit(seed=1, steps=8, api_name="/generate")
@@ -76,7 +75,7 @@ def test_a_client_that_goes_away_stops_its_work(url: str, tmp_path: Path) -> Non
 
 def _arguments(url: str) -> list[Any]:
     """The values of `LONG` in the order of the endpoint's parameters, defaults for the others."""
-    parameters = Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"]["/generate"]["parameters"]
+    parameters = client_of(url).view_api(return_format="dict")["named_endpoints"]["/generate"]["parameters"]
     return [LONG.get(p["parameter_name"], p["parameter_default"]) for p in json.loads(json.dumps(parameters))]
 
 

@@ -18,7 +18,7 @@ import soundfile
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import AUDIO, FILES, PICTURE, SEED, SETTINGS, build, served
+from pages import AUDIO, FILES, PICTURE, SEED, SETTINGS, build, client_of, served
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
@@ -156,7 +156,7 @@ def test_the_script_serves_the_page_of_a_checkpoint(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         url = next(found[0] for line in process.stdout if (found := re.search(r"http://[\w.:]+", line)))
-        made = Client(url, verbose=False).predict(seed=8, api_name="/generate")
+        made = client_of(url).predict(seed=8, api_name="/generate")
     finally:
         process.terminate()
         process.wait(30)
@@ -195,13 +195,13 @@ def test_a_recording_that_is_put_in_is_continued(tmp_path: Path) -> None:
 def test_a_browser_s_files_are_its_own(tmp_path: Path) -> None:
     """Its history is found by its cookie alone, and no path leads to its files."""
     with served(create_page(*build(tmp_path), folder=tmp_path / "out")) as client:
-        mine = Client(client.src, verbose=False, headers={"cookie": f"snac_browser={'a' * 32}"})
+        mine = client_of(client.src, headers={"cookie": f"snac_browser={'a' * 32}"})
         made = mine.predict(seed=3, api_name="/generate")
         (kept,) = (tmp_path / "out").glob("*/seed_3.wav")
         assert kept.read_bytes() == Path(made[AUDIO]).read_bytes()
         for path in (kept, kept.with_name("history.json")):
             assert httpx.get(f"{client.src}gradio_api/file={path}").status_code == 403
-        other = Client(client.src, verbose=False, headers={"cookie": f"snac_browser={'b' * 32}"})
+        other = client_of(client.src, headers={"cookie": f"snac_browser={'b' * 32}"})
         other.predict(seed=3, api_name="/generate")
     assert len(list((tmp_path / "out").glob("*/seed_3.wav"))) == 2
     histories = Histories(tmp_path / "out")
