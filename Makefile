@@ -1,6 +1,7 @@
 # make demo    render music, fine-tune the shipped model on it and generate a wav: runs/demo
 # make quick   lint, types and the tests that run no command, no training and no server
 # make test    lint, types and all tests
+# make browser-test   what a user does on the page, in a real chromium; pictures of it: runs/browser
 # make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
 # make codec   train snac_tiny_32khz, the codec that ships, further: runs/snac_codec_tiny; again, it goes on where it stopped
 # make clean   remove the environment and everything that was built
@@ -18,7 +19,7 @@ STAMP := $(VENV)/.installed
 # Threads that wait must not spin: two processes on the same cores would crawl.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo quick test tiny codec clean
+.PHONY: demo quick test browser-test tiny codec clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -46,6 +47,17 @@ quick test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+browser-test: $(STAMP)
+	@command -v chromium > /dev/null || { echo "Installing Debian's chromium."; \
+		{ apt-get update && apt-get install -y --no-install-recommends chromium; } > /dev/null 2>&1 || true; }
+	@$(BIN)/python -c 'import playwright' 2> /dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[browser]" || true
+	@if ! command -v chromium > /dev/null; then \
+		echo "The browser test was NOT run: chromium is not here and cannot be installed (apt install chromium)."; \
+	elif ! $(BIN)/python -c 'import playwright' 2> /dev/null; then \
+		echo "The browser test was NOT run: playwright is not here and cannot be installed (pip install playwright)."; \
+	else $(BIN)/python -m pytest --override-ini addopts="-q --strict-markers" tests/browser; fi
 
 $(STAMP): setup.py pyproject.toml snac_plugin/tested_set.py
 	@test -n "$(PYTHON)" || { \

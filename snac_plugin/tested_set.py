@@ -35,6 +35,7 @@ EXTRAS = {
     "demo": {
         "pretty_midi": "==0.2.11.post0",  # carries the General MIDI sound font
     },
+    "browser": {"playwright": ">=1.49,<2"},  # drives Debian's chromium in `make browser-test`
     "evaluate": {"librosa": "==0.11.0"},
     "dev": {
         "pytest": "==9.2.0",

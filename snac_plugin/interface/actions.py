@@ -38,7 +38,7 @@ class Actions:
     def lay_out(self, results: Results) -> None:
         """The history below everything else, and what its buttons and those under a sample do."""
         with gr.Accordion("Settings of an earlier sample", open=False):
-            self._file = gr.File(label="JSON file", file_types=[".json"], type="filepath", height=110)
+            self._file = gr.File(label="JSON file", file_types=[".json"], type="filepath", height=110, elem_id="snac-settings-file")
             self._text = gr.Textbox("", label="or its content", lines=3, elem_id="snac-settings")
             self._take = gr.Button("Use these settings", size="sm")
         gr.HTML("<h2>History</h2>")

@@ -92,7 +92,7 @@ class Controls:
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
         step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)
         self._add("seconds", gr.Slider, step, most, round(chunk, 6), step=step, label="Length of what is new (s)")
-        self._add("seed", gr.Number, -1, precision=0, label="Seed", info="-1: a new one", min_width=90)
+        self._add("seed", gr.Number, -1, precision=0, label="Seed", info="-1: a new one", min_width=90, elem_id="snac-seed")
         limits: Any = {"minimum": 1, "maximum": MOST_SAMPLES, "info": f"at once, 1 to {MOST_SAMPLES}"}
         self._add("batch_size", gr.Number, 1, precision=0, **limits, label="Samples", min_width=90)
 

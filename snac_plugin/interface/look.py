@@ -18,7 +18,7 @@ CSS = """
 .snac-levels { display: grid; gap: 2px; width: 92px; flex: none; }
 .snac-levels div { display: flex; gap: 2px; height: 9px; }
 .snac-levels i { flex: 1; border-radius: 2px; }
-.snac-picture img { border-radius: 8px; }
+.snac-picture img { border-radius: 8px; width: 100%; height: auto !important; }
 .snac-progress { position: relative; overflow: hidden; border-radius: 8px; background: var(--neutral-200); min-height: 2.1rem; }
 .snac-progress i { position: absolute; inset: 0 auto 0 0; background: var(--primary-200); transition: width .2s linear; }
 .snac-progress b { position: relative; display: block; padding: .4rem .8rem; font-weight: 500; color: var(--neutral-900); }

@@ -41,9 +41,7 @@ class Results:
             self.redo, self.four = gr.Button("Redo finer levels", **small), gr.Button("Four variations", **small)
             self.again = gr.Button("Use these settings", **small)
         with gr.Column(visible=False) as self.details:  # until there is a sample
-            picture = gr.Image(
-                label="Picture", show_label=False, type="filepath", interactive=False, height=460, elem_classes="snac-picture"
-            )
+            picture = gr.Image(label="Picture", show_label=False, type="filepath", interactive=False, elem_classes="snac-picture")
             with gr.Row():
                 self.seed = gr.Number(label="Seed of this sample", precision=0, interactive=False, scale=2, min_width=160)
                 self.seed_again = gr.Button("Use this seed again", size="md", scale=1, min_width=160, elem_classes="snac-again")
