@@ -87,7 +87,16 @@ setup(
     install_requires=requirements(TESTED["REQUIRED"]),
     extras_require={extra: requirements(packages) for extra, packages in TESTED["EXTRAS"].items()},
     packages=find_packages(include=["snac_plugin", "snac_plugin.*"]),
-    package_data={"snac_plugin": ["py.typed", "**/*.json", "interface/*.js", "codec/shipped/**/*", "shipped_models/**/*"]},
+    package_data={
+        "snac_plugin": [
+            "py.typed",
+            "**/*.json",
+            "interface/*.js",
+            "interface/examples/*",
+            "codec/shipped/**/*",
+            "shipped_models/**/*",
+        ]
+    },
     cmdclass={"build_py": BuildWithHook, "editable_wheel": EditableWithHook},
     zip_safe=False,
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from snac_plugin.errors import SnacPluginError
 from snac_plugin.interface.cards import EMPTY, cards
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
-from snac_plugin.interface.layout import QUIET
+from snac_plugin.interface.layout import EXAMPLES, QUIET
 from snac_plugin.interface.results import Results, Serve, Shown
 from snac_plugin.interface.settings_in import settings_from, values_of
 
@@ -55,9 +56,12 @@ class Actions:
         self._file.upload(self._settings_of_file, self._file, self._inputs, **QUIET)
         self._take.click(self._settings_of_text, self._text, self._inputs, **QUIET)
 
-    def on_load(self, page: gr.Blocks) -> None:
-        """Show the history, and take the settings of a link."""
-        opened = page.load(self._opened, self._text, [self.cards, self._text], js=SCRIPT.read_text(), **QUIET)
+    def on_load(self, page: gr.Blocks, examples: Sequence[gr.Button]) -> None:
+        """Show the history, and take the settings of a link or the first example."""
+        recording = self._controls.components["recording"]
+        for button, path in zip(examples, EXAMPLES, strict=True):
+            button.click(lambda path=path: self._serve(path), None, recording, **QUIET)
+        opened = page.load(self._opened, self._text, [self.cards, self._text, recording], js=SCRIPT.read_text(), **QUIET)
         opened.then(self._settings_of_link, self._text, self._inputs, **QUIET)
 
     def shown_cards(self, request: gr.Request) -> str:
@@ -66,8 +70,9 @@ class Actions:
     def _cards(self, history: History | None, every: bool = False) -> str:
         return EMPTY if history is None else cards(history, self._serve, every)
 
-    def _opened(self, link: str, request: gr.Request) -> tuple[str, str]:
-        return self.shown_cards(request), link
+    def _opened(self, link: str, request: gr.Request) -> tuple[Any, ...]:
+        first = self._serve(EXAMPLES[0]) if EXAMPLES and not link and self._controls.first_mode == "Continue" else gr.skip()
+        return self.shown_cards(request), link, first
 
     def _act(self, results: Results) -> Any:
         """What the buttons of cards ask for: [action, name, time]."""

@@ -1,7 +1,8 @@
 """How the inputs lie on the page, and which of them a mode shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,8 @@ from snac_plugin.interface.controls import PLAIN, SLIDERS, Controls
 from snac_plugin.interface.modes import MODES
 from snac_plugin.interface.waveform import said, short, waveform
 
+EXAMPLES = tuple(sorted(Path(__file__).with_name("examples").glob("*.ogg")))
+"""Recordings that the page offers; benchmarks/page_examples.py renders them."""
 QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
 NEEDED = tuple(dict.fromkeys(name for mode in MODES.values() for name in mode.shows))
 """Inputs that a mode shows or hides."""
@@ -22,6 +25,7 @@ class Buttons:
     generate: gr.Button
     stop: gr.Button
     status: gr.HTML  # how far a generation is
+    examples: Sequence[gr.Button]  # of `EXAMPLES`
 
     def working(self, works: bool) -> tuple[gr.Button, gr.Button]:
         """Updates that show one in place of the other."""
@@ -34,6 +38,8 @@ def lay_out(controls: Controls) -> Buttons:
     put("edit_mode")
     says = gr.HTML(elem_classes="snac-says")
     put("recording")
+    with gr.Row(elem_classes="snac-actions"):
+        examples = [gr.Button(f"Example: {path.stem}", size="sm", min_width=120) for path in EXAMPLES]
     wave = gr.HTML(elem_id="snac-waveform")
     with gr.Row():
         put("edit_repaint_from", "edit_repaint_to")
@@ -51,7 +57,7 @@ def lay_out(controls: Controls) -> Buttons:
     with gr.Column(visible=False):  # for clients alone
         put(*PLAIN, "edit_repaint", "edit_strength")
     _follow_mode(controls, says, wave, strengths)
-    return Buttons(generate, stop, status)
+    return Buttons(generate, stop, status, examples)
 
 
 def _putting(controls: Controls) -> Callable[..., None]:

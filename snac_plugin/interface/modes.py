@@ -71,7 +71,7 @@ def _loop(values: Values, names: str) -> Options:
 
 MODES = {
     "Continue": Mode(
-        "Music that follows a recording. Without one: music from nothing.",
+        "Music that follows a recording. Without one it begins from nothing, the weakest of what a model can do.",
         "Recording to continue",
         ("edit_from_second", "seconds", "edit_only_new"),
         _continue,

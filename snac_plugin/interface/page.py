@@ -98,7 +98,7 @@ def _connect(page: gr.Blocks, controls: Controls, buttons: Buttons, results: Res
     generate_after(buttons.generate.click(expect, None, both, **QUIET), "generate")
     generate_after(actions.four_variations.then(expect, None, both, **QUIET), False)
     buttons.stop.click(stop, None, None, **QUIET)
-    actions.on_load(page)
+    actions.on_load(page, buttons.examples)
 
 
 def _made(

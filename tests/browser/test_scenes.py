@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SOON, WIDTHS, Server, finished, generate, mode, put_in, shot, sound, use
+from conftest import RECORDING, SOON, WIDTHS, Server, finished, generate, mode, put_in, shot, sound, use
 from playwright.sync_api import Page
+
+from snac_plugin.interface.layout import EXAMPLES
 
 Tab = Callable[..., Page]
 STOPS_WITHIN = 10
@@ -30,6 +32,18 @@ def test_the_first_click_makes_music_that_plays(tab: Tab, server: Server) -> Non
     )
     assert length == pytest.approx(1.536, abs=0.01)
     shot(page, "first_click")
+
+
+def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, server: Server) -> None:
+    page = tab().context.new_page()
+    page.goto(server.url)
+    page.wait_for_selector(RECORDING)
+    page.fill("#snac-seed input", "5")
+    shot(page, "opened")
+    generate(page)
+    heard = sound(server.newest())
+    assert len(heard) == 3 * 196608
+    assert page.locator(".snac-from").inner_text() == f"from {EXAMPLES[0].name}"
 
 
 def test_an_upload_is_continued_and_the_result_twice(tab: Tab, server: Server, song: Path) -> None:
