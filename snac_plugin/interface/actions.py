@@ -83,13 +83,12 @@ class Actions:
                 action, name, _ = json.loads(text)
             except ValueError:
                 return [gr.skip(), *nothing]
-            if history is None or (action != "all" and history.entry(name) is None):
+            entry = None if history is None else history.entry(name)
+            if history is None or (action != "all" and entry is None):
                 raise gr.Error("This sample is no longer here.", print_exception=False)
-            if action == "open":
-                entry, settings = history.entry(name), history.settings(name)
-                assert entry is not None
-                shown = Shown(str(history.file(name)), str(history.file(name, "png")), entry.seed, settings)
-                return [gr.skip(), *results.of([shown])]
+            if action == "open" and entry is not None:
+                files = (str(history.audio(entry)), str(history.picture(entry)))
+                return [gr.skip(), *results.of([Shown(*files, entry.seed, history.settings(entry))])]
             if action == "mark":
                 history.mark(name)
             elif action == "delete":

@@ -17,7 +17,7 @@ def cards(history: History, serve: Callable[[Path], str], every: bool = False) -
     entries = history.entries()
     by_name = {entry.name: entry for entry in entries}
     shown = [entry for place, entry in enumerate(entries) if every or place < SHOWN or entry.favourite]
-    parts = [_card(entry, history, serve, lineage(entry, by_name), by_name.keys()) for entry in shown]
+    parts = [_card(entry, history, serve, lineage(entry, by_name)) for entry in shown]
     more = len(entries) - len(shown)
     button = f'<button class="snac-more" data-do="all" data-name="">Show {more} more</button>' if more else ""
     return f'<div class="snac-cards">{"".join(parts)}</div>{button}' if parts else EMPTY
@@ -28,9 +28,9 @@ def file_url(served: str) -> str:
     return f"gradio_api/file={urllib.parse.quote(served)}"
 
 
-def _card(entry: Entry, history: History, serve: Callable[[Path], str], chain: Sequence[str], known: object) -> str:
+def _card(entry: Entry, history: History, serve: Callable[[Path], str], chain: Sequence[str]) -> str:
     name = html.escape(entry.name, quote=True)
-    wav, picture = (html.escape(file_url(serve(history.file(entry.name, kind)))) for kind in ("wav", "png"))
+    wav, picture = (html.escape(file_url(serve(file))) for file in (history.audio(entry), history.picture(entry)))
     what = f"<b>{html.escape(entry.mode)}</b> · seed {entry.seed} · {entry.seconds:.1f} s"
     source = f'<p class="snac-from">from {" → ".join(html.escape(one) for one in chain)}</p>' if chain else ""
     star, says = ("★", "No longer a favourite") if entry.favourite else ("☆", "Favourite")

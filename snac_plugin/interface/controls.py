@@ -13,7 +13,7 @@ from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import EDITING, OPTIONS, Request, json_object
-from snac_plugin.interface.modes import MODES
+from snac_plugin.interface.modes import MODE_OPTIONS, MODES
 from snac_plugin.levels import Levels
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme")
@@ -23,11 +23,23 @@ SLIDERS = {
     if option.sliders
 }
 """Endpoint parameters of the options that have sliders."""
+LENGTHS = ("seconds", "chunks", "sample_size")
+"""Options of which `seconds` says it all."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
 CHANGES = {name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in EDITING}
 """Endpoint parameters of the options that change recordings."""
+BESIDE_MODES = tuple(name for name in CHANGES if name not in MODE_OPTIONS)
+"""Options among them that any mode may have."""
+_WITH_INPUTS = {*SLIDERS, *CHANGES, *FIXED, *LENGTHS, "negative_conditioning"}
+OTHER_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.help and name not in _WITH_INPUTS)
+"""Options without an input of their own: text, as their flag takes it."""
 BY_MODE = ("edit_mode", "edit_repaint_from", "edit_repaint_to")
-OTHERS = (*FIXED, *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters), *BY_MODE)
+OTHERS = (
+    *FIXED,
+    *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters),
+    *BY_MODE,
+    *OTHER_OPTIONS,
+)
 """All endpoint parameters besides those of each level and the conditioners' own."""
 OF_LEVELS = ("steps_", "edit_strength_")
 """What the endpoint parameters of each level begin with."""
@@ -158,6 +170,8 @@ class Controls:
         for level, name in enumerate(self.levels.names):
             value, look = STRENGTHS[min(level, len(STRENGTHS) - 1)], {"label": f"Strength, level {name}", "min_width": 150}
             self._add(f"edit_strength_{name.lower()}", gr.Slider, 0, 1, value, step=0.05, **look)
+        for name in OTHER_OPTIONS:
+            self._add(name, gr.Textbox, "", label=name.replace("_", " ").capitalize(), info=OPTIONS[name].help, lines=1)
 
     def _changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What clients that know no modes ask for."""
@@ -202,6 +216,9 @@ class Controls:
         mode = self.mode(values)
         changes = MODES[mode].options(values, self.levels.names) if mode else self._changed(values)
         known = {"repaint", "before", "bridge", "loop"} & changes.keys()
+        if mode:
+            changes |= self._changed({one: values[one] for name in BESIDE_MODES for one in CHANGES[name]})
+        changes |= {name: _parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
         if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says
             changes["put_back"] = True
         return Request(

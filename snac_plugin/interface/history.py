@@ -14,7 +14,6 @@ from snac_plugin.files import fitting_name, read_json_object, write_whole
 from snac_plugin.output.make_samples import Sample
 
 INDEX = "history.json"
-ENDINGS = ("wav", "png", "json")
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Entry:
     """A sample in the history."""
 
     name: str  # of its files, without their ending
+    audio: str  # of its audio file
     seed: int
     seconds: float
     mode: str
@@ -41,23 +41,27 @@ class History:
         self.folder, self._changing = folder, threading.Lock()
 
     def entries(self) -> list[Entry]:
+        """Those whose audio is still there."""
         found = (read_json_object(self.folder / INDEX) or {}).get("samples", [])
         entries = [Entry(**{**one, "recordings": tuple(one["recordings"])}) for one in found]
-        return [one for one in entries if self.file(one.name).is_file()]
+        return [one for one in entries if (self.folder / one.audio).is_file()]
 
     def entry(self, name: str) -> Entry | None:
         return next((one for one in self.entries() if one.name == name), None)
 
-    def file(self, name: str, ending: str = "wav") -> Path:
-        return self.folder / f"{name}.{ending}"
+    def audio(self, entry: Entry) -> Path:
+        return self.folder / entry.audio
 
-    def settings(self, name: str) -> dict[str, Any]:
-        return read_json_object(self.file(name, "json")) or {}
+    def picture(self, entry: Entry) -> Path:
+        return self.folder / f"{entry.name}.png"
+
+    def settings(self, entry: Entry) -> dict[str, Any]:
+        return read_json_object(self.folder / f"{entry.name}.json") or {}
 
     def add(self, samples: Sequence[Sample], mode: str, recordings: Sequence[Path]) -> None:
         """Put samples in front; `recordings`, in the folder, are what they came from."""
         sources = tuple(path.relative_to(self.folder).as_posix() for path in recordings)
-        new = [Entry(s.files.wav.stem, s.seed, s.settings["seconds"], mode, sources) for s in samples]
+        new = [Entry(s.files.wav.stem, s.files.wav.name, s.seed, s.settings["seconds"], mode, sources) for s in samples]
         names = {one.name for one in new}
         with self._changing:
             self._write([*reversed(new), *(one for one in self.entries() if one.name not in names)])
@@ -71,17 +75,16 @@ class History:
         """Take a sample and its files away; one that is not in the history stays."""
         with self._changing:
             entries = self.entries()
-            if name not in {one.name for one in entries}:
-                return
-            self._write([one for one in entries if one.name != name])
-            for ending in ENDINGS:
-                self.file(name, ending).unlink(missing_ok=True)
+            for gone in (one for one in entries if one.name == name):
+                self._write([one for one in entries if one is not gone])
+                for file in (self.audio(gone), self.picture(gone), self.folder / f"{name}.json"):
+                    file.unlink(missing_ok=True)
 
     def keep(self, path: str | Path) -> Path:
         """A recording that was put in, as a file of the folder: a sample of the history itself, or a copy under `recordings`."""
         path = Path(path)
-        own = self.file(path.stem)
-        if own.is_file() and path.suffix == own.suffix and filecmp.cmp(path, own, shallow=False):
+        own = self.folder / path.name
+        if own.is_file() and filecmp.cmp(path, own, shallow=False):
             return own
         digest = _digest(path)
         kept = self.folder / "recordings" / digest[:12] / fitting_name(path.name, 25)
@@ -93,7 +96,7 @@ class History:
     def recording(self, name: str) -> Path | None:
         """The file of this browser that a sample's settings name, by its path or its name alone."""
         wanted = Path(name).name
-        known = {(self.folder / one) for entry in self.entries() for one in (*entry.recordings, f"{entry.name}.wav")}
+        known = {(self.folder / one) for entry in self.entries() for one in (*entry.recordings, entry.audio)}
         return next((path for path in sorted(known) if path.name == wanted and path.is_file()), None)
 
     def _write(self, entries: Sequence[Entry]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from snac_plugin.errors import SnacPluginError
-from snac_plugin.interface.controls import PLAIN, SLIDERS, Controls
+from snac_plugin.interface.controls import BESIDE_MODES, CHANGES, OTHER_OPTIONS, PLAIN, SLIDERS, Controls
 from snac_plugin.interface.modes import MODES
 from snac_plugin.interface.waveform import said, short, waveform
 
@@ -77,7 +77,7 @@ def _advanced(controls: Controls, put: Callable[..., None]) -> None:
         with gr.Row():
             put(*by_level)
         put("sampler", *(name for parameters in SLIDERS.values() for name in parameters), *controls.negative.values())
-        put("edit_put_back")
+        put("edit_put_back", *(one for name in BESIDE_MODES for one in CHANGES[name]), *OTHER_OPTIONS)
 
     def follow(total: int, by_hand: bool) -> list[Any]:
         split = controls.sampling.steps_per_level(names, controls.asked(int(total)))

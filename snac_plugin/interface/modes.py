@@ -103,6 +103,8 @@ MODES = {
     "From nothing": Mode("Music from noise alone.", "", ("seconds",), lambda values, names: {}),
 }
 """By name, as the page shows them."""
+MODE_OPTIONS = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
+"""Options that modes set, each where it belongs."""
 
 
 def mode_of(options: Options) -> str:

@@ -53,7 +53,7 @@ def create_page(
     temporary = tempfile.TemporaryDirectory(prefix="snac_plugin_") if folder is None else None
     out = Path(folder if temporary is None else temporary.name)
     title = gradio_title or "SNAC diffusion"
-    with gr.Blocks(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with _Page(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(heading(title, _about(model), model.levels))
         controls = Controls(model.config, model.levels)
 
@@ -75,6 +75,15 @@ def create_page(
         actions.lay_out(results)
         _connect(page, controls, buttons, results, actions, make)
     return page
+
+
+class _Page(gr.Blocks):
+    """A page that takes fewer values than it has inputs from clients that name none, curl say: those it had before still work."""
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        if block_fn.api_name == "generate":
+            inputs.extend(getattr(component, "value", None) for component in block_fn.inputs[len(inputs) :])
+        super().validate_inputs(block_fn, inputs)
 
 
 def _connect(page: gr.Blocks, controls: Controls, buttons: Buttons, results: Results, actions: Actions, make: Make) -> None:

@@ -17,7 +17,7 @@ MINE, OTHERS = "0" * 32, "1" * 32
 def sample(history: History, name: str, seed: int = 1) -> Sample:
     """A sample in a history's folder, a tenth of a second long."""
     history.folder.mkdir(parents=True, exist_ok=True)
-    files = SampleFiles(*(history.file(name, ending) for ending in ("wav", "png", "json")))
+    files = SampleFiles(*(history.folder / f"{name}.{ending}" for ending in ("wav", "png", "json")))
     soundfile.write(files.wav, [0.001 * seed] * 3200, 32000)
     files.picture.touch()
     files.json.write_text(f'{{"seed": {seed}}}')
@@ -27,7 +27,7 @@ def sample(history: History, name: str, seed: int = 1) -> Sample:
 def test_samples_survive_a_restart_and_other_browsers_see_none(tmp_path: Path) -> None:
     history = Histories(tmp_path).of(MINE)
     history.add([sample(history, "seed_1"), sample(history, "seed_2", 2)], "From nothing", [])
-    history.add([sample(history, "seed_3", 3)], "Continue", [history.file("seed_1")])
+    history.add([sample(history, "seed_3", 3)], "Continue", [history.folder / "seed_1.wav"])
     again = Histories(tmp_path).of(MINE)
     assert [entry.name for entry in again.entries()] == ["seed_3", "seed_2", "seed_1"]
     assert Histories(tmp_path).of(OTHERS).entries() == []
@@ -40,7 +40,7 @@ def test_where_a_sample_came_from_is_followed_back_to_the_file(tmp_path: Path) -
     song = history.keep(tmp_path / "song.wav")
     assert song == history.keep(tmp_path / "song.wav"), "the same recording twice"
     history.add([sample(history, "one")], "Continue", [song])
-    history.add([sample(history, "two", 2)], "Vary", [history.keep(history.file("one"))])
+    history.add([sample(history, "two", 2)], "Vary", [history.keep(history.folder / "one.wav")])
     by_name = {entry.name: entry for entry in history.entries()}
     assert lineage(by_name["two"], by_name) == ["song.wav", "one"]
     assert history.recording("/elsewhere/song.wav") == song
