@@ -1,7 +1,8 @@
 """The one family of errors that this package raises for things a user can mend."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -12,14 +13,21 @@ class SnacPluginError(Exception):
 class Mismatch(SnacPluginError, ValueError):
     """Something a user wrote or gave does not fit.
 
-    `where` is the JSON path, the file or the argument at fault; `advice` says in one sentence what to do about it.
+    `where` is the JSON path, the file or the argument at fault; `advice` says in one sentence what to do about it. Texts put
+    other arguments in backticks, so that the command line can name their flags: see `message`.
     """
 
     def __init__(self, where: str, found: Any, expected: str, advice: str = "") -> None:
         self.where, self.found, self.expected, self.advice = where, found, expected, advice
-        message = f"{where}: found {found}, expected {expected}."
-        text = f"{message} {advice}" if advice else message
-        super().__init__(text.encode("utf-8", "backslashreplace").decode())  # a path may hold what no text file takes
+        super().__init__(self.message())
+
+    def message(self, names: Mapping[str, str] | None = None) -> str:
+        """The whole text, with arguments by other names, as {"from_second": "--from"}; backticks go."""
+        names = names or {}
+        argument, colon, rest = self.where.partition(":")
+        text = f"{names.get(argument, argument)}{colon}{rest}: found {self.found}, expected {self.expected}."
+        text = re.sub(r"`([a-z_]+)`", lambda name: names.get(name[1], name[1]), f"{text} {self.advice}".rstrip())
+        return text.encode("utf-8", "backslashreplace").decode()  # a path may hold what no text file takes
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.found, self.expected, self.advice)  # or data loader workers could not send it

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import model_file, shipped_models
-from snac_plugin.config import load_json
 from snac_plugin.errors import CheckpointError, UsageError, did_you_mean
 
 WEIGHTS, CONFIG = ("model.safetensors", "model.ckpt"), "model_config.json"
@@ -38,6 +37,8 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
 
 def hub_config(name: str | None) -> dict[str, Any]:
     """The model config of a model on the hub; empty without a name, which stable-audio-tools reports."""
+    from snac_plugin.config import load_json
+
     return {} if name is None else load_json(_pretrained(name, CONFIG))
 
 

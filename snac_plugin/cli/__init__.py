@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from snac_plugin.errors import SnacPluginError
+from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.files import unwritable
 
 __all__ = ["COMMANDS", "main"]
@@ -58,13 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(name, rest)
         return 0
     except SnacPluginError as error:
-        return _failed(error)
+        return _failed(error, name)
     except Exception as error:
         if told := unwritable(error):  # a log, say, that another package writes
-            return _failed(told)
+            return _failed(told, name)
         raise
 
 
-def _failed(error: SnacPluginError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+def _failed(error: SnacPluginError, command: str) -> int:
+    text = error.message(_flags(command)) if isinstance(error, UsageError) else error
+    print(f"error: {text}", file=sys.stderr)
     return 1
+
+
+def _flags(command: str) -> dict[str, str]:
+    """How a command calls what has another name in Python."""
+    return importlib.import_module(f"snac_plugin.cli.{command}").parser().flag_names if command in COMMANDS else {}

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from snac_plugin.checkpoints.places import locate as checkpoint_file
+from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import OPTIONS, Request
 
@@ -46,9 +48,42 @@ def check_at_least_one(args: argparse.Namespace, *names: str) -> None:
             raise UsageError(f"--{name.replace('_', '-')}", value, "1 or more")
 
 
+def _json(path: str) -> dict[str, Any]:
+    from snac_plugin.config.read_json import load_json  # only now: pydantic takes longer than all else that flags need
+
+    return load_json(path)
+
+
+def _dataset(path: str) -> None:
+    from snac_plugin.config import check_dataset_config
+
+    check_dataset_config(_json(path), path)
+
+
+PATHS: dict[str, Callable[[str], Any]] = {
+    "ckpt": checkpoint_file,
+    "ckpt_path": checkpoint_file,
+    "pretrained_ckpt_path": checkpoint_file,
+    "model_config": _json,
+    "dataset_config": _dataset,
+    "val_dataset_config": _dataset,
+    "codec": codecs.check_name,
+    "settings": _json,
+}
+"""What a flag must name, by the flag's name in Python."""
+
+
+def check_paths(args: argparse.Namespace, *but: str) -> None:
+    """The error of each reader for what flags name and is not there, or is no such file: none of it needs torch."""
+    for name, check in PATHS.items():
+        if name not in but and (value := getattr(args, name, None)):
+            check(value)
+
+
 def check_before_loading(request: Request, checkpoint: Any, model_config: str | None) -> Any:
     """Check a request against the config of a `Checkpoint`, before its model is built; the levels of its codec."""
-    from snac_plugin.codec.load import locate, read_config
+    from snac_plugin.codec.load import read_config
+    from snac_plugin.codec.places import locate
     from snac_plugin.config import check_model_config
     from snac_plugin.generation.settings import check_request
     from snac_plugin.levels import Levels

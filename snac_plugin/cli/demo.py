@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import fmean
 
 from snac_plugin.checkpoints.shipped import DEFAULT
+from snac_plugin.cli.arguments import check_paths
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
 
 BATCH_SIZE = 2
@@ -27,8 +29,8 @@ TRAINING_FLAGS = ("model-config", "save-dir", "pretrained-ckpt-path", "max-steps
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 
-def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser("demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def parser() -> CommandParser:
+    flags = CommandParser("demo", defaults=True)
     config = Path(__file__).resolve().parents[2] / "model_configs" / "snac_dit_finetune.json"  # of this checkout
     flags.add_argument("--model-config", default=str(config), help="model config to train")
     flags.add_argument("--pretrained-ckpt-path", default=DEFAULT, help='checkpoint to start from; "" starts from random weights')
@@ -48,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     if args.max_steps == 0:
         raise UsageError("--max-steps", args.max_steps, "at least one training step")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    check_paths(args)
     make_room(args.save_dir)
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)

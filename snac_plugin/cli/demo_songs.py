@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.data.demo_music import SPLITS, render_demo_music
-from snac_plugin.data.demo_music import metadata as demo_metadata
+from snac_plugin.data.demo_music import SPLITS
 
 FOLDER = Path("demo_music")
 
@@ -40,6 +39,8 @@ class DemoSongs:
 
     def dataset(self, split: str, sample_rate: int) -> dict[str, Any]:
         """The dataset config of a split, rendered now if need be; see `render_demo_music` for errors."""
+        from snac_plugin.data.demo_music import metadata, render_demo_music
+
         folder = render_demo_music(
             self.folder / split,
             songs={"train": 240, "held_out": 16}[split] if self.songs is None else self.songs,
@@ -49,7 +50,7 @@ class DemoSongs:
             split=split,
             **asdict(self.kind),
         )
-        module = str(Path(str(demo_metadata.__file__)).resolve())
+        module = str(Path(str(metadata.__file__)).resolve())
         datasets = [{"id": f"demo_music_{split}", "path": str(folder), "custom_metadata_module": module}]
         return {"dataset_type": "audio_dir", "datasets": datasets, "random_crop": split == SPLITS[0]}
 

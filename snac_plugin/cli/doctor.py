@@ -4,7 +4,6 @@ Standard library only: it has to run on the wrong Python and beside packages tha
 tries in a process of its own. Exit status 1 if something that the plugin needs is wrong.
 """
 
-import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import snac_plugin
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.tested_set import EXTRAS, PYTHON, REQUIRED
 
 OK, NOTE, WRONG = "ok", "note", "WRONG"
@@ -180,9 +180,13 @@ def check_sound_font() -> Finding:
     return Finding("sound font", OK if fonts else NOTE, fonts[0].name if fonts else "none", 'pip install "snac_plugin[demo]"')
 
 
+def parser() -> CommandParser:
+    return CommandParser("doctor", description=__doc__)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; returns 0 if all that is essential is well, else 1."""
-    argparse.ArgumentParser("python -m snac_plugin doctor", description=__doc__).parse_args(argv)
+    parser().parse_args(argv)
     probed = probe()
     findings = [Finding("snac_plugin", OK, snac_plugin.__version__), check_python(), *check_packages(), *check_imports(probed)]
     findings += [check_plugin(probed), *check_codecs(), check_sound_font()]

@@ -16,19 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, request_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, check_paths, request_from
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.request import SAMPLING
+from snac_plugin.generation.request import SAMPLING, Request
 
 SHIPPED = "snac_tiny_32khz"
 OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free")
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> CommandParser:
+    made = CommandParser("evaluate", description=__doc__)
     what = made.add_argument_group("what is measured (one of the three)")
     what.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help="checkpoint, of training or unwrapped")
     what.add_argument("--generated", metavar="FOLDER", help="generated audio, compared with that of --data")
@@ -55,13 +56,14 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _check(args)
+    request = request_from(args, "chunks", *SAMPLING, "conditioning")
     reuse_freed_memory()
     started = time.perf_counter()
     try:
         from snac_plugin.evaluation.report import write_report
 
         with as_by_ctrl_c():
-            report, picture = _evaluate(args)
+            report, picture = _evaluate(args, request)
             files = write_report(report, picture, args.out)
     except KeyboardInterrupt as stopped:
         print("stopped; no file is half written")
@@ -91,9 +93,10 @@ def _check(args: argparse.Namespace) -> None:
     for flag, folder in (("--data", args.data), ("--generated", args.generated)):
         if folder is not None and not Path(folder).is_dir():
             raise UsageError(flag, f"{folder}, which is no folder", "a folder of audio files")
+    check_paths(args)
 
 
-def _evaluate(args: argparse.Namespace) -> Any:
+def _evaluate(args: argparse.Namespace, request: Request) -> Any:
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.codec.load import load_codec
     from snac_plugin.codec.pretransform import SnacPretransform
@@ -105,7 +108,6 @@ def _evaluate(args: argparse.Namespace) -> Any:
     from snac_plugin.plugin.loading import load_model
 
     same = {name: getattr(args, name) for name in ("clips", "seconds", "seed")}
-    request = request_from(args, "chunks", *SAMPLING, "conditioning")
     options = Options(**same, batch=args.batch_size, request=request, free=not args.no_free)
     device = pick_device(args.device)
     if args.ckpt_path:

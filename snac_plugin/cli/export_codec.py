@@ -5,27 +5,36 @@
 `SNAC.from_pretrained("codec/mine")` loads it, and a model config names it as its "codec".
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.cli.arguments import check_paths
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import CheckpointError
+from snac_plugin.files import check_folder
+
+
+def parser() -> CommandParser:
+    made = CommandParser("export_codec", defaults=True, description=__doc__)
+    made.add_argument("--ckpt-path", required=True, help="training checkpoint")
+    made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
+    made.add_argument("--out", type=Path, required=True, help="folder to write")
+    made.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
+    made.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
+    return made
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("export_codec", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--ckpt-path", required=True, help="training checkpoint")
-    parser.add_argument("--model-config", help="model config, for a checkpoint without one inside")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
-    parser.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
+    check_paths(args)
+    check_folder("--out", args.out)
 
     import torch
 
     from snac_plugin.checkpoints.reading import read_checkpoint
-    from snac_plugin.codec.load import load_codec, locate, read_config
+    from snac_plugin.codec.load import load_codec, read_config
+    from snac_plugin.codec.places import locate
     from snac_plugin.codec_training.export import save_codec, snac_from_autoencoder
     from snac_plugin.config import check_codec_config, snac_config
 

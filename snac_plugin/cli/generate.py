@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.checkpoints.places import locate
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, options_from
+from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, check_paths, options_from
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
-from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
 from snac_plugin.generation.prompts import Prompt, read_prompts
@@ -35,8 +34,8 @@ from snac_plugin.generation.request import (
 from snac_plugin.generation.times import samples_until, spans_of
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("generate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> CommandParser:
+    made = CommandParser("generate", description=__doc__)
     model = made.add_argument_group("model")
     shipped = f"checkpoint, of training or unwrapped; {DEFAULT} ships here"
     model.add_argument("--ckpt", "--ckpt-path", default=DEFAULT, metavar="FILE", help=shipped)
@@ -47,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=int, default=-1, metavar="N", help="of the first sample, then counting up; random by default")
     what.add_argument("--num", type=int, metavar="N", help="samples in all; the batch size by default")
     what.add_argument("--batch-size", type=int, metavar="N", help="samples generated at once; 1 by default")
-    what.add_argument("--continue", dest="recording", metavar="FILE", help="recording that each sample begins with and continues")
+    what.add_argument("--continue", dest="context", metavar="FILE", help="recording that each sample begins with and continues")
     add_options(what.add_mutually_exclusive_group(), "seconds", "chunks")
     add_options(what, "conditioning", "negative_conditioning", *WRITING)
     many = "file with a JSON object a line: options by their Python names, seed, context; over the flags; what is there is skipped"
@@ -66,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     for prompt in prompts:
         with prompt.named():
             _check(args, prompt)
-    locate(args.ckpt)
+    check_paths(args)
     reuse_freed_memory()
     from snac_plugin.output.make_samples import make_samples  # only now: wrong flags and paths must not wait for torch
 
@@ -108,8 +107,8 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
         earlier.pop("seconds", None)
     seed = sample_seeds(earlier.pop("seed", -1) if args.seed == -1 else args.seed, 1)[0]
     if args.prompts is None:
-        return [Prompt(Request(**earlier | options), seed, args.recording)]
-    recording = {} if args.recording is None else {"context": args.recording}
+        return [Prompt(Request(**earlier | options), seed, args.context)]
+    recording = {} if args.context is None else {"context": args.context}
     return read_prompts(args.prompts, earlier | options | recording | {"seed": seed})
 
 
@@ -122,7 +121,7 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
     settings = load_json(args.settings)
     if "seed" not in settings:
         raise UsageError("--settings", f"{args.settings}, which names no seed", "the JSON file beside an earlier sample")
-    if "continues" in settings and args.recording is None:
+    if "continues" in settings and args.context is None:
         file = settings["continues"]["file"]
         raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
     if args.ckpt == DEFAULT:
@@ -154,6 +153,8 @@ def _check(args: argparse.Namespace, prompt: Prompt) -> None:
 def _header(file: str) -> Any:
     """What the header of a recording says; it takes no torch."""
     if not Path(file).is_file():
+        from snac_plugin.config.dataset_config import AUDIO_ENDINGS
+
         found = "a folder" if Path(file).is_dir() else "no such file"
         raise AudioError(file, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
     from snac_plugin.data.audio_file import audio_header

@@ -15,8 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snac_plugin.cli import demo_songs
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
+from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
+from snac_plugin.files import check_folder
 
 # Flags of stable-audio-tools' script that this one has no use for, and why.
 FOREIGN_FLAGS = {
@@ -41,8 +44,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("pre_encode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> CommandParser:
+    made = CommandParser("pre_encode", description=__doc__)
     made.add_argument("--model-config", required=True, metavar="FILE", help="model config: names the codec and the window")
     made.add_argument("--dataset-config", metavar="FILE", help="audio_dir dataset config; without one, demo music is rendered")
     made.add_argument("--output-path", required=True, metavar="FOLDER", help="folder for the codes; made if need be")
@@ -73,18 +76,23 @@ def main(argv: Sequence[str]) -> int:
 
 def run(args: argparse.Namespace) -> Path:
     """Encode what the flags say; returns the dataset config to train with."""
-    from snac_plugin.cli.memory import reuse_freed_memory
+    if args.dataset_config and (flags := demo_songs.demo_flags(args)):
+        raise UsageError("--dataset-config", f"{', '.join(flags)} beside it", "either a dataset config or flags of demo music")
+
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
+
+    raw = load_json(args.model_config)
+    config = check_model_config(raw, args.model_config)
+    codecs.check_name(config.model.pretransform.config.codec)
+    source = check_dataset_config(load_json(args.dataset_config), args.dataset_config) if args.dataset_config else None
+    check_folder("--output-path", args.output_path)
+
+    from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
     from snac_plugin.plugin import builders
 
-    if args.dataset_config and (flags := demo_songs.demo_flags(args)):
-        raise UsageError("--dataset-config", f"{', '.join(flags)} beside it", "either a dataset config or flags of demo music")
     reuse_freed_memory()
-    raw = load_json(args.model_config)
-    config = check_model_config(raw, args.model_config)
-    source = check_dataset_config(load_json(args.dataset_config), args.dataset_config) if args.dataset_config else None
     codec = builders.pretransform(raw["model"]["pretransform"], config.sample_rate)
     check_against_codec(config, codec.levels, codec.codec_name, args.model_config)
     window, frame = config.sample_size if args.sample_size is None else args.sample_size, codec.levels.frame_samples

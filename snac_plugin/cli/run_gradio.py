@@ -11,12 +11,15 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from snac_plugin.checkpoints.places import hub_config, hub_weights
 from snac_plugin.checkpoints.shipped import DEFAULT
+from snac_plugin.cli.arguments import check_paths
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("run_gradio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> CommandParser:
+    made = CommandParser("run_gradio", description=__doc__)
     made.add_argument("--pretrained-name", metavar="ID", help="model on the hub, in place of --ckpt-path")
     made.add_argument("--model-config", metavar="FILE", help="model config; only for a checkpoint without one inside")
     made.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help=f"checkpoint, of training or unwrapped; {DEFAULT} ships here")
@@ -52,16 +55,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _page(args: argparse.Namespace) -> Any:
+    name, path = args.pretrained_name, args.ckpt_path
+    if name is not None and path is not None:
+        raise UsageError("--pretrained-name and --ckpt-path", "both", "one of them")
+    check_paths(args)
+
     import snac_plugin
-    from snac_plugin.checkpoints.places import hub_config, hub_weights
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.config import load_json
     from snac_plugin.device import pick_device
     from snac_plugin.plugin.registry import BUILDERS
 
-    name, path = args.pretrained_name, args.ckpt_path
-    if name is not None and path is not None:
-        raise UsageError("--pretrained-name and --ckpt-path", "both", "one of them")
     path = DEFAULT if name is None and path is None else path
     config = hub_config(name) if args.model_config is None else load_json(args.model_config)
     if config and config.get("model_type") not in BUILDERS["ui"]:

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.cli.arguments import check_paths
 from snac_plugin.cli.run_folder import checkpoint_to_resume, run_folder
 from snac_plugin.cli.run_lock import locked
-from snac_plugin.cli.train_flags import parse
+from snac_plugin.cli.train_flags import parse, parser
+from snac_plugin.codec.places import check_name
 from snac_plugin.errors import ConfigError, UsageError
+
+__all__ = ["main", "parser", "train"]
 
 MODEL_TYPES = ("diffusion_snac_dit", "autoencoder")
 
@@ -29,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
 def train(args: argparse.Namespace) -> Path | None:
     """Run a training with flags from `train_flags.parse`; returns its newest checkpoint."""
     config, folder = _model_config(args.model_config), run_folder(args)
+    _check_paths(args, config)
     with locked(folder):
         return _train(args, config, folder, checkpoint_to_resume(args, folder))
 
@@ -82,6 +87,15 @@ def _model_config(path: str) -> dict[str, Any]:
         advice = "stable-audio-tools' own train.py trains the others: python -m snac_plugin FOLDER_OF_STABLE_AUDIO_TOOLS/train.py"
         raise ConfigError(f"{path}: model_type", config.get("model_type", "nothing"), " or ".join(MODEL_TYPES), f"{advice} ...")
     return config
+
+
+def _check_paths(args: argparse.Namespace, config: dict[str, Any]) -> None:
+    """What takes no torch to check. A run that goes on may take the config from its checkpoint, and is checked with that."""
+    from snac_plugin.config import check_model_config
+
+    check_paths(args, "ckpt_path")
+    if config["model_type"] == "diffusion_snac_dit" and not (args.recover or args.ckpt_path):
+        check_name(check_model_config(config, args.model_config).model.pretransform.config.codec)
 
 
 def _clip_in_wrapper(args: argparse.Namespace, wrapper: Any) -> None:

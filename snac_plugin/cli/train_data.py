@@ -117,5 +117,13 @@ def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[Au
             "audio to train on",
             "The log has each reason.",
         )
-    log.info("%d audio files, %.1f hours; %d cannot be read", len(files), sum(f.seconds for f in files) / 3600, len(rejected))
+    log.info("%d audio files, %s; %d cannot be read", len(files), _duration(sum(f.seconds for f in files)), len(rejected))
     return files
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that says most."""
+    for unit, name in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.1f} s"

@@ -5,15 +5,16 @@
 The flags are those of stable-audio-tools' unwrap_model.py, which knows only its own model types.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from snac_plugin.cli.arguments import check_paths
+from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.files import check_folder
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("unwrap", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def parser() -> CommandParser:
+    made = CommandParser("unwrap", defaults=True, description=__doc__)
     made.add_argument("--ckpt-path", required=True, help="training checkpoint")
     made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
     made.add_argument("--name", default="exported_model", help="path of the result without its ending")
@@ -25,11 +26,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
 
+    check_paths(args)
+    check_folder("--name", Path(args.name).parent)
+
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.checkpoints.writing import save_unwrapped
     from snac_plugin.plugin.loading import load_model
 
-    check_folder("--name", Path(args.name).parent)
     checkpoint = read_checkpoint(args.ckpt_path)
     config = checkpoint.config_for(args.model_config)
     model = load_model(checkpoint, config)

@@ -10,18 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from snac import SNAC
 from torch import Tensor
 
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.weights import check_weights, fingerprint
+from snac_plugin.codec.places import locate
 from snac_plugin.errors import CodecError
 from snac_plugin.levels import Levels
 
-SHIPPED = Path(__file__).parent / "shipped"
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_KEYS: dict[str, Any] = {
     name: parameter.default for name, parameter in inspect.signature(SNAC.__init__).parameters.items() if name != "self"
 }
@@ -51,11 +48,6 @@ class Codec:
         """The fingerprint, and those that earlier versions gave the same codes: they included the decoder's weights."""
         former = [old for old, new in FORMER_FINGERPRINTS.items() if new == self.fingerprint]
         return (self.fingerprint, fingerprint(self.model.state_dict()), *former)
-
-
-def shipped_codecs() -> list[str]:
-    """Names of the codecs in this package."""
-    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
 
 
 def load_codec(name: str) -> Codec:
@@ -116,43 +108,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for number, former in enumerate((r"\.weight_g$", r"\.weight_v$")):  # names of weight norm before PyTorch 2.0
         state = {re.sub(former, f".parametrizations.weight.original{number}", name): tensor for name, tensor in state.items()}
     return dict(state)
-
-
-def locate(name: str) -> tuple[Path, Path]:
-    """The config file and the weights file of a codec, by the name and with the errors of `load_codec`."""
-    folder = SHIPPED / name if name in shipped_codecs() else Path(name).expanduser()
-    if folder.is_dir():
-        return _in_folder(folder)
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
-        return _from_hub(name)
-    shipped = ", ".join(shipped_codecs())
-    raise CodecError("codec", repr(name), f"a shipped codec ({shipped}), a folder that exists, or a hub id such as owner/name")
-
-
-def _in_folder(folder: Path) -> tuple[Path, Path]:
-    config = folder / "config.json"
-    weights = [folder / file for file in WEIGHT_FILES if (folder / file).is_file()]
-    if not config.is_file() or not weights:
-        lacking = "config.json" if not config.is_file() else "pytorch_model.bin or model.safetensors"
-        found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
-        raise CodecError(str(folder), found, f"a codec's folder with {lacking}", "Copy the file there from where the codec came.")
-    return config, weights[0]
-
-
-def _from_hub(name: str) -> tuple[Path, Path]:
-    files = ("config.json", "pytorch_model.bin")
-    try:
-        config, weights = (Path(hf_hub_download(repo_id=name, filename=file)) for file in files)
-    except RepositoryNotFoundError as error:
-        shipped = ", ".join(shipped_codecs())
-        raise CodecError("codec", f"{name!r}, which the hub does not have", f"a hub id, a folder, or one of {shipped}") from error
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        cache = Path(constants.HF_HUB_CACHE).expanduser()
-        found = f"{name!r}, whose {' and '.join(files)} are neither on the hub ({_first_line(error)}) nor in its cache ({cache})"
-        advice = f'Without a network: download both files of {name} into a folder and give the folder as "codec", or use the '
-        advice += 'codec that ships with this package, "snac_tiny_32khz".'
-        raise CodecError("codec", found, "a codec within reach", advice) from error
-    return config, weights
 
 
 def _first_line(error: Exception) -> str:

@@ -94,6 +94,11 @@ class SnacCodecTrainingWrapper(AutoencoderTrainingWrapper):
             for loss in losses:
                 loss(audio, audio)
 
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.training_config.compiled and self.global_rank == 0:
+            log.info("The first step compiles encoder and decoder, and takes longer than the others")
+
     @property
     def bottleneck(self) -> SnacBottleneck:
         return self.autoencoder.bottleneck

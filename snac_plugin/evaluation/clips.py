@@ -23,7 +23,8 @@ from snac_plugin.errors import AudioError
 log = logging.getLogger(__name__)
 
 CLIP_FRAMES = 64
-LEAST_SONGS = 2
+LEAST_SONGS, ENOUGH_SONGS = 2, 8
+TOO_FEW = "%s: %d songs are too few for intervals and floors to say much; give %d or more"
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
         found = f"{len(used)} songs of {samples / rate:.2f} s or more, {len(passed_over)} other files{first}"
         expected = f"at least {LEAST_SONGS} songs as long as one clip"
         raise AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
+    if len(used) < ENOUGH_SONGS:
+        log.warning(TOO_FEW, folder, len(used), ENOUGH_SONGS)
     for path, reason in passed_over:
         log.warning("passed over %s: %s", path, reason)
     songs = np.repeat(np.arange(len(windows)), [len(of_song) for of_song in windows])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,8 +165,8 @@ class Request:
     def __post_init__(self) -> None:
         lengths = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(lengths) > 1:
-            found = " and ".join(f"{name} {value}" for name, value in lengths.items())
-            raise UsageError("length", found, "one of chunks, seconds, sample_size")
+            found = " and ".join(f"`{name}` {value}" for name, value in lengths.items())
+            raise UsageError("length", found, "one of `chunks`, `seconds`, `sample_size`")
         for name, described in OPTIONS.items():
             if getattr(self, name) is not None:
                 described.check(name, getattr(self, name))
@@ -199,21 +199,21 @@ class Request:
         options_set = self.options_set
         sources = [name for name in ("edit", "before", "bridge", "from_second") if name in options_set]
         if len(sources) > 1:
-            raise UsageError(sources[1], f"{sources[0]} beside it", f"one of {', '.join(sources)}")
+            raise UsageError(sources[1], f"`{sources[0]}` beside it", f"one of {', '.join(f'`{name}`' for name in sources)}")
         changes = [name for name in ("repaint", "keep_levels", "strength") if name in options_set]
         if changes and self.edit is None:
-            raise UsageError(changes[0], "no recording to change", "edit beside it")
+            raise UsageError(changes[0], "no recording to change", "`edit` beside it")
         if self.edit is not None and not changes and not self.loop:
-            raise UsageError("edit", "nothing that changes it", "repaint, keep_levels, strength or loop beside it")
+            raise UsageError("edit", "nothing that changes it", "`repaint`, `keep_levels`, `strength` or `loop` beside it")
         if "keep_levels" in changes and "strength" in changes:
-            raise UsageError("strength", "keep_levels beside it", "one of them: a strength of 0 keeps a level")
+            raise UsageError("strength", "`keep_levels` beside it", "one of them: a strength of 0 keeps a level")
         if self.loop and {"repaint", "before", "bridge"} & {*options_set}:
-            raise UsageError("loop", "another place to generate beside it", "loop alone, or with edit")
+            raise UsageError("loop", "another place to generate beside it", "`loop` alone, or with `edit`")
         lengths = [name for name in LENGTHS if name in options_set]
         if self.edit is not None and lengths:
-            raise UsageError(lengths[0], f"{lengths[0]} beside edit", "no length: the recording keeps its own")
+            raise UsageError(lengths[0], f"`{lengths[0]}` beside `edit`", "no length: the recording keeps its own")
         if self.put_back and not self.needs_known_frames:
-            raise UsageError("put_back", "nothing that is known", "repaint, before, bridge or loop beside it")
+            raise UsageError("put_back", "nothing that is known", "`repaint`, `before`, `bridge` or `loop` beside it")
 
     def samples(self, chunk_samples: int, sample_rate: int) -> int:
         """Length in audio samples."""
@@ -268,6 +268,15 @@ OPTIONS: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in 
 """Options of a request by name, in the order of flags."""
 SAMPLING = tuple(name for name, described in OPTIONS.items() if described.sampling)
 """Names of the options that say how the levels are solved."""
+
+
+def with_options(request: Request, options: Mapping[str, Any], others: Iterable[str] = ()) -> Request:
+    """A request with other values; UsageError for a name that is neither an option nor among `others`, arguments of the call."""
+    for name in options:
+        if name not in OPTIONS:
+            known = [name for name in (*others, *OPTIONS) if name not in ("request", "options")]
+            raise UsageError(name, "an unknown argument", f"one of {', '.join(known)}", did_you_mean(name, known))
+    return dataclasses.replace(request, **options)
 
 
 def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:

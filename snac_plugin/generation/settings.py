@@ -47,7 +47,7 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     if CODE_SAMPLER in samplers and network.head == "velocity":
         raise UsageError("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
     if request.temperature not in (None, 1) and CODE_SAMPLER not in samplers:
-        expected = f"the sampler {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
+        expected = f"the `sampler` {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
         raise UsageError("temperature", request.temperature, expected)
     values = sampling.temperatures(names) if request.temperature is None else (request.temperature,) * len(names)
     temperatures = tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(values, samplers, strict=True))
@@ -79,7 +79,7 @@ def check_known_frames(name: str, config: SnacModelConfig) -> None:
     """UsageError, with `name` as the option that makes frames known, for a model that was not trained on such."""
     training = config.training
     if training is None or training.infill is None or not training.infill.share:
-        advice = "Or ask for put_back (--put-back): it puts known codes back in each step, untrained, and joins less well."
+        advice = "Or ask for `put_back`: it puts known codes back in each step, untrained, and joins less well."
         raise UsageError(name, "a model that was trained without known frames", "one trained with training.infill", advice)
 
 

@@ -1,5 +1,6 @@
 """The whole model as its user holds it: codec, conditioners and network, with `generate`."""
 
+import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from snac_plugin.generation.context import Conditioners, Context, ContextInput, 
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
 from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
 from snac_plugin.generation.matching import MATCH_SECONDS
-from snac_plugin.generation.request import Metadata, Request, sample_seeds
+from snac_plugin.generation.request import Metadata, Request, sample_seeds, with_options
 from snac_plugin.generation.settings import check_known_frames, check_request
 from snac_plugin.generation.width import WIDTH_SECONDS
 from snac_plugin.model.conditions import Conditions
@@ -183,13 +184,13 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         Raises:
             UsageError: an argument that does not fit the model, or metadata that no conditioner reads.
         """
-        request = replace(request or Request(), **options)
+        request = with_options(request or Request(), options, (*inspect.signature(self.stream).parameters, "return_codes"))
         settings = check_request(request, self.config, self.levels.names)
         if request.format is not None:
             advice = "snac_plugin.output.make_samples.make_samples writes files."
             raise UsageError("format", request.format, "none: this returns audio", advice)
         if request.from_second is not None and context is None:
-            raise UsageError("from_second", "no recording to continue", "context beside it")
+            raise UsageError("from_second", "no recording to continue", "`context` beside it")
         samples = request.samples(self.chunk_samples, self.sample_rate)
         seeds, chunks = sample_seeds(seed, batch_size), chunks_for(samples, self.chunk_samples)
         metadata = _per_sample(request.conditioning, batch_size)
@@ -204,7 +205,7 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
         generate: Generate = partial(generate_chunks, model, wanted, seeds, settings, **shown)
         if request.edits or request.loop:
             if before is not None:
-                raise UsageError("context", "a recording to continue", f"none beside {(request.needs_known_frames or 'edit')}")
+                raise UsageError("context", "a recording to continue", f"none beside `{(request.needs_known_frames or 'edit')}`")
             yield self._edited(request, generate, seeds, samples)
             return
         past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}

@@ -1,6 +1,7 @@
 """Demos while something trains: when they are due, and where they are written and logged."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,14 @@ class DemoCallback(pl.Callback):
     ) -> None:
         if (trainer.global_step - 1) % self.demo_every or self.last_demo_step == trainer.global_step:
             return
+        is_first, started = self.last_demo_step < 0, time.perf_counter()
         self.last_demo_step = trainer.global_step
+        if is_first:  # or a bar that stands still for a minute looks like a hang
+            log.info("Making the first demo; training goes on after it")
         try:
             self.make_demos(trainer, pl_module, batch)
+            if is_first:
+                log.info("The first demo took %.0f s", time.perf_counter() - started)
         except Exception:  # an error in a demo must not end hours of training
             log.exception("The demo at step %d failed; training goes on", trainer.global_step)
 

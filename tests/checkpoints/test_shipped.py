@@ -10,7 +10,7 @@ import soundfile
 from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.checkpoints.shipped import DEFAULT, MODELS, model_file, shipped_models
 from snac_plugin.cli import main, run_gradio
-from snac_plugin.codec.load import shipped_codecs
+from snac_plugin.codec.places import shipped_codecs
 from snac_plugin.plugin.loading import load_model
 
 ROOT = Path(__file__).resolve().parents[2]

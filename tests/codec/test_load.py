@@ -12,8 +12,9 @@ from small_codecs import write_hub_folder
 from tiny import CODEC_24KHZ, CODEC_32KHZ
 
 from snac_plugin.checkpoints.weights import fingerprint
-from snac_plugin.codec import load
-from snac_plugin.codec.load import codes_fingerprint, load_codec, shipped_codecs
+from snac_plugin.codec import load, places
+from snac_plugin.codec.load import codes_fingerprint, load_codec
+from snac_plugin.codec.places import shipped_codecs
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.export import save_codec
 from snac_plugin.errors import CodecError
@@ -66,7 +67,7 @@ def test_the_shipped_codec_loads_by_name_and_has_the_grid_of_snac_32khz() -> Non
     assert (codec.levels.strides, codec.levels.hop, codec.levels.attn_window) == ((8, 4, 2, 1), 384, 32)
     assert not codec.model.training
     assert not any(p.requires_grad for p in codec.model.parameters())
-    assert sum(file.stat().st_size for file in (load.SHIPPED / codec.name).iterdir()) < 16 * 2**20
+    assert sum(file.stat().st_size for file in (places.SHIPPED / codec.name).iterdir()) < 16 * 2**20
 
 
 def test_the_fingerprint_follows_what_codes_mean_and_nothing_else(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_a_hub_id_is_fetched_with_its_two_files(tmp_path: Path, monkeypatch: pyt
         asked.append((repo_id, filename))
         return str(tmp_path / filename)
 
-    monkeypatch.setattr(load, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     assert load_codec("somebody/some_codec").fingerprint == codes_fingerprint(model.state_dict())
     assert asked == [("somebody/some_codec", "config.json"), ("somebody/some_codec", "pytorch_model.bin")]
 

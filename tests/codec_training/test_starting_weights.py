@@ -3,7 +3,8 @@
 import torch
 from snac import SNAC
 
-from snac_plugin.codec.load import SHIPPED, read_config
+from snac_plugin.codec.load import read_config
+from snac_plugin.codec.places import SHIPPED
 from snac_plugin.codec_training.starting_weights import initialise_from_data
 
 

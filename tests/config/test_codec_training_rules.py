@@ -8,7 +8,8 @@ import pytest
 from codec_runs import CODEC, CODEC_CONFIG
 from tiny import CODEC_32KHZ
 
-from snac_plugin.codec.load import CONFIG_KEYS, SHIPPED
+from snac_plugin.codec.load import CONFIG_KEYS
+from snac_plugin.codec.places import SHIPPED
 from snac_plugin.config import check_codec_config, check_codec_section, load_json, snac_config
 from snac_plugin.config.codec_training_rules import PARTS_WITH
 from snac_plugin.errors import ConfigError

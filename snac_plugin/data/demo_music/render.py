@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ...errors import InstallationError, UsageError
 from ...files import check_folder, make_folder, read_json_object, write_whole
+from . import SPLITS
 from .compose import compose
 from .mix import render_song
 from .sampler import Sampler
@@ -23,7 +24,6 @@ from .theory import KEYS, MODES, NOTE_NAMES
 from .variation import draw_variation
 
 VERSION = 1  # of the composer and the sound: other versions sound different
-SPLITS = ("train", "held_out")
 RECORD = "demo_music.json"  # the settings a folder was made with
 
 logger = logging.getLogger(__name__)

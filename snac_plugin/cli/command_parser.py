@@ -1,0 +1,34 @@
+"""The parser of each command's flags. What it refuses is one line with the near miss, not a page of usage before it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from snac_plugin.errors import did_you_mean
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse's, with short errors. Descriptions keep their lines; `defaults` adds the default to each help."""
+
+    def __init__(self, prog: str, defaults: bool = False, **options: Any) -> None:
+        style = argparse.ArgumentDefaultsHelpFormatter if defaults else argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, formatter_class=style, **options)
+        self._words: list[str] = []
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # parse_args calls it
+        self._words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong and which flag was meant, and end with status 2."""
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        words = [word.partition("=")[0] for word in self._words if word.startswith("--")]
+        hints = [did_you_mean(word, flags) for word in words if not any(flag.startswith(word) for flag in flags)]
+        sentences = [f"error: {message}.", *dict.fromkeys(filter(None, hints)), f"{self.prog} --help explains all flags."]
+        self.exit(2, f"{' '.join(sentences)}\n")
+
+    @property
+    def flag_names(self) -> dict[str, str]:
+        """The flag of each value by the value's name in Python, as {"from_second": "--from"}."""
+        return {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}

@@ -1,0 +1,128 @@
+"""Wrong flags and paths are told at once: before torch is imported, in one line, with the near miss and by the flags' own names."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snac_plugin.cli import COMMANDS
+from snac_plugin.errors import UsageError
+from snac_plugin.generation import request as request_module
+from snac_plugin.generation.request import OPTIONS, Request, with_options
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ["--model-config", "model_configs/snac_dit.json"]
+NEAR_MISSES = {
+    "generate": ("--contiune", "--continue"),
+    "train": ("--modle-config", "--model-config"),
+    "pre_encode": ("--ouput-path", "--output-path"),
+    "evaluate": ("--genrated", "--generated"),
+    "run_gradio": ("--prot", "--port"),
+    "unwrap": ("--use-safetensros", "--use-safetensors"),
+    "export_codec": ("--no-eam", "--no-ema"),
+    "songs": ("--sogns", "--songs"),
+    "demo": ("--max-step-s", "--max-steps"),
+    "doctor": ("--hlep", "--help"),
+    "config_reference": ("--scheme", "--schema"),
+}
+NO_FILE = "nowhere.*: found no such file"
+WRONG_PATHS = [
+    ("generate", ["--ckpt", "nowhere.ckpt"], NO_FILE),
+    ("generate", [*CONFIG[:1], "nowhere.json"], NO_FILE),
+    ("generate", ["--continue", "nowhere.wav"], NO_FILE),
+    ("generate", ["--settings", "nowhere.json"], NO_FILE),
+    ("train", [*CONFIG[:1], "nowhere.json"], NO_FILE),
+    ("train", [*CONFIG, "--dataset-config", "nowhere.json"], NO_FILE),
+    ("train", [*CONFIG, "--val-dataset-config", "nowhere.json", "--val-every", "5"], NO_FILE),
+    ("train", [*CONFIG, "--pretrained-ckpt-path", "snac_dit_tny"], 'Did you mean "snac_dit_tiny"'),
+    ("train", [*CONFIG, "--ckpt-path", "nowhere.ckpt"], "--ckpt-path: found no file nowhere.ckpt"),
+    ("pre_encode", [*CONFIG[:1], "nowhere.json", "--output-path", "made"], NO_FILE),
+    ("pre_encode", [*CONFIG, "--dataset-config", "nowhere.json", "--output-path", "made"], NO_FILE),
+    ("pre_encode", [*CONFIG, "--output-path", "README.md"], "--output-path: found README.md, which is a file"),
+    ("evaluate", ["--data", "nowhere", "--codec", "snac_tiny_32khz"], "--data: found nowhere, which is no folder"),
+    ("evaluate", ["--data", "docs", "--ckpt", "nowhere.ckpt"], NO_FILE),
+    ("evaluate", ["--data", "docs", "--codec", "snac_tiny_32kHz"], 'Did you mean "snac_tiny_32khz"'),
+    ("run_gradio", ["--ckpt-path", "nowhere.ckpt"], NO_FILE),
+    ("run_gradio", [*CONFIG[:1], "nowhere.json"], NO_FILE),
+    ("unwrap", ["--ckpt-path", "nowhere.ckpt"], NO_FILE),
+    ("export_codec", ["--ckpt-path", "nowhere.ckpt", "--out", "made"], NO_FILE),
+    ("demo", [*CONFIG[:1], "nowhere.json", "--save-dir", "made"], NO_FILE),
+]
+FLAG_NAMES = [
+    ("generate", ["--continue", "README.md", "--from", "3", "--edit", "b.wav"], "--from: found --edit beside it, expected one of"),
+    ("generate", ["--bridge", "a.wav", "b.wav", "--lead-in", "c.wav"], "--bridge: found --lead-in beside it"),
+    ("generate", ["--keep-levels", "A"], "--keep-levels: found no recording to change, expected --edit beside it"),
+    ("generate", ["--put-back"], "expected --repaint, --lead-in, --bridge or --loop beside it"),
+    ("generate", ["--cfg-scale", "-1"], "--cfg-scale: found -1.0"),
+    ("evaluate", ["--data", "docs", "--ckpt", "snac_dit_tiny", "--cfg-rescale", "2"], "--cfg-rescale: found 2.0"),
+]  # fmt: skip
+CASES = [(name, [flag], f'Did you mean "{meant}"') for name, (flag, meant) in NEAR_MISSES.items()] + WRONG_PATHS + FLAG_NAMES
+PROGRAM = """
+import contextlib, io, json, sys
+from snac_plugin.cli import main
+for arguments in json.load(sys.stdin):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            status = main(arguments)
+        except SystemExit as ended:
+            status = ended.code
+    print(json.dumps([status, said.getvalue(), "torch" in sys.modules]))
+    if "torch" in sys.modules:
+        break
+"""
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Any]:
+    """What a fresh interpreter says to each case, one after the other: status, text, and whether torch is imported by then."""
+    lines = json.dumps([[command, *arguments] for command, arguments, _ in CASES])
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, input=lines, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("[")]
+
+
+@pytest.mark.parametrize("index", range(len(CASES)), ids=[" ".join([case[0], *case[1]]) for case in CASES])
+def test_what_is_wrong_is_told_before_torch_is_imported(index: int, told: list[Any]) -> None:
+    """A wrong path took up to thirty seconds to be named, and errors named fields of Python."""
+    status, text, torch_imported = told[index]
+    assert (status in (1, 2), torch_imported) == (True, False)
+    assert re.search(CASES[index][2], text), text
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+
+
+def test_every_command_knows_near_misses() -> None:
+    assert NEAR_MISSES.keys() == COMMANDS.keys()
+
+
+def test_every_option_of_a_request_has_a_flag_and_texts_name_only_options() -> None:
+    flags = import_module("snac_plugin.cli.generate").parser().flag_names
+    assert OPTIONS.keys() - flags.keys() == {"sample_size"}
+    calls = [node for node in ast.walk(ast.parse(Path(request_module.__file__).read_text())) if isinstance(node, ast.Call)]
+    errors = [ast.unparse(call) for call in calls if ast.unparse(call.func) == "UsageError"]
+    named = {name for text in errors for name in re.findall(r"`([a-z_]+)`", text)}
+    assert {"edit", "before", "chunks"} <= named <= OPTIONS.keys()
+
+
+def test_an_error_names_arguments_of_python_or_flags() -> None:
+    error = UsageError("from_second", "`edit` beside it", "one of `edit`, `from_second`", "See `edit`.")
+    assert str(error) == "from_second: found edit beside it, expected one of edit, from_second. See edit."
+    names = {"from_second": "--from", "edit": "--edit", "conditioning": "--conditioning"}
+    assert error.message(names) == "--from: found --edit beside it, expected one of --edit, --from. See --edit."
+    assert UsageError("conditioning: bpm", 900, "less").message(names).startswith("--conditioning: bpm: found 900")
+
+
+def test_unknown_arguments_of_a_call_are_named() -> None:
+    """They were a TypeError about the constructor of Request."""
+    with pytest.raises(UsageError, match=r'stpes: found an unknown argument, expected one of .*Did you mean "steps"'):
+        with_options(Request(), {"stpes": 8})
+    with pytest.raises(UsageError, match='Did you mean "context"'):
+        with_options(Request(), {"contxt": 8}, ["context"])
+    assert with_options(Request(), {"steps": 8}) == Request(steps=8)
