@@ -27,6 +27,7 @@ REQUIRED = {
     "tensorboard": ">=2.14,<3",
     "safetensors": ">=0.4.3,<1",
     "huggingface-hub": ">=0.26,<2",
+    "peft": ">=0.18,<1",  # LoRA; what it needs is here for stable-audio-tools' sake
     "matplotlib": ">=3.8,<4",
     "tqdm": ">=4.66,<5",
 }

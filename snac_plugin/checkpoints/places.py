@@ -1,5 +1,6 @@
-"""Where a checkpoint lies: a file, a folder, a model that ships here, or one on the hub in stable-audio-tools' form."""
+"""Where a checkpoint lies: a file, a folder, a model that ships here, or one of the hub in stable-audio-tools' form; adapters."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from snac_plugin.checkpoints.shipped import model_file, shipped_models
 from snac_plugin.errors import CheckpointError, UsageError, did_you_mean
 
 WEIGHTS, CONFIG = ("model.safetensors", "model.ckpt"), "model_config.json"
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 IN_FOLDER = (*WEIGHTS, "last.ckpt", "checkpoints/last.ckpt")
 """What a folder is searched for, the first found is taken: an unwrapped model, then a run's newest checkpoint."""
 
@@ -33,6 +35,35 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
     advice = f"Training writes them under --save-dir; {', '.join(shipped_models())} ships here."
     advice = did_you_mean(str(path), shipped_models()) or advice
     raise CheckpointError(str(place), "no such file", "a checkpoint (.ckpt or .safetensors)", advice)
+
+
+def locate_adapter(path: str | Path) -> tuple[Path, Path | None]:
+    """The weights of an adapter and the config beside it, by its file, its folder or the folder of the run that trained it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    place = Path(path)
+    file = next((one for one in (place, place / ADAPTER, place / "lora" / ADAPTER) if one.is_file()), None)
+    if file is None:
+        found = "a folder without one" if place.is_dir() else "no such file or folder"
+        advice = f"Training with training.lora writes {ADAPTER} into the folder lora of its run."
+        raise CheckpointError(str(place), found, "an adapter in peft's format", advice)
+    return file, config if (config := file.parent / ADAPTER_CONFIG).is_file() else None
+
+
+def adapter_in(text: str | Path) -> tuple[str, float]:
+    """The place and the strength of an adapter that is written as PLACE or PLACE:STRENGTH."""
+    place, colon, strength = str(text).rpartition(":")
+    try:
+        value = float(strength)
+    except ValueError:
+        return str(text), 1.0
+    if not colon or Path(text).exists():
+        return str(text), 1.0
+    if not math.isfinite(value):
+        raise UsageError("lora", str(text), "a finite strength behind the colon")
+    return place, value
 
 
 def hub_config(name: str | None) -> dict[str, Any]:

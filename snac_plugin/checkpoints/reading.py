@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from snac_plugin.checkpoints import notes
+from snac_plugin.checkpoints import adapters, notes
 from snac_plugin.checkpoints.new_parts import with_new_parts
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import locate
@@ -54,6 +54,8 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     path, beside = locate(path)
     content = _read(path)
     weights, steps = model_weights(content["state_dict"], ema), content.get("global_step") or 0
+    if (lora := content.get(adapters.NOTE)) is not None:
+        weights = adapters.folded(weights, lora["scale"])
     _check_finite(weights, str(path))
     config, version = notes.saved_config(content), notes.noted_version(content)
     if config is None and beside is not None:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from snac_plugin.checkpoints.places import adapter_in, locate_adapter
 from snac_plugin.checkpoints.places import locate as checkpoint_file
 from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
@@ -24,6 +25,12 @@ def add_options(group: Any, *names: str, **helps: str) -> None:
         group.add_argument(
             flag, dest=name, type=_reader(option.parse), metavar="|".join(option.choices) or option.metavar, help=text, **count
         )
+
+
+def add_lora(group: Any) -> None:
+    """The flag of low-rank adapters."""
+    text = "low-rank adapters of the checkpoint, each a file or a folder; strength 1 by default, 0 is none"
+    group.add_argument("--lora", nargs="+", metavar="FILE[:STRENGTH]", help=text)
 
 
 def request_from(args: argparse.Namespace, *names: str) -> Request:
@@ -78,6 +85,8 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
     for name, check in PATHS.items():
         if name not in but and (value := getattr(args, name, None)):
             check(value)
+    for place in getattr(args, "lora", None) or ():
+        locate_adapter(adapter_in(place)[0])
 
 
 def check_before_loading(request: Request, checkpoint: Any, model_config: str | None) -> Any:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, check_paths, request_from
+from snac_plugin.cli.arguments import add_lora, add_options, check_at_least_one, check_before_loading, check_paths, request_from
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
@@ -25,7 +25,7 @@ from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING, Request
 
 SHIPPED = "snac_tiny_32khz"
-OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free")
+OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free", "lora")
 
 
 def parser() -> CommandParser:
@@ -45,6 +45,7 @@ def parser() -> CommandParser:
     model = made.add_argument_group("of a checkpoint")
     model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
     add_options(model, *SAMPLING, "conditioning", conditioning="what the model's conditioners read, for all clips")
+    add_lora(model)
     model.add_argument("--no-free", action="store_true", help="do not generate without context")
     other = made.add_argument_group("of a folder or a codec")
     other.add_argument("--seconds", type=float, metavar="S", help="length of a clip; 64 frames, 6.144 s at 32 kHz, by default")
@@ -113,7 +114,7 @@ def _evaluate(args: argparse.Namespace, request: Request) -> Any:
     if args.ckpt_path:
         checkpoint = read_checkpoint(args.ckpt_path)
         check_before_loading(request, checkpoint, args.model_config)
-        model = load_model(checkpoint, args.model_config, device)
+        model = load_model(checkpoint, args.model_config, device, args.lora or ())
         return evaluate_model(model, args.data, options, Path(args.ckpt_path).name)
     codec = load_codec(args.codec or SHIPPED)
     if args.generated:

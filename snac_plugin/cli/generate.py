@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_options, check_at_least_one, check_before_loading, check_paths, options_from
+from snac_plugin.cli.arguments import add_lora, add_options, check_at_least_one, check_before_loading, check_paths, options_from
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
@@ -40,6 +40,7 @@ def parser() -> CommandParser:
     shipped = f"checkpoint, of training or unwrapped; {DEFAULT} ships here"
     model.add_argument("--ckpt", "--ckpt-path", default=DEFAULT, metavar="FILE", help=shipped)
     model.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
+    add_lora(model)
     model.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     what = made.add_argument_group("what is generated")
     what.add_argument("--out", default="output", metavar="FOLDER", help="where to; output by default")
@@ -124,6 +125,8 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
     if "continues" in settings and args.context is None:
         file = settings["continues"]["file"]
         raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
+    if args.lora is None:
+        args.lora = [f"{place}:{strength!r}" for place, strength in settings.get("lora", {}).items()]
     if args.ckpt == DEFAULT:
         args.ckpt = settings.get("checkpoint") or DEFAULT
     return options_in(settings)
@@ -174,4 +177,4 @@ def _load(args: argparse.Namespace, prompts: Sequence[Prompt]) -> tuple[Any, lis
         with prompt.named():
             levels = check_before_loading(prompt.request, checkpoint, args.model_config)
             recordings.append(None if prompt.context is None else Recording.read(prompt.context, levels))
-    return load_model(checkpoint, args.model_config, device), recordings
+    return load_model(checkpoint, args.model_config, device, args.lora or ()), recordings

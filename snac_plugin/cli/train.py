@@ -6,6 +6,7 @@ python train.py --model-config model_configs/snac_dit.json
 import argparse
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def main(argv: Sequence[str]) -> int:
 def train(args: argparse.Namespace) -> Path | None:
     """Run a training with flags from `train_flags.parse`; returns its newest checkpoint."""
     config, folder = _model_config(args.model_config), run_folder(args)
-    _check_paths(args, config)
     with locked(folder):
-        return _train(args, config, folder, checkpoint_to_resume(args, folder))
+        resume = checkpoint_to_resume(args, folder)
+        _check_paths(args, config, resume)
+        return _train(args, config, folder, resume)
 
 
 def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resume: Path | None) -> Path | None:
@@ -62,7 +64,8 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
         config = read_checkpoint(resume).config_for(config)
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
-        load_weights(model, args.pretrained_ckpt_path, fine_tuned=config["model_type"] == "diffusion_snac_dit")
+        fine_tuned = config["model_type"] == "diffusion_snac_dit" and not _lora(config)  # adapters train no new conditioners
+        load_weights(model, args.pretrained_ckpt_path, fine_tuned=fine_tuned)
     if args.remove_pretransform_weight_norm:
         if config["model_type"] == "autoencoder":
             found, expected = args.remove_pretransform_weight_norm, "nothing for an autoencoder: its weights are trained"
@@ -72,10 +75,13 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     if not wrapper.automatic_optimization:
         _clip_in_wrapper(args, wrapper)
     loaders = data_loaders(args, config, wrapper)
-    checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k)
+    adapter = partial(wrapper.save_adapter, folder / "lora") if _lora(config) else None
+    checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k, adapter)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     trainer = make_trainer(args, folder, wrapper, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
     trainer.fit(wrapper, *loaders, ckpt_path=None if resume is None else str(resume))
+    if adapter is not None:
+        print(f"adapter: {folder / 'lora'}")
     return checkpoints.newest or resume  # a run that had finished saves nothing new
 
 
@@ -89,13 +95,21 @@ def _model_config(path: str) -> dict[str, Any]:
     return config
 
 
-def _check_paths(args: argparse.Namespace, config: dict[str, Any]) -> None:
+def _check_paths(args: argparse.Namespace, config: dict[str, Any], resume: Path | None) -> None:
     """What takes no torch to check. A run that goes on may take the config from its checkpoint, and is checked with that."""
     from snac_plugin.config import check_model_config
 
     check_paths(args, "ckpt_path")
-    if config["model_type"] == "diffusion_snac_dit" and not (args.recover or args.ckpt_path):
+    if _lora(config) is not None and not (args.pretrained_ckpt_path or resume):
+        found, expected = "nothing", "the checkpoint whose weights stay as they are below the adapters of training.lora"
+        raise UsageError("--pretrained-ckpt-path", found, expected, "snac_dit_tiny ships here.")
+    if config["model_type"] == "diffusion_snac_dit" and resume is None:
         check_name(check_model_config(config, args.model_config).model.pretransform.config.codec)
+
+
+def _lora(config: dict[str, Any]) -> Any:
+    """The section training.lora, if there is one."""
+    return (config.get("training") or {}).get("lora")
 
 
 def _clip_in_wrapper(args: argparse.Namespace, wrapper: Any) -> None:

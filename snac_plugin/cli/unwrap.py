@@ -8,7 +8,7 @@ The flags are those of stable-audio-tools' unwrap_model.py, which knows only its
 from collections.abc import Sequence
 from pathlib import Path
 
-from snac_plugin.cli.arguments import check_paths
+from snac_plugin.cli.arguments import add_lora, check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.files import check_folder
 
@@ -19,6 +19,7 @@ def parser() -> CommandParser:
     made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
     made.add_argument("--name", default="exported_model", help="path of the result without its ending")
     made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
+    add_lora(made)
     made.add_argument("--half", action="store_true", help="store float16, at half the size")
     return made
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
     checkpoint = read_checkpoint(args.ckpt_path)
     config = checkpoint.config_for(args.model_config)
-    model = load_model(checkpoint, config)
+    model = load_model(checkpoint, config, lora=args.lora or ()).merge_lora()
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
     save_unwrapped(model, path, config, checkpoint.codec, args.half)
     print(f"model: {path}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, WithJsonSchema, field_validator
 
 from snac_plugin.config.optimizers import OptimizerEntry
-from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, ListOf, PerLevel, Positive, Section, Share, Weight, spread
+from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, Count, ListOf, PerLevel, Positive, Section, Share, Weight, spread
 
 TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
 
@@ -85,6 +85,22 @@ class InfillSection(Section):
     after: Share = Field(default=0.5, description="share of gaps with known frames in the chunk after too; with whole always")
 
 
+LORA_TARGETS = ("to_qkv", "to_out", "to_q", "to_kv", "ff.0.proj", "ff.2")
+"""All projections of the blocks: self-attention, cross-attention where there is one, feed-forward."""
+
+
+class LoraSection(Section):
+    """Low-rank adapters of the blocks in place of all weights, for fine-tuning from a checkpoint: see docs/finetuning.md."""
+
+    rank: AtLeastOne = Field(default=16, description="rank of each adapter")
+    alpha: Positive = Field(default=16.0, description="adapters are scaled by alpha / rank")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="dropout before each adapter in training")
+    target_modules: ListOf[str] = Field(
+        default=LORA_TARGETS, min_length=1, description="how the names of the layers with adapters end, as in peft"
+    )
+    blocks: ListOf[Count] | None = Field(default=None, description="numbers of the blocks with adapters; null: all")
+
+
 class DemoSection(Section):
     demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
     demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
@@ -114,6 +130,7 @@ class TrainingSection(Section):
     level_weights: dict[str, Weight] | None = Field(default=None, description="loss weight of each level")
     corruption: PerLevel[Share] = Field(default=0.0, description="share of codes replaced in context and finished levels")
     infill: InfillSection | None = Field(default=None, description="known frames within the chunks; null: none")
+    lora: LoraSection | None = Field(default=None, description="train low-rank adapters alone; null: all weights")
     curriculum: tuple[CurriculumPhase, ...] | None = Field(
         default=None, strict=False, min_length=1, description="phases by global step"
     )

@@ -120,6 +120,7 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
     diffusion = model.config.model.diffusion
     about: dict[str, Any] = {
         "checkpoint": checkpoint,
+        **({"lora": model.loras} if model.loras else {}),
         "model": {
             "type": model.config.model_type,
             "objective": diffusion.diffusion_objective,

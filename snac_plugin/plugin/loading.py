@@ -1,6 +1,6 @@
 """From a config or a checkpoint to a model that can generate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ def load_model(
     path: str | Path | Checkpoint,
     model_config: Mapping[str, Any] | str | Path | None = None,
     device: torch.device | str | None = None,
+    lora: Sequence[str | Path | tuple[str | Path, float]] = (),
 ) -> SnacDiffusion:
     """Load a trained model, with the averaged weights where there are any, and register the plugin.
 
@@ -26,6 +27,7 @@ def load_model(
             shipped model's name, a hub id, or what `read_checkpoint` gave.
         model_config: the config as a mapping or a JSON file, for a checkpoint without one inside.
         device: where to put it; the CPU by default.
+        lora: low-rank adapters: see `SnacDiffusion.lora`.
 
     Returns:
         The model in evaluation mode, without gradients.
@@ -37,4 +39,5 @@ def load_model(
     checkpoint = path if isinstance(path, Checkpoint) else read_checkpoint(path)
     model = builders.model(checkpoint.config_for(model_config))
     load_weights(model, checkpoint)
-    return model.to("cpu" if device is None else device).eval().requires_grad_(False)
+    model = model.to("cpu" if device is None else device).eval().requires_grad_(False)
+    return model.lora(*lora) if lora else model

@@ -9,6 +9,7 @@ from snac_plugin.config.optimizers import check_installed
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.training.demo import SnacDemoCallback
+from snac_plugin.training.lora import LoraTrainingWrapper
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 
@@ -17,6 +18,8 @@ def training_wrapper(config: Mapping[str, Any], model: SnacDiffusion) -> SnacDif
     seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
     training = _training_section(config)
     check_installed(training.optimizer_configs)
+    if training.lora is not None:
+        return LoraTrainingWrapper(model, training, dict(config), seed=seed)
     return SnacDiffusionTrainingWrapper(model, training, dict(config), seed=seed)
 
 

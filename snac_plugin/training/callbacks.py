@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,10 @@ class Checkpoints(ModelCheckpoint):
     """A checkpoint every so many steps and always one of the last step; `last.ckpt` is a link to the newest.
 
     `newest` is the one that this run saved last, None before the first. `keep` -1 keeps all.
+    `beside` writes what else goes with one.
     """
 
-    def __init__(self, folder: Path, every: int, keep: int) -> None:
+    def __init__(self, folder: Path, every: int, keep: int, beside: Callable[[], object] | None = None) -> None:
         super().__init__(
             dirpath=str(folder),  # a Path would be written into checkpoints, which torch then refuses to read
             filename="{step:08d}",
@@ -95,11 +97,14 @@ class Checkpoints(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
         self.newest: Path | None = None
+        self.beside = beside
         self._links = True
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         super()._save_checkpoint(trainer, filepath)
         self.newest = Path(filepath)
+        if trainer.is_global_zero and self.beside is not None:
+            self.beside()
         if trainer.is_global_zero and self._links:
             self._link(self.newest)
 

@@ -36,6 +36,7 @@ WRONG_PATHS = [
     ("generate", ["--ckpt", "nowhere.ckpt"], NO_FILE),
     ("generate", [*CONFIG[:1], "nowhere.json"], NO_FILE),
     ("generate", ["--continue", "nowhere.wav"], NO_FILE),
+    ("generate", ["--lora", "nowhere:0.5"], "nowhere: found no such file or folder, expected an adapter in peft's format"),
     ("generate", ["--settings", "nowhere.json"], NO_FILE),
     ("train", [*CONFIG[:1], "nowhere.json"], NO_FILE),
     ("train", [*CONFIG, "--dataset-config", "nowhere.json"], NO_FILE),
