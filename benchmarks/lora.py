@@ -1,7 +1,7 @@
 """Low-rank adapters against training all weights: what learns, what is stored, time and memory of a step.
 
     python benchmarks/lora.py
-    python benchmarks/lora.py --model-config model_configs/snac_dit_32khz.json --codec snac_tiny_32khz --batch-size 1
+    python benchmarks/lora.py --model-config model_configs/snac_dit_32khz.json --codec snac_tiny_32khz --chunk-frames 4
 
 Each side is a process of its own: the training wrapper that `train.py` builds, with its optimizer and its moving average, on random
 codes. Memory is the most that the process held, the libraries' own about 0.6 GB among it.
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model-config", default="model_configs/snac_dit_lora.json", help="config, with or without training.lora")
     parser.add_argument("--codec", help="codec in place of the config's, of the same levels")
     parser.add_argument("--rank", type=int, default=16, help="rank of the adapters")
+    parser.add_argument("--chunk-frames", type=int, help="frames of a chunk: few show what weights alone need")
     parser.add_argument("--batch-size", type=int, default=2, help="samples at once")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -60,6 +61,10 @@ def one_side(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     snac_plugin.register()
     config = load_json(args.model_config)
     config["training"]["lora"] = {"rank": args.rank, "alpha": float(args.rank)} if args.side == SIDES[1] else None
+    if args.chunk_frames:
+        network = config["model"]["diffusion"]["config"]
+        config["sample_size"] = config["sample_size"] // network["chunk_frames"] * args.chunk_frames
+        network["chunk_frames"] = args.chunk_frames
     if args.codec:
         config["model"]["pretransform"]["config"]["codec"] = args.codec
     wrapper = training_builders.training_wrapper(config, builders.model(config)).to(device).train()

@@ -27,9 +27,10 @@ def make_trainer(
     # Lightning counts batches here, and steps everywhere else.
     val_every = args.val_every * args.accum_batches if validates and args.val_every > 0 else None
     there = torch.cuda.device_count() if accelerator == "gpu" else 0
-    if args.num_gpus > max(there, 1):
+    on_cpu = args.accelerator == "cpu"  # asked for by name: there --num-gpus counts processes
+    if args.num_gpus > max(there, 1) and not on_cpu:
         raise UsageError("--num-gpus", args.num_gpus, f"-1, or at most the {there} that are here", "doctor says what is installed.")
-    devices = (there if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else 1
+    devices = (there if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else max(args.num_gpus, 1) if on_cpu else 1
     all_weights_learn = getattr(wrapper, "all_weights_learn", False)
     try:
         return pl.Trainer(
@@ -85,7 +86,8 @@ def _logger(args: argparse.Namespace, folder: str) -> Any:
 def hide_warnings() -> None:
     """Hide warnings that this set of packages prints in every run and that call for no action."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning)
     workers, folder = "does not have many workers|persistent_workers", "Checkpoint directory .* exists and is not empty"
     for message in ("In 2.9, this function's implementation", f".*({workers}|but have no `val_dataloader`|{folder})"):

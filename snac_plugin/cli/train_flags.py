@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, tuple[Any, str]]] = {
     "the machine": {
         "accelerator": ("auto", "Lightning's accelerator: auto, cpu, gpu or mps"),
         "precision": ("auto", "Lightning's precision; auto picks one for the device"),
-        "num_gpus": (-1, "GPUs to train on; -1 takes all there are"),
+        "num_gpus": (-1, "GPUs to train on, or processes with --accelerator cpu; -1 takes all GPUs there are, or one process"),
         "num_nodes": (1, "machines to train on"),
         "strategy": ("auto", "Lightning's strategy for several devices"),
         "num_workers": (1, "processes that load data"),
@@ -79,8 +79,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--pretransform-ckpt-path", args.pretransform_ckpt_path, "nothing", advice)
     if args.remove_pretransform_weight_norm not in ("", "pre_load", "post_load"):
         raise UsageError("--remove-pretransform-weight-norm", repr(args.remove_pretransform_weight_norm), "pre_load or post_load")
-    if args.num_gpus > 1 and args.accelerator in ("cpu", "mps"):
-        raise UsageError("--num-gpus", args.num_gpus, f"-1 or 1 with --accelerator {args.accelerator}, which is one device")
+    if args.num_gpus > 1 and args.accelerator == "mps":
+        raise UsageError("--num-gpus", args.num_gpus, "-1 or 1 with --accelerator mps, which is one device")
     if args.save_top_k != -1 and args.save_top_k < 1:
         raise UsageError("--save-top-k", args.save_top_k, "-1 or at least 1", "Without a checkpoint a run would leave no model.")
     if args.val_every > 0 and args.dataset_config and not args.val_dataset_config:

@@ -130,7 +130,8 @@ class PreEncodedFiles(_Replacing, PreEncodedDataset):
         entries = config["datasets"]
         modules = [load_get_metadata(entry.get("custom_metadata_module")) for entry in entries]
         configs = [LocalDatasetConfig(entry["id"], entry["path"], fn) for entry, fn in zip(entries, modules, strict=True)]
-        super().__init__(configs, **{key: config[key] for key in options if key in config})
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints how many files it found
+            super().__init__(configs, **{key: config[key] for key in options if key in config})
         self._watch([entry["path"] for entry in entries])
 
     def _fault(self, filename: str) -> str:

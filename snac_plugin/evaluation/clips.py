@@ -18,7 +18,7 @@ from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.data.audio import UnreadableAudio, read_mono
 from snac_plugin.data.audio_folders import Rejected, scan_audio
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import AudioError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,13 @@ class Clips:
 
 
 def clip_samples(frame_samples: int, rate: int, seconds: float | None) -> int:
-    """Samples of a clip: whole frames, as many as fit into `seconds`, or 64."""
-    return CLIP_FRAMES * frame_samples if seconds is None else max(1, int(seconds * rate / frame_samples)) * frame_samples
+    """Samples of a clip: whole frames, as many as fit into `seconds`, or 64. UsageError: not one fits."""
+    if seconds is None:
+        return CLIP_FRAMES * frame_samples
+    frames = int(seconds * rate / frame_samples)
+    if frames < 1:
+        raise UsageError("--seconds", f"{seconds:g}", f"at least {frame_samples / rate:.3f}, one frame of the codec")
+    return frames * frame_samples
 
 
 def encode(codec: SnacPretransform, audio: Tensor, batch: int, progress: bool = True) -> Tensor:

@@ -19,6 +19,7 @@ class AfterImport:
 
     def __init__(self) -> None:
         self.actions: dict[str, list[Callable[[ModuleType], None]]] = {}
+        self.quiet: set[str] = set()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name not in self.actions:
@@ -38,12 +39,23 @@ class AfterImport:
             return  # one loader may serve many modules
 
         def exec_module(module: ModuleType) -> None:
-            execute(module)
+            if module.__name__ in self.quiet:
+                _execute_quietly(execute, module)
+            else:
+                execute(module)
             for action in tuple(self.actions.get(module.__name__, ())):
                 action(module)
 
         exec_module.watched = True  # type: ignore[attr-defined]
         loader.exec_module = exec_module
+
+
+def _execute_quietly(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        execute(module)
 
 
 finder = AfterImport()
@@ -56,3 +68,9 @@ def after_import(name: str, action: Callable[[ModuleType], None]) -> None:
     finder.actions.setdefault(name, []).append(action)
     if name in sys.modules:
         action(sys.modules[name])
+
+
+def import_quietly(name: str) -> None:
+    """Let what a module prints while it is executed go nowhere: notices that call for no action."""
+    finder.quiet.add(name)
+    after_import(name, lambda module: None)

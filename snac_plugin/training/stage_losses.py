@@ -31,6 +31,29 @@ class Draw:
     known: KnownFrames = ()  # frames that are shown in every sample, and not trained
 
 
+@dataclass(frozen=True)
+class Share:
+    """The part that one process has of a batch over all processes: samples of rank 0 first, as the data loader deals them out."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def of(self, drawn: Tensor) -> Tensor:
+        """Of what was drawn for the whole batch [B * ranks, ...], the samples of this process [B, ...]."""
+        return drawn.chunk(self.ranks)[self.rank]
+
+    def weighed(self, found: "CodeLosses") -> Tensor:
+        """Mean losses of this process's frames by level, so weighed that their mean over processes is that over all frames."""
+        means = found.by_level()
+        if self.ranks == 1:
+            return means
+        frames = found.losses[0].numel() // found.per_frame[0]
+        here = means.new_tensor(frames) if found.counted is None else found.counted.sum().to(means)
+        everywhere = here.clone()
+        torch.distributed.all_reduce(everywhere)
+        return means * (self.ranks * here / everywhere.clamp(min=1))
+
+
 def draw_step(
     codes: Tensor,
     levels: Levels,
@@ -39,31 +62,36 @@ def draw_step(
     timesteps: Sequence[tuple[str, dict[str, float]]],
     corruption: Sequence[float],
     generator: torch.Generator,
+    share: Share = Share(),
 ) -> Draw:
     """Draw a training step on the CPU, so that it depends on the generator's seed and on nothing else.
 
+    Each process draws for the batch of all, so that N processes train as one with N times the batch does.
+
     Args:
-        codes: packed codes [B, R, T].
+        codes: packed codes [B, R, T] of this process.
         timesteps: (distribution of t, its options) of each level.
         corruption: share of codes of each level that are replaced by random ones in clean tokens.
     """
-    batch, _, frames = codes.shape
+    batch, frames = len(codes) * share.ranks, codes.shape[-1]
     drawn = [noise_levels_at(stratified(batch * chunks, generator), *which).view(batch, chunks) for which in timesteps]
     noise = torch.randn(batch, levels.channels, frames, generator=generator)
     clean = codes
     if any(corruption):
-        share = torch.tensor([corruption[level] for level in levels.level_of_rows()])[:, None]
-        hit = torch.rand(codes.shape, generator=generator) < share
-        other = torch.randint(levels.codebook_size, codes.shape, generator=generator)
+        shares, shape = torch.tensor([corruption[level] for level in levels.level_of_rows()])[:, None], (batch, *codes.shape[1:])
+        hit = share.of(torch.rand(shape, generator=generator) < shares)
+        other = share.of(torch.randint(levels.codebook_size, shape, generator=generator))
         clean = torch.where(hit.to(codes.device), other.to(codes), codes)
-    return Draw(torch.stack(drawn, dim=-1).to(codes.device), noise.to(codes.device), clean, context_chunks)
+    t, noise = share.of(torch.stack(drawn, dim=-1)), share.of(noise)
+    return Draw(t.to(codes.device), noise.to(codes.device), clean, context_chunks)
 
 
-def one_shot(draw: Draw, share: float, generator: torch.Generator) -> Draw:
-    """The draw with that share of its noise levels at 1, where the first step of generation starts."""
-    if not share:
+def one_shot(draw: Draw, probability: float, generator: torch.Generator, share: Share = Share()) -> Draw:
+    """The draw with so many of its noise levels at 1, where the first step of generation starts."""
+    if not probability:
         return draw
-    hit = torch.rand(draw.t.shape, generator=generator) < share
+    batch, *shape = draw.t.shape
+    hit = share.of(torch.rand(batch * share.ranks, *shape, generator=generator) < probability)
     return replace(draw, t=draw.t.masked_fill(hit.to(draw.t.device), 1.0))
 
 
@@ -88,10 +116,13 @@ class CodeLosses(NamedTuple):
         return torch.stack([self._replace(counted=mask, losses=losses).by_level() for mask, *losses in samples])
 
 
-def stage_losses(*window: Any, **options: Any) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss of each level [len(stages)], and the network's outputs; arguments as of `code_losses`."""
+def stage_losses(*window: Any, share: Share = Share(), **options: Any) -> tuple[Tensor, list[Tensor]]:
+    """Mean loss of each level [len(stages)], and the network's outputs; arguments as of `code_losses`.
+
+    With several processes the losses are weighed so that their mean over processes is that of the whole batch.
+    """
     found = code_losses(*window, **options)
-    return found.by_level(), found.outputs
+    return share.weighed(found), found.outputs
 
 
 def code_losses(

@@ -27,7 +27,7 @@ from snac_plugin.training.batches import naming_files, padding_mask
 from snac_plugin.training.callbacks import AVERAGED
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
-from snac_plugin.training.stage_losses import Draw, draw_step, one_shot, stage_losses
+from snac_plugin.training.stage_losses import Draw, Share, draw_step, one_shot, stage_losses
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
@@ -77,17 +77,23 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         """Loss of one batch, the mean over trained levels by weight."""
         phase = self._enter_phase()
         context, generator = self._context_chunks(phase, batch_idx), self._generator(batch_idx)
+        share = Share(self.global_rank, self.trainer.world_size)
         # One draw for context and conditioning: guidance subtracts the output without either.
-        keep = torch.rand(len(batch[1]), generator=generator) >= self.cfg_dropout_prob
+        keep = share.of(torch.rand(len(batch[1]) * share.ranks, generator=generator) >= self.cfg_dropout_prob)
         codes, frame_mask, conditions = self._prepare(batch, generator, keep)
-        draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator)
-        draw = replace(one_shot(draw, self.p_one_shot, generator), known=self._known_frames(codes.shape[-1], context, batch_idx))
+        draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator, share)
+        draw = replace(
+            one_shot(draw, self.p_one_shot, generator, share), known=self._known_frames(codes.shape[-1], context, batch_idx)
+        )
         before = self._context_before(batch[1], keep)
-        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained)
+        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained, share=share)
         weights = per_level.new_tensor([phase.level_weights[level] for level in phase.trained])
         loss = (per_level * weights).sum() / weights.sum()
-        by_name = {self.levels.names[level]: value for level, value in zip(phase.trained, per_level.detach(), strict=True)}
-        self._log_step(loss.detach(), by_name, context, len(batch[1]))
+        logged = per_level.detach()
+        if share.ranks > 1:
+            logged = self.trainer.strategy.reduce(logged.clone(), reduce_op="mean")
+        by_name = {self.levels.names[level]: value for level, value in zip(phase.trained, logged, strict=True)}
+        self._log_step((logged * weights).sum() / weights.sum(), by_name, context, len(batch[1]))
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -201,11 +207,12 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         return len(chunk_sizes(codes.shape[-1], self.diffusion.config.model.diffusion.config.chunk_frames))
 
     def _generator(self, batch_idx: int) -> torch.Generator:
-        """On the CPU, a pure function of seed, global step, part of an accumulated batch, and rank."""
-        seed = mixed_seed(self._batch_seed(batch_idx), self.global_rank, 0)
-        random.seed(seed)  # for conditioners of stable-audio-tools
-        torch.manual_seed(seed)  # for dropout
-        return torch.Generator().manual_seed(seed)
+        """On the CPU, a pure function of seed, global step and part of an accumulated batch: the same on all ranks."""
+        batch_seed = self._batch_seed(batch_idx)
+        own = mixed_seed(batch_seed, self.global_rank, 0)
+        random.seed(own)  # for conditioners of stable-audio-tools
+        torch.manual_seed(own)  # for dropout
+        return torch.Generator().manual_seed(mixed_seed(batch_seed, 0, 0))
 
     def _batch_seed(self, batch_idx: int) -> int:
         return mixed_seed(self.seed, self.global_step, batch_idx % max(self.trainer.accumulate_grad_batches, 1))

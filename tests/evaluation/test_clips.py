@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.clips import read_clips
+from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.evaluation.clips import clip_samples, read_clips
 
 RATE = 8000
 
@@ -70,3 +70,19 @@ def test_a_folder_without_what_is_needed_is_an_error_that_says_so(tmp_path: Path
     write(tmp_path, "b.wav", 0.5)
     with pytest.raises(AudioError, match=r"b\.wav: 0\.50 s, shorter than a clip"):
         read_clips(tmp_path, RATE, RATE, most=4, progress=False)
+
+
+def test_a_clip_shorter_than_a_frame_is_told_with_the_shortest_length() -> None:
+    """It was one frame long without a word."""
+    with pytest.raises(UsageError, match=r"--seconds: found 0\.05, expected at least 0\.096, one frame of the codec"):
+        clip_samples(3072, 32000, 0.05)
+    assert [clip_samples(3072, 32000, seconds) // 3072 for seconds in (0.096, 0.3, None)] == [1, 3, 64]
+
+
+@pytest.mark.parametrize(("songs", "warns"), [(2, True), (8, False)])
+def test_too_few_songs_are_warned_of(tmp_path: Path, songs: int, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Two songs give a floor and intervals that say nothing, and look like any others."""
+    for index in range(songs):
+        write(tmp_path, f"{index}.wav", 1)
+    read_clips(tmp_path, RATE, RATE // 2, most=8, progress=False)
+    assert ("too few for intervals and floors" in caplog.text) is warns

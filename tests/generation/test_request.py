@@ -34,7 +34,8 @@ def test_flags_stay_what_users_scripts_hold() -> None:
     made = flags(generate.parser())
     assert {flag: made[flag] for flag in FLAGS} == FLAGS
     assert all(generate.parser().get_default(flag[2:].replace("-", "_")) is None for flag in FLAGS)
-    assert list(made)[1:9] == ["--ckpt", "--model-config", "--device", "--out", "--seed", "--num", "--batch-size", "--continue"]
+    first = ["--ckpt", "--model-config", "--lora", "--device", "--out", "--seed", "--num", "--batch-size", "--continue"]
+    assert list(made)[1:10] == first
 
 
 def test_every_option_has_a_flag_of_its_own() -> None:

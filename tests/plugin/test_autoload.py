@@ -41,6 +41,14 @@ def test_an_action_on_an_imported_module_is_done_at_once(package: str) -> None:
     assert maker.make() == "replaced"
 
 
+def test_a_quiet_module_prints_nothing_and_is_whole(package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """stable-audio-tools prints that flash_attn is missing, in every command."""
+    (tmp_path / package / "maker.py").write_text("print('a notice')\ndef make():\n    print('said')\n    return 'original'\n")
+    import_hook.import_quietly(f"{package}.maker")
+    assert importlib.import_module(package).make() == "original"
+    assert capsys.readouterr().out == "said\n"
+
+
 def test_a_reloaded_module_is_acted_on_again(package: str) -> None:
     import_hook.after_import(f"{package}.maker", replace)
     maker = importlib.import_module(f"{package}.maker")

@@ -132,7 +132,7 @@ def test_the_key_changes_no_other_draw(tmp_path: Path, monkeypatch: pytest.Monke
     """Runs with and without it see the same noise, and ranks the same frames."""
     codec, seen = write_tiny_codec(tmp_path), []
 
-    def spy(model: Any, codes: Any, draw: Draw, *_: Any) -> tuple[torch.Tensor, None]:
+    def spy(model: Any, codes: Any, draw: Draw, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
         seen.append(draw)
         return torch.ones(4), None
 
@@ -143,7 +143,8 @@ def test_the_key_changes_no_other_draw(tmp_path: Path, monkeypatch: pytest.Monke
         config["training"] |= {"infill": infill, "pre_encoded": True, "corruption": 0.3}
         wrapper = training_wrapper(config, builders.model(config))
         monkeypatch.setattr(wrapper, "_log_step", lambda *_: None)
-        wrapper._trainer = SimpleNamespace(global_step=3, accumulate_grad_batches=1, global_rank=rank)
+        both = SimpleNamespace(reduce=lambda value, reduce_op: value)
+        wrapper._trainer = SimpleNamespace(global_step=3, accumulate_grad_batches=1, global_rank=rank, world_size=2, strategy=both)
         wrapper.training_step(batch, 0)
     without, own, other = seen
     assert all(torch.equal(getattr(without, name), getattr(own, name)) for name in ("t", "noise", "clean_codes"))

@@ -46,7 +46,7 @@ def test_p_one_shot_puts_its_share_of_noise_levels_at_one(tmp_path: Path) -> Non
     assert set(shot.unique().tolist()) == {0.5, 1.0}
     assert 0.2 < float((shot == 1).float().mean()) < 0.3
     wrapper = wrapper_for(tmp_path, p_one_shot=1.0, pre_encoded=True)
-    wrapper._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1, global_rank=0)
+    wrapper._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1, global_rank=0, world_size=1)
     wrapper._log_step = lambda *_: None  # type: ignore[method-assign]
     seen: list[torch.Tensor] = []
     fourier = wrapper.diffusion.model.network.fourier

@@ -7,19 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_runs import logged, prepare, run
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
+def environment() -> dict[str, str]:
+    """Without what earlier trainings of this process left there."""
+    return {name: value for name, value in os.environ.items() if name != "PL_GLOBAL_SEED"} | {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
 @pytest.mark.parametrize("kind", ["autoencoder", "diffusion_snac_dit"])
 def test_two_processes_end_with_one_model(tmp_path: Path, kind: str) -> None:
     """A codec whose weights and codebooks start from data, and a model whose first phase leaves levels out."""
-    environment = {name: value for name, value in os.environ.items() if name != "PL_GLOBAL_SEED"}
     done = subprocess.run(
         [sys.executable, str(SCRIPT), kind, str(tmp_path)],
-        env=environment | {"OMP_WAIT_POLICY": "PASSIVE"},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -31,3 +36,28 @@ def test_two_processes_end_with_one_model(tmp_path: Path, kind: str) -> None:
     own = ("counts", "hits", "pool", "sums")  # what the running codebooks remember is gathered, and may be kept in any order
     apart = [name for name, weight in first["weights"].items() if not torch.equal(weight, second["weights"][name])]
     assert [name for name in apart if not name.endswith(own)] == []
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+    """Every loss and weight after twenty steps, with padding, corruption and dropped conditions.
+
+    Noise was drawn by rank, and padding weighed by process. `--num-gpus 2` on CPUs trained one process without a word.
+    """
+    changes = {"corruption": 0.1, "p_one_shot": 0.1, "demo": {"demo_every": 1000, "demo_steps": 4, "num_demos": 1}}
+    flags = [*prepare(tmp_path, changes, files=6, context_chunks=1), "--accelerator", "cpu", "--max-steps", "20"]
+    run(flags, tmp_path / "one", "--batch-size", 2, "--precision", "32-true")
+    more = ["--num-gpus", "2", "--strategy", "ddp", "--batch-size", "1", "--precision", "32-true"]
+    command = [sys.executable, "-m", "snac_plugin", "train", *flags, *more, "--save-dir", str(tmp_path / "two")]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    one, two = (logged(tmp_path / name) for name in ("one", "two"))
+    losses = [name for name in one if name.startswith("train/loss")]
+    assert len(losses) == 5
+    for name in losses:
+        assert one[name].keys() == two[name].keys()
+        assert max(abs(one[name][step] - two[name][step]) for step in one[name]) < 1e-5, name
+    first, second = (
+        torch.load(tmp_path / name / "checkpoints" / "step=00000020.ckpt", weights_only=True)["state_dict"]
+        for name in ("one", "two")
+    )
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5

@@ -31,15 +31,16 @@ def wrapper_for(codec: Path, training: dict[str, Any] | None = None, **network: 
 
 
 def test_same_step_same_loss_whatever_happened_before(codec: Path) -> None:
-    """The draws of a step depend on seed, step, accumulated part and rank alone."""
+    """The draws of a step depend on seed, step and accumulated part alone: each rank draws for all, and takes its share."""
     wrapper = wrapper_for(codec, {"pre_encoded": True})
     seen = []
     for step, batch_idx, rank in ((3, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (3, 0, 1)):
-        wrapper._trainer = SimpleNamespace(global_step=step, accumulate_grad_batches=2, global_rank=rank)
+        wrapper._trainer = SimpleNamespace(global_step=step, accumulate_grad_batches=2, global_rank=rank, world_size=1)
         torch.rand(7)
         seen.append(torch.rand(1, generator=wrapper._generator(batch_idx)).item())
     assert seen[0] == seen[1]
-    assert len(set(seen)) == 4
+    assert seen[0] == seen[4]
+    assert len(set(seen)) == 3
 
 
 def test_all_ranks_draw_the_same_context_length(codec: Path) -> None:
@@ -50,7 +51,7 @@ def test_all_ranks_draw_the_same_context_length(codec: Path) -> None:
     for rank in range(3):
         lengths = []
         for step in range(20):
-            wrapper._trainer = SimpleNamespace(global_step=step, accumulate_grad_batches=1, global_rank=rank)
+            wrapper._trainer = SimpleNamespace(global_step=step, accumulate_grad_batches=1, global_rank=rank, world_size=1)
             lengths.append(wrapper._context_chunks(wrapper.curriculum.at(step), 0))
         drawn.append(lengths)
     assert drawn[0] == drawn[1] == drawn[2]
@@ -60,7 +61,7 @@ def test_all_ranks_draw_the_same_context_length(codec: Path) -> None:
 @pytest.mark.parametrize(("rank", "lines"), [(0, 1), (1, 0)])
 def test_phases_are_told_by_one_rank(codec: Path, caplog: pytest.LogCaptureFixture, rank: int, lines: int) -> None:
     wrapper = wrapper_for(codec)
-    wrapper._trainer = SimpleNamespace(global_step=0, global_rank=rank)
+    wrapper._trainer = SimpleNamespace(global_step=0, global_rank=rank, world_size=1)
     with caplog.at_level(logging.INFO):
         wrapper._enter_phase()
         wrapper._enter_phase()
@@ -81,14 +82,14 @@ def test_conditioning_and_given_context_are_dropped_together(codec: Path, monkey
     seen: list[tuple[Tensor, Tensor]] = []
 
     def spy(
-        model: Any, codes: Tensor, draw: Any, conditions: Conditions, mask: Any, before: Context, stages: Any
+        model: Any, codes: Tensor, draw: Any, conditions: Conditions, mask: Any, before: Context, stages: Any, share: Any
     ) -> tuple[Tensor, None]:
         assert conditions.cross is not None
         seen.append((conditions.cross.flatten(1).any(dim=1), before.mask.any(dim=1)))
         return torch.ones(4), None
 
     monkeypatch.setattr("snac_plugin.training.wrapper.stage_losses", spy)
-    wrapper._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1, global_rank=0)
+    wrapper._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1, global_rank=0, world_size=1)
     wrapper.training_step((codes, [{}] * batch), 0)
     ((conditioning, context),) = seen
     assert torch.equal(conditioning, context)
