@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from snac_plugin.errors import SnacPluginError, UsageError
+from snac_plugin.errors import CodecError, InstallationError, SnacPluginError, UsageError
 from snac_plugin.files import unwritable
 from snac_plugin.plugin.import_hook import import_quietly
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: SnacPluginError, command: str) -> int:
-    text = error.message(_flags(command)) if isinstance(error, UsageError) else error
+    text = error.message(_flags(command)) if isinstance(error, UsageError | InstallationError | CodecError) else error
     print(f"error: {text}", file=sys.stderr)
     return 1
 

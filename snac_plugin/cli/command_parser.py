@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from snac_plugin.errors import did_you_mean
@@ -16,9 +16,9 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(prog, formatter_class=style, **options)
         self._words: list[str] = []
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # parse_args calls it
-        self._words = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+        self._words = list(sys.argv[1:] if args is None else args)  # parse_args calls it too
+        return super().parse_known_args(self._words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what was wrong and which flag was meant, and end with status 2."""

@@ -184,3 +184,17 @@ def test_a_seam_is_seen_and_none_is_not() -> None:
         ratios.append(spectral_flux.flux_at(values, borders, RATE).mean() / within)
     assert ratios[0] == pytest.approx(1, abs=0.05)
     assert ratios[1] > 1.5
+
+
+def test_lora(tmp_path: Path, music: SimpleNamespace) -> None:
+    """Both sides train; adapters are few weights of the same model, and a small file."""
+    import lora
+
+    size = ["--model-config", str(music.config), "--rank", "2", "--repeats", "1", "--retries", "0"]
+    lora.main([*COMMON, *size, "--out", str(tmp_path)])
+    whole, adapters = (results(tmp_path, "lora")["sides"][side] for side in lora.SIDES)
+    assert whole["weights that learn, M"] == whole["weights in all, M"]
+    learn = adapters["weights that learn, M"]
+    assert 0 < learn < 0.5 * whole["weights that learn, M"]
+    assert adapters["weights in all, M"] == pytest.approx(whole["weights in all, M"] + learn)
+    assert adapters["what is handed on, MB"] < whole["what is handed on, MB"]
