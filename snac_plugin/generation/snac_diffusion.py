@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +12,12 @@ import torch
 from stable_audio_tools.models.diffusion import ConditionedDiffusionModelWrapper
 from torch import Tensor
 
-from snac_plugin.checkpoints.adapters import BASE, Adapter, base_fingerprint, read_adapter
-from snac_plugin.checkpoints.places import adapter_in
 from snac_plugin.checkpoints.weights import is_codec_weight, model_weights
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
-from snac_plugin.errors import CheckpointError, UsageError
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.adapted import Adapted
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
 from snac_plugin.generation.context import Conditioners, Context, ContextInput, checked_recording, context_of, stereo_ends
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
@@ -28,7 +26,6 @@ from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.request import Metadata, Request, sample_seeds, with_options
 from snac_plugin.generation.settings import check_known_frames, check_request
 from snac_plugin.generation.width import WIDTH_SECONDS
-from snac_plugin.model import lora as adapters
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
@@ -39,7 +36,7 @@ SHORT_CONTEXT = "The context has %.2f s: what continues so little may differ muc
 GUIDES_NO_GLOBAL = "cfg_scale %g does not act on %s: this model never trained without it. Give negative_conditioning."
 
 
-class SnacDiffusion(ConditionedDiffusionModelWrapper):
+class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
     """A `diffusion_snac_dit` model."""
 
     def __init__(
@@ -101,48 +98,6 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
             name: value for source in (self.state_dict(), state_dict) for name, value in source.items() if is_codec_weight(name)
         }
         return super().load_state_dict(codec | model_weights(state_dict), strict=strict, assign=assign)
-
-    def lora(self, *places: str | Path | tuple[str | Path, float]) -> "SnacDiffusion":
-        """Let low-rank adapters act on the network, in place of those that did; without arguments the model is as it was.
-
-        Args:
-            places: files or folders in peft's format, each with a strength behind a colon or in a pair: "runs/mine/lora:0.7".
-                Strength 0 is the model without the adapter, 1 the adapter as it was trained. Several add up.
-
-        Returns:
-            The model itself; `loras` says which adapters act.
-
-        Raises:
-            CheckpointError: no such adapter, or one of another model.
-        """
-        asked = [place if isinstance(place, tuple) else adapter_in(place) for place in places]
-        named = {str(place): float(strength) for place, strength in asked}
-        if len(named) < len(asked):
-            raise UsageError("lora", ", ".join(str(place) for place, _ in asked), "each adapter once")
-        read = [read_adapter(place) for place in named]
-        network = self.model.network
-        adapters.remove_adapters(network)
-        self.loras = {}
-        if read:
-            base = base_fingerprint(self.state_dict())
-            for adapter in read:
-                _check_base(adapter, base)
-            try:
-                for index, adapter in enumerate(read):
-                    adapters.put_adapter(network, adapter, f"lora_{index}")
-            except CheckpointError:
-                adapters.remove_adapters(network)
-                raise
-            adapters.let_act(network, {f"lora_{index}": strength for index, strength in enumerate(named.values())})
-            network.to(self.device)
-        self.loras = named
-        return self
-
-    def merge_lora(self) -> "SnacDiffusion":
-        """Add the adapters that act to the network's own weights: a plain model, which needs peft no more."""
-        adapters.remove_adapters(self.model.network, merge=True)
-        self.loras = {}
-        return self
 
     def get_conditioning_inputs(self, conditioning_tensors: dict[str, Any], negative: bool = False) -> dict[str, Any]:
         """stable-audio-tools' conditioning inputs, and the context: latents [B, R * 8, S] with their mask [B, S]."""
@@ -309,16 +264,6 @@ class SnacDiffusion(ConditionedDiffusionModelWrapper):
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""
         return decode(self.pretransform, codes, seeds)
-
-
-def _check_base(adapter: Adapter, base: str) -> None:
-    """An adapter that does not say what it was trained on may still fit: the log says that nobody knows."""
-    where = str(adapter.path)
-    if adapter.base is None:
-        log.warning("%s does not name the model that it was trained on (%s): it may not be this one", where, BASE)
-    elif adapter.base != base:
-        found, expected = f"an adapter of the model with the fingerprint {adapter.base}", f"one of this model ({base})"
-        raise CheckpointError(where, found, expected, "Name the checkpoint that it was trained from with --ckpt.")
 
 
 def _per_sample(conditioning: Metadata | Sequence[Metadata] | None, batch_size: int) -> list[Metadata]:

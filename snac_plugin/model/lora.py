@@ -33,9 +33,10 @@ def add_trained_adapter(network: SnacDiT, section: LoraSection) -> None:
         raise ConfigError("training.lora.blocks", beyond[0], f"numbers of blocks from 0 to {len(network.blocks) - 1}")
     network.requires_grad_(False)
     blocks = None if section.blocks is None else list(section.blocks)
+    alpha: Any = section.alpha  # peft says int, and takes any number
     config = LoraConfig(
         r=section.rank,
-        lora_alpha=section.alpha,
+        lora_alpha=alpha,
         lora_dropout=section.dropout,
         target_modules=found,
         layers_to_transform=blocks,
@@ -46,7 +47,8 @@ def add_trained_adapter(network: SnacDiT, section: LoraSection) -> None:
 
 def trained_adapter(network: SnacDiT) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The adapter that is trained: arguments of peft's LoraConfig, and weights by peft's names."""
-    config = network.peft_config[TRAINED].to_dict()
+    configs: Any = network.peft_config
+    config = configs[TRAINED].to_dict()
     config = {key: sorted(value) if isinstance(value, set) else getattr(value, "value", value) for key, value in config.items()}
     weights = {name: value for name, value in network.state_dict().items() if ".lora_A." in name or ".lora_B." in name}
     return config | {"inference_mode": True}, {f"{IN_PEFT}{name.replace(f'.{TRAINED}.', '.')}": w for name, w in weights.items()}
