@@ -31,6 +31,13 @@ class Checkpoint:
     path: Path
     steps: int = 0  # of training, 0 if it does not say
     config_version: int = CONFIG_VERSION  # of the defaults under which it was written
+    missing: tuple[str, ...] = ()  # what a training would need beside the weights to go on
+
+    def check_resumable(self) -> None:
+        """CheckpointError for a file whose training cannot go on, as an unwrapped one."""
+        if self.missing:
+            advice = "Start a new run from its weights: --pretrained-ckpt-path."
+            raise CheckpointError(str(self.path), f"no {', '.join(self.missing)}", "a checkpoint that a training wrote", advice)
 
     def config_for(self, config: Mapping[str, Any] | str | Path | None = None) -> dict[str, Any]:
         """The model config inside, or one given beside it, whose gaps mean what they meant back then. CheckpointError: neither."""
@@ -60,7 +67,8 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     config, version = notes.saved_config(content), notes.noted_version(content)
     if config is None and beside is not None:
         config = with_former_defaults(load_json(beside), version)
-    return Checkpoint(weights, config, content.get(notes.CODEC_NOTE), path, steps, version)
+    missing = tuple(key for key in RESUMED if key not in content or (key in FILLED and not content[key]))
+    return Checkpoint(weights, config, content.get(notes.CODEC_NOTE), path, steps, version, missing)
 
 
 def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool = False) -> Checkpoint:
@@ -95,6 +103,10 @@ def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None
         advice = f'Set model.diffusion.config.head to "{trained}".'
         raise CheckpointError(where, f'weights of the head "{trained}"', f'"{network.config.head}", as in the model config', advice)
 
+
+FILLED = ("loops", "optimizer_states")
+RESUMED = (*FILLED, "epoch", "global_step", "lr_schedulers", "pytorch-lightning_version")
+"""What Lightning needs to go on with a training, and what of it is never empty."""
 
 NOTES: dict[str, type] = {notes.CONFIG: dict, notes.CONFIG_VERSION_NOTE: int, notes.CODEC_NOTE: dict, "global_step": int}
 """What a checkpoint may hold beside its weights."""

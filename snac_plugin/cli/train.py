@@ -15,7 +15,7 @@ from snac_plugin.cli.run_folder import checkpoint_to_resume, run_folder
 from snac_plugin.cli.run_lock import locked
 from snac_plugin.cli.train_flags import parse, parser
 from snac_plugin.codec.places import check_name
-from snac_plugin.errors import ConfigError, UsageError
+from snac_plugin.errors import CheckpointError, ConfigError, SnacPluginError, UsageError
 
 __all__ = ["main", "parser", "train"]
 
@@ -61,7 +61,9 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     torch.set_flush_denormal(True)  # or the CPU crawls when activations get tiny
     pl.seed_everything(args.seed, workers=True)
     if resume is not None:
-        config = read_checkpoint(resume).config_for(config)
+        checkpoint = read_checkpoint(resume)
+        checkpoint.check_resumable()
+        config = checkpoint.config_for(config)
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
         fine_tuned = config["model_type"] == "diffusion_snac_dit" and not _lora(config)  # adapters train no new conditioners
@@ -79,10 +81,20 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k, adapter)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     trainer = make_trainer(args, folder, wrapper, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
-    trainer.fit(wrapper, *loaders, ckpt_path=None if resume is None else str(resume))
+    _fit(trainer, wrapper, loaders, resume, checkpoints)
     if adapter is not None:
         print(f"adapter: {folder / 'lora'}")
     return checkpoints.newest or resume  # a run that had finished saves nothing new
+
+
+def _fit(trainer: Any, wrapper: Any, loaders: tuple[Any, Any], resume: Path | None, checkpoints: Any) -> None:
+    try:
+        trainer.fit(wrapper, *loaders, ckpt_path=None if resume is None else str(resume))
+    except (KeyError, ValueError, RuntimeError) as error:  # what Lightning and torch raise for a state that does not fit
+        if resume is None or checkpoints.started or isinstance(error, SnacPluginError):
+            raise
+        expected, advice = "that of this model config's optimizers", "Start a new run from its weights: --pretrained-ckpt-path."
+        raise CheckpointError(str(resume), f"the state of another training ({error})", expected, advice) from error
 
 
 def _model_config(path: str) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class Checkpoints(ModelCheckpoint):
         )
         self.newest: Path | None = None
         self.beside = beside
+        self.started = False  # the state of an earlier run, if any, is restored
         self._links = True
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
@@ -118,8 +119,12 @@ class Checkpoints(ModelCheckpoint):
             self._links = False
             log.warning("No link last.ckpt to the newest checkpoint in %s: %s", checkpoint.parent, error)
 
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = True
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        self.started = True
         self._last_global_step_saved = trainer.global_step  # or a resumed run would save its first step again, half done
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:

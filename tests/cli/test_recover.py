@@ -121,6 +121,30 @@ def test_recover_takes_the_newest_whole_checkpoint_and_says_which_it_left(
         run(flags, folder, "--recover", "true")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (("optimizer_states", "loops"), r"found no loops, optimizer_states, expected a checkpoint that a training wrote"),
+        (("pytorch-lightning_version",), r"found no pytorch-lightning_version.*--pretrained-ckpt-path"),
+        ((), r"found the state of another training \(.*parameter group.*\), expected that of this model config's optimizers"),
+    ],
+)
+def test_a_checkpoint_whose_training_cannot_go_on_is_told(
+    unbroken: tuple[list[str], Path], tmp_path: Path, changed: tuple[str, ...], message: str
+) -> None:
+    """Without its loops it went on from step 0 without a word; of other optimizers it ended in what torch raised."""
+    flags, whole = unbroken
+    content = torch.load(whole / "checkpoints" / "step=00000002.ckpt", weights_only=False)
+    content = {key: value for key, value in content.items() if key not in changed}
+    if not changed:
+        content["optimizer_states"][0]["param_groups"][0]["params"] = [0]
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=message):
+        run(flags, tmp_path / "run", "--max-steps", 4, "--ckpt-path", tmp_path / "other.ckpt")
+    assert not changed or not (tmp_path / "run").exists(), "nothing began"
+
+
 def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_one_before(tmp_path: Path) -> None:
     """A full disk, here a limit on the size of files: Lightning left a half file under the final name."""
     path, small = tmp_path / "checkpoints" / "step=00000001.ckpt", {"weights": torch.ones(10)}
