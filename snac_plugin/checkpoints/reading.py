@@ -12,7 +12,7 @@ from snac_plugin.checkpoints import adapters, notes
 from snac_plugin.checkpoints.new_parts import with_new_parts
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import locate
-from snac_plugin.checkpoints.weights import load_state, model_weights
+from snac_plugin.checkpoints.weights import check_finite, load_state, model_weights
 from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
@@ -63,7 +63,7 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     weights, steps = model_weights(content["state_dict"], ema), content.get("global_step") or 0
     if (lora := content.get(adapters.NOTE)) is not None:
         weights = adapters.folded(weights, lora["scale"])
-    _check_finite(weights, str(path))
+    check_finite(weights, str(path), "Take an earlier checkpoint, and go on with a lower learning rate.")
     config, version = notes.saved_config(content), notes.noted_version(content)
     if config is None and beside is not None:
         config = with_former_defaults(load_json(beside), version)
@@ -134,12 +134,3 @@ def _from_json(text: str, key: str, path: Path) -> Any:
         return json.loads(text)
     except ValueError:
         raise CheckpointError(str(path), f"{key}: {text!r:.40}", "JSON there", ADVICE) from None
-
-
-def _check_finite(weights: Mapping[str, Any], where: str) -> None:
-    for name, value in weights.items():
-        if not isinstance(value, Tensor):
-            raise CheckpointError(where, f"{name}: {type(value).__name__}", "weights in its state_dict", ADVICE)
-        if value.is_floating_point() and not value.isfinite().all():
-            advice = "The training has diverged: take an earlier checkpoint, and go on with a lower learning rate."
-            raise CheckpointError(where, f"NaN or infinite numbers in {name}", "finite weights", advice)

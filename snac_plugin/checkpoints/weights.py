@@ -52,6 +52,15 @@ def check_weights(
         raise error(where, "; ".join(problems), source, advice)
 
 
+def check_finite(weights: Mapping[str, Any], where: str, advice: str, error: type[Mismatch] = CheckpointError) -> None:
+    """Raise an `error` for what is no tensor, and for weights of a training that diverged."""
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise error(where, f"{name}: {type(value).__name__}", "named tensors", advice)
+        if value.is_floating_point() and not value.isfinite().all():
+            raise error(where, f"NaN or infinite numbers in {name}", "finite weights", advice)
+
+
 def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:
     """Load weights by the names of the model or of its training wrapper; the model keeps its codec. Raises as `check_weights`."""
     weights = model_weights(state)

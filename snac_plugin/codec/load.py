@@ -14,7 +14,7 @@ from snac import SNAC
 from torch import Tensor
 
 from snac_plugin.checkpoints.opening import open_weights
-from snac_plugin.checkpoints.weights import check_weights, fingerprint
+from snac_plugin.checkpoints.weights import check_finite, check_weights, fingerprint
 from snac_plugin.codec.places import locate
 from snac_plugin.errors import CodecError
 from snac_plugin.levels import Levels
@@ -103,8 +103,9 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by the names of SNAC's state dict; a CodecError if it cannot be read."""
     state, _ = open_weights(path, CodecError, "weights of a SNAC codec", "Fetch it again.")
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping):
         raise CodecError(str(path), "something else than named tensors", "the state dict of a SNAC model")
+    check_finite(state, str(path), "Take both files from the same codec.", CodecError)
     for number, former in enumerate((r"\.weight_g$", r"\.weight_v$")):  # names of weight norm before PyTorch 2.0
         state = {re.sub(former, f".parametrizations.weight.original{number}", name): tensor for name, tensor in state.items()}
     return dict(state)

@@ -173,6 +173,9 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"not weights")
     with pytest.raises(CodecError, match=r"pytorch_model\.bin: found a file that cannot be read"):
         load_codec(str(tmp_path))
+    save_file({"a": torch.full((1,), torch.nan)}, tmp_path / "model.safetensors")
+    with pytest.raises(CodecError, match=r"model\.safetensors: found NaN or infinite numbers in a"):
+        load_codec(str(tmp_path))
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(
         CodecError, match=r"model\.safetensors.*missing.*not in the model, first a,.*Take both files from the same codec"
