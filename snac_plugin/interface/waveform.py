@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from snac_plugin.data.audio import read_header
+from snac_plugin.data.audio_file import read_header
 from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.levels import Levels
 from snac_plugin.output.make_samples import Recording
