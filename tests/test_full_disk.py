@@ -21,7 +21,7 @@ from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.checkpoints.writing import write_torch
 from snac_plugin.cli import main
-from snac_plugin.cli.stopping import Stopped, as_by_ctrl_c, exit_status
+from snac_plugin.cli.stopping import StoppedBySignal, as_by_ctrl_c, exit_status
 from snac_plugin.errors import UnwritableFile
 from snac_plugin.files import unwritable, write_whole
 from snac_plugin.output.sample_files import SampleWriter
@@ -115,7 +115,7 @@ def test_commands_end_in_a_sentence(command: str, made: Path, tmp_path: Path, ca
 
 
 def test_a_closed_terminal_stops_like_ctrl_c_and_nohup_does_not() -> None:
-    with pytest.raises(Stopped) as stopped, as_by_ctrl_c():
+    with pytest.raises(StoppedBySignal) as stopped, as_by_ctrl_c():
         os.kill(os.getpid(), signal.SIGHUP)
     assert exit_status(stopped.value) == 129
     assert exit_status(KeyboardInterrupt()) == 130

@@ -8,7 +8,7 @@ from typing import Any
 NAMES = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
-class Stopped(KeyboardInterrupt):
+class StoppedBySignal(KeyboardInterrupt):
     """A signal that does what Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
@@ -22,7 +22,7 @@ def as_by_ctrl_c() -> Iterator[None]:
 
     def stop(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_IGN)
-        raise Stopped(number)
+        raise StoppedBySignal(number)
 
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
@@ -37,4 +37,4 @@ def as_by_ctrl_c() -> Iterator[None]:
 
 def exit_status(stopped: KeyboardInterrupt) -> int:
     """As a shell has it: 128 and the signal's number."""
-    return 128 + (stopped.number if isinstance(stopped, Stopped) else signal.SIGINT)
+    return 128 + (stopped.number if isinstance(stopped, StoppedBySignal) else signal.SIGINT)
