@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import ADAPTER, ADAPTER_CONFIG, locate_adapter
 from snac_plugin.checkpoints.weights import fingerprint, model_weights
+from snac_plugin.checkpoints.writing import write_safetensors
 from snac_plugin.config import load_json
 from snac_plugin.errors import CheckpointError
-from snac_plugin.files import write_whole
+from snac_plugin.files import make_folder, write_whole
 
 NOTE = "snac_lora"
 """In a training checkpoint: the scale of its adapter, and the fingerprint of the model below it."""
@@ -50,12 +50,7 @@ def is_adapter_weight(name: str) -> bool:
 def read_adapter(place: str | Path) -> Adapter:
     """Read an adapter by its folder or its file. CheckpointError: there is none, or the file is no adapter."""
     path, config_file = locate_adapter(place)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-        weights = load_file(str(path))
-    except SafetensorError as error:
-        raise CheckpointError(str(path), f"an unreadable file ({error})", "a .safetensors adapter") from None
+    weights, metadata = open_weights(path, CheckpointError, "a .safetensors adapter", "Copy it again from where it was made.")
     if not weights or not all(is_adapter_weight(name) for name in weights):
         advice = "A checkpoint of a whole model is named by --ckpt."
         raise CheckpointError(str(path), "weights that are no adapter's", "an adapter in peft's format", advice)
@@ -67,13 +62,12 @@ def read_adapter(place: str | Path) -> Adapter:
 
 def write_adapter(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], base: str) -> Path:
     """Write an adapter of the model with this fingerprint, each file whole; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("adapter", folder)
     text = json.dumps(config, indent=2, sort_keys=True)
     metadata = {"format": "pt", BASE: base, ADAPTER_CONFIG: text}
     stored = {name: value.detach().float().cpu().contiguous() for name, value in weights.items()}
     write_whole(folder / ADAPTER_CONFIG, f"{text}\n")
-    write_whole(folder / ADAPTER, lambda part: save_file(stored, str(part), metadata=metadata), sync=True)
-    (folder / ADAPTER).chmod(0o644)  # safetensors lets only the owner read it
+    write_safetensors(folder / ADAPTER, stored, metadata)
     return folder
 
 

@@ -1,13 +1,14 @@
 """Writing checkpoints: of a training, and of a trained model for inference. A file appears whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.opening import CHECKSUM, checksum
@@ -34,6 +35,13 @@ def write_torch(path: str | Path, content: dict[str, Any]) -> None:
     write_whole(path, write, sync=True)
 
 
+def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write weights, and metadata with a checksum of all that the file holds; the file appears whole."""
+    whole = {**metadata, CHECKSUM: checksum(weights, metadata)}
+    write_whole(path, lambda part: save_file(dict(weights), str(part), metadata=whole), sync=True)
+    path.chmod(0o644)  # safetensors lets only the owner read it
+
+
 def save_unwrapped(
     model: nn.Module, path: Path, model_config: dict[str, Any], codec: dict[str, str] | None, half: bool = False
 ) -> None:
@@ -49,8 +57,6 @@ def save_unwrapped(
     notes.put_config(content, model_config)
     if path.suffix == ".safetensors":
         metadata = {key: json.dumps(value) for key, value in content.items() if value is not None}
-        metadata[CHECKSUM] = checksum(state, metadata)
-        write_whole(path, lambda part: save_file(state, str(part), metadata=metadata), sync=True)
-        path.chmod(0o644)  # safetensors lets only the owner read it
+        write_safetensors(path, state, metadata)
     else:
         write_torch(path, {"state_dict": state} | content)
