@@ -12,7 +12,7 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.request import EDITING, OPTIONS, Request, json_object
+from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, Request, json_object
 from snac_plugin.interface.modes import MODE_OPTIONS, MODES
 from snac_plugin.levels import Levels
 
@@ -26,8 +26,10 @@ SLIDERS = {
 LENGTHS = ("seconds", "chunks", "sample_size")
 """Options of which `seconds` says it all."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
-CHANGES = {name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in EDITING}
-"""Endpoint parameters of the options that change recordings."""
+CHANGES = {
+    name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in (*EDITING, *WRITING)
+}
+"""Endpoint parameters of the options that change recordings, and of those that say what is written."""
 BESIDE_MODES = tuple(name for name in CHANGES if name not in MODE_OPTIONS)
 """Options among them that any mode may have."""
 _WITH_INPUTS = {*SLIDERS, *CHANGES, *FIXED, *LENGTHS, "negative_conditioning"}
@@ -156,6 +158,8 @@ class Controls:
                     )
                 elif name == "from_second":
                     self._add(parameter, gr.Number, None, label="From second", info="0: its end", min_width=90)
+                elif option.choices:
+                    self._add(parameter, gr.Dropdown, ["", *option.choices], value="", label=label, info=option.help)
                 elif not option.metavar:
                     self._add(parameter, gr.Checkbox, False, label=label, info=option.help)
                 else:

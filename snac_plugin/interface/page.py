@@ -24,7 +24,8 @@ from snac_plugin.interface.look import CSS, heading, progress_bar, theme
 from snac_plugin.interface.results import Results, Shown
 from snac_plugin.interface.runs import Progress, Runs, Tell
 from snac_plugin.interface.waveform import check_length, short
-from snac_plugin.output.make_samples import Recording, make_samples
+from snac_plugin.output.make_samples import make_samples
+from snac_plugin.output.recordings import Recording
 
 Values = Mapping[str, Any]
 Make = Callable[[Values, History | None, Tell], list[Shown]]

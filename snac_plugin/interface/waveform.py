@@ -9,7 +9,7 @@ import torch
 from snac_plugin.data.audio_file import read_header
 from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.levels import Levels
-from snac_plugin.output.make_samples import Recording
+from snac_plugin.output.recordings import Recording
 
 BARS = 240
 MOST_MINUTES = 60
@@ -20,11 +20,11 @@ def waveform(path: str, levels: Levels) -> str:
     """A drawing of a recording, as wide as it lasts; page.js marks a region on it. Raises as `check_length`."""
     check_length(path)
     recording = Recording.read(path, levels)
-    mono = recording.audio.abs().amax(dim=0)
+    mono = recording.part(0, recording.samples).abs().amax(dim=0)
     peaks = torch.nn.functional.adaptive_max_pool1d(mono[None], BARS)[0]
     heights = (peaks / peaks.max().clamp(min=1e-6) * 46).clamp(min=0.5)
     bars = "".join(f"M{i + 0.5} {50 - h:.1f}V{50 + h:.1f}" for i, h in enumerate(heights.tolist()))
-    seconds = recording.audio.shape[-1] / recording.rate
+    seconds = recording.samples / recording.rate
     drawing = f'<svg viewBox="0 0 {BARS} 100" preserveAspectRatio="none"><path d="{bars}"/></svg>'
     return f'<div class="snac-wave" data-seconds="{seconds:.6f}">{drawing}<i></i></div><small>0 to {seconds:.2f} s</small>'
 

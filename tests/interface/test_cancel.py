@@ -36,7 +36,7 @@ def url(model: tuple[dict[str, Any], SnacDiffusion], tmp_path: Path) -> Iterator
 
 def begun(folder: Path) -> bool:
     """Whether a wav is being written there."""
-    return any(folder.glob(".*.part"))
+    return any(folder.glob("*.part"))
 
 
 def wait_for(condition: Any, seconds: float = 30) -> float:

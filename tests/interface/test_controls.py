@@ -71,6 +71,8 @@ def test_what_changes_a_recording_is_read_as_the_flags_are(tmp_path: Path) -> No
     asked = controls.request(plain | {"edit_edit": "a.wav", "edit_repaint": "1:2,3:4", "edit_strength": "A=0,B=0.5,C=1,D=1"})
     assert (asked.edit, asked.repaint, asked.strength) == ("a.wav", ((1, 2), (3, 4)), {"A": 0, "B": 0.5, "C": 1, "D": 1})
     assert asked.seconds is None  # the recording keeps its length
+    given = plain | {"recording": "a.wav"}
+    assert [controls.request(given | {"edit_match": text}).match for text in ("", "on", "off")] == [None, True, False]
     bridge = controls.request(plain | {"edit_bridge_first": "a.wav", "edit_bridge_second": "b.wav", "edit_put_back": True})
     assert (bridge.bridge, bridge.put_back) == (("a.wav", "b.wav"), True)
     with pytest.raises(UsageError, match="bridge: found"):
@@ -93,7 +95,8 @@ def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path
         *("recording", "seconds", "seed", "batch_size", "steps", "steps_by_level", "steps_a", "steps_b", "steps_c", "steps_d"),
         *("sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval_low", "cfg_interval_high"),
         *("edit_edit", "edit_repaint", "edit_keep_levels", "edit_strength", "edit_before", "edit_bridge_first"),
-        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back"),
+        *("edit_bridge_second", "edit_loop", "edit_from_second", "edit_only_new", "edit_put_back", "edit_match", "edit_width"),
+        "edit_format",
         *("edit_mode", "edit_repaint_from", "edit_repaint_to"),
         *("edit_strength_a", "edit_strength_b", "edit_strength_c", "edit_strength_d"),
     ]
