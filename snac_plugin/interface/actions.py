@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class Actions:
             self._take = gr.Button("Use these settings", size="sm")
         gr.HTML("<h2>History</h2>")
         self.cards = gr.HTML(EMPTY, elem_id="snac-history")
+        pack = gr.Button("All of it as a zip", size="sm")
+        pack.click(self._packed, None, gr.File(label="All samples of this browser", visible=False), **QUIET)
         do = gr.Textbox("", elem_id="snac-do", elem_classes="snac-hidden", show_label=False)
         do.input(self._act(results), do, [self.cards, *results.components], **QUIET)
         for name, values in USES.items():
@@ -69,6 +72,14 @@ class Actions:
 
     def _cards(self, history: History | None, every: bool = False) -> str:
         return EMPTY if history is None else cards(history, self._serve, every)
+
+    def _packed(self, request: gr.Request) -> Any:
+        history = self.history(request)
+        if history is None or not history.entries():
+            raise gr.Error("There is nothing in the history yet.", print_exception=False)
+        with tempfile.TemporaryDirectory() as folder:
+            history.pack(Path(folder) / "samples.zip")
+            return gr.update(value=self._serve(Path(folder) / "samples.zip"), visible=True)
 
     def _opened(self, link: str, request: gr.Request) -> tuple[Any, ...]:
         first = self._serve(EXAMPLES[0]) if EXAMPLES and not link and self._controls.first_mode == "Continue" else gr.skip()

@@ -83,7 +83,7 @@ class Controls:
 
     def _conditioning(self) -> None:
         """One input for each conditioner; for types without an input of their own a text field of JSON."""
-        others = []
+        others, listed = [], False
         for key, conditioner in self.conditioners.items():
             name = self._free_name(key)
             label = key.replace("_", " ").capitalize()
@@ -96,11 +96,15 @@ class Controls:
                 middle = (low + high) // 2 if step == 1 else (low + high) / 2
                 self._add(name, gr.Slider, low, high, middle, step=step, label=label)
                 self.text[key] = name
+            elif conditioner.type == "list":
+                names = [("none", ""), *((one, one) for one in conditioner.config.get("options", []))]
+                self._add(name, gr.Dropdown, names, value="", label=label)
+                self.text[key], listed = name, True
             elif not is_context(conditioner.type):  # which a sample may do without
                 others.append(key)
-        if others:
-            self._add("conditioning", gr.Textbox, "{}", label=f"{', '.join(others)} (JSON)", lines=2)
-        self.conditions = [*self.text.values(), *(["conditioning"] if others else [])]
+        if others or listed:  # lists were JSON once, and clients may still give them so
+            self._add("conditioning", gr.Textbox, "{}", label=f"{', '.join(others)} (JSON)", lines=2, visible=bool(others))
+        self.conditions = [*self.text.values(), *(["conditioning"] if others or listed else [])]
 
     def _length(self) -> None:
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate

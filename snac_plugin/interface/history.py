@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import threading
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -77,7 +78,7 @@ class History:
             entries = self.entries()
             for gone in (one for one in entries if one.name == name):
                 self._write([one for one in entries if one is not gone])
-                for file in (self.audio(gone), self.picture(gone), self.folder / f"{name}.json"):
+                for file in self._files(gone):
                     file.unlink(missing_ok=True)
 
     def keep(self, path: str | Path) -> Path:
@@ -92,6 +93,17 @@ class History:
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, lambda part: shutil.copyfile(path, part))
         return kept
+
+    def pack(self, path: Path) -> None:
+        """Write a zip with the files of all samples."""
+        with zipfile.ZipFile(path, "w") as archive:
+            for entry in self.entries():
+                for file in self._files(entry):
+                    archive.write(file, file.name)
+
+    def _files(self, entry: Entry) -> list[Path]:
+        files = (self.audio(entry), self.picture(entry), self.folder / f"{entry.name}.json")
+        return [file for file in files if file.is_file()]
 
     def recording(self, name: str) -> Path | None:
         """The file of this browser that a sample's settings name, by its path or its name alone."""

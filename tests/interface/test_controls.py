@@ -58,6 +58,14 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     assert request.conditioning == {key: i + 0.5 for i, key in enumerate(ids)}, "an input reached another's conditioner"
 
 
+def test_a_list_is_a_dropdown_and_json_still_overrules_it(tmp_path: Path) -> None:
+    controls = lay_out(tmp_path, [{"id": "style", "type": "list", "config": {"options": ["house", "techno"]}}])
+    shown = values(controls)
+    assert controls.request(shown).conditioning == {"style": ""}
+    assert controls.request(shown | {"style": "techno"}).conditioning == {"style": "techno"}
+    assert controls.request(shown | {"conditioning": '{"style": "house"}'}).conditioning == {"style": "house"}
+
+
 def test_a_temperature_that_is_moved_is_that_of_all_levels(tmp_path: Path) -> None:
     controls = lay_out(tmp_path, [])
     assert controls.request(values(controls)).temperature is None

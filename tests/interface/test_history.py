@@ -1,5 +1,6 @@
 """What a browser made is found again, by that browser alone."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_favourites_and_deleting(tmp_path: Path) -> None:
     history.delete("../one")  # no name of a sample: nothing happens
     assert [entry.name for entry in history.entries()] == ["one"]
     assert sorted(path.name for path in history.folder.iterdir()) == ["history.json", "one.json", "one.png", "one.wav"]
+
+
+def test_a_zip_holds_all_samples_and_nothing_else(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    history.add([sample(history, "one"), sample(history, "two", 2)], "From nothing", [])
+    (history.folder / "three.wav.part").touch()
+    history.pack(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert sorted(archive.namelist()) == [f"{name}.{end}" for name in ("one", "two") for end in ("json", "png", "wav")]
+        assert archive.read("two.wav") == (history.folder / "two.wav").read_bytes()
 
 
 def test_names_of_uploads_cannot_put_markup_on_the_page(tmp_path: Path) -> None:
