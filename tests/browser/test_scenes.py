@@ -112,14 +112,14 @@ def test_stop_in_mid_chunk_keeps_the_chunks_before(tab: Tab, server: Server) -> 
 
 
 def test_a_closed_tab_frees_the_page_for_another(tab: Tab, server: Server) -> None:
-    page = tab(seconds=61.44, seed=41)
+    page = tab(seconds=122.88, steps=96, seed=41)  # minutes of work
     generate(page, wait=False)
     page.wait_for_function("() => /step/.test(document.querySelector('#snac-status').innerText)", timeout=SOON)
     other = tab(seed=42)
     page.close()
     started = time.perf_counter()
     generate(other)
-    assert time.perf_counter() - started < 30, "it waited for what nobody wants any more"
+    assert time.perf_counter() - started < 60, "it waited for what nobody wants any more"
     assert not list(server.out.glob("*/*.part"))
 
 
