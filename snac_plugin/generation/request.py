@@ -242,7 +242,8 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
         found.pop("temperature", None)
     if "edit" in found:
         found.pop("seconds")
-    found = {"match": False, "width": "mono"} | found  # so were samples of earlier versions, which do not name it
+    earlier: dict[str, Any] = {"match": False, "width": "mono"}  # so samples of earlier versions were made, which do not name it
+    found = earlier | found
     pairs = [name for name in PAIRS if name in found]
     return {name: value for name, value in found.items() if value is not None} | {name: tuple(found[name]) for name in pairs}
 
