@@ -205,7 +205,7 @@ def test_a_mistake_is_named_before_torch_is_imported(flags: list[str], message: 
     [
         (
             ["--continue", "SONG", "--from", "500"],
-            "from_second: found 500.0, expected a second of the recording, which has 2.000 s",
+            "--from: found 500.0, expected a second of the recording, which has 2.000 s",
         ),
         (["--edit", "SONG", "--repaint", "1:99"], "repaint: found 1.000 to 99.000 s in a recording of 2.000 s"),
         (["--lead-in", "TEXT"], "found a file that cannot be read"),
