@@ -8,17 +8,23 @@ from snac_plugin.checkpoints.places import adapter_in, locate_adapter
 from snac_plugin.checkpoints.places import locate as checkpoint_file
 from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.option import condition_in
 from snac_plugin.generation.request import OPTIONS, Request
 
 
 def add_options(group: Any, *names: str, **helps: str) -> None:
-    """Add a flag for each named field of `Request`, with its help or that in `helps`; beside --conditioning the short --prompt."""
+    """Add a flag for each named field of `Request`, with its help or that in `helps`; beside --conditioning the short flags."""
     for name in names:
         option = OPTIONS[name]
         if name == "conditioning":
             group.add_argument("--prompt", metavar="TEXT", help='short for --conditioning \'{"prompt": "TEXT"}\'')
-        count = {} if isinstance(option.metavar, str) else {"nargs": len(option.metavar)}
+        count: dict[str, Any] = {} if isinstance(option.metavar, str) else {"nargs": len(option.metavar)}
         flag, text = option.flag_of(name), helps.get(name, option.help)
+        if option.single:
+            words = f"one key of {flag}: tempo=120, or style=house:0.7,jazz:0.3; may be repeated"
+            group.add_argument(f"--{option.single}", action="append", type=_reader(condition_in), metavar="NAME=VALUE", help=words)
+        if option.repeated:
+            count["action"] = "append"
         if not option.metavar:
             group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
             continue
@@ -45,6 +51,11 @@ def options_from(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     values = {name: tuple(value) if name in pairs and value is not None else value for name, value in values.items()}
     if "conditioning" in values and args.prompt is not None:
         values["conditioning"] = {**(values["conditioning"] or {}), "prompt": args.prompt}
+    for name, option in ((name, OPTIONS[name]) for name in values):
+        parts = [values[name]] if option.single and values[name] is not None else []
+        parts += getattr(args, option.single.replace("-", "_"), None) or [] if option.single else []
+        parts += values[name] or [] if option.repeated else []
+        values[name] = {key: value for part in parts for key, value in part.items()} if parts else values[name]
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -89,8 +100,8 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
         locate_adapter(adapter_in(place)[0])
 
 
-def check_before_loading(request: Request, checkpoint: Any, model_config: str | None) -> Any:
-    """Check a request against the config of a `Checkpoint`, before its model is built; the levels of its codec."""
+def check_before_loading(request: Request, checkpoint: Any, model_config: str | None, complete: bool = True) -> Any:
+    """Check a request, as `check_request`, against the config of a `Checkpoint` before its model is built; its codec's levels."""
     from snac_plugin.codec.load import read_config
     from snac_plugin.codec.places import locate
     from snac_plugin.config import check_model_config
@@ -99,7 +110,7 @@ def check_before_loading(request: Request, checkpoint: Any, model_config: str | 
 
     config = check_model_config(checkpoint.config_for(model_config))
     levels = Levels.from_snac_config(read_config(locate(config.model.pretransform.config.codec)[0]))
-    check_request(request, config, levels.names)
+    check_request(request, config, levels.names, complete)
     return levels
 
 

@@ -25,7 +25,7 @@ from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING, Request
 
 SHIPPED = "snac_tiny_32khz"
-OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "conditioning", "no_free", "lora")
+OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "condition", "conditioning", "no_free", "lora")
 
 
 def parser() -> CommandParser:
@@ -44,7 +44,7 @@ def parser() -> CommandParser:
     made.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (%(default)s)")
     model = made.add_argument_group("of a checkpoint")
     model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
-    add_options(model, *SAMPLING, "conditioning", conditioning="what the model's conditioners read, for all clips")
+    add_options(model, *SAMPLING, "conditioning", conditioning="for all clips, over what the JSON beside each song says")
     add_lora(model)
     model.add_argument("--no-free", action="store_true", help="do not generate without context")
     other = made.add_argument_group("of a folder or a codec")
@@ -113,7 +113,7 @@ def _evaluate(args: argparse.Namespace, request: Request) -> Any:
     device = pick_device(args.device)
     if args.ckpt_path:
         checkpoint = read_checkpoint(args.ckpt_path)
-        check_before_loading(request, checkpoint, args.model_config)
+        check_before_loading(request, checkpoint, args.model_config, complete=False)  # the songs say what is left out
         model = load_model(checkpoint, args.model_config, device, args.lora or ())
         return evaluate_model(model, args.data, options, Path(args.ckpt_path).name)
     codec = load_codec(args.codec or SHIPPED)

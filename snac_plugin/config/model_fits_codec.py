@@ -113,7 +113,7 @@ def _level_name_problems(config: SnacModelConfig, names: str) -> Iterator[Proble
     sampling, training = config.model.diffusion.config.sampling, config.training
     objects = {f"{SAMPLING}.{key}": value for key, value in sampling}
     if training is not None:
-        objects |= {f"training.{key}": value for key, value in training}
+        objects |= {f"training.{key}": value for key, value in training if key != "condition_dropout"}
         if not options_by_level(training.timestep_sampler_options):
             del objects["training.timestep_sampler_options"]
         for index, phase in enumerate(training.curriculum or ()):

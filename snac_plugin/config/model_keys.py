@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from snac_plugin.config.conditioner_keys import FILLED_IN, OUR_CONDITIONERS
+from snac_plugin.config.conditioner_keys import NUMBER_TYPES as NUMBER_TYPES
 from snac_plugin.config.network_keys import DiffusionSection
 from snac_plugin.config.section import AtLeastOne, ListOf, Positive, Section
 from snac_plugin.config.training_keys import TrainingSection
-
-NUMBER_TYPES = {"number": (0, 1), "int": (0, 512)}
-"""Conditioners of numbers, with the bounds that their constructors assume."""
 
 
 def is_context(kind: str) -> bool:
@@ -30,8 +29,18 @@ class PretransformSection(Section):
     config: PretransformConfig = Field(description="the codec")
 
 
+def _keys_by_type(schema: dict[str, Any]) -> None:
+    """Tell editors the keys of this package's own conditioners."""
+    schema["allOf"] = [
+        {"if": {"properties": {"type": {"const": kind}}}, "then": {"properties": {"config": section.model_json_schema()}}}
+        for kind, section in OUR_CONDITIONERS.items()
+    ]
+
+
 class ConditionerSection(Section):
-    """One conditioner; its `config` is checked by its own constructor."""
+    """One conditioner; the `config` of stable-audio-tools' own ones is checked by their constructors."""
+
+    model_config = ConfigDict(json_schema_extra=_keys_by_type)
 
     id: str = Field(description="key of the metadata it reads")
     type: str = Field(description="the conditioner's type")
@@ -51,8 +60,8 @@ class ConditioningSection(Section):
 
     @property
     def needed(self) -> list[str]:
-        """Ids of the conditioners that each sample needs metadata for: it may do without context."""
-        return [c.id for c in self.configs if not is_context(c.type)]
+        """Ids of the conditioners that each sample needs metadata for: it may do without context, and its position is known."""
+        return [c.id for c in self.configs if c.type not in FILLED_IN]
 
 
 def conditions_missing(metadata: Mapping[str, Any], ids: Iterable[str], default_keys: Mapping[str, str]) -> list[str]:

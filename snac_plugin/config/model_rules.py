@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from snac_plugin.config.conditioner_keys import conditioner_problems
 from snac_plugin.config.model_keys import (
     ConditioningSection,
     PretransformSection,
@@ -67,6 +68,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
         yield from _timestep_problems(training)
         yield from _infill_problems(training)
+        yield from _dropout_problems(training, config.model.conditioning)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
         yield from _demo_problems(training.demo, config.model.conditioning)
 
@@ -119,8 +121,11 @@ def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
 
 def _conditioning_problems(diffusion: DiffusionSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
     configs = conditioning.configs if conditioning else ()
+    if wrong := [problem for index, c in enumerate(configs) for problem in conditioner_problems(c.type, c.config, index)]:
+        yield from wrong
+        return
     kinds = {c.id: c.type for c in configs}
-    widths = {c.id: c.config.get("output_dim", conditioning.cond_dim) for c in configs} if conditioning else {}
+    widths = {c.id: c.config.get("output_dim") or conditioning.cond_dim for c in configs} if conditioning else {}
     if len(kinds) < len(configs):
         yield Problem("model.conditioning.configs", "the same id twice", "an id of its own for each conditioner")
     for key, dim_key in COND_INPUTS.items():
@@ -129,9 +134,8 @@ def _conditioning_problems(diffusion: DiffusionSection, conditioning: Conditioni
             if name not in kinds:
                 expected = f"an id of model.conditioning.configs: {', '.join(kinds) or 'there is none'}"
                 yield Problem(f"model.diffusion.{key}[{index}]", show(name), expected, did_you_mean(name, kinds))
-            elif kinds[name] in SPATIAL and key != "input_concat_ids":
-                found = f"{show(name)}, a conditioner of type {kinds[name]}"
-                yield Problem(f"model.diffusion.{key}[{index}]", found, "it in input_concat_ids: it gives channels for each frame")
+            elif expected := _misplaced(kinds[name], key):
+                yield Problem(f"model.diffusion.{key}[{index}]", f"{show(name)}, a conditioner of type {kinds[name]}", expected)
         if not kinds.keys() >= set(ids):
             continue
         channels = [widths[name] for name in ids if not is_context(kinds[name])]
@@ -142,6 +146,22 @@ def _conditioning_problems(diffusion: DiffusionSection, conditioning: Conditioni
         if getattr(diffusion.config, dim_key) != total:
             expected = f"{total}, the channels of model.diffusion.{key}"
             yield Problem(f"{NETWORK}.{dim_key}", show(getattr(diffusion.config, dim_key)), expected)
+
+
+def _misplaced(kind: str, key: str) -> str:
+    """Where a conditioner of this type belongs, if it is not the list `key`."""
+    if kind in SPATIAL and key != "input_concat_ids":
+        return "it in input_concat_ids: it gives channels for each frame"
+    if kind == "chunk_position" and key != "global_cond_ids":
+        return "it in global_cond_ids: it differs from chunk to chunk"
+    return "it in prepend_cond_ids: it gives the chunks before" if is_context(kind) and key != "prepend_cond_ids" else ""
+
+
+def _dropout_problems(training: TrainingSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
+    known = [c.id for c in conditioning.configs if not is_context(c.type)] if conditioning else []
+    for name in training.condition_dropout if isinstance(training.condition_dropout, dict) else ():
+        if name not in known:
+            yield not_one_of(f"training.condition_dropout.{name}", name, "an id of model.conditioning.configs", known)
 
 
 def _timestep_problems(training: TrainingSection) -> Iterator[Problem]:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from snac_plugin.config.codec_training_keys import CodecModelConfig
+from snac_plugin.config.conditioner_keys import OUR_CONDITIONERS
 from snac_plugin.config.dataset_config import DatasetConfig
-from snac_plugin.config.model_keys import SnacModelConfig
+from snac_plugin.config.model_keys import ConditionerSection, SnacModelConfig
 from snac_plugin.config.validation import EDITOR_KEY, sections_in
 
 SCHEMAS: dict[str, Any] = {
@@ -62,6 +63,9 @@ def _rows(section: type[BaseModel], path: str) -> Iterator[str]:
         if inner is not None:
             several = "[]" if "tuple[" in str(field.annotation) else ""
             yield from _rows(inner, f"{path}{name}{several}.")
+            if inner is ConditionerSection:
+                for kind, section in OUR_CONDITIONERS.items():
+                    yield from _rows(section, f"{path}{name}[{kind}].config.")
         else:
             default = "needed" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"
             yield f"| `{path}{name}` | {default} | {field.description} |"

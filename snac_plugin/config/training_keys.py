@@ -1,11 +1,25 @@
 """`training`: stable-audio-tools' keys, and what a hierarchy of levels adds."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema, field_validator
 
 from snac_plugin.config.optimizers import OptimizerEntry
-from snac_plugin.config.section import BY_LEVEL, ONCE, AtLeastOne, Count, ListOf, PerLevel, Positive, Section, Share, Weight, spread
+from snac_plugin.config.section import (
+    BY_LEVEL,
+    ONCE,
+    AtLeastOne,
+    Count,
+    Either,
+    ListOf,
+    PerLevel,
+    Positive,
+    Section,
+    Share,
+    Weight,
+    spread,
+)
 
 TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
 
@@ -116,6 +130,11 @@ class TrainingSection(Section):
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
     pre_encoded: bool = Field(default=False, description="the dataset holds encoded latents, not audio")
     cfg_dropout_prob: Share = Field(default=0.1, description="share of samples that train without conditioning")
+    condition_dropout: Either[Share, Share] = Field(
+        default=0.0,
+        description="share of samples that train without a condition, drawn for each alone, as guidance by condition needs it: "
+        "a number, or an object with one for some ids",
+    )
     clip_grad_norm: Weight = Field(default=0.0, description="largest norm of the gradient; 0: --gradient-clip-val")
     p_one_shot: Share = Field(default=0.0, description="share of noise levels that are 1: the first step counts for more")
     mask_padding: bool = Field(
@@ -144,6 +163,11 @@ class TrainingSection(Section):
         by_level = options_by_level(options)
         per_level = spread(options if by_level else None, names, {} if by_level else options, "training.timestep_sampler_options")
         return tuple(zip(samplers, per_level, strict=True))
+
+    def condition_dropouts(self, ids: Sequence[str]) -> dict[str, float]:
+        """Share of samples without each condition, by id."""
+        shares = self.condition_dropout
+        return {name: shares.get(name, 0.0) if isinstance(shares, dict) else shares for name in sorted(ids)}
 
     def weights(self, names: str) -> tuple[float, ...]:
         return spread(self.level_weights, names, 1.0, "training.level_weights")

@@ -16,6 +16,8 @@ V_SAMPLERS = (
     "k-dpm-fast",
     "k-dpm-adaptive",
 )
+NEEDS_UNCONDITIONED = "v-ddim-cfgpp"
+"""The sampler that steps along the output without conditions."""
 SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS}
 """stable-audio-tools' samplers by diffusion objective, its default for the objective first, and this package's own."""
 DEFAULT_OBJECTIVE = "rectified_flow"

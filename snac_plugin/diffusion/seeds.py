@@ -27,6 +27,11 @@ def gap_seed(batch_seed: int) -> int:
     return mixed_seed(batch_seed, 0, 2)
 
 
+def condition_dropout_seed(batch_seed: int) -> int:
+    """Which single conditions a training step drops: of its own, so that `training.condition_dropout` changes no other draw."""
+    return mixed_seed(batch_seed, 0, 3)
+
+
 def order_seed(seed: int, epoch: int) -> int:
     """Order of the training items in an epoch."""
     return mixed_seed(seed, epoch, 0)

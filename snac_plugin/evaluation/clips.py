@@ -46,6 +46,7 @@ class Clips:
     folder: Path
     rate: int
     passed_over: tuple[Rejected, ...]  # files that were not used
+    places: tuple[tuple[int, int], ...] = ()  # of each clip: its first sample, and the length of its song
 
     @property
     def seconds(self) -> float:
@@ -109,9 +110,12 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
     counts = _clips_a_song([max(1, int(file.seconds * rate / samples + 1e-9)) for file in files], most)
     used: list[Path] = []
     windows: list[Tensor] = []
+    places: list[tuple[int, int]] = []
     for file, count in zip(tqdm(files, desc="reading", unit="song", disable=not progress), counts, strict=True):
         try:
-            windows.append(_windows(file.path, rate, samples, count))
+            of_song, where = _windows(file.path, rate, samples, count)
+            windows.append(of_song)
+            places += where
             used.append(file.path)
         except UnreadableAudio as error:
             passed_over.append(Rejected(file.path, error.reason))
@@ -125,7 +129,7 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
     for path, reason in passed_over:
         log.warning("passed over %s: %s", path, reason)
     songs = np.repeat(np.arange(len(windows)), [len(of_song) for of_song in windows])
-    return Clips(torch.cat(windows), songs, tuple(used), folder, rate, tuple(passed_over))
+    return Clips(torch.cat(windows), songs, tuple(used), folder, rate, tuple(passed_over), tuple(places))
 
 
 def _clips_a_song(room: Sequence[int], most: int) -> list[int]:
@@ -137,12 +141,12 @@ def _clips_a_song(room: Sequence[int], most: int) -> list[int]:
     return counts
 
 
-def _windows(path: Path, rate: int, samples: int, count: int) -> Tensor:
-    """Clips of a file [count, N], spread evenly over it; fewer if it is shorter than its header said."""
+def _windows(path: Path, rate: int, samples: int, count: int) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Clips of a file [count, N], spread evenly over it, and their places; fewer if it is shorter than its header said."""
     track = read_mono(path, rate)[0]
     room = len(track) - samples
     if room < 0:
         raise UnreadableAudio(path, f"{len(track)} samples, shorter than a clip")
     count = max(1, min(count, len(track) // samples))
     starts = [room // 2] if count == 1 else [round(room * i / (count - 1)) for i in range(count)]
-    return torch.stack([track[start : start + samples] for start in starts])
+    return torch.stack([track[start : start + samples] for start in starts]), [(start, len(track)) for start in starts]

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.diffusion.seeds import mixed_seed
+from snac_plugin.evaluation.clip_conditions import metadata_of
 from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -30,10 +31,9 @@ def validation_losses(model: SnacDiffusion, windows: Tensor, noise_levels: Seque
     """
     network, found = model.model.network.config, []
     chunks = windows.shape[-1] // network.chunk_frames
-    conditions = model.conditions([options.conditioning])
     for index, window in enumerate(tqdm(windows.to(model.device), desc="losses", unit="clip", disable=not options.progress)):
         generator = torch.Generator().manual_seed(mixed_seed(options.seed, index, 0))
-        losses = []
+        losses, conditions = [], model.conditions(metadata_of(model, options, [index], 0, chunks))
         for t in noise_levels:
             noise = torch.randn(1, model.levels.channels, window.shape[-1], generator=generator).to(model.device)
             levels = torch.full((1, chunks, len(model.levels)), t, device=model.device)
@@ -49,7 +49,8 @@ def context_losses(
 ) -> dict[str, np.ndarray]:
     """Loss [E, P, L] of the last chunk of windows [P, R, T] of songs [P] with each of `KINDS` of context, all on the same noise."""
     chunk, past, noise = last_chunks(model, windows, len(noise_levels), options.seed)
-    how, found = {"conditioning": options.conditioning, "batch": options.batch}, {}
+    before = past.shape[-1] // chunk.shape[-1]
+    how, found = {"conditioning": metadata_of(model, options, range(len(chunk)), before, 1), "batch": options.batch}, {}
     for kind, context in zip(KINDS, (past, past[other_songs(songs, options.seed)], None), strict=True):
         losses = [chunk_losses(model, chunk, context, n, t, **how) for n, t in zip(noise, noise_levels, strict=True)]
         found[kind] = torch.stack(losses).cpu().double().numpy()
@@ -68,13 +69,13 @@ def gap_losses(
     network, (first, stop), size = model.model.network.config, gap, chunk.shape[-1]
     ways = {"shown": ((*range(first), *range(stop, size)), size), "hidden": (tuple(range(first)), stop)}
     seen = min(network.context_chunks, past.shape[-1] // network.chunk_frames)
-    conditions = model.conditions([options.conditioning])
     found: dict[str, np.ndarray] = {}
     for way, (known, visible) in ways.items():
         mask = (torch.arange(size, device=model.device) < visible)[None]
         losses = torch.zeros(len(noise_levels), len(chunk), len(model.levels))
         for window, (codes, before) in enumerate(zip(chunk[:, None], past[:, None], strict=True)):
             context = Context(before, torch.ones_like(before[:, 0], dtype=torch.bool)) if seen else None
+            conditions = model.conditions(metadata_of(model, options, [window], before.shape[-1] // size, 1))
             for index, t in enumerate(noise_levels):
                 levels = torch.full((1, 1, len(model.levels)), t, device=model.device)
                 draw = Draw(levels, noise[index, window][None].to(model.device), codes, seen, (known,))
@@ -104,12 +105,12 @@ def chunk_stages(
     noise: Tensor,
     t: float,
     *,
-    conditioning: Mapping[str, Any] | None = None,
+    conditioning: Sequence[Mapping[str, Any]] | None = None,
     batch: int = 8,
 ) -> Iterator[tuple[Tensor, Draw, CodeLosses]]:
     """At one noise level, batch by batch: codes, what was drawn, and what `code_losses` gives.
 
-    Of packed codes [B, R, T], those of the whole chunks before, if any, and packed noise [B, R * 8, T].
+    Of packed codes [B, R, T], those of the whole chunks before, if any, packed noise [B, R * 8, T], and each sample's metadata.
     """
     for start in range(0, len(chunk), batch):
         part = slice(start, start + batch)
@@ -118,7 +119,7 @@ def chunk_stages(
         levels = torch.full((len(codes), 1, len(model.levels)), t, device=model.device)
         seen = model.model.network.config.context_chunks if before else 0
         draw = Draw(levels, noise[part].to(model.device), codes, seen)
-        conditions = model.conditions([conditioning] * len(codes)) if conditioning else Conditions()
+        conditions = model.conditions(conditioning[part]) if conditioning else Conditions()
         yield codes, draw, code_losses(model.model, codes, draw, conditions, None, before)
 
 

@@ -3,11 +3,15 @@
 Letters: P clips, R rows, T frames, N audio samples.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from snac_plugin.evaluation.clip_conditions import metadata_of
 from snac_plugin.evaluation.clips import AudioSet, Clips, decode
 from snac_plugin.evaluation.frechet_distance import REAL, ceilings
 from snac_plugin.evaluation.options import Options
@@ -26,20 +30,27 @@ def audio_sets(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Optio
         CODEC: AudioSet(decode(codec, codes, options.batch, options.seed)[:, first:], clips.songs),
     }
     if context:
-        kinds[CONTINUED] = AudioSet(_generated(model, codes[..., :context], len(codes), options), clips.songs)
+        kinds[CONTINUED] = AudioSet(_generated(model, codes[..., :context], range(len(codes)), options), clips.songs)
     if options.free or not context:
         songs = np.arange(len(clips.files))
-        kinds[FREE] = AudioSet(_generated(model, None, len(songs), options), songs, paired=False)
+        first_of_each = np.unique(clips.songs, return_index=True)[1]  # a clip of each song, for what is said of it
+        kinds[FREE] = AudioSet(_generated(model, None, first_of_each.tolist(), options), songs, paired=False)
     return kinds | ceilings(codec, kinds[REAL], options.batch, options.seed)
 
 
-def _generated(model: SnacDiffusion, past: Tensor | None, count: int, options: Options) -> Tensor:
-    """New audio [P, N] after packed codes [P, R, T], or without context."""
+def _generated(model: SnacDiffusion, past: Tensor | None, which: Sequence[int], options: Options) -> Tensor:
+    """New audio [P, N] of some clips, after packed codes [P, R, T], or without context: at the beginning of its song."""
+    chunk_frames, count = model.model.network.config.chunk_frames, len(which)
+    if past is None:
+        options = replace(options, places=())
+    before = 0 if past is None else past.shape[-1] // chunk_frames
+    metadata = metadata_of(model, options, which, before, options.chunks) if options.metadata else None
     audio, doing = [], "making without context" if past is None else "continuing"
     for start in tqdm(range(0, count, options.batch), desc=doing, unit="batch", disable=not options.progress):
         size = min(options.batch, count - start)
+        told = options.request.conditioning if metadata is None else metadata[start : start + size]
         made = model.generate(
-            options.request,
+            replace(options.request, conditioning=told),
             context=None if past is None else list(past[start : start + size]),
             batch_size=size,
             seed=options.seed + start,

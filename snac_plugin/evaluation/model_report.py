@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.evaluation import music_measures as music
+from snac_plugin.evaluation.clip_conditions import with_clips
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
 from snac_plugin.evaluation.frechet_distance import NOISE, REAL, distance_table
@@ -31,10 +32,12 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
 
     A song is at least (context_chunks + chunks) chunks long.
     """
-    sampling = check_request(options.request, model.config, model.levels.names).as_dict(model.levels.names)
+    names = model.levels.names
+    sampling = check_request(options.request, model.config, names, complete=False).as_dict(names)
     network, seed = model.model.network.config, options.seed
     window = (network.context_chunks + options.chunks) * network.chunk_frames * model.levels.frame_samples
     clips = read_clips(folder, model.sample_rate, window, options.clips, seed=seed, progress=options.progress)
+    options = with_clips(options, clips, model.config, model.chunk_samples)
     codes = encode(model.pretransform, clips.audio, options.batch, options.progress)
     kinds = audio_sets(model, clips, codes, options)
     tables = [

@@ -1,6 +1,6 @@
 """How an evaluation is done: an option is one field here and one flag of `evaluate.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ class Options:
     progress: bool = True  # show bars
     request: Request = field(default_factory=Request)  # how a model continues clips, one chunk by default
     free: bool = True  # generate without context too
+    metadata: Sequence[Mapping[str, Any]] = ()  # conditions of each clip, where a model reads any; those of the request by default
+    places: Sequence[tuple[float, float]] = ()  # where each clip begins in its song, and how long that is, in chunks
 
     @property
     def chunks(self) -> int:

@@ -1,9 +1,10 @@
 """Chunk after chunk. Letters: B batch, R rows, T frames."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class Known:
 
     codes: Tensor  # packed [1 or B, R, T]; those of other frames too, from which kept levels and strengths start
     frames: Tensor  # [T] bool, True where a frame keeps its codes
+    first: int = 0  # number of the first of them in the whole piece
 
 
 def generate_chunks(
@@ -34,6 +36,7 @@ def generate_chunks(
     chunks: int = 0,
     *,
     negative: Conditions | None = None,
+    others: Mapping[str, Any] | None = None,
     context: Tensor | None = None,
     context_mask: Tensor | None = None,
     known: Known | None = None,
@@ -50,6 +53,9 @@ def generate_chunks(
     ancestral ones): those need the same batch again.
 
     Args:
+        conditions, negative: as of `Prompt`; with chunk positions they have vectors for the chunks of a whole context before the
+            first, and for all that are generated.
+        others: `blank` and `without` of `Prompt`.
         chunks: how many, where nothing is known.
         context: packed codes of the audio before [B, R, T], whole chunks.
         context_mask: [B, T] bool, False where a context frame is padding.
@@ -60,15 +66,15 @@ def generate_chunks(
     size, window = model.network.config.chunk_frames, model.network.config.context_chunks * model.network.config.chunk_frames
     shown = torch.zeros(chunks * size, dtype=torch.bool) if known is None else known.frames.cpu()
     starts, frames = chunk_starts(shown, size), len(shown)
-    lacking = max([frames, *(start + size for start in starts)]) - frames  # the last chunk may run beyond what is asked for
-    shown = torch.nn.functional.pad(shown, (0, lacking))
+    beyond = max([0, *(start + size - frames for start in starts)])  # the last chunk may run beyond what is asked for
+    shown = torch.nn.functional.pad(shown, (0, beyond))
     track = _track(model, len(seeds), len(shown), None if known is None else known.codes)
-    solved = sum(steps for level, steps in enumerate(settings.steps) if settings.strength(level) > 0)
-    done = 0
+    done, solved = 0, sum(steps for level, steps in enumerate(settings.steps) if settings.strength(level) > 0)
     with tqdm(total=solved * len(starts), unit="step", disable=not progress, dynamic_ncols=True) as bar:
         for index, start in enumerate(starts):
             past, mask = _past(track[..., :start], context, context_mask, window, size)
-            prompt = Prompt(conditions, negative, None if past is None else model.space.from_codes(past), mask)
+            prompt = Prompt(conditions, negative, None if past is None else model.space.from_codes(past), mask, **(others or {}))
+            prompt = _placed(prompt, model, start, known)
             prompt = _with_known(prompt, model, track, torch.zeros_like(shown) if settings.put_back else shown, start)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             here = slice(start, start + size)
@@ -87,9 +93,8 @@ def generate_chunks(
                 watch=None if watch is None else partial(watch, start),
             )
             track[..., here] = solver.solve()
-            until = starts[index + 1] if index + 1 < len(starts) else frames
-            yield track[..., done:until].clone()
-            done = until
+            first, done = done, [*starts, frames][index + 1]
+            yield track[..., first:done].clone()
 
 
 def chunk_starts(known: Tensor, size: int) -> list[int]:
@@ -99,6 +104,13 @@ def chunk_starts(known: Tensor, size: int) -> list[int]:
         if not starts or frame >= starts[-1] + size:
             starts.append(frame)
     return starts
+
+
+def _placed(prompt: Prompt, model: SnacDiffusionModel, start: int, known: Known | None) -> Prompt:
+    """The prompt with the conditions of the chunk that begins at frame `start`, and of those in its context."""
+    network, frame = model.network.config, start + (0 if known is None else known.first)
+    pasts = 0 if prompt.context is None else prompt.context.shape[-1] // network.chunk_frames
+    return prompt.of_chunks(network.context_chunks + frame // network.chunk_frames - pasts, pasts + 1)
 
 
 def _with_known(prompt: Prompt, model: SnacDiffusionModel, track: Tensor, shown: Tensor, start: int) -> Prompt:

@@ -211,4 +211,4 @@ def _frames_of(
     shown = torch.ones(last - first, dtype=torch.bool)
     for start, stop in touched:
         shown[start - first : stop - first] = False
-    return Known(codes, shown), begin
+    return Known(codes, shown, first), begin

@@ -10,6 +10,7 @@ from snac_plugin.errors import UsageError
 Steps = int | Sequence[int] | Mapping[str, int]
 Strength = float | Mapping[str, float]
 Metadata = Mapping[str, Any]
+PerSample = Metadata | Sequence[Metadata]  # for all samples, or for each
 
 
 def steps_in(text: str) -> Steps:
@@ -59,6 +60,25 @@ def on_or_off(text: str) -> bool:
     return text == "on"
 
 
+def scales_in(text: str) -> dict[str, float]:
+    """Scales written as "style=3" or "context=2,style=3"."""
+    try:
+        pairs = [part.rpartition("=") for part in text.split(",")]
+        if not all(name.strip() for name, _, _ in pairs):
+            raise ValueError
+        return {name.strip(): float(value) for name, _, value in pairs}
+    except ValueError:
+        raise UsageError("guidance", repr(text), "a condition and its scale: style=3, or context=2,style=3") from None
+
+
+def condition_in(text: str) -> dict[str, str]:
+    """One condition, written as "style=house:0.7,jazz:0.3" or "tempo=120"; its conditioner reads the value."""
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise UsageError("condition", repr(text), "a condition and its value: tempo=120, or style=house:0.7,jazz:0.3")
+    return {name.strip(): value.strip()}
+
+
 def json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
@@ -94,6 +114,8 @@ class Option:
     sliders: tuple[Slider, ...] = ()  # one, or one for each value of a pair, whose names end in _low and _high
     flag: str = ""  # by default the field's name
     choices: tuple[str, ...] = ()  # the only texts that it may have
+    repeated: bool = False  # the flag may come several times, each with some of an object's keys
+    single: str = ""  # a flag beside it that takes one key and value of the object, and may come several times
 
     def flag_of(self, name: str) -> str:
         """The flag of the field `name`."""

@@ -9,13 +9,14 @@ from typing import Any
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
-    Metadata,
     Option,
+    PerSample,
     Slider,
     Steps,
     Strength,
     json_object,
     on_or_off,
+    scales_in,
     spans_in,
     steps_in,
     strength_in,
@@ -27,6 +28,8 @@ def option(*args: Any, **kwargs: Any) -> Any:
     return field(default=None, metadata={"option": Option(*args, **kwargs)})
 
 
+AWAY = "what guidance leads away from"
+SCALE_OF_EACH = "an object with a scale from 0 up for each condition"
 COLDER = "below 1 pingpong-codes draws likely codes more often"
 COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
 RECORDING = {"parse": str, "metavar": "FILE"}
@@ -35,6 +38,7 @@ LENGTHS = ("chunks", "seconds", "sample_size")
 PAIRS = ("cfg_interval", "bridge")
 WIDTHS = ("keep", "mono")
 FORMATS = ("wav", "flac", "ogg")
+SCALES = {"fits": lambda value: all(0 <= one < math.inf for one in value.values()), "expected": SCALE_OF_EACH, "repeated": True}
 LENGTH = {"fits": lambda value: 0 < value < math.inf, "expected": "a number above 0"}
 
 
@@ -47,13 +51,14 @@ class Request:
         chunks: length in chunks of the model (6.144 s each at 32 kHz), in place of seconds.
         sample_size: length in audio samples, in place of both.
         conditioning: metadata of all samples, or a list with that of each.
-        negative_conditioning: metadata that guidance leads away from.
+        negative_conditioning: metadata that guidance leads away from; what it leaves out is dropped.
         steps: denoising steps of a chunk in all, one a level in order, or by level name.
         sampler: stable-audio-tools' name of the sampler, or pingpong-codes, for all levels.
         temperature: below 1 pingpong-codes draws likely codes more often; for all levels.
         cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `snac_plugin.diffusion.guidance.Guidance`.
         format: of the file that is written, in place of a wav of 32-bit floats: "wav", "flac" or "ogg", at the bit depth of the
             recording in it. Not for `generate` and `stream`, which write none.
+        guidance: scale of single conditions by name, and of "context"; cfg_scale is 1 then, unless it is given too.
         edit: a recording that is changed; audio as of `snac_plugin.generation.context.ContextInput`.
         repaint: (start, end) in seconds of the parts of `edit` that are generated anew.
         keep_levels: levels that keep the codes of `edit`, coarsest first: "A", "AB".
@@ -76,8 +81,8 @@ class Request:
     seconds: float | None = option("length of the new audio; one chunk by default", float, "S", **LENGTH)
     chunks: int | None = option("length in chunks of the model", int, "N", **COUNT)
     sample_size: int | None = option("", int, **COUNT)
-    conditioning: Metadata | Sequence[Metadata] | None = option("what the model's conditioners read", json_object, "JSON")
-    negative_conditioning: Metadata | Sequence[Metadata] | None = option("what guidance leads away from", json_object, "JSON")
+    conditioning: PerSample | None = option("what the model's conditioners read", json_object, "JSON", single="condition")
+    negative_conditioning: PerSample | None = option(AWAY, json_object, "JSON", single="negative-condition")
     steps: Steps | None = option("denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24", steps_in, "N", sampling=True)
     sampler: str | None = option("stable-audio-tools' name of the sampler, or pingpong-codes", str, "NAME", sampling=True)
     temperature: float | None = option(
@@ -93,6 +98,9 @@ class Request:
         expected="a number from 0 up",
         sampling=True,
         sliders=(Slider("Guidance", 0, 15, 0.1, "CFG scale; 1 is none", "guidance"),),
+    )
+    guidance: Mapping[str, float] | None = option(
+        "guidance by one condition, or by context: style=3; may be repeated", scales_in, "NAME=SCALE", sampling=True, **SCALES
     )
     cfg_rescale: float | None = option(
         "0 to 1: keeps guidance from raising the variance",
@@ -242,26 +250,13 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
         found.pop("temperature", None)
     if "edit" in found:
         found.pop("seconds")
-    earlier: dict[str, Any] = {"match": False, "width": "mono"}  # so samples of earlier versions were made, which do not name it
-    found = earlier | found
+    found = {"match": False, "width": "mono", **found}  # so were samples of earlier versions, which do not name it
     pairs = [name for name in PAIRS if name in found]
     return {name: value for name, value in found.items() if value is not None} | {name: tuple(found[name]) for name in pairs}
 
 
-EDITING = (
-    "edit",
-    "repaint",
-    "keep_levels",
-    "strength",
-    "before",
-    "bridge",
-    "loop",
-    "from_second",
-    "only_new",
-    "put_back",
-    "match",
-    "width",
-)
+_CHANGES = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
+EDITING = (*_CHANGES, "match", "width")
 """Names of the options that change recordings."""
 WRITING = ("format",)
 """Names of the options that say what is written to disk."""

@@ -87,6 +87,8 @@ def _known(model: SnacDiffusionModel, noise: Tensor, init_data: Tensor | None, i
 
 
 def _settings(model: SnacDiffusionModel, sampler: str, inputs: Mapping[str, Any]) -> Settings:
+    if inputs.get("guidance"):
+        raise UsageError("guidance", inputs["guidance"], "cfg_scale alone from stable-audio-tools' calls", "Or model.generate.")
     guidance = {"cfg_scale": "cfg_scale", "scale_phi": "cfg_rescale", "cfg_interval": "cfg_interval"}
     request = Request(sampler=sampler, **{ours: inputs[name] for name, ours in guidance.items() if name in inputs})
     return resolve(request, model.network.config, model.levels.names, model.objective.name)
@@ -96,13 +98,15 @@ def _by_level(
     model: SnacDiffusionModel, noise: Tensor, known: Known, settings: Settings, watch: Watch | None, inputs: Mapping[str, Any]
 ) -> Tensor:
     """Packed latents of all chunks, each level solved alone."""
-    negative, context, mask = Conditions.of(inputs, "negative_"), inputs.get("context"), inputs.get("context_mask")
+    negative, blank = (Conditions.of(inputs, f"{prefix}_") for prefix in ("negative", "dropped"))
+    context, mask = inputs.get("context"), inputs.get("context_mask")
     codes = generate_chunks(
         model,
         Conditions.of(inputs),
         torch.randint(2**31, (len(noise),)).tolist(),  # of new noise, from the generator that the caller has seeded
         settings,
         negative=None if negative.empty else negative,
+        others={"blank": None if blank.empty else blank},
         context=None if context is None else model.space.to_codes(context),
         context_mask=None if mask is None else mask.bool(),
         known=known,

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
-from snac_plugin.config.model_keys import NUMBER_TYPES, ConditioningSection, conditions_missing
+from snac_plugin.config.condition_values import class_weights, number_in, position_in, quality_weights
+from snac_plugin.config.conditioner_keys import check_conditioner
+from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
 from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, NEEDS_UNCONDITIONED, SAMPLERS
 from snac_plugin.errors import UsageError, did_you_mean
-from snac_plugin.generation.request import Metadata, Request, Steps, check_sampler
+from snac_plugin.generation.condition_inputs import ConditionInput, condition_input, condition_inputs, guided_names
+from snac_plugin.generation.option import Metadata
+from snac_plugin.generation.request import Request, Steps, check_sampler
+from snac_plugin.model.conditioners import Position
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,15 @@ class Settings:
     def as_dict(self, names: str) -> dict[str, Any]:
         """For a JSON file, by the names of the levels."""
         per_level = {"steps": self.steps, "sampler": self.samplers, "shift": self.shifts, "temperature": self.temperatures}
-        return {key: dict(zip(names, values, strict=True)) for key, values in per_level.items()} | {
-            "cfg_scale": self.guidance.scale,
-            "cfg_rescale": self.guidance.rescale,
-            "cfg_interval": list(self.guidance.interval),
-        }
+        return (
+            {key: dict(zip(names, values, strict=True)) for key, values in per_level.items()}
+            | {
+                "cfg_scale": self.guidance.scale,
+                "cfg_rescale": self.guidance.rescale,
+                "cfg_interval": list(self.guidance.interval),
+            }
+            | ({"guidance": dict(self.guidance.by_condition)} if self.guidance.by_condition else {})
+        )
 
 
 def resolve(request: Request, network: NetworkConfig, names: str, objective: str) -> Settings:
@@ -51,10 +60,14 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
         raise UsageError("temperature", request.temperature, expected)
     values = sampling.temperatures(names) if request.temperature is None else (request.temperature,) * len(names)
     temperatures = tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(values, samplers, strict=True))
-    scale = sampling.cfg_scale if request.cfg_scale is None else request.cfg_scale
+    scale = request.cfg_scale
+    if scale is None:
+        scale = 1.0 if request.guidance else sampling.cfg_scale  # each condition's own scale takes the place of the one for all
     rescale = sampling.cfg_rescale if request.cfg_rescale is None else request.cfg_rescale
     low, high = sampling.cfg_interval if request.cfg_interval is None else request.cfg_interval
-    guidance = Guidance(scale, rescale, (low, high))
+    guidance = Guidance(scale, rescale, (low, high), request.guidance or {})
+    if request.guidance and NEEDS_UNCONDITIONED in samplers:
+        raise UsageError("guidance", f"the sampler {NEEDS_UNCONDITIONED}", "another sampler: this one follows cfg_scale alone")
     steps, shifts = _steps(sampling, names, request.steps), sampling.shifts(names)
     return Settings(steps, samplers, shifts, temperatures, guidance, _strengths(request, names), bool(request.put_back))
 
@@ -94,23 +107,34 @@ def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[i
     return tuple(counts)
 
 
-def check_request(request: Request, config: SnacModelConfig, names: str) -> Settings:
-    """Resolve a request, and check without weights that its metadata is what the conditioners read; UsageError where it is not."""
-    for metadata in (request.conditioning or {}, request.negative_conditioning):
+def check_request(request: Request, config: SnacModelConfig, names: str, complete: bool = True) -> Settings:
+    """Resolve a request, and check without weights that its metadata is what the conditioners read; UsageError where it is not.
+
+    Without `complete` conditions may be missing: they come from elsewhere.
+    """
+    placed = [reads.name for reads in condition_inputs(config) if reads.kind == "position"]
+    for metadata, negative in ((request.conditioning or {}, False), (request.negative_conditioning, True)):
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
-            _check_conditioning(one, config)
+            check_metadata(one, config, complete=complete and not negative)  # what a negative leaves out is dropped
+            if negative and (place := next((name for name in placed if name in one), None)):
+                raise UsageError("negative_conditioning", f"the key {place!r}", "no position: it is where the chunk lies")
+    guided = guided_names(config)
+    if unknown := [name for name in request.guidance or () if name not in guided]:
+        expected = f"one of {', '.join(guided)}" if guided else "none: this model has no conditions and sees no context"
+        raise UsageError("guidance", repr(unknown[0]), expected, did_you_mean(unknown[0], guided))
     if request.needs_known_frames and not request.put_back:
         check_known_frames(request.needs_known_frames, config)
     return resolve(request, config.model.diffusion.config, names, config.model.diffusion.diffusion_objective)
 
 
-def _check_conditioning(metadata: Metadata, config: SnacModelConfig) -> None:
+def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool = True) -> None:
+    """UsageError for a key that no conditioner reads, a value that it does not take, or, if `complete`, a missing one."""
     section = config.model.conditioning
     known = section.keys if section else []
     if unknown := [key for key in metadata if key not in known]:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
-        raise UsageError("conditioning", f"the key {unknown[0]!r}", expected)
-    if section is not None:
+        raise UsageError("conditioning", f"the key {unknown[0]!r}", expected, did_you_mean(unknown[0], known))
+    if section is not None and complete:
         check_complete(metadata, section.needed, section.default_keys)
     check_values(metadata, section)
 
@@ -125,7 +149,7 @@ def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mappi
 
 
 def check_values(metadata: Metadata, section: ConditioningSection | None) -> None:
-    """UsageError for a number outside its conditioner's range, or a name that is not in its list.
+    """UsageError for a number outside its conditioner's range, or a name that is none of its classes.
 
     stable-audio-tools would take the nearest number, or no class, without a word. An empty name stands for no class.
     """
@@ -134,19 +158,24 @@ def check_values(metadata: Metadata, section: ConditioningSection | None) -> Non
         key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
         if key is None or key not in metadata or conditioner.id in section.pre_encoded_keys:
             continue
-        value, options = metadata[key], conditioner.config.get("options", [])
+        value, reads = metadata[key], condition_input(conditioner)
         value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-        where = f"conditioning: {key}"
-        if conditioner.type in NUMBER_TYPES:
-            low, high = map(conditioner.config.get, ("min_val", "max_val"), NUMBER_TYPES[conditioner.type])
-            if not _between(value, low, high):
-                raise UsageError(where, show(value), f"a number from {low} to {high}, the range that the model was built for")
-        elif conditioner.type == "list" and value and value not in options:
-            raise UsageError(where, show(value), f"one of {', '.join(options)}", did_you_mean(value, options))
+        _check_value(value, reads, conditioner.config, f"conditioning: {key}")
 
 
-def _between(value: Any, low: float, high: float) -> bool:
-    try:
-        return low <= float(value) <= high
-    except (TypeError, ValueError):
-        return False
+def _check_value(value: Any, reads: ConditionInput, config: Mapping[str, Any], where: str) -> None:
+    if reads.low is not None and reads.high is not None:
+        number, whole = number_in(value), reads.kind == "whole number"
+        if number is None or not reads.low <= number <= reads.high or (whole and number != round(number)):
+            kind = reads.kind if number is not None and number != round(number) else "number"
+            raise UsageError(
+                where, show(value), f"a {kind} from {reads.low} to {reads.high}, the range that the model was built for"
+            )
+    elif reads.kind == "class" and value and value not in reads.names:
+        raise UsageError(where, show(value), f"one of {', '.join(reads.names)}", did_you_mean(value, reads.names))
+    elif reads.kind == "mixture":
+        class_weights(value, reads.names, where)
+    elif reads.kind == "quality":
+        quality_weights(value, config["thresholds"], where)
+    elif reads.kind == "position" and not isinstance(value, Position):
+        position_in(value, check_conditioner(reads.type, config).most_chunks, where)

@@ -9,24 +9,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from stable_audio_tools.models.diffusion import ConditionedDiffusionModelWrapper
 from torch import Tensor
 
 from snac_plugin.checkpoints.weights import is_codec_weight, model_weights
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
+from snac_plugin.config.model_rules import SPATIAL
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.adapted import Adapted
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
-from snac_plugin.generation.context import Conditioners, Context, ContextInput, checked_recording, context_of, stereo_ends
+from snac_plugin.generation.conditioned_model import ConditionedModel
+from snac_plugin.generation.context import Conditioners, ContextInput, checked_recording, stereo_ends
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
 from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
 from snac_plugin.generation.matching import MATCH_SECONDS
-from snac_plugin.generation.request import Metadata, Request, sample_seeds, with_options
-from snac_plugin.generation.settings import check_known_frames, check_request
+from snac_plugin.generation.option import Metadata
+from snac_plugin.generation.request import Request, sample_seeds, with_options
+from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.width import WIDTH_SECONDS
-from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ SHORT_CONTEXT = "The context has %.2f s: what continues so little may differ muc
 GUIDES_NO_GLOBAL = "cfg_scale %g does not act on %s: this model never trained without it. Give negative_conditioning."
 
 
-class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
+class SnacDiffusion(Adapted, ConditionedModel):
     """A `diffusion_snac_dit` model."""
 
     def __init__(
@@ -62,14 +63,8 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
         self.levels = model.levels
         self.loras: dict[str, float] = {}
         self.context_ids = [name for name in diffusion.prepend_cond_ids if is_context(kinds[name])]
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    @property
-    def chunk_samples(self) -> int:
-        return self.model.network.config.chunk_frames * self.levels.frame_samples
+        self.position_ids = [name for name, kind in kinds.items() if kind == "chunk_position" and name in diffusion.global_cond_ids]
+        self.spatial_ids = [name for name, kind in kinds.items() if kind in SPATIAL or name in conditioner.pre_encoded_keys]
 
     @property
     def reach(self) -> int:
@@ -99,43 +94,6 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
         }
         return super().load_state_dict(codec | model_weights(state_dict), strict=strict, assign=assign)
 
-    def get_conditioning_inputs(self, conditioning_tensors: dict[str, Any], negative: bool = False) -> dict[str, Any]:
-        """stable-audio-tools' conditioning inputs, and the context: latents [B, R * 8, S] with their mask [B, S]."""
-        inputs = super().get_conditioning_inputs(conditioning_tensors, negative)
-        for name in [] if negative else self.context_ids:
-            latents, mask = conditioning_tensors[name]
-            if latents.shape[1]:
-                inputs |= {"context": latents.transpose(1, 2), "context_mask": mask}
-        if "inpaint_mask" in conditioning_tensors and "inpaint_mask" not in self.input_concat_ids and not negative:
-            inputs |= self._inpainting(conditioning_tensors["inpaint_mask"][0], conditioning_tensors["inpaint_masked_input"][0])
-        return inputs
-
-    def _inpainting(self, mask: Tensor, audio: Tensor) -> dict[str, Tensor]:
-        """stable-audio-tools' inpainting, a mask [B, 1, T] and latents [B, R * 8, T] where it is 1, as known frames."""
-        if not mask.any():
-            return {}
-        check_known_frames("inpaint_mask", self.config)
-        if not audio.any():
-            raise UsageError("inpaint_audio", "nothing", "the recording whose parts inpaint_mask keeps")
-        if (mask != mask[:1]).any():
-            raise UsageError("inpaint_mask", "masks that differ", "one mask for the whole batch")
-        return {"known": audio, "known_mask": mask[:, 0]}
-
-    def context(self, metadata: Sequence[Metadata]) -> Context | None:
-        """The context that a batch of metadata names under the id of its `snac_context` conditioner, as codes."""
-        inputs = [next((entry[name] for name in self.context_ids if entry.get(name) is not None), None) for entry in metadata]
-        return self._encoded(inputs)
-
-    def _encoded(self, inputs: Sequence[ContextInput]) -> Context | None:
-        network = self.model.network.config
-        return context_of(inputs, self.pretransform, network.chunk_frames, network.context_chunks, self.device)
-
-    def conditions(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> Conditions:
-        """Conditioning inputs of a batch of metadata, without its context."""
-        others = [{name: value for name, value in entry.items() if name not in self.context_ids} for entry in metadata]
-        tensors = self.conditioner.tensors(others, self.device if device is None else device)
-        return Conditions.of(self.get_conditioning_inputs(tensors))
-
     @torch.no_grad()
     def generate(
         self, request: Request | None = None, *, return_codes: bool = False, **options: Any
@@ -162,6 +120,7 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
         request: Request | None = None,
         *,
         context: ContextInput | Sequence[ContextInput] = None,
+        place: tuple[float, float] | None = None,
         batch_size: int = 1,
         seed: int = -1,
         progress: bool = True,
@@ -174,6 +133,8 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
             request: what is asked: length, conditioning, steps, sampler, guidance.
             context: what to continue: audio [N] or [channels, N] at the model's rate, (rate, audio) or packed codes [R, T];
                 one for all samples, or a list with one a sample. Only what follows it is generated.
+            place: for models that read chunk positions, where only a part of a recording is given: the second of the whole piece at
+                which the context ends, or the part that is changed begins; and the length of the piece.
             batch_size: number of samples.
             seed: of the first sample, the next one's is one more; -1 draws one.
             progress: show a bar that names chunk and level.
@@ -197,14 +158,17 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
         seeds, chunks = sample_seeds(seed, batch_size), chunks_for(samples, self.chunk_samples)
         metadata = _per_sample(request.conditioning, batch_size)
         negative = None if request.negative_conditioning is None else _per_sample(request.negative_conditioning, batch_size)
-        before = self.context(metadata) if context is None else self._given_context(context, batch_size, request.from_second)
-        wanted, unwanted = self.conditions(metadata), None if negative is None else self.conditions(negative)
+        pasts = self._pasts(metadata) if context is None else self._given(context, batch_size, request.from_second)
+        before = self._encoded(pasts)
+        if self.position_ids:
+            metadata = self._placed(request, metadata, pasts, samples, place)
+        shown: Any = {**self._told(metadata, negative, settings.guidance), "progress": progress, "callback": callback}
         diffusion = self.config.model.diffusion
-        if settings.guidance.acts and wanted.embedding is not None and unwanted is None and not diffusion.config.guided_global_cond:
+        acts = settings.guidance.scale != 1 and negative is None and not diffusion.config.guided_global_cond
+        if acts and shown["conditions"].embedding is not None:
             log.warning(GUIDES_NO_GLOBAL, settings.guidance.scale, ", ".join(diffusion.global_cond_ids))
         model = self.model.eval()
-        shown: Any = {"negative": unwanted, "progress": progress, "callback": callback}
-        generate: Generate = partial(generate_chunks, model, wanted, seeds, settings, **shown)
+        generate: Generate = partial(generate_chunks, model, shown.pop("conditions"), seeds, settings, **shown)
         if request.edits or request.loop:
             if before is not None:
                 raise UsageError("context", "a recording to continue", f"none beside `{(request.needs_known_frames or 'edit')}`")
@@ -248,7 +212,7 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
         """The ends of stereo recordings, whose width is kept."""
         return stereo_ends(self._recordings(context, batch_size, request.from_second), self.sample_rate, WIDTH_SECONDS + 1)
 
-    def _given_context(self, context: Any, batch_size: int, until: float | None) -> Context | None:
+    def _given(self, context: Any, batch_size: int, until: float | None) -> list[ContextInput]:
         inputs = self._recordings(context, batch_size, until)
         if len(inputs) != batch_size:
             raise UsageError("context", f"{len(inputs)} recordings", f"one, or {batch_size}: one a sample")
@@ -259,7 +223,7 @@ class SnacDiffusion(Adapted, ConditionedDiffusionModelWrapper):
             rate, content = checked_recording(one, self.sample_rate)
             if content.is_floating_point() and content.shape[-1] < SHORT_CONTEXT_SECONDS * rate:
                 log.warning(SHORT_CONTEXT, content.shape[-1] / rate, network.context_chunks * self.chunk_samples / self.sample_rate)
-        return self._encoded(inputs)
+        return inputs
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""

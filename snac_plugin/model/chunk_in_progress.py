@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from snac_plugin.diffusion.guidance import Guidance
+from snac_plugin.diffusion.guidance import ALL, Guidance
 from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Prompt
 from snac_plugin.model.kv_cache import DenoisingAttention, KVCache, PrefillAttention
@@ -21,8 +21,9 @@ ReadOutput = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 class ChunkInProgress:
     """The chunk after a context: prefills the KV cache, then denoises and appends level by level.
 
-    Keys and values of prepended tokens, context, known frames and finished levels are computed once. With guidance the conditioned
-    and the unconditioned samples run as one batch over one cache. Where frames are known, N counts the tokens of all others.
+    Keys and values of prepended tokens, context, known frames and finished levels are computed once. With guidance the
+    conditioned samples and those that lack something run as one batch over one cache. Where frames are known, N counts the
+    tokens of all others.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class ChunkInProgress:
         self.network, self.guidance = network, guidance or Guidance()
         self.frames = network.config.chunk_frames if frames is None else frames
         drops = network.config.guided_global_cond
-        self.branches = 2 if self.guidance.acts and prompt.can_be_dropped(drops) else 1
-        if self.branches == 2:
-            prompt = prompt.with_unconditioned(batch, next(network.parameters()).device, drops)
+        self.others = prompt.other_branches(self.guidance, drops)
+        self.branches = 1 + len(self.others)
+        if self.others:
+            prompt = prompt.with_branches(self.others, batch, next(network.parameters()).device, drops)
         self.batch, self.conditions = batch * self.branches, prompt.conditions
         self.after = max(0, *prompt.known_frames, self.frames - 1) + 1 - self.frames  # frames of the chunk after
         self.unconditioned: Tensor | None = None  # velocity of that branch at the last call, for samplers that ask
@@ -63,8 +65,10 @@ class ChunkInProgress:
             estimate = read(level, outputs(both_x, both_t), both_x, both_t)
             if self.branches == 1:
                 return estimate
-            conditioned, self.unconditioned = estimate.chunk(2)
-            return self.guidance.combine(conditioned, self.unconditioned, t)
+            conditioned, *others = estimate.chunk(self.branches)
+            without = dict(zip(self.others, others, strict=True))
+            self.unconditioned = without.pop(ALL, None)
+            return self.guidance.combine(conditioned, self.unconditioned, t, without)
 
         return denoise
 

@@ -1,12 +1,15 @@
 """What the network sees besides codes and noise levels."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+
+from snac_plugin.diffusion.guidance import ALL, CONTEXT, Guidance
+from snac_plugin.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class Conditions:
 
     cross: Tensor | None = None  # `cross_attention_cond_ids` [B, M, C]
     cross_mask: Tensor | None = None  # [B, M] bool, False where a token is padding
-    embedding: Tensor | None = None  # `global_cond_ids`, one vector a sample [B, C]
+    # `global_cond_ids`: one vector a sample [B, C], or with chunk positions [B, 1 + N, C]: one for tokens of no chunk, then each's.
+    embedding: Tensor | None = None
     prepended: Tensor | None = None  # `prepend_cond_ids`, tokens that every segment sees [B, M, C]
     prepended_mask: Tensor | None = None  # [B, M]
     concat: Tensor | None = None  # `input_concat_ids`, channels beside the latents [B, C, T]
@@ -52,18 +56,46 @@ class Conditions:
         part = self.concat[..., max(first, 0) : first + count]
         return replace(self, concat=pad(part, (max(-first, 0), 0)))
 
-    def dropped(self, keep: Tensor, embedding: bool = False) -> "Conditions":
-        """Conditions whose tokens, and with `embedding` that too, are zero where `keep` [B] is False; `concat` stays."""
+    def of_chunks(self, first: int, count: int) -> "Conditions":
+        """For some of the chunks that there are vectors for; without chunk positions all share one. UsageError beyond the last."""
+        if self.embedding is None or self.embedding.ndim == 2:
+            return self
+        if first + count >= self.embedding.shape[1]:
+            found = f"a position in a piece that ends before chunk {first + count}"
+            raise UsageError("conditioning", found, "a total of as many chunks as are generated")
+        return replace(self, embedding=self.embedding[:, [0, *range(1 + first, 1 + first + count)]])
 
-        def blank(x: Tensor | None) -> Tensor | None:
-            return None if x is None else torch.where(keep.view(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x))
+    def dropped(self, keep: Tensor, embedding: bool = False, blank: "Conditions | None" = None) -> "Conditions":
+        """Conditions whose tokens, and with `embedding` that too, are dropped where `keep` [B] is False; `concat` stays.
 
-        vector = blank(self.embedding) if embedding else self.embedding
-        return replace(self, cross=blank(self.cross), prepended=blank(self.prepended), embedding=vector)
+        What is dropped is zero, or as in `blank`.
+        """
+
+        def drop(x: Tensor | None, other: Tensor | None) -> Tensor | None:
+            if x is None:
+                return None
+            return torch.where(keep.view(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x) if other is None else other.to(x))
+
+        nothing = blank or Conditions()
+        vector = drop(self.embedding, nothing.embedding) if embedding else self.embedding
+        tokens = {name: drop(getattr(self, name), getattr(nothing, name)) for name in ("cross", "prepended")}
+        return replace(self, **tokens, embedding=vector)
+
+    def padded(self, like: "Conditions") -> "Conditions":
+        """With as many tokens as `like`, which may have more; those added are hidden."""
+        changes: dict[str, Tensor] = {}
+        for name in ("cross", "prepended"):
+            tokens, others, mask = getattr(self, name), getattr(like, name), getattr(self, f"{name}_mask")
+            if tokens is None or others is None or (lacking := others.shape[1] - tokens.shape[1]) <= 0:
+                continue
+            mask = tokens.new_ones(tokens.shape[:2], dtype=torch.bool) if mask is None else mask
+            changes |= {name: pad(tokens, (0, 0, 0, lacking)), f"{name}_mask": pad(mask, (0, lacking))}
+        return replace(self, **changes)
 
     @staticmethod
     def joined(first: "Conditions", second: "Conditions") -> "Conditions":
         """Both along the batch; a tensor that only one has is zero in the other, and a mask that only one has hides nothing."""
+        first, second = first.padded(second), second.padded(first)
 
         def join(a: Tensor | None, b: Tensor | None) -> Tensor | None:
             present = b if a is None else a
@@ -85,10 +117,18 @@ class Prompt:
     context_mask: Tensor | None = None  # [B, T] bool, False where a frame of the context is hidden
     known: Tensor | None = None  # packed latents of the chunk's known frames [B, R * 8, K]; both branches see them
     known_frames: tuple[int, ...] = ()  # their numbers from the chunk's start, in order; they may run into the chunk after
+    blank: Conditions | None = None  # what dropped conditions become; zeros by default
+    without: Mapping[str, Conditions] = field(default_factory=dict)  # for guidance by one condition: all, with that one dropped
 
     def can_be_dropped(self, embedding: bool) -> bool:
         """Whether the unconditioned branch of guidance differs from the conditioned one; `embedding` as of `Conditions`."""
         return self.context is not None or self.negative is not None or self.conditions.can_be_dropped(embedding)
+
+    def other_branches(self, guidance: Guidance, embedding: bool) -> tuple[str, ...]:
+        """What guidance needs besides the conditioned output: `ALL` dropped, or single conditions of those in `without`."""
+        everything = (ALL,) if guidance.scale != 1 and self.can_be_dropped(embedding) else ()
+        there = {*self.without, *([] if self.context is None else [CONTEXT])}
+        return everything + tuple(name for name in guidance.alone if name in there)
 
     def of_samples(self, chosen: Tensor) -> "Prompt":
         """The prompt of the samples where `chosen` [B] is True."""
@@ -104,23 +144,36 @@ class Prompt:
         before = 0 if self.context is None else self.context.shape[-1]
         return self._mapped(lambda c: c.fitted(total).of_frames(first - before, before + count))
 
-    def _mapped(self, function: Callable[[Conditions], Conditions]) -> "Prompt":
-        negative = None if self.negative is None else function(self.negative)
-        return replace(self, conditions=function(self.conditions), negative=negative)
+    def of_chunks(self, first: int, count: int) -> "Prompt":
+        return self._mapped(lambda c: c.of_chunks(first, count))
 
-    def with_unconditioned(self, batch: int, device: torch.device, embedding: bool = False) -> "Prompt":
-        """A prompt for twice the batch: the conditioned samples, then the same unconditioned."""
-        other = self.conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=device), embedding)
-        if self.negative is not None:  # its tokens come with its own masks, or with none
-            values = vars(self.negative)
-            changes = {name: value for name, value in values.items() if value is not None}
-            changes |= {f"{name}_mask": values[f"{name}_mask"] for name in ("cross", "prepended") if name in changes}
-            other = replace(other, **changes)
-        both = replace(self, conditions=Conditions.joined(self.conditions, other), negative=None)
+    def _mapped(self, function: Callable[[Conditions], Conditions]) -> "Prompt":
+        negative, blank = (None if c is None else function(c) for c in (self.negative, self.blank))
+        without = {name: function(conditions) for name, conditions in self.without.items()}
+        return replace(self, conditions=function(self.conditions), negative=negative, blank=blank, without=without)
+
+    def with_branches(self, branches: Sequence[str], batch: int, device: torch.device, embedding: bool = False) -> "Prompt":
+        """A prompt for several times the batch: the samples as they are, then for each branch without what it leaves out."""
+        conditions, copies = self.conditions, 1 + len(branches)
+        for name in branches:
+            other = self._unconditioned(batch, device, embedding) if name == ALL else self.without.get(name, self.conditions)
+            conditions = Conditions.joined(conditions, other)
+        together = replace(self, conditions=conditions, negative=None, blank=None, without={})
         if self.known is not None:
-            both = replace(both, known=torch.cat([self.known] * 2))
+            together = replace(together, known=torch.cat([self.known] * copies))
         if self.context is None:
-            return both
+            return together
         mask = self.context_mask
         shown = self.context.new_ones(batch, self.context.shape[-1], dtype=torch.bool) if mask is None else mask
-        return replace(both, context=torch.cat([self.context] * 2), context_mask=torch.cat([shown, torch.zeros_like(shown)]))
+        masks = [torch.zeros_like(shown) if name in (ALL, CONTEXT) else shown for name in branches]
+        return replace(together, context=torch.cat([self.context] * copies), context_mask=torch.cat([shown, *masks]))
+
+    def _unconditioned(self, batch: int, device: torch.device, embedding: bool) -> Conditions:
+        """Without all that can be dropped, and with what the negative has in its place."""
+        other = self.conditions.dropped(torch.zeros(batch, dtype=torch.bool, device=device), embedding, self.blank)
+        if self.negative is None:
+            return other
+        values = vars(self.negative)  # its tokens come with its own masks, or with none
+        changes = {name: value for name, value in values.items() if value is not None}
+        changes |= {f"{name}_mask": values[f"{name}_mask"] for name in ("cross", "prepended") if name in changes}
+        return replace(other, **changes)

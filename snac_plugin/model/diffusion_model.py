@@ -12,6 +12,7 @@ from torch import Tensor
 from snac_plugin.diffusion.global_time import CERTAIN_T, Window, active, flow_velocity, windows
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.objectives import OBJECTIVES, log_likelihood
+from snac_plugin.errors import UsageError
 from snac_plugin.latents import LatentSpace
 from snac_plugin.levels import chunk_sizes, pick_frames
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
@@ -99,9 +100,13 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         Returns:
             [B, R * 8, T]: the active stage's velocity over its window's width, zero for all others.
         """
+        if inputs.get("guidance"):
+            raise UsageError("guidance", inputs["guidance"], "cfg_scale alone from stable-audio-tools' calls", "Or model.generate.")
         negative, mask = Conditions.of(inputs, "negative_"), None if context_mask is None else context_mask.bool()
+        blank = Conditions.of(inputs, "dropped_")
         frames = () if known_mask is None else tuple((known_mask[0] > 0.5).nonzero().flatten().tolist())
-        prompt = Prompt(Conditions.of(inputs), None if negative.empty else negative, context, mask, known, frames)
+        unwanted, nothing = (None if one.empty else one for one in (negative, blank))
+        prompt = Prompt(Conditions.of(inputs), unwanted, context, mask, known, frames, blank=nothing)
         guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
         spans = windows(len(chunk_sizes(x.shape[-1], self.network.config.chunk_frames)), self.step_weights)
         rounding = max(1e-6, torch.finfo(t.dtype).eps / 2)  # callers compute t in the precision of x
@@ -121,6 +126,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         ahead = tuple(frame - first for frame in prompt.known_frames if first <= frame < first + 2 * size)
         chunk_prompt = replace(prompt, context=context, context_mask=mask)
         chunk_prompt = chunk_prompt.of_frames(first, max([size, *(f + 1 for f in ahead)]), x.shape[-1])
+        before = 0 if context is None else context.shape[-1] // size
+        chunk_prompt = chunk_prompt.of_chunks(self.network.config.context_chunks + span.chunk - before, before + 1)
         if prompt.known is not None:
             chunk_prompt = chunk_prompt.with_known(prompt.known[..., [first + frame for frame in ahead]], ahead)
         by_level = self.levels.unpack_latents(latents)

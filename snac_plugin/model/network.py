@@ -94,7 +94,9 @@ class SnacDiT(nn.Module):
         which = torch.tensor([segment.level for segment in segments], device=t.device)
         embedding = self.embed_time(self.fourier(t[..., None])) + self.segment_embedding[which]
         if conditions.embedding is not None and self.embed_global is not None:
-            embedding = embedding + self.embed_global(conditions.embedding)[:, None]
+            vectors = self.embed_global(conditions.embedding)
+            each = [segment.chunk + 1 for segment in segments]  # tokens of no chunk come first
+            embedding = embedding + (vectors[:, None] if vectors.ndim == 2 else vectors[:, each])
         return embedding
 
     def tokens(self, segments: Sequence[Segment], conditions: Conditions) -> Tokens:

@@ -71,7 +71,7 @@ def make_samples(
             try:
                 for one in batch:
                     samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form))
-                for chunk in model.stream(plan.asked(), context=plan.context, **options):
+                for chunk in model.stream(plan.asked(), context=plan.context, place=plan.place, **options):
                     for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there

@@ -57,6 +57,18 @@ class Plan:
         edit = edit_of(request, model.chunk_samples, model.sample_rate)
         return cls(model, request, recording, context, edit, sources)
 
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """Second of the whole piece at which the context ends or the edit begins, and its length; None where all is given."""
+        if self.recording is not None:
+            past = self.recording.samples / self.recording.rate
+            return past, past + self.request.samples(self.model.chunk_samples, self.model.sample_rate) / self.model.sample_rate
+        if self.edit is None or self.sources is None:
+            return None
+        files = {id(file): file.samples for file in self.sources.files}
+        new = sum(stop - start for start, stop in self.edit.spans) if self.sources.led_into else 0
+        return self.sources.offset / self.edit.rate, (sum(files.values()) + new) / self.edit.rate
+
     def asked(self) -> Request:
         """The part of the request that the model follows."""
         return replace(self.request, only_new=None if self.edit is not None else self.request.only_new, format=None, width=None)

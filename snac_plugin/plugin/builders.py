@@ -9,11 +9,13 @@ from stable_audio_tools.models.conditioners import MultiConditioner, create_mult
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_against_codec, check_model_config, check_pretransform_config
+from snac_plugin.config.conditioner_keys import check_conditioner
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.config.model_rules import COND_INPUTS
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.context import Conditioners, SnacContextConditioner
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.model.conditioners import ChunkPosition, ClassMixture, Quality
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 from snac_plugin.model.network import SnacDiT
 
@@ -48,7 +50,9 @@ def _conditioner(conditioning: dict[str, Any], codec: SnacPretransform) -> Multi
 
 
 def _with_chunks(info: Mapping[str, Any], network: Any) -> dict[str, Any]:
-    """A conditioner's config; that of `snac_context` takes the length of its chunks from the network's config."""
+    """A conditioner's config; what depends on chunks is taken from the network's config."""
+    if info["type"] == "chunk_position":
+        return {**info, "config": {**info["config"], "before": network.context_chunks}}
     if not is_context(info["type"]):
         return dict(info)
     return {**info, "config": {"chunks": network.context_chunks, **info.get("config", {}), "chunk_frames": network.chunk_frames}}
@@ -62,6 +66,24 @@ def context_conditioner(config: Mapping[str, Any], pretransform: Any) -> SnacCon
         found = "no codec for snac_context" if pretransform is None else keys
         raise ConfigError("model.conditioning.configs", found, "a diffusion_snac_dit model; the only key of snac_context is chunks")
     return SnacContextConditioner(pretransform, **options)
+
+
+def class_mixture(config: Mapping[str, Any], _: Any) -> ClassMixture:
+    checked = check_conditioner("class_mixture", config)
+    return ClassMixture(checked.output_dim, checked.classes)
+
+
+def quality(config: Mapping[str, Any], _: Any) -> Quality:
+    checked = check_conditioner("quality", config)
+    return Quality(checked.output_dim, checked.thresholds)
+
+
+def chunk_position(config: Mapping[str, Any], _: Any) -> ChunkPosition:
+    """A `chunk_position`; only models of this package know which chunk they generate."""
+    if "before" not in config:
+        raise ConfigError("model.conditioning.configs", "a chunk_position", "a diffusion_snac_dit model, which generates chunks")
+    checked = check_conditioner("chunk_position", {key: value for key, value in config.items() if key != "before"})
+    return ChunkPosition(checked.output_dim, checked.most_chunks, config["before"])
 
 
 def pretransform(config: Mapping[str, Any], sample_rate: int) -> SnacPretransform:

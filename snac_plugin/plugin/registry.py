@@ -36,7 +36,12 @@ def _later(path: str) -> Function:
 BUILDERS: dict[str, dict[str, Function]] = {
     "model": {"diffusion_snac_dit": _later("plugin.builders.model")},
     "pretransform": {"snac_hierarchical": _later("plugin.builders.pretransform")},
-    "conditioner": {"snac_context": _later("plugin.builders.context_conditioner")},
+    "conditioner": {
+        "snac_context": _later("plugin.builders.context_conditioner"),
+        "class_mixture": _later("plugin.builders.class_mixture"),
+        "quality": _later("plugin.builders.quality"),
+        "chunk_position": _later("plugin.builders.chunk_position"),
+    },
     "autoencoder": {"snac_rvq": _later("plugin.codec_builders.autoencoder")},
     "bottleneck": {"snac_rvq": _later("plugin.codec_builders.bottleneck")},
     "encoder": {"snac": _later("plugin.codec_builders.encoder")},

@@ -11,6 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.noise_levels import noise_levels_at, stratified
 from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.generation.context import Context
@@ -143,7 +144,7 @@ def code_losses(
             become samples.
         stages: levels that are trained, all by default.
     """
-    conditions = conditions.fitted(codes.shape[-1])
+    conditions = _fitted(conditions, model.network.config, codes.shape[-1], before if draw.context_chunks else None)
     if draw.context_chunks == 0:
         codes, draw, conditions, frame_mask = _chunks_as_samples(model, codes, draw, conditions, frame_mask)
     levels = model.levels
@@ -183,6 +184,13 @@ def code_losses(
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
     counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
     return CodeLosses(losses, counted, [levels.per_frame[i] for i in trained], outputs)
+
+
+def _fitted(conditions: Conditions, network: NetworkConfig, frames: int, before: Context | None) -> Conditions:
+    """Conditions of a window of so many frames, and of the chunks before it."""
+    past = 0 if before is None else before.codes.shape[-1] // network.chunk_frames
+    chunks = len(chunk_sizes(frames, network.chunk_frames))
+    return conditions.fitted(frames).of_chunks(network.context_chunks - past, past + chunks)
 
 
 def _unknown(known: KnownFrames, sizes: Sequence[int]) -> list[int]:
@@ -225,6 +233,9 @@ def _chunks_as_samples(
 
     folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0, draw.known[:1])
     others = replace(conditions, concat=None).map(lambda x: x.repeat_interleave(chunks, dim=0))
+    if (rows := conditions.embedding) is not None and rows.ndim == 3:  # one for tokens of no chunk, then each chunk's
+        pairs = torch.stack([rows[:, :1].expand(-1, chunks, -1), rows[:, 1:]], dim=2)
+        others = replace(others, embedding=rearrange(pairs, "b c two d -> (b c) two d"))
     conditions = replace(others, concat=None if conditions.concat is None else fold(conditions.concat))
     mask = None if frame_mask is None else rearrange(frame_mask, "b (c t) -> (b c) t", c=chunks)
     return fold(codes), folded, conditions, mask

@@ -4,6 +4,7 @@ Letters: B batch, R rows, T frames, L levels.
 
 import logging
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +17,15 @@ from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
 from snac_plugin.config.optimizers import optimizer_configs_named, try_optimizers
-from snac_plugin.diffusion.seeds import gap_seed, mixed_seed
+from snac_plugin.diffusion.seeds import condition_dropout_seed, gap_seed, mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.levels import chunk_sizes
+from snac_plugin.model.conditioners import blanks, chosen
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import KnownFrames
-from snac_plugin.training.batches import naming_files, padding_mask
+from snac_plugin.training.batches import naming_files, padding_mask, positions
 from snac_plugin.training.callbacks import AVERAGED
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
@@ -63,6 +65,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.full_context = min(network.context_chunks, self.chunks - 1)
         self.curriculum = curriculum_from_config(training, levels.names, self.full_context)
         self.infill = training.infill
+        self.condition_dropout = training.condition_dropouts([*model.read_ids])
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
@@ -80,7 +83,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         share = Share(self.global_rank, self.trainer.world_size)
         # One draw for context and conditioning: guidance subtracts the output without either.
         keep = share.of(torch.rand(len(batch[1]) * share.ranks, generator=generator) >= self.cfg_dropout_prob)
-        codes, frame_mask, conditions = self._prepare(batch, generator, keep)
+        codes, frame_mask, conditions = self._prepare(batch, generator, keep, self._single_kept(len(batch[1]), batch_idx, share))
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator, share)
         draw = replace(
             one_shot(draw, self.p_one_shot, generator, share), known=self._known_frames(codes.shape[-1], context, batch_idx)
@@ -178,11 +181,16 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         return pretransform.space.to_codes(reals.float()) if self.pre_encoded else pretransform.tokenize(reals.float())
 
     def _prepare(
-        self, batch: tuple[Tensor, list[dict[str, Any]]], generator: torch.Generator | None = None, keep: Tensor | None = None
+        self,
+        batch: tuple[Tensor, list[dict[str, Any]]],
+        generator: torch.Generator | None = None,
+        keep: Tensor | None = None,
+        single: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None, Conditions]:
         """Codes [B, R, T], frame mask [B, T] and conditioning inputs of a batch of audio, latents or codes.
 
-        Without a generator padding is always masked, without `keep` [B] no sample's conditioning is dropped.
+        Without a generator padding is always masked, without `keep` [B] no sample's conditioning is dropped, and without `single`
+        no single condition, by its id.
         """
         reals, metadata = batch
         try:
@@ -193,10 +201,27 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
         if self.mask_padding and not unmasked:
             frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
-        conditions = self.diffusion.conditions(metadata, self.device)
+        tensors = self.diffusion.condition_tensors(self._placed(metadata, codes), self.device)
+        nothing = blanks(tensors, self.diffusion.conditioner.by_id)
+        tensors |= {name: chosen(kept, tensors[name], nothing[name]) for name, kept in (single or {}).items()}
+        conditions = self.diffusion.joined(tensors)
         if keep is not None:
-            conditions = conditions.dropped(keep.to(self.device), self.diffusion.config.model.diffusion.config.guided_global_cond)
+            guided = self.diffusion.config.model.diffusion.config.guided_global_cond
+            blank = self.diffusion.joined(nothing) if self.diffusion.conditioner.learned_blanks else None
+            conditions = conditions.dropped(keep.to(self.device), guided, blank)
         return codes, frame_mask, conditions
+
+    def _placed(self, metadata: list[dict[str, Any]], codes: Tensor) -> list[dict[str, Any]]:
+        """Metadata with the position of each crop, where the model wants it."""
+        names = self.diffusion.position_ids
+        chunk_frames = self.diffusion.config.model.diffusion.config.chunk_frames
+        return positions(metadata, names, codes.shape[-1] / chunk_frames) if names else metadata
+
+    def _single_kept(self, batch: int, batch_idx: int, share: Share) -> dict[str, Tensor]:
+        """Whether each sample keeps each single condition [B], for those that may be dropped alone."""
+        generator = torch.Generator().manual_seed(condition_dropout_seed(self._batch_seed(batch_idx)))
+        shares = {name: dropped for name, dropped in self.condition_dropout.items() if dropped}
+        return {name: share.of(torch.rand(batch * share.ranks, generator=generator) >= dropped) for name, dropped in shares.items()}
 
     def _context_before(self, metadata: list[dict[str, Any]], keep: Tensor) -> Context | None:
         """The context that the metadata names, hidden from the samples whose `keep` [B] is False."""

@@ -63,6 +63,18 @@ def cells(found: dict[str, Any], table: str, column: str) -> dict[str, Any]:
     return {next(iter(row.values())): row[column] for row in rows}
 
 
+def test_conditions_and_scales_for_all_clips() -> None:
+    """They go over what the JSON beside each song says; guidance by condition is for checkpoints alone."""
+    from snac_plugin.cli import evaluate as command
+    from snac_plugin.cli.arguments import request_from
+    from snac_plugin.generation.request import SAMPLING
+
+    flags = ["--data", "songs", "--ckpt", "a", "--condition", "tempo=120", "--guidance", "style=2", "--guidance", "context=3"]
+    request = request_from(command.parser().parse_args(flags), "chunks", *SAMPLING, "conditioning")
+    assert request.conditioning == {"tempo": "120"}
+    assert request.guidance == {"style": 2.0, "context": 3.0}
+
+
 def test_a_checkpoint(parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("librosa")
     found = evaluate(parts, tmp_path, "--ckpt-path", parts.ckpt, "--steps", "4")

@@ -13,6 +13,8 @@ import torch
 from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import generate, main
+from snac_plugin.cli.arguments import request_from
+from snac_plugin.generation.request import Request
 from snac_plugin.plugin import builders
 
 pytestmark = pytest.mark.slow
@@ -96,6 +98,8 @@ def test_a_checkpoint_without_a_config_takes_one_from_a_file(
         (["--sampler", "rk5"], 'Did you mean "rk4"?'),
         (["--steps", "A=1"], "steps"),
         (["--prompt", "techno"], "the key 'prompt'"),
+        (["--condition", "tempo=120"], "the key 'tempo'"),
+        (["--guidance", "style=2"], "guidance: found 'style', expected none: this model has no conditions"),
         (["--seconds", "-1"], "seconds"),
         (["--cfg-scale", "nan"], "--cfg-scale: found nan, expected a number from 0 up"),
         (["--continue", "nowhere.wav"], "nowhere.wav: found no such file"),
@@ -120,6 +124,8 @@ def test_a_mistake_gives_one_line_that_says_what_to_mend(
         (["--steps", "many"], "found 'many', expected 48, or A=6"),
         (["--steps", "A=3,B=2,A=4"], "with one entry a level"),
         (["--conditioning", "{tempo: 3}"], "expected a JSON object"),
+        (["--condition", "tempo"], "found 'tempo', expected a condition and its value: tempo=120"),
+        (["--guidance", "style=much"], "found 'style=much', expected a condition and its scale: style=3"),
         (["--seconds", "3", "--chunks", "2"], "not allowed with argument"),
     ],
 )
@@ -145,6 +151,18 @@ def test_what_the_config_forbids_is_refused_before_the_model_is_built(
 ) -> None:
     monkeypatch.setattr(builders, "model", lambda config: pytest.fail("the model was built"))
     assert run("--ckpt", checkpoint, "--out", tmp_path, *arguments) == 1
+
+
+def test_conditions_and_scales_come_one_flag_each() -> None:
+    """Several flags make one object, over that of the JSON flag; text stays text until its conditioner reads it."""
+    flags = ["--conditioning", '{"tempo": 90, "key": "A minor"}', "--condition", "style=house:0.7,jazz:0.3"]
+    flags += ["--condition", "tempo=120"]
+    flags += ["--guidance", "context=2", "--guidance", "style=3,tempo=1.5", "--negative-condition", "quality=very low"]
+    request = request_from(generate.parser().parse_args(flags))
+    assert request.conditioning == {"tempo": "120", "key": "A minor", "style": "house:0.7,jazz:0.3"}
+    assert request.negative_conditioning == {"quality": "very low"}
+    assert request.guidance == {"context": 2.0, "style": 3.0, "tempo": 1.5}
+    assert request_from(generate.parser().parse_args([])) == Request()
 
 
 def test_ctrl_c_keeps_what_is_finished(

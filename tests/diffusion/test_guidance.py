@@ -40,7 +40,33 @@ def test_outside_its_interval_guidance_does_nothing() -> None:
     assert torch.equal(guided[1], everywhere[1])
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_each_condition_has_a_scale_of_its_own(scale: float) -> None:
+    """The formula of the docstring, written out; scales of 1 add nothing."""
+    full, none, t = branches()
+    without = {"style": torch.randn_like(full), "tempo": torch.randn_like(full)}
+    found = Guidance(scale, by_condition={"style": 4.0, "tempo": 1.0}).combine(full, none if scale != 1 else None, t, without)
+    expected = full + (scale - 1) * (full - none) + 3 * (full - without["style"])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_one_condition_alone_is_classifier_free_guidance() -> None:
+    conditioned, unconditioned, t = branches()
+    for rescale, interval in ((0.0, (0.0, 1.0)), (0.7, (0.3, 0.7))):
+        alone = Guidance(1.0, rescale, interval, {"style": 2.5}).combine(conditioned, None, t, {"style": unconditioned})
+        usual = Guidance(2.5, rescale, interval).combine(conditioned, unconditioned, t)
+        torch.testing.assert_close(alone, usual, rtol=0, atol=1e-12)
+
+
+def test_a_scale_of_zero_drops_the_condition() -> None:
+    conditioned, other, t = branches()
+    found = Guidance(by_condition={"style": 0.0}).combine(conditioned, None, t, {"style": other})
+    torch.testing.assert_close(found, other, rtol=0, atol=1e-12)
+
+
 def test_only_scale_one_needs_no_second_branch() -> None:
     assert not Guidance(1.0, rescale=0.7).acts
     assert Guidance(0.0).acts
     assert Guidance(1.5).acts
+    assert not Guidance(by_condition={"style": 1.0}).acts
+    assert Guidance(by_condition={"style": 0.0}).acts

@@ -1,9 +1,12 @@
 """Generation from cached keys and values against recomputing everything, in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import FOUR_LEVELS, TOKENS, make_network
 
+from snac_plugin.errors import UsageError
 from snac_plugin.levels import Levels
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.conditions import Conditions, Prompt
@@ -48,6 +51,44 @@ def test_cached_stages_equal_recomputing(levels: Levels, tokens: dict, context: 
         stage(torch.randn_like(x), torch.rand(2, dtype=torch.float64))  # an earlier step must leave nothing behind
         torch.testing.assert_close(stage(x, t[:, -1, level]), reference[level][:, span], rtol=0, atol=1e-10)
         chunk.append(level, levels.unpack_latents(clean)[level][:, span])
+
+
+@pytest.mark.parametrize("context", [0, 1, 2], ids=lambda k: f"{k} chunks of context")
+def test_a_vector_for_each_chunk_is_the_same_in_training_and_generation(levels: Levels, context: int) -> None:
+    """Each chunk, as target and as context, is modulated by its own position; prepended tokens by that of no chunk."""
+    network = make_network(levels, **CONDITIONED, context_chunks=2)
+    frames = 3 * (context + 1)
+    clean, noised = (torch.randn(2, levels.channels, frames, dtype=torch.float64) for _ in range(2))
+    t = torch.rand(2, context + 1, len(levels), dtype=torch.float64)
+    table = torch.randn(2, 1 + 2 + 4, 5, dtype=torch.float64)  # no chunk, two before the piece, four in it
+    told = replace(conditions(frames), embedding=table)
+    reference = all_stages(network, clean, noised, t, told.of_chunks(2, context + 1))
+    chunk = ChunkInProgress(network, Prompt(told, None, clean[..., : context * 3]).of_chunks(2, context + 1), 2)
+    for level in range(len(levels)):
+        span = slice(context * 3 * levels.per_frame[level], None)
+        x = levels.unpack_latents(noised)[level][:, span]
+        torch.testing.assert_close(chunk.outputs(level)(x, t[:, -1, level]), reference[level][:, span], rtol=0, atol=1e-10)
+        chunk.append(level, levels.unpack_latents(clean)[level][:, span])
+
+
+def test_positions_of_other_chunks_change_nothing(levels: Levels) -> None:
+    """A target that is moved by another chunk's position, or by none, would have learned nothing of its own."""
+    network = make_network(levels, global_cond_dim=5, context_chunks=0)
+    clean, noised = (torch.randn(2, levels.channels, 6, dtype=torch.float64) for _ in range(2))
+    t = torch.rand(2, 2, len(levels), dtype=torch.float64)
+    table = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    outputs = all_stages(network, clean, noised, t, Conditions(embedding=table), context_chunks=0)
+    for level, output in enumerate(outputs):
+        (gradient,) = torch.autograd.grad(output[:, 3 * levels.per_frame[level] :].sum(), table, retain_graph=True)
+        assert not gradient[:, :2].any()
+        assert gradient[:, 2].any()
+
+
+def test_chunks_beyond_the_piece_have_no_position() -> None:
+    table = Conditions(embedding=torch.zeros(1, 4, 5))
+    assert table.of_chunks(2, 1).embedding is not None
+    with pytest.raises(UsageError, match="a piece that ends before chunk 4"):
+        table.of_chunks(3, 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

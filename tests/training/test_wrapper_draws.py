@@ -77,7 +77,7 @@ def test_conditioning_and_given_context_are_dropped_together(codec: Path, monkey
     given = Context(codes[..., :CHUNK_FRAMES], torch.ones(batch, CHUNK_FRAMES, dtype=torch.bool), None)
     told = Conditions(cross=torch.ones(batch, 2, 5))
     monkeypatch.setattr(SnacDiffusion, "context", lambda *_: given)
-    monkeypatch.setattr(SnacDiffusion, "conditions", lambda *_: told)
+    monkeypatch.setattr(SnacDiffusion, "joined", lambda *_: told)
     monkeypatch.setattr(wrapper, "_log_step", lambda *_: None)
     seen: list[tuple[Tensor, Tensor]] = []
 

@@ -1,0 +1,45 @@
+"""What each clip is said to be: the metadata of its song, and where in the song it lies."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from snac_plugin.config import SnacModelConfig
+from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.evaluation.clips import Clips
+from snac_plugin.evaluation.options import Options
+from snac_plugin.files import read_json_object
+from snac_plugin.generation.option import Metadata
+from snac_plugin.generation.settings import check_metadata
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.model.conditioners import Position
+
+
+def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_samples: int) -> Options:
+    """The options with the conditions of each clip, for a model that reads any.
+
+    They come from the JSON file beside the song, `song.json` beside `song.flac`; those of the request, for all clips, go over them.
+    AudioError: a song without a condition that the model needs.
+    """
+    section = config.model.conditioning
+    if section is None:
+        return options
+    of_songs: list[dict[str, Any]] = []
+    for file in clips.files:
+        said = read_json_object(file.with_suffix(".json")) or {}
+        of_songs.append({key: said[key] for key in section.keys if key in said} | dict(options.conditioning))
+        try:
+            check_metadata(of_songs[-1], config)
+        except UsageError as error:
+            advice = f"Write it into {file.with_suffix('.json').name} beside it, or give --condition NAME=VALUE for all clips."
+            raise AudioError(str(file), f"{error.found} ({error.where})", error.expected, advice) from None
+    places = tuple((start / chunk_samples, length / chunk_samples) for start, length in clips.places)
+    return replace(options, metadata=tuple(of_songs[song] for song in clips.songs), places=places)
+
+
+def metadata_of(model: SnacDiffusion, options: Options, which: Sequence[int], first: int, chunks: int) -> list[Metadata]:
+    """Metadata of some clips for so many chunks, of which the first is the clip's chunk `first`."""
+    entries = [options.metadata[index] if options.metadata else options.conditioning for index in which]
+    places = [options.places[index] if options.places else (0.0, float(first + chunks)) for index in which]
+    positions = [Position(index + first, max(total, index + first + 1), chunks) for index, total in places]
+    return [{**entry, **dict.fromkeys(model.position_ids, at)} for entry, at in zip(entries, positions, strict=True)]
