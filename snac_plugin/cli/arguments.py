@@ -52,7 +52,7 @@ def options_from(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     if "conditioning" in values and args.prompt is not None:
         values["conditioning"] = {**(values["conditioning"] or {}), "prompt": args.prompt}
     for name, option in ((name, OPTIONS[name]) for name in values):
-        parts = [values[name]] if option.single and values[name] is not None else []
+        parts: list[Any] = [values[name]] if option.single and values[name] is not None else []
         parts += getattr(args, option.single.replace("-", "_"), None) or [] if option.single else []
         parts += values[name] or [] if option.repeated else []
         values[name] = {key: value for part in parts for key, value in part.items()} if parts else values[name]

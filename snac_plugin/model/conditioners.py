@@ -62,7 +62,7 @@ class Quality(ClassMixture):
 class Position(NamedTuple):
     """Where in its piece the first of some chunks lies; real numbers, since a crop may begin within a chunk."""
 
-    index: float
+    index: float  # type: ignore[assignment]  # not the method of a tuple
     total: float
     chunks: int = 1  # how many, one after the other
 
