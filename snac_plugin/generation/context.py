@@ -58,7 +58,8 @@ def context_of(
         if sample_codes is not None and sample_codes.shape[-1]:
             codes[row, :, -sample_codes.shape[-1] :] = sample_codes
             mask[row, -sample_codes.shape[-1] :] = True
-    tails, ends = ([one[place] for one in found if one[place] is not None] for place in (1, 2))
+    tails = [tail for _, tail, _ in found if tail is not None]
+    ends = [end for *_, end in found if end is not None]
     return Context(codes, mask, torch.stack(tails), tuple(ends)) if len(tails) == len(found) else Context(codes, mask)
 
 

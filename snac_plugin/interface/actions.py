@@ -133,8 +133,9 @@ class Actions:
 
     def _filled(self, text: str, history: History | None) -> list[Any]:
         """The inputs with the settings in a JSON text."""
+        find = history.recording if history is not None else lambda _: None
         try:
-            values, lacking = values_of(self._controls, settings_from(text), lambda name: history and history.recording(name))
+            values, lacking = values_of(self._controls, settings_from(text), find)
         except SnacPluginError as error:
             raise gr.Error(str(error), print_exception=False) from None
         if lacking:

@@ -52,7 +52,7 @@ def create_page(
         checkpoint: where the model came from, for the samples' settings.
     """
     temporary = tempfile.TemporaryDirectory(prefix="snac_plugin_") if folder is None else None
-    out = Path(folder if temporary is None else temporary.name)
+    out = Path(str(folder) if temporary is None else temporary.name)
     title = gradio_title or "SNAC diffusion"
     with _Page(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(heading(title, _about(model), model.levels))

@@ -3,7 +3,7 @@
 import html
 import json
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: boo
     mode = "From nothing" if mode == "Continue" and (not has_recordings or mode not in controls.modes) else mode
     values: dict[str, Any] = {"edit_mode": mode, "edit_from_second": options.get("from_second")}
     values |= {name: bool(options.get(name.removeprefix("edit_"))) for name in ("edit_only_new", "edit_put_back")}
-    spans = options.get("repaint") or ()
+    spans: Sequence[tuple[float, float]] = options.get("repaint") or ()
     if len(spans) == 1:
         values |= {"edit_repaint_from": spans[0][0], "edit_repaint_to": spans[0][1]}
     elif spans:
