@@ -135,10 +135,13 @@ class Actions:
         """The inputs with the settings in a JSON text."""
         find = history.recording if history is not None else lambda _: None
         try:
-            values, lacking = values_of(self._controls, settings_from(text), find)
+            settings = settings_from(text)
+            values, lacking = values_of(self._controls, settings, find)
         except SnacPluginError as error:
             raise gr.Error(str(error), print_exception=False) from None
         if lacking:
             gr.Warning(f"Put in {' and '.join(lacking)} too: settings only name a recording.")
+        if adapters := settings.get("lora"):
+            gr.Warning(f"That sample was made with --lora {' '.join(adapters)}; this page has what it was started with.")
         files = {name: self._serve(Path(values[name])) for name in ("recording", "edit_bridge_second") if values[name]}
         return [gr.update(value={**values, **files}[name]) for name in self._controls.components]

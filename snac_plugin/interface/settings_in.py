@@ -86,6 +86,8 @@ def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: boo
     elif spans:
         values["edit_repaint"] = ",".join(f"{first}:{last}" for first, last in spans)
     values["edit_keep_levels"] = options.get("keep_levels", "")
+    values["edit_match"] = "" if options.get("match", True) else "off"
+    values |= {"edit_width": "mono" if options.get("width") == "mono" else "", "edit_format": options.get("format") or ""}
     if (strength := options.get("strength")) is not None:
         names = controls.levels.names
         by_level = strength if isinstance(strength, Mapping) else dict.fromkeys(names, strength)
@@ -110,7 +112,7 @@ def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
         if options.get(option) is not None:
             value = options[option]
             values |= dict(zip(parameters, value if isinstance(value, tuple) else (value,), strict=True))
-    return values
+    return values | {"guidance": ",".join(f"{name}={scale!r}" for name, scale in (options.get("guidance") or {}).items())}
 
 
 def _conditions(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
