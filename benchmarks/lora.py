@@ -68,7 +68,8 @@ def one_side(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     if args.codec:
         config["model"]["pretransform"]["config"]["codec"] = args.codec
     wrapper = training_builders.training_wrapper(config, builders.model(config)).to(device).train()
-    optimizer = wrapper.configure_optimizers()[0][0]
+    made = wrapper.configure_optimizers()  # with a scheduler, two lists
+    optimizer = made[0][0] if isinstance(made[0], list) else made[0]
     step = training_step(wrapper, optimizer, args.batch_size, device)
     step()
     if device.type == "cuda":

@@ -115,12 +115,13 @@ def test_commands_end_in_a_sentence(command: str, made: Path, tmp_path: Path, ca
 
 
 def test_a_closed_terminal_stops_like_ctrl_c_and_nohup_does_not() -> None:
-    with pytest.raises(StoppedBySignal) as stopped, as_by_ctrl_c():
-        os.kill(os.getpid(), signal.SIGHUP)
-    assert exit_status(stopped.value) == 129
-    assert exit_status(KeyboardInterrupt()) == 130
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup themselves
     try:
+        with pytest.raises(StoppedBySignal) as stopped, as_by_ctrl_c():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert exit_status(stopped.value) == 129
+        assert exit_status(KeyboardInterrupt()) == 130
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with as_by_ctrl_c():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:

@@ -213,7 +213,7 @@ def test_what_is_stopped_leaves_no_file(parts: SimpleNamespace, tmp_path: Path, 
         (["--codec", "CODEC", "--cfg-scale", "2"], "no such flag without --ckpt-path"),
         (
             ["--ckpt-path", "CKPT", "--sampler", "euler", "--temperature", "0.5"],
-            "temperature: found 0.5, expected the sampler pingpong-codes beside it",
+            "--temperature: found 0.5, expected the --sampler pingpong-codes beside it",
         ),
         (["--ckpt-path", "CKPT", "--prompt", "house"], "found the key 'prompt', expected nothing: this model was trained without"),
         (["--ckpt-path", "CKPT", "--seconds", "3"], "no such flag without --generated or --codec"),

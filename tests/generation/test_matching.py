@@ -135,7 +135,7 @@ def test_without_it_the_new_audio_is_the_decoder_s_own(model: SnacDiffusion) -> 
     """Bit for bit what it was before there was any matching: decoded after the context, and joined."""
     own = noise(1.0)
     audio, codes = model.generate(context=own, chunks=2, match=False, return_codes=True, **OPTIONS)
-    context = model._given_context(own, 1, None)
+    context = model._encoded(model._given(own, 1, None))
     assert context is not None
     assert context.tail is not None
     decoder = StreamDecoder(model.pretransform, [1])

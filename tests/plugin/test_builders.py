@@ -1,7 +1,5 @@
 """What a config says of the codec is what is built, for models of any type."""
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,21 @@ def merged(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def conditioned(changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The shipped small config with the conditioners of docs/conditioning.md, or with others."""
-    root = Path(__file__).parents[2]
-    (block,) = re.findall(r"```json\n(.*?)```", (root / "docs" / "conditioning.md").read_text(), re.DOTALL)
-    return merged(merged(load_json(root / "model_configs" / "snac_dit.json"), json.loads(block)), changes or {})
+    """The shipped small config with conditioners for tempo and style, or with others."""
+    tempo = {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 180}}
+    style = {"id": "style", "type": "list", "config": {"options": ["house", "techno"]}}
+    conditions = {
+        "model": {
+            "conditioning": {"configs": [tempo, style], "cond_dim": 64},
+            "diffusion": {"global_cond_ids": ["tempo", "style"], "config": {"global_cond_dim": 128}},
+        },
+        "training": {"demo": {"demo_cond": [{"tempo": 124, "style": "house"}, {"tempo": 132, "style": "techno"}]}},
+    }
+    config = load_json(Path(__file__).parents[2] / "model_configs" / "snac_dit.json")
+    return merged(merged(config, conditions), changes or {})
 
 
-def test_the_config_in_the_docs_conditions_a_model() -> None:
+def test_conditioners_of_a_config_condition_the_model() -> None:
     model = builders.model(conditioned())
     tensors = model.conditions([{"tempo": 124, "style": "house"}], "cpu")
     assert tensors.embedding is not None
