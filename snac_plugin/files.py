@@ -95,6 +95,15 @@ def fitting_name(name: str, room: int) -> str:
     return f"{text[: LONGEST_NAME - room - 13].decode('utf-8', 'ignore')}-{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of what a file holds."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def printable(path: str | Path) -> str:
     """A path as text: bytes that are no UTF-8 become escapes, so that it can be printed, logged and written into a text file."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

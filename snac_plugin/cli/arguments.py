@@ -52,10 +52,13 @@ def options_from(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     if "conditioning" in values and args.prompt is not None:
         values["conditioning"] = {**(values["conditioning"] or {}), "prompt": args.prompt}
     for name, option in ((name, OPTIONS[name]) for name in values):
-        parts: list[Any] = [values[name]] if option.single and values[name] is not None else []
-        parts += getattr(args, option.single.replace("-", "_"), None) or [] if option.single else []
-        parts += values[name] or [] if option.repeated else []
-        values[name] = {key: value for part in parts for key, value in part.items()} if parts else values[name]
+        parts: list[Any] = getattr(args, option.single.replace("-", "_"), None) or [] if option.single else []
+        parts = parts + (values[name] or [] if option.repeated else [])
+        keys = [key for part in parts for key in part]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise UsageError(name, f'"{twice}" twice', "each key once")
+        whole = values[name] if option.single and values[name] is not None else {}  # of a flag that takes JSON
+        values[name] = whole | {key: value for part in parts for key, value in part.items()} if parts else values[name]
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -153,8 +153,10 @@ def _check(args: argparse.Namespace, prompt: Prompt) -> None:
     check_folder("--out", args.out)
 
 
-def _header(file: str) -> Any:
+def _header(file: Any) -> Any:
     """What the header of a recording says; it takes no torch."""
+    if not isinstance(file, str):  # in a file of prompts or settings
+        raise UsageError("recording", repr(file), "the name of an audio file")
     if not Path(file).is_file():
         from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 

@@ -21,6 +21,6 @@ def spans_of(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tu
 
 def samples_until(second: float, rate: int, size: int) -> int:
     """Samples up to a second of a recording of `size` of them; UsageError if it is shorter."""
-    if round(second * rate) > size:
+    if not 0 < round(second * rate) <= size:
         raise UsageError("from_second", second, f"a second of the recording, which has {size / rate:.3f} s")
     return round(second * rate)

@@ -27,6 +27,7 @@ def side_filter(recording: Tensor, rate: int) -> np.ndarray:
     """Taps [K] around the middle one that turn mid into side, as they are in a stereo recording [2, N]."""
     left, right = recording[:, -round(WIDTH_SECONDS * rate) :].double().numpy()
     taps = 2 ** round(math.log2(FILTER_SECONDS * rate))
+    left, right = (np.pad(channel, (max(0, taps - len(channel)), 0)) for channel in (left, right))
     spectra = [scipy.signal.stft((left + sign * right) / 2, nperseg=taps, boundary="zeros")[2] for sign in (1, -1)]
     mid, side = (abs(spectrum) ** 2 for spectrum in spectra)
     powers = [power.mean(axis=1) for power in (mid, side, (spectra[0].conj() * spectra[1]).real)]

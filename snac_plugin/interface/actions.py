@@ -114,13 +114,13 @@ class Actions:
         values = {"edit_keep_levels": names[0] if len(names) > 1 else "", **values}
 
         def use(current: str | None) -> list[Any]:
-            wanted = {**values, "recording": None if current is None else self._serve(Path(current))}
+            wanted = {**values, "recording": None if current is None else self._serve(_there(current))}
             return [gr.update(value=wanted[name]) if name in wanted else gr.skip() for name in self._controls.components]
 
         return use
 
     def _settings_of_current(self, current: str, request: gr.Request) -> list[Any]:
-        return self._filled(Path(current).with_suffix(".json").read_text(), self.history(request))
+        return self._filled(_there(current).with_suffix(".json").read_text(encoding="utf-8"), self.history(request))
 
     def _settings_of_file(self, file: str, request: gr.Request) -> list[Any]:
         return self._filled(Path(file).read_text(encoding="utf-8", errors="replace"), self.history(request))
@@ -145,3 +145,10 @@ class Actions:
             gr.Warning(f"That sample was made with --lora {' '.join(adapters)}; this page has what it was started with.")
         files = {name: self._serve(Path(values[name])) for name in ("recording", "edit_bridge_second") if values[name]}
         return [gr.update(value={**values, **files}[name]) for name in self._controls.components]
+
+
+def _there(sample: str) -> Path:
+    """The file of a sample that is shown; it may have been deleted since."""
+    if not Path(sample).is_file():
+        raise gr.Error("This sample is no longer here.", print_exception=False)
+    return Path(sample)

@@ -227,6 +227,8 @@ class Controls:
         if mode:
             changes |= self._changed({one: values[one] for name in BESIDE_MODES for one in CHANGES[name]})
         changes |= {name: _parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
+        if "guidance" in changes:  # beside which no scale would be 1
+            sampling["cfg_scale"] = float(values["cfg_scale"])
         if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says
             changes["put_back"] = True
         return Request(

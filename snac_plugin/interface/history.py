@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.files import fitting_name, read_json_object, write_whole
+from snac_plugin.files import digest_of, fitting_name, read_json_object, write_whole
 from snac_plugin.output.make_samples import Sample
 
 INDEX = "history.json"
@@ -87,7 +87,7 @@ class History:
         own = self.folder / path.name
         if own.is_file() and filecmp.cmp(path, own, shallow=False):
             return own
-        digest = _digest(path)
+        digest = digest_of(path)
         kept = self.folder / "recordings" / digest[:12] / fitting_name(path.name, 25)
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -106,10 +106,11 @@ class History:
         return [file for file in files if file.is_file()]
 
     def recording(self, name: str) -> Path | None:
-        """The file of this browser that a sample's settings name, by its path or its name alone."""
-        wanted = Path(name).name
+        """The file of this browser that a sample's settings name, by its path, or by its name where one file alone has it."""
         known = {(self.folder / one) for entry in self.entries() for one in (*entry.recordings, entry.audio)}
-        return next((path for path in sorted(known) if path.name == wanted and path.is_file()), None)
+        found = [path for path in known if path.name == Path(name).name and path.is_file()]
+        same = [path for path in found if str(path) == name]
+        return same[0] if same else found[0] if len(found) == 1 else None
 
     def _write(self, entries: Sequence[Entry]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -137,11 +138,3 @@ def lineage(entry: Entry, by_name: Mapping[str, Entry]) -> list[str]:
             break
         entry = by_name[entry.parents[0]]
     return chain
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

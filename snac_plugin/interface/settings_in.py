@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.request import EDITING, options_in
+from snac_plugin.generation.request import EDITING, WRITING, options_in
 from snac_plugin.interface.controls import SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
 
 Find = Callable[[str], Path | None]
-LINKED = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
+_SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
+LINKED = (*_SAMPLING, "guidance", *WRITING, "lora")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
 

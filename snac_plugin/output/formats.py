@@ -35,7 +35,9 @@ class Format(NamedTuple):
         if self.subtype == "VORBIS":
             return "ogg is lossy: the recording's own samples change a little, too"
         if self.ending == "flac" and recorded in ("FLOAT", "DOUBLE", "PCM_32"):
-            return "flac holds 24 bits: the recording's own samples, of 32 or more, are rounded to them"
+            return "flac holds 24 bits: the recording's own samples, of 32 or more, lose the rest"
+        if self.subtype == "FLOAT" and recorded in ("PCM_32", "DOUBLE"):
+            return "floats hold 24 bits: the recording's own samples lose the rest; --format wav keeps them all"
         return ""
 
     @property

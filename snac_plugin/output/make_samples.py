@@ -11,7 +11,7 @@ import torch
 import snac_plugin
 from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.errors import UnwritableFile
-from snac_plugin.files import fitting_name
+from snac_plugin.files import digest_of, fitting_name
 from snac_plugin.generation.chunks import StepCallback
 from snac_plugin.generation.request import Request, sample_seeds
 from snac_plugin.generation.settings import check_request
@@ -140,4 +140,5 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
     if recording is not None:
         seconds = round(recording.samples / recording.rate, 6)
         about["continues"] = {"file": recording.path.name, "sample_rate": recording.rate, "seconds": seconds}
+        about["continues"]["digest"] = digest_of(recording.path)[:12]  # another recording of that name gives another sample
     return about

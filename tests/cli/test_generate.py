@@ -14,6 +14,7 @@ from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import generate, main
 from snac_plugin.cli.arguments import request_from
+from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import Request
 from snac_plugin.plugin import builders
 
@@ -163,6 +164,9 @@ def test_conditions_and_scales_come_one_flag_each() -> None:
     assert request.negative_conditioning == {"quality": "very low"}
     assert request.guidance == {"context": 2.0, "style": 3.0, "tempo": 1.5}
     assert request_from(generate.parser().parse_args([])) == Request()
+    for twice in (["--guidance", "style=3", "--guidance", "style=2"], ["--condition", "tempo=1", "--condition", "tempo=2"]):
+        with pytest.raises(UsageError, match="twice, expected each key once"):
+            request_from(generate.parser().parse_args(twice))
 
 
 def test_ctrl_c_keeps_what_is_finished(

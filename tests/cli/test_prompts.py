@@ -85,6 +85,8 @@ def test_an_unfinished_sample_is_made_again(checkpoint: Path, tmp_path: Path) ->
         ([{}, "", {"repaint": [[1, 2]]}], "line 3: repaint: found no recording to change"),
         ([{"seed": -2}], "line 1: seed: found -2"),
         ([""], "prompts: found no prompt in"),
+        ([{"context": 5}], "line 1: recording: found 5, expected the name of an audio file"),
+        ([{"context": "SONG", "from_second": 1e-5}], "line 1: from_second: found 1e-05, expected a second of the recording"),
         ([{"context": "nowhere.wav"}], "line 1: nowhere.wav: found no such file"),
         (
             [{"context": "SONG", "from_second": 3}],

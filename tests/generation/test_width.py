@@ -50,6 +50,13 @@ def test_levels_and_coherence_by_octave_are_the_recording_s() -> None:
     assert by_octave(new.expand(2, -1))[1].min() > 0.999
 
 
+def test_a_recording_shorter_than_a_window_gives_its_width_too() -> None:
+    recording = stereo(0.05)
+    wide = widened(stereo(2).mean(dim=0), recording, RATE)
+    assert wide.isfinite().all()
+    assert (wide[0] - wide[1]).abs().max() > 0.001
+
+
 def test_the_mean_of_the_channels_is_the_mono_audio() -> None:
     recording, new = stereo(6), stereo(5).mean(dim=0)
     torch.testing.assert_close(widened(new, recording, RATE).mean(dim=0), new, rtol=0, atol=1e-6)

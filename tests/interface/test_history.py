@@ -46,6 +46,11 @@ def test_where_a_sample_came_from_is_followed_back_to_the_file(tmp_path: Path) -
     assert lineage(by_name["two"], by_name) == ["song.wav", "one"]
     assert history.recording("/elsewhere/song.wav") == song
     assert history.recording("/etc/passwd") is None
+    (tmp_path / "other").mkdir()
+    soundfile.write(tmp_path / "other" / "song.wav", [0.25] * 3200, 32000)
+    history.add([sample(history, "three", 3)], "Continue", [history.keep(tmp_path / "other" / "song.wav")])
+    assert history.recording("song.wav") is None, "two recordings have that name"
+    assert history.recording(str(song)) == song
 
 
 def test_favourites_and_deleting(tmp_path: Path) -> None:

@@ -74,12 +74,13 @@ def test_a_number_that_was_cleared_gives_its_default_back(controls: Controls) ->
         {"edit_mode": "Bridge", "edit_bridge_second": "b.wav"},
         {"edit_mode": "Vary", "edit_keep_levels": "A", "edit_match": "off", "edit_width": "mono", "edit_format": "flac"},
         {"edit_mode": "From nothing", "guidance": "context=2,style=0.1"},
+        {"edit_mode": "From nothing", "guidance": "context=2", "cfg_scale": 3},
     ],
 )
 def test_settings_bring_back_what_was_asked(controls: Controls, values: dict[str, Any]) -> None:
     request = controls.request({"recording": "a.wav", **values})
     settings = {"seed": 5, "seconds": 0.384, **json.loads(json.dumps(request.as_dict()))}
-    settings |= {name: value for name in ("steps", "guidance") if (value := getattr(request, name))}
+    settings |= {name: value for name in ("steps", "guidance", "cfg_scale") if (value := getattr(request, name))}
     again, lacking = values_of(controls, settings_from(json.dumps(settings)), lambda name: Path(name))
     assert controls.request(again) == request
     assert (again["seed"], lacking) == (5, [])

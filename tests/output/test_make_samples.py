@@ -10,6 +10,7 @@ import torch
 from tiny import tiny_model_config, write_tiny_codec
 
 from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.files import digest_of
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.make_samples import Recording, Sample, make_samples
@@ -159,10 +160,24 @@ def test_a_continuation_begins_with_the_recordings_own_samples(tmp_path: Path) -
     sound, rate = soundfile.read(samples[0].files.wav, dtype="float32")
     assert (rate, sound.shape) == (44100, (44100 + 66150, 2))
     assert (sound[:44100] == own).all()
-    assert samples[0].settings["continues"] == {"file": "song.wav", "sample_rate": 44100, "seconds": 1.0}
+    about = {"file": "song.wav", "sample_rate": 44100, "seconds": 1.0, "digest": digest_of(tmp_path / "song.wav")[:12]}
+    assert samples[0].settings["continues"] == about
     assert samples[0].seconds == pytest.approx(1.5)
     inside = abs(sound[44200:][1:] - sound[44200:][:-1]).max()
     assert abs(sound[44100] - sound[44099]).max() <= 2 * inside
+
+
+def test_continuations_of_two_recordings_of_one_name_are_two_files(tmp_path: Path) -> None:
+    """The second took the place of the first: their settings were the same."""
+    model = builders.model(tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=2)).eval()
+    made = []
+    for take in ("a", "b"):
+        (tmp_path / take).mkdir()
+        soundfile.write(tmp_path / take / "song.wav", 0.1 * torch.randn(32000).numpy(), 32000)
+        recording = Recording.read(tmp_path / take / "song.wav", model.levels)
+        made += make_samples(model, Request(chunks=1), tmp_path / "out", seed=1, recording=recording, progress=False)
+    assert made[0].files.wav != made[1].files.wav
+    assert made[0].files.wav.is_file()
 
 
 def test_chunks_are_counted_at_any_rate(tmp_path: Path) -> None:
