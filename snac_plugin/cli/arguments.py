@@ -57,7 +57,7 @@ def options_from(args: argparse.Namespace, *names: str) -> dict[str, Any]:
         keys = [key for part in parts for key in part]
         if twice := next((key for key in keys if keys.count(key) > 1), None):
             raise UsageError(name, f'"{twice}" twice', "each key once")
-        whole = values[name] if option.single and values[name] is not None else {}  # of a flag that takes JSON
+        whole: dict[str, Any] = (values[name] if option.single else None) or {}  # of a flag that takes JSON
         values[name] = whole | {key: value for part in parts for key, value in part.items()} if parts else values[name]
     return {name: value for name, value in values.items() if value is not None}
 
