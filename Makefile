@@ -67,7 +67,9 @@ $(STAMP): setup.py pyproject.toml snac_plugin/tested_set.py
 		echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1): stable-audio-tools 0.0.19 needs Python 3.10 or 3.11."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		rm -rf $(VENV); echo "Cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "Installing into $(VENV): a few minutes, about 7 GB with CUDA."
+	@echo "Installing into $(VENV): a few minutes, about 8 GB with CUDA."
+	@free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); test "$$free" -ge 12 || \
+		echo "Only $$free GB are free here: with CUDA, 12 GB are needed while wheels are unpacked. Make room if it fails."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,dev]"
 	@touch $@
 

@@ -78,3 +78,17 @@ def tiny_model_config(codec_folder: Path, **network: Any) -> dict[str, Any]:
             "demo": {"demo_every": 2, "demo_steps": len(strides), "num_demos": 1, "demo_cfg_scales": [1]},
         },
     }
+
+
+def conditioned_model_config(codec_folder: Path) -> dict[str, Any]:
+    """A tiny model's config with one chunk of context, conditioned on `style` (a mixture), `tempo` and `place` (of the chunk)."""
+    config = tiny_model_config(codec_folder, head="logits", context_chunks=1, global_cond_dim=24)
+    configs = [
+        {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
+        {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}},
+        {"id": "place", "type": "chunk_position", "config": {}},
+    ]
+    config["model"]["conditioning"] = {"configs": configs, "cond_dim": 8}
+    config["model"]["diffusion"]["global_cond_ids"] = ["style", "tempo", "place"]
+    config["training"]["demo"]["demo_cond_from_batch"] = True
+    return config

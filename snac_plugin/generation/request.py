@@ -23,6 +23,11 @@ from snac_plugin.generation.option import (
 )
 
 
+def one_of(names: tuple[str, ...]) -> dict[str, Any]:
+    """What an option has that takes one of some names."""
+    return {"choices": names, "fits": lambda value: value in names, "expected": f"one of {', '.join(names)}"}
+
+
 def option(*args: Any, **kwargs: Any) -> Any:
     """A field of a request, None by default; arguments as of `Option`."""
     return field(default=None, metadata={"option": Option(*args, **kwargs)})
@@ -123,9 +128,7 @@ class Request:
     format: str | None = option(
         "of the file: wav, flac or ogg, at the recording's own bit depth; a wav of 32-bit floats by default",
         str,
-        choices=FORMATS,
-        fits=lambda value: value in FORMATS,
-        expected=f"one of {', '.join(FORMATS)}",
+        **one_of(FORMATS),
     )
 
     edit: Any = option("recording to change", **RECORDING)
@@ -164,9 +167,7 @@ class Request:
     width: str | None = option(
         "keep: what is new in a stereo recording is as wide as that, the default for files; mono: its channels are alike",
         str,
-        choices=WIDTHS,
-        fits=lambda value: value in WIDTHS,
-        expected=f"one of {', '.join(WIDTHS)}",
+        **one_of(WIDTHS),
     )
     put_back: bool | None = option("for models trained without training.infill: put known codes back in each step", **SWITCH)
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from snac_plugin.output.sample_files import write_sample
 log = logging.getLogger(__name__)
 
 
-class DemoCallback(pl.Callback):
+class DemoCallback(pl.Callback, ABC):
     """Calls `make_demos` after the steps 1, 1 + demo_every, ..., as stable-audio-tools does; a failure does not end training."""
 
     def __init__(self, demo_every: int) -> None:
@@ -44,9 +45,9 @@ class DemoCallback(pl.Callback):
         except Exception:  # an error in a demo must not end hours of training
             log.exception("The demo at step %d failed; training goes on", trainer.global_step)
 
+    @abstractmethod
     def make_demos(self, trainer: pl.Trainer, module: Any, batch: Any) -> None:
         """Make the demos of this step and give each to `log_demo`."""
-        raise NotImplementedError
 
 
 def log_demo(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from benchmark_runs import FRAME, RATE, WINDOW
+from benchmark_runs import COMMON, FRAME, RATE, WINDOW
 from tiny import tiny_model_config, write_tiny_codec
 
+from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.plugin import builders
 
@@ -42,3 +43,13 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     source = {"dataset_type": "audio_dir", "datasets": [{"id": "songs", "path": str(folder / "audio")}]}
     codes = pre_encode(source, folder / "codes", codec, min_frames=WINDOW, progress=False).parent
     return SimpleNamespace(folder=folder, config=folder / "model.json", codec=codec, codes=codes)
+
+
+@pytest.fixture
+def held_out(music: SimpleNamespace, tmp_path: Path) -> list[str]:
+    """Flags that name a tiny model of random weights, the folder of codes it is tested on, and one for results."""
+    torch.manual_seed(0)
+    config = json.loads(music.config.read_text())
+    save_unwrapped(builders.model(config), tmp_path / "model.safetensors", config, None)
+    flags = ["--ckpt", tmp_path / "model.safetensors", "--held-out", music.codes, "--out", tmp_path]
+    return [*map(str, flags), *COMMON]

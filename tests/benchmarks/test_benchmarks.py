@@ -3,7 +3,6 @@
 What they measure is checked where it can be known: both sides agree, a seam is seen.
 """
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +10,6 @@ import numpy as np
 import pytest
 import torch
 from benchmark_runs import COMMON, FRAME, NETWORK, RATE, WINDOW, results
-
-from snac_plugin.checkpoints.writing import save_unwrapped
-from snac_plugin.plugin import builders
 
 pytestmark = pytest.mark.slow
 
@@ -128,26 +124,11 @@ def test_windows_are_spread_over_a_song() -> None:
     assert windows[0, :, 0, 0].tolist() == [0, 10, 20]
 
 
-def test_continuations(music: SimpleNamespace, tmp_path: Path) -> None:
+def test_continuations(held_out: list[str], tmp_path: Path) -> None:
     """Every table is filled, and the plot is drawn."""
     import continuations
 
-    torch.manual_seed(0)
-    model = builders.model(json.loads(music.config.read_text()))
-    save_unwrapped(model, tmp_path / "model.safetensors", json.loads(music.config.read_text()), None)
-    flags = [
-        "--ckpt",
-        tmp_path / "model.safetensors",
-        "--held-out",
-        music.codes,
-        "--out",
-        tmp_path,
-        "--chunks",
-        "6",
-        "--steps",
-        "4",
-    ]
-    continuations.main([*map(str, flags), *COMMON])
+    continuations.main([*held_out, "--chunks", "6", "--steps", "4"])
     found = results(tmp_path, "continuations")
     assert set(found["by_chunk"]) >= {"level, generated", "brightness, real", "loss, generated"}
     assert torch.tensor(found["by_chunk"]["loss, real"]).shape == (4, 6)
@@ -155,14 +136,11 @@ def test_continuations(music: SimpleNamespace, tmp_path: Path) -> None:
     assert (tmp_path / "seam.png").stat().st_size > 0
 
 
-def test_gaps(music: SimpleNamespace, tmp_path: Path) -> None:
+def test_gaps(held_out: list[str], tmp_path: Path) -> None:
     """A loss for each way, noise level, window and level."""
     import gaps
 
-    model = builders.model(json.loads(music.config.read_text()))
-    save_unwrapped(model, tmp_path / "model.safetensors", json.loads(music.config.read_text()), None)
-    flags = ["--ckpt", tmp_path / "model.safetensors", "--held-out", music.codes, "--out", tmp_path, "--windows", "1"]
-    gaps.main([*map(str, flags), *COMMON])
+    gaps.main([*held_out, "--windows", "1"])
     found = results(tmp_path, "gaps")["losses"]
     assert {tuple(torch.tensor(values).shape) for values in found.values()} == {(3, 4, 4)}
 

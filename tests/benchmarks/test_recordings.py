@@ -1,41 +1,22 @@
 """The benchmarks of what is new in recordings run, and see what they are to see."""
 
-import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from benchmark_runs import COMMON, results
-
-from snac_plugin.checkpoints.writing import save_unwrapped
-from snac_plugin.plugin import builders
+from benchmark_runs import results
 
 pytestmark = pytest.mark.slow
 
 
-def test_levels_at_joins(music: SimpleNamespace, tmp_path: Path) -> None:
+def test_levels_at_joins(held_out: list[str], tmp_path: Path) -> None:
     """A model of random weights is far from the recordings, and its octaves come nearer by matching."""
     import levels_at_joins
 
-    torch.manual_seed(0)
-    model = builders.model(json.loads(music.config.read_text()))
-    save_unwrapped(model, tmp_path / "model.safetensors", json.loads(music.config.read_text()), None)
-    flags = [
-        "--ckpt",
-        tmp_path / "model.safetensors",
-        "--held-out",
-        music.codes,
-        "--out",
-        tmp_path,
-        "--steps",
-        "4",
-        "--samples",
-        "1",
-    ]
-    levels_at_joins.main([*map(str, flags), *COMMON, "--held-out-songs", "2", "--ways", "level A kept"])
+    flags = ["--steps", "4", "--samples", "1", "--held-out-songs", "2", "--ways", "level A kept"]
+    levels_at_joins.main([*held_out, *flags])
     found = results(tmp_path, "levels_at_joins")
     sizes = [np.abs(np.array(found[f"level A kept, {how}"])[:, 1:]).mean() for how in ("as generated", "matched")]
     assert sizes[1] < sizes[0]

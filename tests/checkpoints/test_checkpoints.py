@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import tiny_model_config, write_tiny_codec
 from torch import Tensor
+from weights_of import own
 
 import snac_plugin
 from snac_plugin.checkpoints.notes import replace_codec_by_note, replace_note_by_codec
@@ -20,21 +20,6 @@ from snac_plugin.cli import main
 from snac_plugin.errors import CheckpointError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tiny_model_config(write_tiny_codec(tmp_path_factory.mktemp("codec")))
-
-
-@pytest.fixture(scope="module")
-def model(config: dict[str, Any]) -> SnacDiffusion:
-    torch.manual_seed(0)
-    return builders.model(config)
-
-
-def own(model: SnacDiffusion) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("pretransform.")}
 
 
 def save(path: Path, **content: Any) -> Path:

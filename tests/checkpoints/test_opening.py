@@ -7,29 +7,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import tiny_model_config, write_tiny_codec
-from torch import Tensor
+from weights_of import own
 
 from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.errors import CheckpointError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.plugin import builders
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tiny_model_config(write_tiny_codec(tmp_path_factory.mktemp("codec")))
-
-
-@pytest.fixture(scope="module")
-def model(config: dict[str, Any]) -> SnacDiffusion:
-    torch.manual_seed(0)
-    return builders.model(config)
-
-
-def own(model: SnacDiffusion) -> dict[str, Tensor]:
-    return {name: value for name, value in model.state_dict().items() if not name.startswith("pretransform.")}
 
 
 @pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])

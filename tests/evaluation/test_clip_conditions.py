@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
+from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.clip_conditions import metadata_of, with_clips
@@ -22,23 +22,12 @@ from snac_plugin.model.conditioners import Position
 from snac_plugin.plugin import builders
 
 CHUNK = CHUNK_FRAMES * 3072
-CONFIGS = [
-    {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
-    {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}},
-    {"id": "place", "type": "chunk_position", "config": {}},
-]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> SnacDiffusion:
     torch.manual_seed(0)
-    config = tiny_model_config(
-        write_tiny_codec(tmp_path_factory.mktemp("codec")), head="logits", context_chunks=1, global_cond_dim=24
-    )
-    config["model"]["conditioning"] = {"configs": CONFIGS, "cond_dim": 8}
-    config["model"]["diffusion"]["global_cond_ids"] = ["style", "tempo", "place"]
-    config["training"]["demo"]["demo_cond_from_batch"] = True
-    model = builders.model(config)
+    model = builders.model(conditioned_model_config(write_tiny_codec(tmp_path_factory.mktemp("codec"))))
     for parameter in model.model.network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return model.eval()

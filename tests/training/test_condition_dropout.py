@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
+from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.context import Context
@@ -18,11 +18,6 @@ from snac_plugin.training.stage_losses import Share
 from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 ALONE = Share(0, 1)
-CONFIGS = [
-    {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
-    {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}},
-    {"id": "place", "type": "chunk_position", "config": {}},
-]
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +27,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def wrapper_for(codec: Path, **training: Any) -> SnacDiffusionTrainingWrapper:
     torch.manual_seed(0)
-    config = tiny_model_config(codec, head="logits", context_chunks=1, global_cond_dim=24)
-    config["model"]["conditioning"] = {"configs": CONFIGS, "cond_dim": 8}
-    config["model"]["diffusion"]["global_cond_ids"] = ["style", "tempo", "place"]
+    config = conditioned_model_config(codec)
     config["training"] |= {"pre_encoded": True, "demo": {"demo_cond_from_batch": True}} | training
     wrapper = training_wrapper(config, builders.model(config))
     wrapper._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1, global_rank=0, world_size=1)
