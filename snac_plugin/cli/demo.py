@@ -24,6 +24,7 @@ SAMPLES = 2  # from nothing
 HELD_OUT = 2  # songs that no training has seen, which are continued
 MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
 BARS = 8  # of each of these songs
+REPAINTED = "6:9"  # seconds of the first of them
 MARK = "demo_run.txt"
 TRAINING_FLAGS = ("model-config", "save-dir", "pretrained-ckpt-path", "max-steps", "seed")  # handed on to train.py
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
@@ -61,6 +62,7 @@ def main(argv: Sequence[str]) -> int:
     print(_losses(args.save_dir))
     print("4/4 generate, and listen", flush=True)
     _generate(args, checkpoint, songs)
+    _listen(args, songs)
     print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
     return 0
 
@@ -133,16 +135,55 @@ def _held_out_songs(args: argparse.Namespace) -> list[Path]:
 
 
 def _generate(args: argparse.Namespace, checkpoint: Path, songs: Sequence[Path]) -> None:
-    """Samples from nothing, and one that continues each song; tempo and key of what is new."""
+    """Samples from nothing, one that continues each song, and the first song repainted."""
     from snac_plugin.cli import generate
+    from snac_plugin.config import check_model_config, load_json
 
-    out = args.save_dir / "generated"
-    common = ["--ckpt", str(checkpoint), "--out", str(out), "--seed", str(args.seed), "--chunks", str(CHUNKS)]
-    generate.main([*common, "--batch-size", str(SAMPLES)])
+    common = ["--ckpt", str(checkpoint), "--seed", str(args.seed), "--out", str(_made_in(args))]
+    generate.main([*common, "--chunks", str(CHUNKS), "--batch-size", str(SAMPLES)])
     for song in songs:
-        generate.main([*common, "--continue", str(song)])
-    for wav in sorted(out.glob("*.wav")):
-        print(f"{wav.stem}: {_tempo_and_key(wav, next((song for song in songs if wav.stem.startswith(song.stem)), None))}")
+        generate.main([*common, "--chunks", str(CHUNKS), "--continue", str(song)])
+    if songs:
+        training = check_model_config(load_json(args.model_config), args.model_config).training
+        known = ["--put-back"] if training is None or training.infill is None else []
+        repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known]
+        generate.main([*common[:-1], str(_made_in(args) / "repainted"), *repaint])
+
+
+def _made_in(args: argparse.Namespace) -> Path:
+    folder: Path = args.save_dir / "generated"
+    return folder
+
+
+def _listen(args: argparse.Namespace, songs: Sequence[Path]) -> None:
+    """Tempo and key of what is new; the continued songs once more, with their recordings through the codec."""
+    continued = {_made_in(args) / f"{song.stem}_seed_{args.seed}.wav": song for song in songs}
+    for wav in sorted(_made_in(args).glob("*.wav")):
+        if wav in continued or wav.stem.startswith("seed"):
+            print(f"{wav.stem}: {_tempo_and_key(wav, continued.get(wav))}")
+    for wav, song in continued.items():
+        print(f"one sound all along, the recording through the codec, too: {_through_codec(args, song, wav)}")
+
+
+def _through_codec(args: argparse.Namespace, song: Path, continued: Path) -> Path:
+    """A continued song whose recording has passed the codec, too: one sound all along, so that the join can be judged."""
+    import soundfile
+    import torch
+
+    from snac_plugin.config import load_json
+    from snac_plugin.data.audio import read_audio
+    from snac_plugin.generation.joining import JOIN_SECONDS, join
+    from snac_plugin.plugin import builders
+
+    (rate, recorded), (_, whole) = read_audio(song), read_audio(continued)
+    codec = builders.pretransform(load_json(args.model_config)["model"]["pretransform"], rate)
+    length, size = recorded.shape[-1], round(JOIN_SECONDS * rate)
+    passed = codec.decode(codec.encode(recorded[None]), length)[0]
+    # The new audio was joined to the recording; the same join, from the recording to its copy, joins it to that.
+    new = join(whole[:, length:], passed[:, length - size :], recorded[:, length - size :])
+    written = continued.with_name(f"{continued.stem}_through_codec.wav")
+    soundfile.write(written, torch.cat([passed, new], dim=1).T.numpy(), rate, subtype="FLOAT")
+    return written
 
 
 def _tempo_and_key(wav: Path, continued: Path | None = None) -> str:

@@ -10,12 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from tiny import tiny_model_config, write_tiny_codec
 from torch.utils.tensorboard import SummaryWriter
 
 import snac_plugin
-from snac_plugin.cli.demo import HELD_OUT, MADE, _generate, _held_out_songs, _losses, _tempo_and_key, main, make_room, parser
+from snac_plugin.cli.demo import (
+    HELD_OUT,
+    MADE,
+    _generate,
+    _held_out_songs,
+    _losses,
+    _tempo_and_key,
+    _through_codec,
+    main,
+    make_room,
+    parser,
+)
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.joining import JOIN_SECONDS, join
+from snac_plugin.plugin import builders
 from snac_plugin.tested_set import EXTRAS, REQUIRED
 
 
@@ -90,13 +104,40 @@ def test_a_model_without_context_continues_nothing(tmp_path: Path) -> None:
     assert _held_out_songs(parser().parse_args(["--model-config", str(tmp_path / "model.json")])) == []
 
 
-def test_every_song_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_song_is_continued_and_the_first_repainted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back where the config does not train on known frames."""
     calls: list[list[str]] = []
     monkeypatch.setattr("snac_plugin.cli.generate.main", calls.append)
     songs = [tmp_path / "a.flac", tmp_path / "b.flac"]
-    _generate(parser().parse_args(["--save-dir", str(tmp_path)]), tmp_path / "my.ckpt", songs)
-    continued = [call[call.index("--continue") + 1] if "--continue" in call else None for call in calls]
-    assert continued == [None, *map(str, songs)]
+    for infill in (None, {"share": 0.5}):
+        config = tiny_model_config(write_tiny_codec(tmp_path / f"codec {infill}"))
+        config["training"] |= {} if infill is None else {"infill": infill}
+        (tmp_path / "model.json").write_text(json.dumps(config))
+        flags = ["--save-dir", str(tmp_path), "--model-config", str(tmp_path / "model.json")]
+        _generate(parser().parse_args(flags), tmp_path / "my.ckpt", songs)
+        continued = [call[call.index("--continue") + 1] if "--continue" in call else None for call in calls]
+        assert continued == [None, *map(str, songs), None]
+        assert calls[-1][calls[-1].index("--edit") + 1] == str(songs[0])
+        assert ("--put-back" in calls[-1]) == (infill is None)
+        calls.clear()
+
+
+def test_a_continued_song_through_the_codec_is_one_sound(tmp_path: Path) -> None:
+    """Its recording is the codec's, what is new stays but for the join, and that jumps no more than the sound itself."""
+    config = tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=1)
+    (tmp_path / "model.json").write_text(json.dumps(config))
+    codec, rate = builders.pretransform(config["model"]["pretransform"], 32000), 32000
+    music = 0.3 * torch.sin(torch.arange(2 * rate) * 0.05)[None]
+    recorded, new = music[:, :rate], codec.decode(codec.encode(music[None]))[0, :, rate : 2 * rate]
+    decoded = codec.decode(codec.encode(recorded[None]), rate)[0]
+    size = round(JOIN_SECONDS * rate)
+    whole = torch.cat([recorded, join(new, recorded[:, -size:], decoded[:, -size:])], dim=1)
+    for name, audio in (("song.wav", recorded), ("song_seed_42.wav", whole)):
+        soundfile.write(tmp_path / name, audio.T.numpy(), rate, subtype="FLOAT")
+    args = parser().parse_args(["--model-config", str(tmp_path / "model.json")])
+    found = torch.from_numpy(soundfile.read(_through_codec(args, tmp_path / "song.wav", tmp_path / "song_seed_42.wav"))[0]).float()
+    torch.testing.assert_close(found[:rate], decoded[0])
+    torch.testing.assert_close(found[rate:], new[0])
 
 
 def test_what_demo_music_imports_is_declared() -> None:
