@@ -7,12 +7,14 @@ import torch
 from networks import make_network
 from torch import Tensor
 
+from snac_plugin.diffusion.objectives import OBJECTIVES, Gaussian
 from snac_plugin.latents import LatentSpace
 from snac_plugin.levels import Levels
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
 
 SMALL_CODEBOOK = 64
+GAUSSIAN = {name: objective for name, objective in OBJECTIVES.items() if isinstance(objective, Gaussian)}
 
 
 def small_codebooks(levels: Levels) -> Levels:
@@ -27,7 +29,7 @@ def make_model(
     levels = small_codebooks(levels)
     generator = torch.Generator().manual_seed(3)
     codebooks = [torch.randn(SMALL_CODEBOOK, levels.codebook_dim, generator=generator) for _ in range(len(levels))]
-    network = make_network(levels, **options)
+    network = make_network(levels, OBJECTIVES[objective].masks, **options)
     with torch.no_grad():
         for head in network.heads:
             head.weight.mul_(10)
@@ -53,8 +55,15 @@ class KnowsTheAnswer(SnacDiffusionModel):
         return started
 
     def velocity(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        size = self.network.config.chunk_frames
-        own = self.answer[..., self.chunk * size : (self.chunk + 1) * size]
-        denoised = self.space.level_latents(level, self.levels.unpack(own)[level])
+        denoised = self.space.level_latents(level, self._own(level))
         copies = x.shape[0] // denoised.shape[0]
-        return self.objective.output_of(x, denoised.repeat(copies, 1, 1), t[:, None, None])
+        return self.path.output_of(x, denoised.repeat(copies, 1, 1), t[:, None, None])
+
+    def log_probabilities(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        own = self._own(level)
+        peaks = torch.nn.functional.one_hot(own.repeat(x.shape[0] // own.shape[0], 1), self.levels.codebook_size)
+        return (200.0 * peaks.to(x)).log_softmax(dim=-1)
+
+    def _own(self, level: int) -> Tensor:
+        size = self.network.config.chunk_frames
+        return self.levels.unpack(self.answer[..., self.chunk * size : (self.chunk + 1) * size])[level]

@@ -18,12 +18,12 @@ TOKENS: dict[str, dict] = {
 """Ways to make tokens of codes and to read codes out of tokens."""
 
 
-def make_network(levels: Levels, **options: object) -> SnacDiT:
+def make_network(levels: Levels, masks: bool = False, **options: object) -> SnacDiT:
     """A small float64 network whose every weight matters: what starts at zero is drawn at random."""
     torch.manual_seed(0)
     small = {"dim": 32, "depth": 2, "num_heads": 2, "head": "velocity", "modulation_rank": 4, "chunk_frames": 3}
     config = NetworkConfig(**small | options)
-    network = SnacDiT(config, levels).double()
+    network = SnacDiT(config, levels, masks).double()
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():

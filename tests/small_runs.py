@@ -17,18 +17,22 @@ from snac_plugin.training.demo import SnacDemoCallback
 SAMPLE_RATE = 32000
 
 
-def prepare(folder: Path, changes: dict[str, Any] | None = None, files: int = 3, **network: Any) -> list[str]:
+def prepare(
+    folder: Path, changes: dict[str, Any] | None = None, files: int = 3, objective: str = "rectified_flow", **network: Any
+) -> list[str]:
     """Write a codec, a model config, audio and a dataset config into a folder; the flags that name them.
 
     Args:
         folder: where to.
         changes: keys of `training` to set.
         files: number of wav files, each shorter than two chunks of the tiny model.
+        objective: `model.diffusion.diffusion_objective`.
         network: keys of `model.diffusion.config` to set.
     """
     codec, audio = folder / "codec", folder / "audio"
     config = tiny_model_config(codec if codec.is_dir() else write_tiny_codec(codec), **network)
     config["training"] |= changes or {}
+    config["model"]["diffusion"]["diffusion_objective"] = objective
     audio.mkdir(exist_ok=True)
     generator = np.random.default_rng(0)
     for index in range(files):

@@ -17,7 +17,7 @@ from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, Sam
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, show, validated
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, HEADS, MASKED_SAMPLERS, SAMPLERS
 from snac_plugin.errors import did_you_mean
 
 NETWORK = "model.diffusion.config"
@@ -95,6 +95,9 @@ def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
 def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:
     where, sampler = f"{NETWORK}.sampling.sampler", diffusion.config.sampling.sampler
     objective, head = diffusion.diffusion_objective, diffusion.config.head
+    if head not in HEADS[objective]:
+        problem = not_one_of(f"{NETWORK}.head", head, f"a head of objective {objective}", HEADS[objective])
+        yield problem._replace(advice=f"Set it to {show(HEADS[objective][0])}, or take another diffusion_objective.")
     named = {where: sampler} if isinstance(sampler, str) else {f"{where}.{level}": name for level, name in sampler.items()}
     for path, name in named.items():
         if name not in SAMPLERS[objective]:
@@ -114,9 +117,14 @@ def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
         samplers: list[str | None] = [sampler] if isinstance(sampler, str) else [*sampler.values()]
         if level and isinstance(sampler, dict):
             samplers = [sampler.get(level)]
-        if value != 1 and CODE_SAMPLER not in samplers:
+        if value != 1 and not {*DRAWING} & {*samplers}:
             where = f"{NETWORK}.sampling.temperature{f'.{level}' if level else ''}"
-            yield Problem(where, show(value), f"a sampler that draws codes beside it: {CODE_SAMPLER}")
+            yield Problem(where, show(value), f"a sampler that draws codes beside it: {', '.join(DRAWING)}")
+    if not {*MASKED_SAMPLERS} & ({sampler} if isinstance(sampler, str) else {*sampler.values()}):
+        for key in ("confidence_noise", "remask"):
+            if key in sampling.model_fields_set:
+                where, expected = f"{NETWORK}.sampling.{key}", "none: only the masked samplers follow it"
+                yield Problem(where, show(getattr(sampling, key)), expected, "Those are for masked codes.")
 
 
 def _conditioning_problems(diffusion: DiffusionSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:

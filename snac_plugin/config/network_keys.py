@@ -5,7 +5,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from snac_plugin.config.section import AtLeastOne, Count, Either, ListOf, PerLevel, Positive, Section, Share, check_level, spread
+from snac_plugin.config.section import (
+    AtLeastOne,
+    Count,
+    Either,
+    ListOf,
+    PerLevel,
+    Positive,
+    Section,
+    Share,
+    Weight,
+    check_level,
+    spread,
+)
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DEFAULT_OBJECTIVE, SAMPLERS, default_sampler
 from snac_plugin.errors import ConfigError
 
@@ -26,10 +38,17 @@ class SamplingConfig(Section):
     sampler: PerLevel[Sampler] = Field(
         default=CODE_SAMPLER,
         description="stable-audio-tools' name of the sampler, or pingpong-codes, which draws codes; "
-        "by default euler with the head velocity, dpmpp-3m-sde with the objective v; levels left out of an object take euler",
+        "by default euler with the head velocity, dpmpp-3m-sde with the objective v; levels left out of an object take euler; with "
+        "masked codes masked, which keeps the likeliest draws of each step, masked-random or masked-halton",
     )
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
-    temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 pingpong-codes draws likely codes more often")
+    temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 samplers that draw codes draw likely ones more often")
+    confidence_noise: PerLevel[Weight] = Field(
+        default=4.5, description="of the sampler masked: how far chance counts beside likelihood, at the first step"
+    )
+    remask: PerLevel[Share] = Field(
+        default=0.0, description="of the masked samplers: largest share of the codes drawn so far that a step masks again"
+    )
     cfg_scale: float = Field(default=1.0, ge=0, description="scale of classifier-free guidance; 1 is none")
     cfg_rescale: Share = Field(default=0.0, description="share of the rescaling that keeps guidance from raising the variance")
     cfg_interval: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
@@ -57,6 +76,12 @@ class SamplingConfig(Section):
 
     def temperatures(self, names: str) -> tuple[float, ...]:
         return spread(self.temperature, names, 1.0, "model.diffusion.config.sampling.temperature")
+
+    def masked_options(self, names: str) -> dict[str, tuple[float, ...]]:
+        """By level, what the masked samplers alone have."""
+        path = "model.diffusion.config.sampling"
+        noise = spread(self.confidence_noise, names, 4.5, f"{path}.confidence_noise")
+        return {"confidence_noise": noise, "remask": spread(self.remask, names, 0.0, f"{path}.remask")}
 
 
 def split_steps(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:
@@ -169,7 +194,7 @@ class NetworkConfig(Section):
 class DiffusionSection(Section):
     type: Literal["snac_dit"] = Field(default="snac_dit", description="the network's type")
     diffusion_objective: Literal[tuple(SAMPLERS)] = Field(  # type: ignore[valid-type]
-        default=DEFAULT_OBJECTIVE, description="what is learnt"
+        default=DEFAULT_OBJECTIVE, description="what is learnt: data under noise (rectified_flow, v), or codes that are masked"
     )
     cross_attention_cond_ids: ListOf[str] = Field(default=(), description="conditioners read through cross-attention")
     global_cond_ids: ListOf[str] = Field(default=(), description="conditioners that join the modulation")

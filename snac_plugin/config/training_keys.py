@@ -21,13 +21,14 @@ from snac_plugin.config.section import (
     spread,
 )
 
-TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr"]
+TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr", "cosine"]
 
 TIMESTEP_OPTIONS: dict[str, tuple[str, ...]] = {
     "uniform": ("shift",),
     "logit_normal": ("mean", "std", "shift"),
     "trunc_logit_normal": ("left_trunc", "right_trunc", "shift"),
     "log_snr": ("mean_logsnr", "std_logsnr", "shift"),
+    "cosine": ("shift",),
 }
 """Keys of `timestep_sampler_options` by sampler."""
 
@@ -141,7 +142,9 @@ class TrainingSection(Section):
         default=True, description="leave padding out of the loss; true by default, unlike stable-audio-tools"
     )
     mask_padding_dropout: Share = Field(default=0.0, description="share of steps that train on padding all the same")
-    timestep_sampler: PerLevel[TimestepSampler] = Field(default="uniform", description="distribution of t")
+    timestep_sampler: PerLevel[TimestepSampler] = Field(
+        default="uniform", description="distribution of t; of masked codes t is the share: uniform (MDLM) or cosine (MaskGIT)"
+    )
     timestep_sampler_options: TimestepOptions = Field(default={}, description="its parameters")
     validation_timesteps: ListOf[Share] = Field(
         default=(0.1, 0.3, 0.5, 0.7, 0.9), description="noise levels of the validation loss"

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from snac_plugin.diffusion.objectives import Objective
+from snac_plugin.diffusion.objectives import Gaussian
 from snac_plugin.diffusion.samplers import LOG_SNR_FIRST, LOG_SNR_LAST
 
 # Below this t the nearest code is certain, so a velocity there may be too small without harm.
@@ -93,7 +93,7 @@ def noise_left(sampler: Callable[..., Tensor], spans: Sequence[Window]) -> float
     return float(sampler(velocity, torch.ones(1, len(spans), 1)).abs().max())
 
 
-def flow_velocity(objective: Objective, output: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
+def flow_velocity(objective: Gaussian, output: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
     """dx / dt [B, N, 8] on the straight path from x, (1 - t) data + t noise, to the prediction of a denoiser of any objective.
 
     `output` maps x [B, N, 8] and t [B] to the objective's output [B, N, 8].

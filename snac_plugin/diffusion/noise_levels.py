@@ -1,5 +1,6 @@
 """How noise levels are drawn in training: stable-audio-tools' distributions by name, stratified over the batch."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -20,6 +21,8 @@ def noise_levels_at(quantiles: Tensor, sampler: str, options: Mapping[str, float
     """Noise levels t in [0, 1] at quantiles in (0, 1) of a distribution; the option `shift`, above 1, moves t towards noise."""
     if sampler == "uniform":
         t = quantiles
+    elif sampler == "cosine":  # MaskGIT's mask rates cos(pi (1 - q) / 2) (Chang et al. 2022, section 3.3)
+        t = torch.sin(quantiles * math.pi / 2)
     elif sampler == "logit_normal":
         t = torch.sigmoid(options.get("mean", 0.0) + options.get("std", 1.0) * UNIT_NORMAL.icdf(quantiles))
     elif sampler == "log_snr":

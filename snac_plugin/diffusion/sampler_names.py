@@ -16,13 +16,19 @@ V_SAMPLERS = (
     "k-dpm-fast",
     "k-dpm-adaptive",
 )
+BY_CONFIDENCE, AT_RANDOM, EVENLY = MASKED_SAMPLERS = ("masked", "masked-random", "masked-halton")
+"""Of this package, for masked codes: each step draws all of them and keeps some."""
+DRAWING = (CODE_SAMPLER, *MASKED_SAMPLERS)
+"""The samplers that draw codes, at a temperature."""
 NEEDS_UNCONDITIONED = "v-ddim-cfgpp"
 """The sampler that steps along the output without conditions."""
-SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS}
+SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS, "masked": MASKED_SAMPLERS}
 """stable-audio-tools' samplers by diffusion objective, its default for the objective first, and this package's own."""
+HEADS = {"rectified_flow": ("velocity", "logits", "posterior"), "v": ("velocity", "logits", "posterior"), "masked": ("logits",)}
+"""What the network can predict, by objective."""
 DEFAULT_OBJECTIVE = "rectified_flow"
-EULER = {"rectified_flow": "euler", "v": "v-ddim"}
-"""The sampler of each objective that is Euler's method on its paths."""
+EULER = {"rectified_flow": "euler", "v": "v-ddim", "masked": "masked"}
+"""The sampler of each objective that takes the place of "euler", the default of stable-audio-tools' calls."""
 
 
 def default_sampler(objective: str, predicts_codes: bool) -> str:

@@ -18,7 +18,7 @@ def stage_seed(seed: int, chunk: int, level: int) -> int:
 
 
 def code_draw_seed(seed: int, chunk: int, level: int, levels: int) -> int:
-    """Codes that the sampler "pingpong-codes" draws, and the noise it adds to them; `levels` is how many the codec has."""
+    """Codes that samplers draw, and what else of chance a step needs; `levels` is how many the codec has."""
     return mixed_seed(seed, chunk, levels + level)
 
 

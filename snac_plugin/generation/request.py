@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
     Option,
@@ -35,7 +35,7 @@ def option(*args: Any, **kwargs: Any) -> Any:
 
 AWAY = "what guidance leads away from"
 SCALE_OF_EACH = "an object with a scale from 0 up for each condition"
-COLDER = "below 1 pingpong-codes draws likely codes more often"
+COLDER = "below 1 samplers that draw codes draw likely ones more often"
 COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
 RECORDING = {"parse": str, "metavar": "FILE"}
 SWITCH = {"parse": bool, "metavar": "", "fits": lambda value: isinstance(value, bool), "expected": "true or false"}
@@ -58,8 +58,8 @@ class Request:
         conditioning: metadata of all samples, or a list with that of each.
         negative_conditioning: metadata that guidance leads away from; what it leaves out is dropped.
         steps: denoising steps of a chunk in all, one a level in order, or by level name.
-        sampler: stable-audio-tools' name of the sampler, or pingpong-codes, for all levels.
-        temperature: below 1 pingpong-codes draws likely codes more often; for all levels.
+        sampler: stable-audio-tools' name of the sampler, pingpong-codes, or masked for masked codes; for all levels.
+        temperature: below 1 samplers that draw codes (pingpong-codes, masked) draw likely ones more often; for all levels.
         cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `snac_plugin.diffusion.guidance.Guidance`.
         format: of the file that is written, in place of a wav of 32-bit floats: "wav", "flac" or "ogg", at the bit depth of the
             recording in it. Not for `generate` and `stream`, which write none.
@@ -247,7 +247,7 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("sampler", "temperature"):  # of all levels, or the config's own
         values = {*found[name].values()} if isinstance(found.get(name), Mapping) else {found.get(name)}
         found[name] = values.pop() if len(values) == 1 else None
-    if found.get("sampler") != CODE_SAMPLER:
+    if found.get("sampler") not in DRAWING:
         found.pop("temperature", None)
     if "edit" in found:
         found.pop("seconds")

@@ -49,10 +49,11 @@ def sample_rf(
         UsageError: a sampler that does not fit the model's objective, or fewer steps than levels.
     """
     objective = model_fn.objective.name
-    check_sampler(sampler_type, tuple(dict.fromkeys((*EXACT_ON_GLOBAL_TIME, *SAMPLERS[objective]))), f" for {objective}")
+    exact = () if model_fn.objective.masks else EXACT_ON_GLOBAL_TIME
+    check_sampler(sampler_type, tuple(dict.fromkeys(("euler", *exact, *SAMPLERS[objective]))), f" for {objective}")
     varied, how = init_data is not None and sigma_max < 1, {"steps": steps, "sampler_type": sampler_type, "sigma_max": sigma_max}
     spans = windows(len(chunk_sizes(noise.shape[-1], model_fn.network.config.chunk_frames)), model_fn.step_weights)
-    if not varied and sampler_type in EXACT_ON_GLOBAL_TIME:
+    if not varied and sampler_type in exact:
         with silent():
             unsolved = noise_left(lambda velocity, x: original(velocity, x, **how), spans)
         if unsolved <= CERTAIN_T:

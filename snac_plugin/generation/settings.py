@@ -10,7 +10,7 @@ from snac_plugin.config.conditioner_keys import check_conditioner
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
 from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, NEEDS_UNCONDITIONED, SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, MASKED_SAMPLERS, NEEDS_UNCONDITIONED, SAMPLERS
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.condition_inputs import ConditionInput, condition_input, condition_inputs, guided_names
 from snac_plugin.generation.option import Metadata
@@ -28,6 +28,8 @@ class Settings:
     temperatures: tuple[float, ...]  # what logits are divided by where codes are drawn from them; 1 for other samplers
     guidance: Guidance
     strengths: tuple[float, ...] = ()  # noise level that a level's own codes get first: 1 begins with noise, 0 keeps them; () is 1
+    confidence_noise: tuple[float, ...] = ()  # this and the next of masked samplers alone: see `Unmasking`
+    remask: tuple[float, ...] = ()
     put_back: bool = False  # known codes are put back in each step, for models that were not trained on known frames
 
     def strength(self, level: int) -> float:
@@ -36,6 +38,7 @@ class Settings:
     def as_dict(self, names: str) -> dict[str, Any]:
         """For a JSON file, by the names of the levels."""
         per_level = {"steps": self.steps, "sampler": self.samplers, "shift": self.shifts, "temperature": self.temperatures}
+        per_level |= {"confidence_noise": self.confidence_noise, "remask": self.remask} if self.remask else {}
         return (
             {key: dict(zip(names, values, strict=True)) for key, values in per_level.items()}
             | {
@@ -55,11 +58,11 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     samplers = sampling.samplers(names) if request.sampler is None else (request.sampler,) * len(names)
     if CODE_SAMPLER in samplers and network.head == "velocity":
         raise UsageError("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
-    if request.temperature not in (None, 1) and CODE_SAMPLER not in samplers:
+    if request.temperature not in (None, 1) and not {*DRAWING} & {*samplers}:
         expected = f"the `sampler` {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
         raise UsageError("temperature", request.temperature, expected)
     values = sampling.temperatures(names) if request.temperature is None else (request.temperature,) * len(names)
-    temperatures = tuple(value if name == CODE_SAMPLER else 1.0 for value, name in zip(values, samplers, strict=True))
+    temperatures = tuple(value if name in DRAWING else 1.0 for value, name in zip(values, samplers, strict=True))
     scale = request.cfg_scale
     if scale is None:
         scale = 1.0 if request.guidance else sampling.cfg_scale  # each condition's own scale takes the place of the one for all
@@ -69,7 +72,9 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     if request.guidance and NEEDS_UNCONDITIONED in samplers:
         raise UsageError("guidance", f"the sampler {NEEDS_UNCONDITIONED}", "another sampler: this one follows cfg_scale alone")
     steps, shifts = _steps(sampling, names, request.steps), sampling.shifts(names)
-    return Settings(steps, samplers, shifts, temperatures, guidance, _strengths(request, names), bool(request.put_back))
+    masked = sampling.masked_options(names) if {*samplers} & {*MASKED_SAMPLERS} else {}
+    strengths, put_back = _strengths(request, names), bool(request.put_back)
+    return Settings(steps, samplers, shifts, temperatures, guidance, strengths, put_back=put_back, **masked)
 
 
 def _strengths(request: Request, names: str) -> tuple[float, ...]:

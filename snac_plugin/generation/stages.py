@@ -9,9 +9,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.diffusion.objectives import add_noise
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
 from snac_plugin.diffusion.samplers import Velocity, codes_at, solve, solve_by_codes
 from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
+from snac_plugin.diffusion.unmasking import Unmasking, unmask
 from snac_plugin.generation.settings import Settings
 from snac_plugin.levels import pick_frames
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
@@ -80,8 +81,8 @@ class ChunkSolver:
         noise = self._shown(level, noise.transpose(1, 2)).transpose(1, 2)
         vectors = model.space.level_latents(level, initial).transpose(1, 2)
         kept = torch.tensor(self.known, device=initial.device).repeat_interleave(count) if self._puts_back else None
-        by_codes = self.settings.samplers[level] == CODE_SAMPLER
-        latents = (self._solve_by_codes if by_codes else self._solve_by_velocity)(level, noise, vectors, kept)
+        ways = {CODE_SAMPLER: self._solve_by_codes, **dict.fromkeys(MASKED_SAMPLERS, self._solve_masked)}
+        latents = ways.get(self.settings.samplers[level], self._solve_by_velocity)(level, noise, vectors, kept)
         codes = model.space.nearest(level, latents.transpose(1, 2))
         return codes if kept is None else torch.where(kept, initial, codes)
 
@@ -93,7 +94,7 @@ class ChunkSolver:
         """A denoiser of [B, 8, N] for whose input the vectors of known codes are put back, under noise."""
         if kept is None:
             return denoise
-        return lambda x, t: denoise(torch.where(kept, add_noise(self.model.objective, vectors, noise, t[:, None, None]), x), t)
+        return lambda x, t: denoise(torch.where(kept, add_noise(self.model.path, vectors, noise, t[:, None, None]), x), t)
 
     def _solve_by_velocity(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
         """One level by a sampler of stable-audio-tools: noise and own vectors [B, 8, N] -> latents [B, 8, N]."""
@@ -119,9 +120,7 @@ class ChunkSolver:
 
     def _solve_by_codes(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
         """The same by drawn codes; all randomness comes from each sample's own seed, drawn on the CPU."""
-        model, temperature = self.model, self.settings.temperatures[level]
-        seeds = [code_draw_seed(seed, self.index, level, len(model.levels)) for seed in self.seeds]
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        model, temperature, generators = self.model, self.settings.temperatures[level], self._generators(level)
         log_probabilities = self.chunk.denoiser(level, model.log_probabilities)
 
         def draw(x: Tensor, t: Tensor) -> Tensor:
@@ -138,6 +137,36 @@ class ChunkSolver:
         done = self._step_done(level, iter(range(steps)))
         start = self.settings.strength(level)
         return solve_by_codes(seen, noise, renoise, steps=steps, shift=shift, callback=done, initial=initial, start=start)
+
+    def _solve_masked(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
+        """The same by masked codes: of the strength's share of codes, in the noise's order, which are drawn anew."""
+        model, settings, steps = self.model, self.settings, iter(range(self.settings.steps[level]))
+        noise, vectors = noise.transpose(1, 2), initial.transpose(1, 2)
+        order = model.objective.own_noise(noise)
+        start = model.objective.own_level(noise.new_tensor(settings.strength(level), dtype=torch.float32), noise.shape[1])
+        x = model.objective.noised(vectors, order, start)
+        x = x if kept is None else torch.where(kept[:, None], vectors, x)
+        how = Unmasking(
+            settings.samplers[level],
+            settings.steps[level],
+            settings.shifts[level],
+            settings.temperatures[level],
+            settings.confidence_noise[level],
+            settings.remask[level],
+        )
+        done, book = self._step_done(level, steps), model.space.codebooks[level]
+
+        def step_done(info: dict[str, Any]) -> None:
+            done(info | {"denoised": info["denoised"].transpose(1, 2)})
+
+        read = self.chunk.denoiser(level, model.log_probabilities)
+        latents = unmask(read, book, x, order[..., 0], self._generators(level), how, step_done)
+        self.bar.update(len(list(steps)))  # a stage of few codes takes fewer steps
+        return latents.transpose(1, 2)
+
+    def _generators(self, level: int) -> list[torch.Generator]:
+        seeds = [code_draw_seed(seed, self.index, level, len(self.model.levels)) for seed in self.seeds]
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def _whole(self, level: int, shown: Tensor) -> Tensor:
         """A level's latents [B, all, 8] from those that are denoised [B, N, 8], and the chunk's own in known frames."""

@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, SAMPLERS
+from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, Request, json_object
 from snac_plugin.interface.modes import MODE_OPTIONS, MODES
@@ -133,7 +133,7 @@ class Controls:
         """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""
         default = sorted(set(self.sampling.samplers(self.levels.names)))
         choices = list(SAMPLERS[self.config.model.diffusion.diffusion_objective])
-        can = {"": True, "guidance": self.guided, "drawn codes": CODE_SAMPLER in choices and self.network.head != "velocity"}
+        can = {"": True, "guidance": self.guided, "drawn codes": {*DRAWING} & {*choices} and self.network.head != "velocity"}
         mixed = [("each level's own", "")] if len(default) > 1 else []
         options = mixed + [(name, name) for name in choices]
         self._add("sampler", gr.Dropdown, options, value="" if mixed else default[0], label="Sampler")

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from snac_plugin.diffusion.global_time import CERTAIN_T, Window, active, flow_velocity, windows
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.objectives import OBJECTIVES, log_likelihood
-from snac_plugin.errors import UsageError
+from snac_plugin.diffusion.objectives import OBJECTIVES, Gaussian, is_masked, log_likelihood
+from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.latents import LatentSpace
 from snac_plugin.levels import chunk_sizes, pick_frames
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
@@ -25,7 +25,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
     """A SnacDiT, its objective and the space of its latents.
 
     Args:
-        objective: "rectified_flow" or "v".
+        objective: its name among `OBJECTIVES`.
         space: the codec's latents. They are copied, since they take the model's precision.
         step_weights: share of global time that each level takes under callers that know one t, coarsest first.
     """
@@ -36,7 +36,21 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         )
         self.network, self.levels, self.space = network, network.levels, copy.deepcopy(space)
         self.objective = OBJECTIVES[objective]
+        assert len(network.mask_vectors) == self.objective.masks * len(network.levels), "a network for another objective"
+        if self.objective.masks and bool((nobody := is_masked(self.space.codebooks)).any()):
+            level, code = nobody.nonzero()[0].tolist()
+            found = f"code {code} of level {self.levels.names[level]} at the mean of its codebook"
+            raise ConfigError("model.pretransform.config.codec", found, "another codec: this vector stands for a masked code")
         self.step_weights = tuple(step_weights)
+
+    @property
+    def path(self) -> Gaussian:
+        """The objective, if it moves vectors between data and noise; UsageError for one that masks codes."""
+        if isinstance(self.objective, Gaussian):
+            return self.objective
+        expected = "a rectified flow or v: masked codes have no velocity"
+        advice = "Call generate_diffusion_cond, or model.generate: they draw codes level by level."
+        raise UsageError("diffusion_objective", repr(self.objective.name), expected, advice)
 
     def logits(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """Logits of each token's code [B, N, K] from the network's output [B, N, K]; t [B, N], or [B, 1] for one a sample.
@@ -46,7 +60,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         """
         if self.network.config.head == "logits":
             return output
-        return output + log_likelihood(self.objective, x, self.space.codebooks[level], t)
+        return output + log_likelihood(self.path, x, self.space.codebooks[level], t)
 
     def log_probabilities(self, level: int, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """Log-probability of each code [B, N, K], float32 at least; x [B, N, 8], t [B]."""
@@ -61,7 +75,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         with torch.autocast(output.device.type, enabled=False):  # it would round both sides of the product
             shares = self.logits(level, output, x, t[:, None]).to(wide).softmax(dim=-1)
             expected = shares @ self.space.codebooks[level].to(wide)
-        return self.objective.output_of(x, expected.to(x.dtype), t[:, None, None])
+        return self.path.output_of(x, expected.to(x.dtype), t[:, None, None])
 
     def start_chunk(
         self, prompt: Prompt, batch: int, guidance: Guidance | None = None, frames: int | None = None
@@ -84,7 +98,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
     ) -> Tensor:
         """Velocity of the whole tensor at one global time, for samplers that know nothing of levels: best Euler's.
 
-        Whatever the objective, callers see a rectified flow. Samplers that renoise (ping-pong) would undo finished levels.
+        Callers see a rectified flow, of v-models too. Samplers that renoise (ping-pong) would undo finished levels.
 
         Args:
             x: packed latents of one or more chunks [B, R * 8, T], each stage at its own noise level of global time t.
@@ -99,6 +113,9 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
 
         Returns:
             [B, R * 8, T]: the active stage's velocity over its window's width, zero for all others.
+
+        Raises:
+            UsageError: a model of masked codes, which has none.
         """
         if inputs.get("guidance"):
             raise UsageError("guidance", inputs["guidance"], "cfg_scale alone from stable-audio-tools' calls", "Or model.generate.")
@@ -142,7 +159,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             for finished in range(level):
                 chunk.append(finished, self.space.level_latents(finished, self.space.nearest(finished, by_level[finished])))
             denoiser = chunk.denoiser(level, self.velocity)
-            velocity = flow_velocity(self.objective, denoiser, by_level[level], span.local(t)) / span.width
+            velocity = flow_velocity(self.path, denoiser, by_level[level], span.local(t)) / span.width
             velocities[level].unflatten(1, (-1, count))[:, unknown] = velocity.unflatten(1, (-1, count))
         result = torch.zeros_like(x)
         result[..., first : first + size] = self.levels.pack_latents(velocities)

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from x_transformers.x_transformers import RotaryEmbedding
 
 from snac_plugin.config import NetworkConfig
+from snac_plugin.diffusion.objectives import is_masked
 from snac_plugin.levels import Levels, pick_frames
 from snac_plugin.model.adaptive_layer_norm import AdaLNSola, AdaLNZero, scale_and_shift, zeroed
 from snac_plugin.model.blocks import Attend, Block, Tokens
@@ -33,7 +34,8 @@ class Rotary(RotaryEmbedding):
 class SnacDiT(nn.Module):
     """Shared trunk; an input projection, an embedding and a head for each level."""
 
-    def __init__(self, config: NetworkConfig, levels: Levels) -> None:
+    def __init__(self, config: NetworkConfig, levels: Levels, masks: bool = False) -> None:
+        """With `masks` there is a learned vector for each level's masked codes."""
         super().__init__()
         self.config, self.levels = config, levels
         dim, count = config.dim, len(levels)
@@ -73,11 +75,17 @@ class SnacDiT(nn.Module):
         spreads = (nn.Linear(dim, patch * dim) if by_code or patch > 1 else nn.Identity() for patch in self.patches)
         self.to_codes = nn.ModuleList(spreads)
         self.own_vector = nn.ModuleList(nn.Linear(levels.codebook_dim, dim) for _ in range(count if by_code else 0))
+        # One for each of the codes that share a token.
+        sizes = self.patches if masks else ()
+        self.mask_vectors = nn.ParameterList(nn.Parameter(0.02 * torch.randn(patch, dim)) for patch in sizes)
 
     def embed_codes(self, level: int, latents: Tensor, role: Role, concat: Tensor | None = None) -> Tensor:
         """Latents of one level [B, N * patch, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""
         patches = rearrange(latents, "b (n p) d -> b n (p d)", p=self.patches[level])
         tokens = self.to_tokens[level](patches) + self.token_embedding[int(role is Role.NOISED), level]
+        if role is Role.NOISED and len(self.mask_vectors):
+            masked = is_masked(latents).unflatten(1, (-1, self.patches[level]))
+            tokens = tokens + masked.to(tokens) @ self.mask_vectors[level]
         if concat is not None and len(self.embed_concat):
             rows = self.embed_concat[level](concat.transpose(1, 2))
             tokens = tokens + rows.unflatten(-1, (self.tokens_per_frame[level], -1)).flatten(1, 2)

@@ -12,6 +12,7 @@ from snac_plugin.config import check_against_codec, check_model_config, check_pr
 from snac_plugin.config.conditioner_keys import check_conditioner
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.config.model_rules import COND_INPUTS
+from snac_plugin.diffusion.objectives import OBJECTIVES
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.context import Conditioners, SnacContextConditioner
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -35,7 +36,7 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
         read = {name for key in COND_INPUTS for name in getattr(diffusion, key)}
         if unread := [c["id"] for c in configs if c["id"] not in read]:
             _log.warning("conditioners that change nothing, as no list of model.diffusion names them: %s", ", ".join(unread))
-    network = SnacDiT(diffusion.config, codec.levels)
+    network = SnacDiT(diffusion.config, codec.levels, masks=OBJECTIVES[diffusion.diffusion_objective].masks)
     weights = diffusion.config.sampling.weights(codec.levels.names)
     core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)
     return SnacDiffusion(checked, core, Conditioners.of(conditioner, checked.model.conditioning), codec)

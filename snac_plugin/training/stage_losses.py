@@ -147,11 +147,10 @@ def code_losses(
     conditions = _fitted(conditions, model.network.config, codes.shape[-1], before if draw.context_chunks else None)
     if draw.context_chunks == 0:
         codes, draw, conditions, frame_mask = _chunks_as_samples(model, codes, draw, conditions, frame_mask)
-    levels = model.levels
+    levels, sizes = model.levels, chunk_sizes(codes.shape[-1], model.network.config.chunk_frames)
+    draw = in_own_noise(model, draw, sizes)
     data, clean = model.space.from_codes(codes), model.space.from_codes(draw.clean_codes)
-    rows = draw.t[:, :, list(levels.level_of_rows())]
-    spread = repeat(rows, "b c r -> b (r d) (c f)", d=levels.codebook_dim, f=model.network.config.chunk_frames)
-    t, noise = spread[..., : codes.shape[-1]].to(data), draw.noise.to(data)
+    t, noise = _spread(model, draw).to(data), draw.noise.to(data)
     noised = add_noise(model.objective, data, noise, t)
     visible, chunks_before, visible_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
     trained = tuple(range(len(levels)) if stages is None else stages)
@@ -167,7 +166,7 @@ def code_losses(
         stages=trained,
         known=draw.known,
     )
-    unknown = _unknown(draw.known, chunk_sizes(codes.shape[-1], model.network.config.chunk_frames))
+    unknown = _unknown(draw.known, sizes)
 
     def denoised(by_level: Sequence[Tensor]) -> list[Tensor]:
         pairs = zip(by_level, levels.per_frame, strict=True)
@@ -179,11 +178,34 @@ def code_losses(
         outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
         by_class = [o.transpose(1, 2).float() for o in outputs]
         losses = [cross_entropy(o, targets[i], reduction="none") for i, o in zip(trained, by_class, strict=True)]
+        losses = [model.objective.weighed(o, points[i], times[i][..., 0]) for i, o in zip(trained, losses, strict=True)]
     else:
-        velocities = denoised(levels.unpack_latents(model.objective.target(data, noise, t)))
+        velocities = denoised(levels.unpack_latents(model.path.target(data, noise, t)))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
     counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
     return CodeLosses(losses, counted, [levels.per_frame[i] for i in trained], outputs)
+
+
+def in_own_noise(model: SnacDiffusionModel, draw: Draw, sizes: Sequence[int]) -> Draw:
+    """The draw with noise and noise levels as the objective has them in each stage, known frames left out."""
+    if not model.objective.masks:
+        return draw
+    levels, t, noise = model.levels, draw.t.clone(), draw.noise.clone()
+    known = draw.known or ((),) * len(sizes)
+    for chunk, (size, known_here) in enumerate(zip(sizes, known, strict=True)):
+        frames = [sum(sizes[:chunk]) + frame for frame in unknown_frames(size, known_here)]
+        parts = levels.unpack_latents(noise[..., frames])
+        noise[..., frames] = levels.pack_latents([model.objective.own_noise(part) for part in parts])
+        counts = torch.tensor([part.shape[1] for part in parts], device=t.device)
+        t[:, chunk] = model.objective.own_level(t[:, chunk], counts)
+    return replace(draw, t=t, noise=noise)
+
+
+def _spread(model: SnacDiffusionModel, draw: Draw) -> Tensor:
+    """The noise level of each entry of packed latents [B, R * 8, T]."""
+    rows, levels = draw.t[:, :, list(model.levels.level_of_rows())], model.levels
+    spread = repeat(rows, "b c r -> b (r d) (c f)", d=levels.codebook_dim, f=model.network.config.chunk_frames)
+    return spread[..., : draw.noise.shape[-1]]
 
 
 def _fitted(conditions: Conditions, network: NetworkConfig, frames: int, before: Context | None) -> Conditions:

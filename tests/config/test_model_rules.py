@@ -28,6 +28,28 @@ CASES = [
     ("no even head", {f"{NET}.dim": 5, f"{NET}.num_heads": 1}, f"{NET}.num_heads", "1", "Make dim even."),
     ("typo", {f"{NET}.sampling.sampler": "eulr"}, f"{NET}.sampling.sampler", '"eulr"', 'Did you mean "euler"?'),
     ("wrong kind", {f"{NET}.sampling.sampler": {"B": "v-ddim"}}, f"{NET}.sampling.sampler.B", '"v-ddim"', 'is for objective "v"'),
+    (
+        "head of masked codes",
+        {"model.diffusion.diffusion_objective": "masked", f"{NET}.head": "posterior"},
+        f"{NET}.head",
+        '"posterior"',
+        'Set it to "logits"',
+    ),
+    (
+        "flow sampler for masked codes",
+        {"model.diffusion.diffusion_objective": "masked", f"{NET}.sampling.sampler": "euler"},
+        f"{NET}.sampling.sampler",
+        '"euler"',
+        'is for objective "rectified_flow"',
+    ),
+    (
+        "masked sampler for a flow",
+        {f"{NET}.sampling.sampler": {"B": "masked"}},
+        f"{NET}.sampling.sampler.B",
+        '"masked"',
+        'is for objective "masked"',
+    ),
+    ("masking again in a flow", {f"{NET}.sampling.remask": 0.1}, f"{NET}.sampling.remask", "0.1", "for masked codes"),
     ("interval", {f"{NET}.sampling.cfg_interval": [0.8, 0.2]}, f"{NET}.sampling.cfg_interval", "[0.8, 0.2]", ""),
     (
         "no id",

@@ -1,4 +1,4 @@
-"""An objective is three files, as CONTRIBUTING.md says: no other one knows the objectives by name."""
+"""A Gaussian objective is three files, as CONTRIBUTING.md says: no other one knows the objectives by name."""
 
 import ast
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from known import GAUSSIAN
 from torch import Tensor
 
 from snac_plugin.config.network_keys import DiffusionSection
@@ -34,7 +35,9 @@ def test_no_other_file_names_an_objective() -> None:
 
 
 def test_tables_and_config_know_the_same_objectives() -> None:
-    assert SAMPLERS.keys() == OBJECTIVES.keys() == SOLVERS.keys() == sampler_names.EULER.keys()
+    assert SAMPLERS.keys() == OBJECTIVES.keys() == sampler_names.EULER.keys() == sampler_names.HEADS.keys()
+    assert SOLVERS.keys() == GAUSSIAN.keys()
+    assert OBJECTIVES.keys() - GAUSSIAN.keys() == {name for name in SAMPLERS if {*SAMPLERS[name]} <= {*sampler_names.DRAWING}}
     assert {*get_args(DiffusionSection.model_fields["diffusion_objective"].annotation)} == OBJECTIVES.keys()
 
 

@@ -19,7 +19,7 @@ FLAGS = {
     "--negative-conditioning": ("JSON", "what guidance leads away from"),
     "--steps": ("N", "denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24"),
     "--sampler": ("NAME", "stable-audio-tools' name of the sampler, or pingpong-codes"),
-    "--temperature": ("X", "below 1 pingpong-codes draws likely codes more often"),
+    "--temperature": ("X", "below 1 samplers that draw codes draw likely ones more often"),
     "--cfg-scale": ("X", "classifier-free guidance; 1 is none"),
     "--cfg-rescale": ("X", "0 to 1: keeps guidance from raising the variance"),
     "--cfg-interval": (("LOW", "HIGH"), "noise levels between which it acts"),
