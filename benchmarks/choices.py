@@ -6,7 +6,8 @@ Measures the seconds of a training step of each variant, trains each by `train.p
 the same CPU time (wall time on a GPU), and tests the averaged weights on songs they never heard:
 
 * the estimate of a chunk's data given the two chunks before it: mean squared error and share of nearest codes that are right, at
-  equal ratios of data to noise for all objectives;
+  equal ratios of data to noise; of masked codes at equal shares t of them, which says another thing: those alone count, and
+  nothing of them is seen;
 * continuations by a chunk: Frechet distance to the songs' recordings (that of `evaluate.py`), codes used, seconds a chunk.
 
 Finished trainings and tests are kept and used again.
@@ -36,7 +37,7 @@ from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import load_json
 from snac_plugin.device import pick_precision
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
 from snac_plugin.generation.chunks import generate_chunks
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import resolve
@@ -59,6 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "velocity": {f"{NETWORK}.head": "velocity"},
     "posterior": {f"{NETWORK}.head": "posterior"},
     "v": {"model.diffusion.diffusion_objective": "v"},
+    "masked": {"model.diffusion.diffusion_objective": "masked"},
+    "masked_cosine": {"model.diffusion.diffusion_objective": "masked", "training.timestep_sampler": "cosine"},
     "adaln_zero": {f"{NETWORK}.modulation": "adaln_zero"},
     "long_skips": {f"{NETWORK}.long_skips": True},
     "patches": {f"{NETWORK}.patch": "frame"},
@@ -68,7 +71,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shift": {"training.timestep_sampler_options": {"shift": 2.0}},
 }
 # Both objectives' deterministic first-order sampler; and the default of v. Heads that predict codes draw them, too.
-SAMPLERS = {"rectified_flow": ("euler",), "v": ("v-ddim", "dpmpp-3m-sde")}
+SAMPLERS = {"rectified_flow": ("euler",), "v": ("v-ddim", "dpmpp-3m-sde"), "masked": MASKED_SAMPLERS}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

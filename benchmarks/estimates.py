@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from snac_plugin.diffusion.objectives import add_noise, log_likelihood
+from snac_plugin.diffusion.objectives import log_likelihood
 from snac_plugin.evaluation.held_out_losses import chunk_stages, last_chunks
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.training.stage_losses import Draw
+from snac_plugin.training.stage_losses import Draw, in_own_noise
 
 
 @torch.inference_mode()
@@ -20,7 +20,7 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
     """Error and hits of the last chunk of windows [S, W, R, 3 T] given the chunks before it: [2, S, P, L].
 
     Error is the mean square of estimate minus data a dimension (latents have variance 1 over the codebook), hits the share of
-    codes that the estimate's nearest code gets right.
+    codes that the estimate's nearest code gets right; with masked codes of those alone.
 
     Args:
         model: the model.
@@ -41,21 +41,21 @@ def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float
 
 def _scores(model: SnacDiffusionModel, codes: Tensor, draw: Draw, outputs: Sequence[Tensor] | None) -> Tensor:
     """Error and hits of each sample and level [2, B, L]."""
-    levels, t = model.levels, draw.t[:, :, 0]
-    data = model.space.from_codes(codes)
-    noised = levels.unpack_latents(add_noise(model.objective, data, draw.noise, t[..., None]))
-    scores = []
-    for level, (x, z, true) in enumerate(zip(noised, levels.unpack_latents(data), levels.unpack(codes), strict=True)):
+    levels, draw = model.levels, in_own_noise(model, draw, [codes.shape[-1]])
+    data, scores = levels.unpack_latents(model.space.from_codes(codes)), []
+    for level, (z, noise, true) in enumerate(zip(data, levels.unpack_latents(draw.noise), levels.unpack(codes), strict=True)):
+        t = draw.t[:, :, level]
+        x = model.objective.noised(z, noise, t[..., None])
         estimate = _estimate(model, level, x, t, None if outputs is None else outputs[level].float())
-        error = (estimate - z).square().mean(dim=(1, 2))
-        scores.append(torch.stack([error, (model.space.nearest(level, estimate) == true).float().mean(dim=1)]))
+        error, hits = (estimate - z).square().mean(dim=2), (model.space.nearest(level, estimate) == true).float()
+        scores.append(torch.stack([model.objective.weighed(score, x, t).mean(dim=1) for score in (error, hits)]))
     return torch.stack(scores, dim=-1)
 
 
 def _estimate(model: SnacDiffusionModel, level: int, x: Tensor, t: Tensor, output: Tensor | None) -> Tensor:
     """The data that x [B, N, D] at noise levels t [B, 1] is thought to be, from what `stage_losses` gives of a level."""
     if output is not None and model.network.config.head == "velocity":
-        return model.objective.denoised(x, output, t[..., None])
+        return model.path.denoised(x, output, t[..., None])
     book = model.space.codebooks[level]
-    logits = log_likelihood(model.objective, x, book, t) if output is None else output
+    logits = log_likelihood(model.path, x, book, t) if output is None else output
     return logits.softmax(dim=-1) @ book

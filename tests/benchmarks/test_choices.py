@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from benchmark_runs import COMMON, NETWORK, WINDOW, results
+from known import GAUSSIAN
 from tiny import tiny_model_config
 
 from snac_plugin.config import load_json
+from snac_plugin.diffusion.sampler_names import MASKED_SAMPLERS
 from snac_plugin.plugin import builders
 
 pytestmark = pytest.mark.slow
@@ -22,10 +24,10 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
 
     data = ["--model-config", music.config, "--codes", music.codes, "--held-out", music.codes, "--out", tmp_path]
     size = ["--batch-size", "2", "--minutes", "0.0001", "--repeats", "1", "--retries", "0", "--windows", "2", "--steps", "12", "16"]
-    flags = [*map(str, data), *NETWORK, *COMMON, *size, "--variants", "v", "velocity"]
+    flags = [*map(str, data), *NETWORK, *COMMON, *size, "--variants", "v", "velocity", "masked"]
     choices.main(flags)
     found = results(tmp_path, "choices")
-    assert list(found["variants"]) == ["base", "velocity", "v"]
+    assert list(found["variants"]) == ["base", "velocity", "v", "masked"]
     assert [(made["sampler"], made["steps"]) for made in found["made"]["v"]] == [
         ("v-ddim", 12),
         ("v-ddim", 16),
@@ -34,6 +36,7 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     ]
     assert [made["sampler"] for made in found["made"]["base"]] == ["euler", "euler", "pingpong-codes", "pingpong-codes"]
     assert {made["sampler"] for made in found["made"]["velocity"]} == {"euler"}
+    assert {made["sampler"] for made in found["made"]["masked"]} == {*MASKED_SAMPLERS}
     for run in found["variants"].values():
         scores = torch.tensor(run["scores"])
         assert scores.shape == (2, 4, 3, 4)
@@ -86,11 +89,11 @@ def test_velocity_is_turned_into_the_data() -> None:
     """Of a perfect velocity network the estimate is the data, whatever the objective."""
     import estimates
 
-    from snac_plugin.diffusion.objectives import OBJECTIVES, add_noise
+    from snac_plugin.diffusion.objectives import add_noise
 
     data, noise, t = torch.randn(2, 5, 8), torch.randn(2, 5, 8), torch.full((2, 1), 0.4)
-    for objective in OBJECTIVES.values():
-        model = SimpleNamespace(objective=objective, network=SimpleNamespace(config=SimpleNamespace(head="velocity")))
+    for objective in GAUSSIAN.values():
+        model = SimpleNamespace(path=objective, network=SimpleNamespace(config=SimpleNamespace(head="velocity")))
         x = add_noise(objective, data, noise, t[..., None])
         estimate = estimates._estimate(model, 0, x, t, objective.target(data, noise, t[..., None]))
         torch.testing.assert_close(estimate, data, atol=1e-5, rtol=1e-5)
