@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snac_plugin.cli import COMMANDS, evaluate, generate, pre_encode, run_gradio, train_flags
+from snac_plugin.cli import COMMANDS, evaluate, generate, pre_encode, run_gradio, scan, train_flags
 from snac_plugin.config import CodecModelConfig
 from snac_plugin.config.reference import reference_table
 
@@ -25,7 +25,7 @@ PARSERS = {
     "evaluate.py": lambda argv: evaluate.parser().parse_args(argv),
     "pre_encode.py": lambda argv: pre_encode.parser().parse_args(argv),
 }
-MADE_BY_OTHERS = ("runs/", "encoded/", "recording.wav", "output", "my_", "codec/")
+MADE_BY_OTHERS = ("runs/", "encoded/", "scan/", "recording.wav", "output", "my_", "codec/")
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -39,6 +39,8 @@ def test_commands_are_understood(line: str) -> None:
         PARSERS[words[0]](words[1:])
     elif program == "python" and words[:2] == ["-m", "snac_plugin"]:
         assert words[2] in COMMANDS
+        if words[2] == "scan":
+            scan.parser().parse_args(words[3:])
     elif program == "python":
         assert (ROOT / words[0]).is_file()
     else:

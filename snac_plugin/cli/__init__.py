@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train from a model config",
     "generate": "generate audio from a checkpoint",
     "pre_encode": "encode folders of audio once, so that training need not run the codec",
+    "scan": "read every audio file of a dataset once, report, and list those to train on",
     "evaluate": "measure a model, a codec or a folder of generated audio on held-out songs",
     "run_gradio": "open the page of a checkpoint",
     "unwrap": "turn a training checkpoint into one for inference",

@@ -15,8 +15,9 @@ from snac_plugin.cli.demo_songs import DemoSongs
 from snac_plugin.codec.load import load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.model_fits_codec import check_dataset_against_model, holds_latents
-from snac_plugin.data.audio_folders import AudioFile, scan_audio
+from snac_plugin.data.audio_folders import AudioFile
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
+from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.resumable_loader import repeatable, resumable
 from snac_plugin.data.training_files import AudioFiles, PreEncodedFiles
 from snac_plugin.errors import ConfigError
@@ -107,7 +108,8 @@ def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[Au
 
     ConfigError: none can be read.
     """
-    files, rejected = scan_audio([entry["path"] for entry in dataset["datasets"]], sample_rate, sort=False)
+    scans = scan_dataset(dataset, sample_rate, sort=False)
+    files, rejected = ([each for scan in scans for each in scan[kind]] for kind in (0, 1))
     for file, reason in rejected:
         log.warning("Cannot train on %s: %s", printable(file), reason)
     if not files:

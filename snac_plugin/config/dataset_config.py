@@ -38,6 +38,7 @@ class Folders(Section):
 
 class AudioFolders(Folders):
     dataset_type: Literal["audio_dir"] = Field(description="audio files in folders")
+    files: str | None = Field(default=None, description="list that the command scan wrote: train on these files alone")
     random_crop: bool = Field(default=True, description="train on a random part of each file; false: on its beginning")
 
 
@@ -87,6 +88,9 @@ def check_dataset_config(config: Mapping[str, Any], source: str = "dataset confi
                 yield from _shard_problems(f"datasets[{index}]", entry)
             if check_paths:
                 yield from _path_problems(f"datasets[{index}]", entry, checked)
+        listed = getattr(checked, "files", None)
+        if check_paths and listed is not None and not Path(listed).is_file():
+            yield Problem("files", show(listed), "a list that the command scan wrote", _from_here(listed))
 
     validated(SECTIONS[kind], config, source, problems)
     return dict(config)

@@ -47,6 +47,9 @@ BLOCK = 2**16
 
 NOT_FINITE = "holds NaN or infinite samples"
 
+SILENCE, SILENT = 1e-3, "silent: nothing above -60 dB"
+"""The level under which stable-audio-tools draws another sample, and what is said of a file that has nothing above it."""
+
 UNKNOWN_BYTES = 0x7FFFF000
 """Where a program wrote audio into a pipe, the header of the wav file says as much or more: no length at all."""
 

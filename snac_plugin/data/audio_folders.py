@@ -21,6 +21,7 @@ class AudioFile(NamedTuple):
     path: Path
     folder: str  # the folder that was searched, as its caller wrote it
     seconds: float  # length, as the file's header says
+    note: str = ""  # how a file was cut off that can be read all the same
 
 
 class Rejected(NamedTuple):
@@ -52,7 +53,7 @@ def scan_audio(folders: Iterable[str | Path], sample_rate: int | None = None, *,
                 continue
             try:
                 seconds, note = read_header(path, sample_rate)
-                scan.files.append(AudioFile(path, str(folder), seconds))
+                scan.files.append(AudioFile(path, str(folder), seconds, note))
             except UnreadableAudio as error:
                 scan.rejected.append(Rejected(path, error.reason))
                 continue

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,10 @@ from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
-from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
+from snac_plugin.data.audio_file import SILENCE, SILENT
+from snac_plugin.data.audio_folders import AudioFile, Rejected
 from snac_plugin.data.codes_folder import DETAILS, CodesFolder
+from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import AudioError, ConfigError
 from snac_plugin.files import fitting_name, printable
@@ -26,7 +28,6 @@ from snac_plugin.files import fitting_name, printable
 log = logging.getLogger(__name__)
 
 CPU_PIECE_SECONDS = 10.0  # longer pieces are no faster on a CPU, and take gigabytes
-SILENCE = 1e-3  # -60 dB, under which stable-audio-tools draws another sample
 
 
 class Track(NamedTuple):
@@ -71,7 +72,7 @@ def pre_encode(
     if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
         raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
     folder = CodesFolder(Path(output), pretransform, min_frames)
-    tracks, rejected = _find_tracks(source["datasets"], pretransform.sample_rate)
+    tracks, rejected = _find_tracks(source, pretransform.sample_rate)
     for path, reason in rejected:
         log.warning("Left out %s: %s", printable(path), reason)
     todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
@@ -95,10 +96,9 @@ def pre_encode(
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
 
 
-def _find_tracks(entries: Sequence[Mapping[str, Any]], sample_rate: int) -> tuple[list[Track], list[Rejected]]:
+def _find_tracks(source: Mapping[str, Any], sample_rate: int) -> tuple[list[Track], list[Rejected]]:
     tracks, rejected, ids, names = [], [], set(), set[str]()
-    for index, entry in enumerate(entries):
-        scan = scan_audio([entry["path"]], sample_rate)
+    for index, (entry, scan) in enumerate(zip(source["datasets"], scan_dataset(source, sample_rate), strict=True)):
         rejected += scan.rejected
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["id"])
         name = f"{name}_{index}" if name in ids else name
@@ -142,7 +142,7 @@ def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
     """Encode the audio [1, N] of a track; returns why it was not, or nothing."""
     pretransform, levels = folder.pretransform, folder.pretransform.levels
     if audio.abs().max() < SILENCE:
-        return "silent: nothing above -60 dB"
+        return SILENT
     path, samples = track.file.path, audio.shape[-1]
     info: dict[str, Any] = {  # stable-audio-tools' metadata of a whole track
         "path": str(path),
