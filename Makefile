@@ -1,6 +1,7 @@
 # make demo    render music, fine-tune the shipped model on it and generate a wav: runs/demo
 # make quick   lint, types and the tests that run no command, no training and no server
 # make test    lint, types and all tests
+# make fuzz    damaged configs, audio files and checkpoints, most of an hour: each ends well or in a sentence
 # make browser-test   what a user does on the page, in a real chromium; pictures of it: runs/browser
 # make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
 # make codec   train snac_tiny_32khz, the codec that ships, further: runs/snac_codec_tiny; again, it goes on where it stopped
@@ -19,7 +20,7 @@ STAMP := $(VENV)/.installed
 # Threads that wait must not spin: two processes on the same cores would crawl.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo quick test browser-test tiny codec clean
+.PHONY: demo quick test fuzz browser-test tiny codec clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -47,6 +48,9 @@ quick test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/fuzz.py --configs 2000 --datasets 500 --files 2000 --checkpoints 1000
 
 browser-test: $(STAMP)
 	@command -v chromium > /dev/null || { echo "Installing Debian's chromium."; \

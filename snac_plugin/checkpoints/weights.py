@@ -1,7 +1,7 @@
 """Weights by name: their prefixes, which are the frozen codec's, whether they fit a model, and a fingerprint of them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -59,6 +59,20 @@ def check_finite(weights: Mapping[str, Any], where: str, advice: str, error: typ
             raise error(where, f"{name}: {type(value).__name__}", "named tensors", advice)
         if value.is_floating_point() and not value.isfinite().all():
             raise error(where, f"NaN or infinite numbers in {name}", "finite weights", advice)
+
+
+def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
+    """CheckpointError unless what optimizers remember of each weight is of one kind, has its shape and is finite."""
+    expected, advice = "the state of a training", "Start a new run from its weights: --pretrained-ckpt-path."
+    for optimizer in optimizers:
+        kinds = {tuple(sorted(map(str, state))) if isinstance(state, Mapping) else None for state in optimizer.state.values()}
+        if len(kinds) > 1 or None in kinds:
+            raise CheckpointError(where, "optimizers that remember other things of some weights", expected, advice)
+        for weight, state in optimizer.state.items():
+            for name, value in state.items():
+                fits = not isinstance(value, Tensor) or value.ndim != weight.ndim or value.shape == weight.shape
+                if not isinstance(weight, Tensor) or not fits or (isinstance(value, Tensor) and not value.isfinite().all()):
+                    raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
 
 
 def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:

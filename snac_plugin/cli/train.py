@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
 def _fit(trainer: Any, wrapper: Any, loaders: tuple[Any, Any], resume: Path | None, checkpoints: Any) -> None:
     try:
         trainer.fit(wrapper, *loaders, ckpt_path=None if resume is None else str(resume))
-    except (KeyError, ValueError, RuntimeError) as error:  # what Lightning and torch raise for a state that does not fit
+    except Exception as error:  # Lightning and torch raise all kinds for a state that does not fit
         if resume is None or checkpoints.started or isinstance(error, SnacPluginError):
             raise
         expected, advice = "that of this model config's optimizers", "Start a new run from its weights: --pretrained-ckpt-path."
@@ -121,7 +121,8 @@ def _check_paths(args: argparse.Namespace, config: dict[str, Any], resume: Path 
 
 def _lora(config: dict[str, Any]) -> Any:
     """The section training.lora, if there is one."""
-    return (config.get("training") or {}).get("lora")
+    training = config.get("training")
+    return training.get("lora") if isinstance(training, dict) else None
 
 
 def _clip_in_wrapper(args: argparse.Namespace, wrapper: Any) -> None:

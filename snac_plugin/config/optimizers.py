@@ -65,7 +65,7 @@ def failures_named(where: str, advice: str) -> Iterator[None]:
     except SnacPluginError:
         raise
     except Exception as error:  # torch and others raise all kinds
-        reason = f"{error}" or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(where, f"what fails with: {reason}", "arguments that fit together", advice) from error
 
 

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from tqdm import tqdm
 
+from snac_plugin.checkpoints.weights import check_optimizers
 from snac_plugin.errors import LostData
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        check_optimizers(trainer.optimizers, str(trainer.ckpt_path))
         self.started = True
         self._last_global_step_saved = trainer.global_step  # or a resumed run would save its first step again, half done
 

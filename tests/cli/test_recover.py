@@ -123,6 +123,22 @@ def test_recover_takes_the_newest_whole_checkpoint_and_says_which_it_left(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    "changed", [{"exp_avg": torch.ones(3, 3, 3)[0]}, {"exp_avg": torch.tensor(torch.nan)}, {"other": 1}, "no state at all"]
+)
+def test_what_optimizers_remember_must_fit_the_weights(unbroken: tuple[list[str], Path], tmp_path: Path, changed: Any) -> None:
+    """It failed within the first step, in what torch raised, or trained on with NaN."""
+    flags, whole = unbroken
+    content = torch.load(whole / "checkpoints" / "step=00000002.ckpt", weights_only=False)
+    states = content["optimizer_states"][0]["state"]
+    place = next(place for place, state in states.items() if state["exp_avg"].ndim == 2)
+    states[place] = {**states[place], **changed} if isinstance(changed, dict) else changed
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=r"other\.ckpt: found (optimizers that|exp_avg of|the state of another)"):
+        run(flags, tmp_path / "run", "--max-steps", 4, "--ckpt-path", tmp_path / "other.ckpt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("changed", "message"),
     [
         (("optimizer_states", "loops"), r"found no loops, optimizer_states, expected a checkpoint that a training wrote"),
