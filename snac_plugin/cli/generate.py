@@ -19,8 +19,11 @@ from snac_plugin.cli.arguments import add_lora, add_options, check_at_least_one,
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
+from snac_plugin.diffusion.sampler_names import OF_THE_BATCH
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
+from snac_plugin.generation.batch import sample_seeds
+from snac_plugin.generation.option_rules import check_recording
 from snac_plugin.generation.prompts import Prompt, read_prompts
 from snac_plugin.generation.request import (
     EDITING,
@@ -29,9 +32,9 @@ from snac_plugin.generation.request import (
     WRITING,
     Request,
     options_in,
-    sample_seeds,
+    writing_in,
 )
-from snac_plugin.generation.times import samples_until, spans_of
+from snac_plugin.generation.times import check_ends, samples_until, spans_of
 
 
 def parser() -> CommandParser:
@@ -62,7 +65,8 @@ def main(argv: Sequence[str]) -> int:
     """Generate, write, and say where the files lie."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    count, prompts = args.num or args.batch_size or 1, _prompts(args)
+    prompts = _prompts(args)
+    count = args.num or args.batch_size or 1
     for prompt in prompts:
         with prompt.named():
             _check(args, prompt)
@@ -71,18 +75,17 @@ def main(argv: Sequence[str]) -> int:
     from snac_plugin.output.make_samples import make_samples  # only now: wrong flags and paths must not wait for torch
 
     model, recordings = _load(args, prompts)
-    seed = prompts[0].seed
-    seeds = f"seed {seed}" if count == 1 else f"seeds {seed} to {seed + count - 1}"
-    print(seeds if args.prompts is None else f"prompts: {len(prompts)}", flush=True)
+    print(_seeds(args, count, prompts), flush=True)
     started, seconds, first_audio_after = time.perf_counter(), 0.0, 0.0
     options: Any = {"count": count, "batch_size": args.batch_size or 1, "checkpoint": str(args.ckpt), "skip": bool(args.prompts)}
     try:
         with as_by_ctrl_c():
             for prompt, recording in zip(prompts, recordings, strict=True):
-                for sample in make_samples(model, prompt.request, args.out, recording=recording, seed=prompt.seed, **options):
-                    seconds += sample.seconds
-                    first_audio_after = first_audio_after or sample.first_audio_after
-                    _say_where(sample)
+                with prompt.named():
+                    for sample in make_samples(model, prompt.request, args.out, recording=recording, seed=prompt.seed, **options):
+                        seconds += sample.seconds
+                        first_audio_after = first_audio_after or sample.first_audio_after
+                        _say_where(sample)
     except KeyboardInterrupt as stopped:
         print("stopped; what was finished stays in", Path(args.out))
         return exit_status(stopped)
@@ -90,6 +93,14 @@ def main(argv: Sequence[str]) -> int:
     speed = f"{seconds:.2f} s of new audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time"
     print(f"{speed}, the first of it after {first_audio_after:.2f} s")
     return 0
+
+
+def _seeds(args: argparse.Namespace, count: int, prompts: Sequence[Prompt]) -> str:
+    """Which seeds are used, so that the same samples can be made again."""
+    if args.prompts is None:
+        return f"seed {args.seed}" if count == 1 else f"seeds {args.seed} to {args.seed + count - 1}"
+    again = f"--seed {args.seed} makes the same again, or skips what is there"
+    return f"prompts: {len(prompts)}; where a line names no seed, they count up from {args.seed}: {again}"
 
 
 def _say_where(sample: Any) -> None:
@@ -102,15 +113,16 @@ def _say_where(sample: Any) -> None:
 
 
 def _prompts(args: argparse.Namespace) -> list[Prompt]:
-    """What the flags ask for: one prompt, or those of a file, over what the flags say."""
+    """What the flags ask for: one prompt, or those of a file, over what the flags say; `args.seed` is the one used from now on."""
     earlier, options = _earlier(args), options_from(args)
     if any(name in options for name in LENGTHS):
         earlier.pop("seconds", None)
-    seed = sample_seeds(earlier.pop("seed", -1) if args.seed == -1 else args.seed, 1)[0]
+    before = earlier.pop("seed", -1)
+    args.seed = sample_seeds(before if args.seed == -1 else args.seed, 1)[0]
     if args.prompts is None:
-        return [Prompt(Request(**earlier | options), seed, args.context)]
+        return [Prompt(Request(**earlier | options), args.seed, args.context)]
     recording = {} if args.context is None else {"context": args.context}
-    return read_prompts(args.prompts, earlier | options | recording | {"seed": seed})
+    return read_prompts(args.prompts, earlier | options | recording | {"seed": args.seed})
 
 
 def _earlier(args: argparse.Namespace) -> dict[str, Any]:
@@ -129,27 +141,36 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
         args.lora = [f"{place}:{strength!r}" for place, strength in settings.get("lora", {}).items()]
     if args.ckpt == DEFAULT:
         args.ckpt = settings.get("checkpoint") or DEFAULT
-    return options_in(settings)
+    options = options_in(settings) | writing_in(settings)
+    size = options.pop("batch_size", None)
+    if args.seed == -1 and args.prompts is None:
+        _check_batch(settings)
+        args.batch_size = args.batch_size or size
+    return options
+
+
+def _check_batch(settings: dict[str, Any]) -> None:
+    """UsageError for one sample of a batch that was solved as one, from a version that did not note the batch."""
+    size, samplers = settings.get("batch_size", 1), settings.get("sampler")
+    names = {*samplers.values()} & {*OF_THE_BATCH} if isinstance(samplers, dict) else set()
+    if size > 1 and names and "batch_seed" not in settings:
+        found = f"one of {size} samples that {', '.join(sorted(names))} made together"
+        expected = f"--seed with the seed of the first beside it, and --batch-size {size}: all of them again"
+        raise UsageError("--settings", found, expected)
 
 
 def _check(args: argparse.Namespace, prompt: Prompt) -> None:
     """What can be checked without a model, besides the request."""
     check_at_least_one(args, "num", "batch_size")
     request, recording = prompt.request, prompt.context
-    if request.from_second is not None and recording is None:
-        raise UsageError("--from", request.from_second, "--continue beside it: a recording to continue")
-    if request.only_new and recording is None and not request.edits:
-        raise UsageError("--only-new", "no recording", "--continue, --edit, --lead-in or --bridge beside it: all of it is new")
-    for name in ("match", "width") if recording is None and not request.edits and args.prompts is None else ():
-        if getattr(args, name) is not None:
-            raise UsageError(f"--{name}", "no recording", "--continue, --edit, --lead-in or --bridge beside it")
-    if recording is not None and (request.edits or request.loop):
-        raise UsageError("--continue", "a recording to continue", "none beside --edit, --lead-in, --bridge and --loop")
-    headers = [_header(file) for file in (recording, request.edit, request.before, *(request.bridge or ())) if file is not None]
+    check_recording(request, recording is not None)
+    headers = [_header(file) for file in (recording, *request.recordings) if file is not None]
     if request.from_second is not None:
         samples_until(request.from_second, headers[0].rate, headers[0].samples)
     if request.repaint is not None:
         spans_of(request.repaint, headers[0].rate, headers[0].samples)
+    if request.bridge is not None:
+        check_ends([(one.rate, one.channels) for one in headers])
     check_folder("--out", args.out)
 
 
@@ -179,4 +200,6 @@ def _load(args: argparse.Namespace, prompts: Sequence[Prompt]) -> tuple[Any, lis
         with prompt.named():
             levels = check_before_loading(prompt.request, checkpoint, args.model_config)
             recordings.append(None if prompt.context is None else Recording.read(prompt.context, levels))
+            for file in prompt.request.recordings:  # each is checked, and read again when its turn comes
+                Recording.read(file, levels)
     return load_model(checkpoint, args.model_config, device, args.lora or ()), recordings

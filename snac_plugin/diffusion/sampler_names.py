@@ -1,5 +1,9 @@
 """Names of the objectives and of their samplers. Configs are checked against them before torch is imported."""
 
+from collections.abc import Sequence
+
+from snac_plugin.errors import UsageError, did_you_mean
+
 CODE_SAMPLER = "pingpong-codes"
 """Of this package: each step draws codes from the logits and adds noise to them anew."""
 FLOW_SAMPLERS = ("euler", "rk4", "dpmpp", "pingpong", CODE_SAMPLER)
@@ -22,6 +26,8 @@ DRAWING = (CODE_SAMPLER, *MASKED_SAMPLERS)
 """The samplers that draw codes, at a temperature."""
 NEEDS_UNCONDITIONED = "v-ddim-cfgpp"
 """The sampler that steps along the output without conditions."""
+OF_THE_BATCH = ("pingpong", "dpmpp-3m-sde", "dpmpp-2m-sde", "k-dpmpp-2s-ancestral", "k-dpm-adaptive")
+"""Samplers that add noise to, or choose steps for, all samples at once: one of them alone is another sample."""
 SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS, "masked": MASKED_SAMPLERS}
 """stable-audio-tools' samplers by diffusion objective, its default for the objective first, and this package's own."""
 HEADS = {"rectified_flow": ("velocity", "logits", "posterior"), "v": ("velocity", "logits", "posterior"), "masked": ("logits",)}
@@ -29,6 +35,12 @@ HEADS = {"rectified_flow": ("velocity", "logits", "posterior"), "v": ("velocity"
 DEFAULT_OBJECTIVE = "rectified_flow"
 EULER = {"rectified_flow": "euler", "v": "v-ddim", "masked": "masked"}
 """The sampler of each objective that takes the place of "euler", the default of stable-audio-tools' calls."""
+
+
+def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:
+    """UsageError, with `why`, for a sampler that is not among those known."""
+    if sampler not in known:
+        raise UsageError("sampler", repr(sampler), f"one of {', '.join(known)}{why}", did_you_mean(sampler, known))
 
 
 def default_sampler(objective: str, predicts_codes: bool) -> str:

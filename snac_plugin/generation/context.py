@@ -91,12 +91,24 @@ def _encode(
 
 
 def stereo_ends(inputs: Sequence[ContextInput], rate: int, seconds: float) -> list[Tensor]:
-    """The last seconds of stereo recordings at a rate [2, N]; none where not all are stereo."""
-    recordings = [checked_recording(one, rate) for one in inputs if one is not None]
-    if len(recordings) < len(inputs) or any(not audio.is_floating_point() or audio.shape[:-1] != (2,) for _, audio in recordings):
+    """The last seconds of stereo recordings at a rate [2, N]; none of mono ones. Raises as `check_width`."""
+    if check_width(inputs, rate) != 2:
         return []
+    recordings = [checked_recording(one, rate) for one in inputs]
     ends = [(given, audio[:, -math.ceil(seconds * given) :].cpu()) for given, audio in recordings]
     return [torch.stack([mono(channel, given, rate) for channel in end]) for given, end in ends]
+
+
+def check_width(inputs: Sequence[ContextInput], rate: int) -> int:
+    """How many channels recordings have whose width is to be kept; UsageError unless all are stereo, or all mono."""
+    contents = [checked_recording(one, rate)[1] for one in inputs if one is not None]
+    channels = {1 if one.ndim == 1 else len(one) for one in contents if one.is_floating_point()}
+    lacking = len(contents) < len(inputs) or not all(one.is_floating_point() for one in contents)
+    if lacking or channels not in ({1}, {2}):
+        found = "codes, or a sample without a recording" if lacking else f"channels: {', '.join(map(str, sorted(channels)))}"
+        advice = "Leave `width` out: what is new is mono then."
+        raise UsageError("width", found, "recordings that are all stereo, or all mono", advice)
+    return channels.pop()
 
 
 def _kept_frames(frames: int, chunk_frames: int, chunks: int) -> int:

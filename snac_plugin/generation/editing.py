@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import Known
 from snac_plugin.generation.context import checked_audio, mono
 from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.joining import JOIN_SECONDS, join
 from snac_plugin.generation.matching import MATCH_SECONDS, matched, matched_to
 from snac_plugin.generation.request import Request
-from snac_plugin.generation.times import samples_until, spans_of
+from snac_plugin.generation.times import check_ends, samples_until, spans_of
 from snac_plugin.generation.width import FILTER_SECONDS, WIDTH_SECONDS, widened
 
 # `generate_chunks` with all that does not depend on what is known.
@@ -105,10 +104,7 @@ def _between(name: str, recordings: tuple[Any, Any], request: Request, chunk_sam
     """What is generated between two recordings, or before the second where there is no first."""
     parts = [checked_audio(one, sample_rate, name) for one in recordings if one is not None]
     kinds = [(rate, len(audio)) for rate, audio in parts]
-    if kinds[0] != kinds[-1]:
-        found = ", then ".join(f"{rate} Hz with channels: {channels}" for rate, channels in kinds)
-        advice = "Resample or mix down one of them first, as ffmpeg -i IN -ar RATE -ac CHANNELS OUT does."
-        raise UsageError(name, found, "two recordings of one rate and number of channels", advice)
+    check_ends(kinds)
     rate, channels = kinds[0]
     new = torch.zeros(channels, math.ceil(request.samples(chunk_samples, sample_rate) * rate / sample_rate))
     before = parts[0][1] if len(parts) > 1 else new[:, :0]

@@ -53,6 +53,23 @@ def spans_in(text: str) -> tuple[tuple[float, float], ...]:
     return tuple((first, last) for first, last in spans)
 
 
+def are_steps(value: Any) -> bool:
+    """Whether these are counts of steps: one in all, or one a level."""
+    counts = [value] if isinstance(value, int) else [*(value.values() if isinstance(value, Mapping) else value)]
+    return bool(counts) and all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in counts)
+
+
+def as_written(value: Any, within: bool = False) -> str:
+    """A value for a message, as its flag takes it: 5:3 for a span of seconds, A=0,X=0.2 for numbers by level."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={as_written(one, True)}" for key, one in value.items()) or "nothing"
+    if isinstance(value, list | tuple):
+        return (":" if within else ",").join(as_written(one, True) for one in value) or "nothing"
+    if isinstance(value, float) and within:
+        return f"{value:g}"
+    return str(value) if isinstance(value, str | int | float) else f"{value!r}"[:80]
+
+
 def on_or_off(text: str) -> bool:
     """True for "on", False for "off"."""
     if text not in ("on", "off"):
@@ -127,4 +144,4 @@ class Option:
         except (TypeError, ValueError):  # a text among numbers, say
             fits = False
         if not fits:
-            raise UsageError(name, value, self.expected)
+            raise UsageError(name, as_written(value), self.expected)

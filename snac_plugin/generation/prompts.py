@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import Mismatch, UsageError, did_you_mean
+from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, check_recording
 from snac_plugin.generation.request import LENGTHS, OPTIONS, PAIRS, Request
 
 KEYS = (*OPTIONS, "seed", "context")
@@ -30,7 +31,8 @@ class Prompt:
         except Mismatch as error:
             if not self.where:
                 raise
-            raise UsageError(f"{self.where}: {error.where}", error.found, error.expected, error.advice) from None
+            expected, advice = (text.replace("`", "") for text in (error.expected, error.advice))  # lines have no flags
+            raise UsageError(f"{self.where}: {error.where}", error.found, expected, advice) from None
 
 
 def prompts_of(
@@ -38,10 +40,11 @@ def prompts_of(
 ) -> list[Prompt]:
     """Prompts from one mapping each: fields of `Request` by name, `seed` and `context`, over those in common.
 
-    Prompts without a seed count up from the one in common; None stands for no prompt. Raises UsageError that names the prompt by
-    its number, from 1 on.
+    Prompts without a seed count up from the one in common; None stands for no prompt. What is said in common of recordings holds
+    for prompts that have one. Raises UsageError that names the prompt by its number, from 1 on.
     """
     found: list[Prompt] = []
+    common = dict(common or {})
     for number, entry in enumerate(entries, 1):
         if entry is None:
             continue
@@ -49,15 +52,20 @@ def prompts_of(
             expected = f"one of {', '.join(KEYS)}"
             raise UsageError(f"{where} {number}", f"the key {unknown!r}", expected, did_you_mean(unknown, KEYS))
         ruled_out = LENGTHS if {*LENGTHS} & entry.keys() else ()
-        values = {key: value for key, value in (common or {}).items() if key not in ruled_out} | dict(entry)
+        values = {key: value for key, value in common.items() if key not in ruled_out} | dict(entry)
         values |= {name: tuple(values[name]) for name in PAIRS if isinstance(values.get(name), list)}
         seed, context = values.pop("seed", -1), values.pop("context", None)
         seed += len(found) if "seed" not in entry and seed >= 0 else 0
+        if context is None and not values.keys() & {"edit", "before", "bridge"}:
+            values = {key: value for key, value in values.items() if key in entry or key not in BESIDE_RECORDINGS}
         prompt = Prompt(Request(), seed, context, f"{where} {number}")
         with prompt.named():
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < -1:
                 raise UsageError("seed", seed, "a whole number, 0 or more, or -1 for a random one")
             found.append(replace(prompt, request=Request(**values)))
+            check_recording(found[-1].request, context is not None)
+    if not any(one.context is not None or one.request.edits for one in found):
+        check_recording(Request(**{name: common[name] for name in BESIDE_RECORDINGS if name in common}), False)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
+from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS, check_sampler
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
     Option,
@@ -14,6 +14,7 @@ from snac_plugin.generation.option import (
     Slider,
     Steps,
     Strength,
+    are_steps,
     json_object,
     on_or_off,
     scales_in,
@@ -21,6 +22,8 @@ from snac_plugin.generation.option import (
     steps_in,
     strength_in,
 )
+from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, check_together
+from snac_plugin.generation.option_rules import LENGTHS as LENGTHS
 
 
 def one_of(names: tuple[str, ...]) -> dict[str, Any]:
@@ -39,7 +42,6 @@ COLDER = "below 1 samplers that draw codes draw likely ones more often"
 COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
 RECORDING = {"parse": str, "metavar": "FILE"}
 SWITCH = {"parse": bool, "metavar": "", "fits": lambda value: isinstance(value, bool), "expected": "true or false"}
-LENGTHS = ("chunks", "seconds", "sample_size")
 PAIRS = ("cfg_interval", "bridge")
 WIDTHS = ("keep", "mono")
 FORMATS = ("wav", "flac", "ogg")
@@ -88,7 +90,14 @@ class Request:
     sample_size: int | None = option("", int, **COUNT)
     conditioning: PerSample | None = option("what the model's conditioners read", json_object, "JSON", single="condition")
     negative_conditioning: PerSample | None = option(AWAY, json_object, "JSON", single="negative-condition")
-    steps: Steps | None = option("denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24", steps_in, "N", sampling=True)
+    steps: Steps | None = option(
+        "denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24",
+        steps_in,
+        "N",
+        fits=are_steps,
+        expected="a whole number above 0, or one for each level: 48, or A=6,B=8,C=10,D=24",
+        sampling=True,
+    )
     sampler: str | None = option("stable-audio-tools' name of the sampler, or pingpong-codes", str, "NAME", sampling=True)
     temperature: float | None = option(
         COLDER,
@@ -137,14 +146,14 @@ class Request:
         spans_in,
         "FROM:TO",
         fits=lambda value: len(value) > 0 and all(len(span) == 2 and 0 <= span[0] < span[1] < math.inf for span in value),
-        expected="pairs of seconds, each (start, end) with start before end",
+        expected="pairs of seconds, the earlier one first: 3.2:5.1, or in Python (3.2, 5.1)",
     )
     keep_levels: str | None = option("levels that keep its codes: A, AB, ABC; the finer ones are drawn anew", str, "LEVELS")
     strength: Strength | None = option(
         "how far each level goes from it: 0 keeps it, 1 forgets it; or A=0,B=0.3,C=0.5,D=0.7",
         strength_in,
         fits=lambda value: all(0 <= one <= 1 for one in (value.values() if isinstance(value, Mapping) else [value])),
-        expected="a number from 0 to 1, or one for each level",
+        expected="a number from 0 to 1, or one for each level: 0.4, or A=0,B=0.3,C=0.5,D=0.7",
     )
     before: Any = option("recording that the new audio leads into", flag="lead-in", **RECORDING)
     bridge: tuple[Any, Any] | None = option(
@@ -172,16 +181,12 @@ class Request:
     put_back: bool | None = option("for models trained without training.infill: put known codes back in each step", **SWITCH)
 
     def __post_init__(self) -> None:
-        lengths = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
-        if len(lengths) > 1:
-            found = " and ".join(f"`{name}` {value}" for name, value in lengths.items())
-            raise UsageError("length", found, "one of `chunks`, `seconds`, `sample_size`")
         for name, described in OPTIONS.items():
             if getattr(self, name) is not None:
                 described.check(name, getattr(self, name))
         if self.sampler is not None:
             check_sampler(self.sampler, [name for names in SAMPLERS.values() for name in names])
-        self._check_editing()
+        check_together(self)
 
     @property
     def options_set(self) -> tuple[str, ...]:
@@ -196,33 +201,17 @@ class Request:
     @property
     def edits(self) -> bool:
         """Whether there are recordings on both sides of what is new, or under it."""
-        return bool({"edit", "before", "bridge"} & {*self.options_set})
+        return bool(self.recordings)
+
+    @property
+    def recordings(self) -> list[Any]:
+        """The recordings that it names, first ones first."""
+        return [one for one in (self.edit, self.before, *(self.bridge or ())) if one is not None]
 
     @property
     def matches(self) -> bool:
         """Whether what is new is brought to the level of the recording."""
         return self.match is not False
-
-    def _check_editing(self) -> None:
-        """Options of which one needs another, or rules it out."""
-        options_set = self.options_set
-        sources = [name for name in ("edit", "before", "bridge", "from_second") if name in options_set]
-        if len(sources) > 1:
-            raise UsageError(sources[1], f"`{sources[0]}` beside it", f"one of {', '.join(f'`{name}`' for name in sources)}")
-        changes = [name for name in ("repaint", "keep_levels", "strength") if name in options_set]
-        if changes and self.edit is None:
-            raise UsageError(changes[0], "no recording to change", "`edit` beside it")
-        if self.edit is not None and not changes and not self.loop:
-            raise UsageError("edit", "nothing that changes it", "`repaint`, `keep_levels`, `strength` or `loop` beside it")
-        if "keep_levels" in changes and "strength" in changes:
-            raise UsageError("strength", "`keep_levels` beside it", "one of them: a strength of 0 keeps a level")
-        if self.loop and {"repaint", "before", "bridge"} & {*options_set}:
-            raise UsageError("loop", "another place to generate beside it", "`loop` alone, or with `edit`")
-        lengths = [name for name in LENGTHS if name in options_set]
-        if self.edit is not None and lengths:
-            raise UsageError(lengths[0], f"`{lengths[0]}` beside `edit`", "no length: the recording keeps its own")
-        if self.put_back and not self.needs_known_frames:
-            raise UsageError("put_back", "nothing that is known", "`repaint`, `before`, `bridge` or `loop` beside it")
 
     def samples(self, chunk_samples: int, sample_rate: int) -> int:
         """Length in audio samples."""
@@ -241,19 +230,44 @@ class Request:
 
 
 def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `generate` from the settings of an earlier sample, its JSON file. Its seed gives the same sample again."""
-    found = {name: settings[name] for name in (*OPTIONS, "seed") if settings.get(name) is not None and name != "chunks"}
+    """Arguments of `generate` from the settings of an earlier sample, its JSON file. Its seed gives the same sample again.
+
+    A sample of a batch that its sampler solved as one comes with the whole batch: `seed` and `batch_size` are the batch's then.
+    What says how files are written is left out: `writing_in` has it.
+    """
+    left_out = {"chunks", *WRITING}
+    found = {name: settings[name] for name in (*OPTIONS, "seed") if settings.get(name) is not None and name not in left_out}
     found["seconds"] = settings.get("new_seconds", settings.get("seconds"))
-    for name in ("sampler", "temperature"):  # of all levels, or the config's own
-        values = {*found[name].values()} if isinstance(found.get(name), Mapping) else {found.get(name)}
-        found[name] = values.pop() if len(values) == 1 else None
-    if found.get("sampler") not in DRAWING:
-        found.pop("temperature", None)
+    samplers, temperatures = _by_level(found, "sampler"), _by_level(found, "temperature")
+    drawn = {name: one for name, one in temperatures.items() if samplers.get(name, samplers.get("")) in DRAWING}
+    found |= {"sampler": _shared(samplers), "temperature": _shared(drawn)}  # of all levels, or the config's own
+    if "batch_seed" in settings:
+        found |= {"seed": settings["batch_seed"], "batch_size": settings["batch_size"]}
     if "edit" in found:
         found.pop("seconds")
-    found = {"match": False, "width": "mono", **found}  # so were samples of earlier versions, which do not name it
+    if "continues" in settings or {"edit", "before", "bridge"} & found.keys():
+        found = {"match": False, "width": "mono", **found}  # so were samples of earlier versions, which do not name it
+    else:
+        found = {name: value for name, value in found.items() if name not in BESIDE_RECORDINGS}
     pairs = [name for name in PAIRS if name in found]
     return {name: value for name, value in found.items() if value is not None} | {name: tuple(found[name]) for name in pairs}
+
+
+def writing_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the same settings that say how files are written."""
+    return {name: settings[name] for name in WRITING if settings.get(name) is not None}
+
+
+def _by_level(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What settings say of each level; under "" of all."""
+    said = settings.get(name)
+    return said if isinstance(said, Mapping) else {} if said is None else {"": said}
+
+
+def _shared(by_level: Mapping[str, Any]) -> Any:
+    """The value that all levels have, or None."""
+    found = {*by_level.values()}
+    return found.pop() if len(found) == 1 else None
 
 
 _CHANGES = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
@@ -271,24 +285,6 @@ def with_options(request: Request, options: Mapping[str, Any], others: Iterable[
     """A request with other values; UsageError for a name that is neither an option nor among `others`, arguments of the call."""
     for name in options:
         if name not in OPTIONS:
-            known = [name for name in (*others, *OPTIONS) if name not in ("request", "options")]
+            known = [name for name in (*others, *OPTIONS) if name not in ("request", "options", *WRITING)]
             raise UsageError(name, "an unknown argument", f"one of {', '.join(known)}", did_you_mean(name, known))
     return dataclasses.replace(request, **options)
-
-
-def check_sampler(sampler: str, known: Sequence[str], why: str = "") -> None:
-    if sampler not in known:
-        raise UsageError("sampler", repr(sampler), f"one of {', '.join(known)}{why}", did_you_mean(sampler, known))
-
-
-def sample_seeds(seed: int, count: int) -> list[int]:
-    """The seed of each sample: consecutive ones from `seed`, or from a random one for -1."""
-    if count < 1:
-        raise UsageError("batch_size", count, "1 or more")
-    if seed < -1:
-        raise UsageError("seed", seed, "0 or more, or -1 for a random one")
-    if seed == -1:
-        import numpy as np  # its global generator, as stable-audio-tools draws seeds
-
-        seed = int(np.random.randint(0, 2**31))
-    return list(range(seed, seed + count))

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from snac_plugin.config.network_keys import split_steps
 from snac_plugin.diffusion.global_time import CERTAIN_T, noise_left, windows
-from snac_plugin.diffusion.sampler_names import EULER, SAMPLERS
+from snac_plugin.diffusion.sampler_names import EULER, SAMPLERS, check_sampler
 from snac_plugin.diffusion.samplers import silent
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.chunks import Known, Watch, chunk_starts, generate_chunks
-from snac_plugin.generation.request import Request, check_sampler
+from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions

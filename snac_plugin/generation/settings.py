@@ -10,11 +10,18 @@ from snac_plugin.config.conditioner_keys import check_conditioner
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
 from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, MASKED_SAMPLERS, NEEDS_UNCONDITIONED, SAMPLERS
+from snac_plugin.diffusion.sampler_names import (
+    CODE_SAMPLER,
+    DRAWING,
+    MASKED_SAMPLERS,
+    NEEDS_UNCONDITIONED,
+    SAMPLERS,
+    check_sampler,
+)
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.condition_inputs import ConditionInput, condition_input, condition_inputs, guided_names
-from snac_plugin.generation.option import Metadata
-from snac_plugin.generation.request import Request, Steps, check_sampler
+from snac_plugin.generation.option import Metadata, as_written
+from snac_plugin.generation.request import Request, Steps
 from snac_plugin.model.conditioners import Position
 
 
@@ -87,7 +94,7 @@ def _strengths(request: Request, names: str) -> tuple[float, ...]:
         return ()
     by_level = request.strength if isinstance(request.strength, Mapping) else dict.fromkeys(names, request.strength)
     if {*by_level} != {*names}:
-        raise UsageError("strength", dict(by_level), f"one number, or one for each of the levels {', '.join(names)}")
+        raise UsageError("strength", as_written(by_level), f"one number, or one for each of the levels {', '.join(names)}")
     if not any(by_level.values()):
         raise UsageError("strength", request.strength, "more than 0 for a level at least, or nothing would change")
     return tuple(float(by_level[name]) for name in names)
@@ -108,7 +115,7 @@ def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[i
         return sampling.steps_per_level(names, steps)
     counts = [steps.get(name, 0) for name in names] if isinstance(steps, Mapping) else steps
     if len(steps) != len(names) or any(not isinstance(count, int) or count < 1 for count in counts):
-        raise UsageError("steps", steps, f"one number, or at least 1 step for each of the levels {', '.join(names)}")
+        raise UsageError("steps", as_written(steps), f"one number, or at least 1 step for each of the levels {', '.join(names)}")
     return tuple(counts)
 
 

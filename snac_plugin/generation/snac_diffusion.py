@@ -18,14 +18,16 @@ from snac_plugin.config.model_keys import is_context
 from snac_plugin.config.model_rules import SPATIAL
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.adapted import Adapted
+from snac_plugin.generation.batch import per_sample, sample_seeds
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
 from snac_plugin.generation.conditioned_model import ConditionedModel
-from snac_plugin.generation.context import Conditioners, ContextInput, checked_recording, stereo_ends
+from snac_plugin.generation.context import Conditioners, ContextInput, check_width, checked_recording, stereo_ends
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
 from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
 from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.option import Metadata
-from snac_plugin.generation.request import Request, sample_seeds, with_options
+from snac_plugin.generation.option_rules import check_recording
+from snac_plugin.generation.request import Request, with_options
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.width import WIDTH_SECONDS
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
@@ -152,13 +154,11 @@ class SnacDiffusion(Adapted, ConditionedModel):
         if request.format is not None:
             advice = "snac_plugin.output.make_samples.make_samples writes files."
             raise UsageError("format", request.format, "none: this returns audio", advice)
-        if request.from_second is not None and context is None:
-            raise UsageError("from_second", "no recording to continue", "`context` beside it")
         samples = request.samples(self.chunk_samples, self.sample_rate)
         seeds, chunks = sample_seeds(seed, batch_size), chunks_for(samples, self.chunk_samples)
-        metadata = _per_sample(request.conditioning, batch_size)
-        negative = None if request.negative_conditioning is None else _per_sample(request.negative_conditioning, batch_size)
-        pasts = self._pasts(metadata) if context is None else self._given(context, batch_size, request.from_second)
+        metadata = per_sample(request.conditioning, batch_size)
+        negative = None if request.negative_conditioning is None else per_sample(request.negative_conditioning, batch_size)
+        pasts = self._recordings(context, metadata, request)
         before = self._encoded(pasts)
         if self.position_ids:
             metadata = self._placed(request, metadata, pasts, samples, place)
@@ -170,13 +170,11 @@ class SnacDiffusion(Adapted, ConditionedModel):
         model = self.model.eval()
         generate: Generate = partial(generate_chunks, model, shown.pop("conditions"), seeds, settings, **shown)
         if request.edits or request.loop:
-            if before is not None:
-                raise UsageError("context", "a recording to continue", f"none beside `{(request.needs_known_frames or 'edit')}`")
             yield self._edited(request, generate, seeds, samples)
             return
         past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
         made = decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before, request.matches)
-        wide = self._wide_ends(context, batch_size, request) if context is not None and request.width == "keep" else []
+        wide = stereo_ends(pasts, self.sample_rate, WIDTH_SECONDS + 1) if request.width == "keep" else []
         yield from wide_chunks(made, chunks, wide, self.sample_rate) if wide else made
 
     def _edited(self, request: Request, generate: Generate, seeds: Sequence[int], samples: int) -> StreamedChunk:
@@ -184,6 +182,8 @@ class SnacDiffusion(Adapted, ConditionedModel):
         network, codec = self.model.network.config, self.pretransform
         edit = edit_of(request, self.chunk_samples, self.sample_rate)
         if edit is not None:
+            if request.width == "keep":
+                check_width([(edit.rate, edit.audio)], self.sample_rate)
             window = network.context_chunks * network.chunk_frames
             match = matched_within if {"keep_levels", "strength"} & {*request.options_set} else matched_beside
             match_or_not = match if request.matches else None
@@ -200,39 +200,24 @@ class SnacDiffusion(Adapted, ConditionedModel):
         codes = torch.cat(list(generate(chunks)), dim=-1)[..., :frames]
         return looped(codes, codec, network.chunk_frames, generate, seeds, chunks)
 
-    def _recordings(self, context: Any, batch_size: int, until: float | None) -> list[Any]:
-        """What each sample continues."""
-        inputs = context if isinstance(context, list) else [context] * batch_size
-        if until is None:
-            return inputs
-        cut = {id(one): None if one is None else cut_at(one, until, self.sample_rate) for one in inputs}
-        return [cut[id(one)] for one in inputs]
-
-    def _wide_ends(self, context: Any, batch_size: int, request: Request) -> list[Tensor]:
-        """The ends of stereo recordings, whose width is kept."""
-        return stereo_ends(self._recordings(context, batch_size, request.from_second), self.sample_rate, WIDTH_SECONDS + 1)
-
-    def _given(self, context: Any, batch_size: int, until: float | None) -> list[ContextInput]:
-        inputs = self._recordings(context, batch_size, until)
-        if len(inputs) != batch_size:
-            raise UsageError("context", f"{len(inputs)} recordings", f"one, or {batch_size}: one a sample")
+    def _recordings(self, context: Any, metadata: Sequence[Metadata], request: Request) -> list[ContextInput]:
+        """What each sample continues: by default what its metadata names."""
+        inputs = self._pasts(metadata) if context is None else context if isinstance(context, list) else [context] * len(metadata)
+        if len(inputs) != len(metadata):
+            raise UsageError("context", f"{len(inputs)} recordings", f"one, or {len(metadata)}: one a sample")
+        given = {id(one): one for one in inputs if one is not None}
+        check_recording(request, bool(given))
         network = self.model.network.config
-        if network.context_chunks == 0:
+        if given and network.context_chunks == 0:
             raise UsageError("context", "a recording", "none: this model was built with context_chunks 0")
-        for one in {id(one): one for one in inputs if one is not None}.values():
+        if request.from_second is not None:
+            given = {key: cut_at(one, request.from_second, self.sample_rate) for key, one in given.items()}
+        for one in given.values():
             rate, content = checked_recording(one, self.sample_rate)
             if content.is_floating_point() and content.shape[-1] < SHORT_CONTEXT_SECONDS * rate:
                 log.warning(SHORT_CONTEXT, content.shape[-1] / rate, network.context_chunks * self.chunk_samples / self.sample_rate)
-        return inputs
+        return [given.get(id(one)) for one in inputs]
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """Packed codes [B, R, T] -> audio [B, 1, samples] on the CPU, the decoder's noise of each sample from its own seed."""
         return decode(self.pretransform, codes, seeds)
-
-
-def _per_sample(conditioning: Metadata | Sequence[Metadata] | None, batch_size: int) -> list[Metadata]:
-    if conditioning is None or isinstance(conditioning, Mapping):
-        return [conditioning or {}] * batch_size
-    if len(conditioning) != batch_size:
-        raise UsageError("conditioning", f"{len(conditioning)} samples", f"{batch_size}, the batch size, or one for all")
-    return list(conditioning)

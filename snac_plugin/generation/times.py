@@ -1,6 +1,6 @@
-"""Seconds of a recording as its samples. Imports nothing heavy: a header is enough to check them."""
+"""Seconds of recordings as their samples, and which recordings fit. Imports nothing heavy: a header is enough to check them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from snac_plugin.errors import UsageError
 
@@ -24,3 +24,11 @@ def samples_until(second: float, rate: int, size: int) -> int:
     if not 0 < round(second * rate) <= size:
         raise UsageError("from_second", second, f"a second of the recording, which has {size / rate:.3f} s")
     return round(second * rate)
+
+
+def check_ends(ends: Sequence[tuple[int, int]]) -> None:
+    """UsageError for recordings, (rate, channels) each, that cannot be bridged."""
+    if len({*ends}) > 1:
+        found = ", then ".join(f"{rate} Hz with channels: {channels}" for rate, channels in ends)
+        advice = "Resample or mix down one of them first, as ffmpeg -i IN -ar RATE -ac CHANNELS OUT does."
+        raise UsageError("bridge", found, "two recordings of one rate and number of channels", advice)

@@ -12,6 +12,7 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
 from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.option_rules import BESIDE_RECORDINGS
 from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, Request, json_object
 from snac_plugin.interface.modes import MODE_OPTIONS, MODES
 from snac_plugin.levels import Levels
@@ -229,6 +230,8 @@ class Controls:
         changes |= {name: _parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
         if "guidance" in changes:  # beside which no scale would be 1
             sampling["cfg_scale"] = float(values["cfg_scale"])
+        if mode and not {"edit", "before", "bridge"} & changes.keys() and not (mode == "Continue" and values.get("recording")):
+            changes = {name: value for name, value in changes.items() if name not in BESIDE_RECORDINGS}  # inputs that stay as set
         if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says
             changes["put_back"] = True
         return Request(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.request import EDITING, WRITING, options_in
+from snac_plugin.generation.request import EDITING, WRITING, options_in, writing_in
 from snac_plugin.interface.controls import SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
 
 Find = Callable[[str], Path | None]
 _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
-LINKED = (*_SAMPLING, "guidance", *WRITING, "lora")
+LINKED = (*_SAMPLING, "batch_size", "batch_seed", "guidance", *WRITING, "lora")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
 
@@ -54,7 +54,7 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     """
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
     try:
-        options = options_in(settings)
+        options = options_in(settings) | writing_in(settings)
         values = own | _sampling(controls, options) | _conditions(controls, options)
     except (TypeError, ValueError, KeyError, AttributeError):
         raise UsageError("settings", "values of other kinds", "the content of the JSON file beside a sample") from None
@@ -97,7 +97,7 @@ def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: boo
 
 
 def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {"seed": int(options["seed"]), "batch_size": 1}
+    values: dict[str, Any] = {"seed": int(options["seed"]), "batch_size": int(options.get("batch_size", 1))}
     if "seconds" in options:
         values["seconds"] = float(options["seconds"])
     if (steps := options.get("steps")) is not None:

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import snac_plugin
 from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.errors import UnwritableFile
 from snac_plugin.files import digest_of, fitting_name
+from snac_plugin.generation.batch import PER_SAMPLE, sample_seeds, settings_of_each, told_of_batch
 from snac_plugin.generation.chunks import StepCallback
-from snac_plugin.generation.request import Request, sample_seeds
+from snac_plugin.generation.option_rules import check_recording
+from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.recordings import Recording
@@ -51,16 +53,16 @@ def make_samples(
     Raises:
         SnacPluginError: the request does not fit the model.
     """
+    check_recording(request, recording is not None)
     settings = check_request(request, model.config, model.levels.names).as_dict(model.levels.names)
-    about = {"conditioning": request.conditioning, "negative_conditioning": request.negative_conditioning}
-    about |= _about(model, checkpoint, recording) | _files_of(request)
+    about = dict.fromkeys(PER_SAMPLE) | _about(model, checkpoint, recording) | _files_of(request)
     name, plan = _name_of(request, recording), Plan.of(request, model, recording)
     form = plan.form()
-    seeds, size = sample_seeds(seed, count), batch_size or count
+    seeds, size = sample_seeds(seed, count), count if batch_size is None else len(sample_seeds(0, batch_size))
     for start in range(0, count, size):
-        batch = seeds[start : start + size]
-        noted = {"batch_size": len(batch), **settings, **about}
-        there = [plan.finished(folder, f"{name}seed_{one}", form, {"seed": one, **noted}) for one in batch if skip]
+        batch, told = seeds[start : start + size], told_of_batch(request, count, size, start)
+        notes = settings_of_each(batch, {**settings, **about}, told)
+        there = [plan.finished(folder, f"{name}seed_{one}", form, notes[one]) for one in batch if skip]
         if there and all(there):
             yield from (one for one in there if one is not None)
             continue
@@ -71,12 +73,12 @@ def make_samples(
             try:
                 for one in batch:
                     samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form))
-                for chunk in model.stream(plan.asked(), context=plan.context, place=plan.place, **options):
+                for chunk in model.stream(plan.asked(), **told, context=plan.context, place=plan.place, **options):
                     for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
-            finished, unwritable = _finish(samples, noted)
+            finished, unwritable = _finish(samples, notes)
             yield from finished
             if failure is not None or unwritable is not None:
                 raise failure or unwritable  # type: ignore[misc]
@@ -85,13 +87,13 @@ def make_samples(
                 sample.writer.discard()
 
 
-def _finish(samples: Sequence[SampleInProgress], settings: dict[str, Any]) -> tuple[list[Sample], UnwritableFile | None]:
+def _finish(samples: Sequence[SampleInProgress], notes: Mapping[int, dict[str, Any]]) -> tuple[list[Sample], UnwritableFile | None]:
     """The samples that have begun, finished; and why one could not be written: it has no room, the others may have."""
     finished: list[Sample] = []
     failure = None
     for sample in (one for one in samples if one.codes):
         try:
-            finished.append(sample.finish({"seed": sample.seed, **settings}))
+            finished.append(sample.finish(notes[sample.seed]))
         except UnwritableFile as error:
             failure = failure or error
     return finished, failure
@@ -110,7 +112,7 @@ def _files_of(request: Request) -> dict[str, Any]:
 
 def _name_of(request: Request, recording: Recording | None) -> str:
     """What a sample's name begins with: the recordings that are in it."""
-    named = (None if recording is None else recording.path, request.edit, request.before, *(request.bridge or ()))
+    named = (None if recording is None else recording.path, *request.recordings)
     stems = "_".join(Path(file).stem for file in named if isinstance(file, str | Path))
     return f"{fitting_name(stems, 40)}_" if stems else ""
 

@@ -104,6 +104,13 @@ class Plan:
             return None
         return Sample(settings["seed"], 0.0, 0.0, found[1], found[0], skipped=True)
 
+    def new_samples(self, rate: int, beside_own: bool) -> int:
+        """How many samples of the file are expected to be generated, or are written with them; `beside_own`: others are copied."""
+        if self.edit is None:
+            return math.ceil(self.request.samples(self.model.chunk_samples, self.model.sample_rate) * rate / self.model.sample_rate)
+        whole = not beside_own and not self.request.only_new
+        return self.edit.audio.shape[-1] if whole else sum(stop - start for start, stop in self.edit.spans)
+
     def spans(self) -> list[tuple[int, int]]:
         """What is new in an edit, in samples of the file."""
         offset = 0 if self.sources is None else self.sources.offset
@@ -122,16 +129,17 @@ class SampleInProgress:
         if plan.recording is not None and plan.context is not None:
             rate, channels = plan.recording.rate, plan.recording.header.channels
             self.continuation = Continuation(plan.context[1], rate, model.sample_rate, plan.request.width == "keep")
-        new = plan.request.samples(model.chunk_samples, model.sample_rate)
         own = sum(part.stop - part.start for part in self.own)
         self.before = own if plan.edit is None else 0
-        self.writer = SampleWriter(folder, name, rate, channels, own + math.ceil(new * rate / model.sample_rate), form)
+        self.writer = SampleWriter(folder, name, rate, channels, own + plan.new_samples(rate, bool(self.own)), form)
         self.codes: list[Tensor] = []
+        self.made = 0  # new samples at the model's rate
         self.started, self.first_audio_after = time.perf_counter(), 0.0
 
     def add(self, audio: Tensor, codes: Tensor) -> None:
         """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
         self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
+        self.made += len(audio)
         edit = self.plan.edit
         if edit is not None:
             self._add_edit(edit, edit.with_made(audio, self.plan.model.sample_rate))
@@ -164,7 +172,10 @@ class SampleInProgress:
         spans = self.plan.spans()
         written = sum(stop - start for start, stop in spans) if spans else self.writer.samples - self.before
         new = written * model.sample_rate // rate  # in samples of the model, whole ones
-        lengths = {"seconds": round(seconds, 6), "new_seconds": round(written / rate, 6)}
+        request = self.plan.request  # the file's samples are rounded to its rate: settings hold what gives as many again
+        asked = self.made if self.plan.edit is None else request.samples(model.chunk_samples, model.sample_rate)
+        new_seconds = written / rate if request.edit is not None else asked / model.sample_rate
+        lengths = {"seconds": round(seconds, 6), "new_seconds": round(new_seconds, 6)}
         settings = {**lengths, "chunks": chunks_for(new, model.chunk_samples), **settings}
         title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
         if spans:

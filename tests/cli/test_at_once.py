@@ -13,6 +13,7 @@ import pytest
 
 from snac_plugin.cli import COMMANDS
 from snac_plugin.errors import UsageError
+from snac_plugin.generation import option_rules
 from snac_plugin.generation import request as request_module
 from snac_plugin.generation.request import OPTIONS, Request, with_options
 
@@ -60,6 +61,10 @@ FLAG_NAMES = [
     ("generate", ["--bridge", "a.wav", "b.wav", "--lead-in", "c.wav"], "--bridge: found --lead-in beside it"),
     ("generate", ["--keep-levels", "A"], "--keep-levels: found no recording to change, expected --edit beside it"),
     ("generate", ["--put-back"], "expected --repaint, --lead-in, --bridge or --loop beside it"),
+    ("generate", ["--keep-levels", "E", "--edit", "README.md"], "--keep-levels: found E, expected one of A, AB, ABC"),
+    ("generate", ["--steps", "0"], "--steps: found 0, expected a whole number above 0, or one for each level"),
+    ("generate", ["--strength", "A=0,X=0.2", "--edit", "README.md"], "--strength: found A=0,X=0.2, expected one number"),
+    ("generate", ["--repaint", "5:3", "--edit", "README.md"], "--repaint: found 5:3, expected pairs of seconds"),
     ("generate", ["--cfg-scale", "-1"], "--cfg-scale: found -1.0"),
     ("evaluate", ["--data", "docs", "--ckpt", "snac_dit_tiny", "--cfg-rescale", "2"], "--cfg-rescale: found 2.0"),
 ]  # fmt: skip
@@ -106,10 +111,12 @@ def test_every_command_knows_near_misses() -> None:
 def test_every_option_of_a_request_has_a_flag_and_texts_name_only_options() -> None:
     flags = import_module("snac_plugin.cli.generate").parser().flag_names
     assert OPTIONS.keys() - flags.keys() == {"sample_size"}
-    calls = [node for node in ast.walk(ast.parse(Path(request_module.__file__).read_text())) if isinstance(node, ast.Call)]
+    sources = [Path(module.__file__).read_text() for module in (request_module, option_rules)]
+    calls = [node for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     errors = [ast.unparse(call) for call in calls if ast.unparse(call.func) == "UsageError"]
     named = {name for text in errors for name in re.findall(r"`([a-z_]+)`", text)}
-    assert {"edit", "before", "chunks"} <= named <= OPTIONS.keys()
+    assert {"edit", "before", "chunks", "context"} <= named <= {*OPTIONS, "context"}
+    assert flags["context"] == "--continue"
 
 
 def test_an_error_names_arguments_of_python_or_flags() -> None:

@@ -26,6 +26,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny_model_config(write_tiny_codec(folder / "codec"), head="logits", context_chunks=1)
     torch.save({"state_dict": builders.model(config).state_dict(), "model_config": config}, folder / "model.ckpt")
     soundfile.write(folder / "song.wav", 0.1 * torch.randn(80000).numpy(), 32000)
+    soundfile.write(folder / "slow.wav", 0.1 * torch.randn(40000).numpy(), 16000)
+    soundfile.write(folder / "tiny.wav", 0.1 * torch.randn(90).numpy(), 32000)
     return folder / "model.ckpt"
 
 
@@ -88,6 +90,8 @@ def test_an_unfinished_sample_is_made_again(checkpoint: Path, tmp_path: Path) ->
         ([{"context": 5}], "line 1: recording: found 5, expected the name of an audio file"),
         ([{"context": "SONG", "from_second": 1e-5}], "line 1: from_second: found 1e-05, expected a second of the recording"),
         ([{"context": "nowhere.wav"}], "line 1: nowhere.wav: found no such file"),
+        ([{}, {"match": False}], "line 2: match: found no recording, expected context, edit, before or bridge beside it"),
+        ([{"bridge": ["SONG", "SLOW"]}], "line 1: bridge: found 32000 Hz with channels: 1, then 16000 Hz with channels: 1"),
         (
             [{"context": "SONG", "from_second": 3}],
             "line 1: from_second: found 3, expected a second of the recording, which",
@@ -95,7 +99,9 @@ def test_an_unfinished_sample_is_made_again(checkpoint: Path, tmp_path: Path) ->
     ],
 )
 def test_a_wrong_line_is_named_before_torch_is_imported(checkpoint: Path, tmp_path: Path, lines: list[Any], message: str) -> None:
-    text = write(tmp_path / "p.jsonl", *lines).read_text().replace("SONG", str(checkpoint.with_name("song.wav")))
+    text = write(tmp_path / "p.jsonl", *lines).read_text()
+    for name in ("song", "slow"):
+        text = text.replace(name.upper(), str(checkpoint.with_name(f"{name}.wav")))
     (tmp_path / "p.jsonl").write_text(text)
     call = f"main(['generate', '--prompts', {str(tmp_path / 'p.jsonl')!r}])"
     code = f"import sys; from snac_plugin.cli import main; failed = {call}; "
@@ -116,6 +122,35 @@ def test_what_the_model_cannot_follow_is_named_before_it_is_built(
     file = write(tmp_path / "p.jsonl", {"seed": 1}, {"conditioning": {"prompt": "techno"}})
     assert main(["generate", "--ckpt", str(checkpoint), "--prompts", str(file)]) == 1
     assert "p.jsonl: line 2: conditioning: found the key 'prompt'" in capsys.readouterr().err
+
+
+def test_what_fails_in_the_making_is_named_by_its_line(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A loop that is too short for the codec ended the run without a word about which; recordings too short, after minutes."""
+    file = write(tmp_path / "p.jsonl", {"seconds": 0.3}, {"loop": True, "put_back": True, "seconds": 0.1})
+    command = ["generate", "--ckpt", str(checkpoint), "--out", str(tmp_path), "--steps", "4", "--prompts"]
+    assert main([*command, str(file)]) == 1
+    assert "p.jsonl: line 2: seconds: found 0.100, expected 0.384 s or more for a loop" in capsys.readouterr().err
+    monkeypatch.setattr(builders, "model", lambda config: pytest.fail("the model was built"))
+    short = str(checkpoint.with_name("tiny.wav"))
+    file = write(tmp_path / "q.jsonl", {}, {"bridge": [short, short], "put_back": True})
+    assert main([*command, str(file)]) == 1
+    assert "q.jsonl: line 2: " in (said := capsys.readouterr().err)
+    assert "expected at least one frame of the codec" in said
+
+
+def test_without_a_seed_the_one_drawn_is_said_and_skips_on_a_second_run(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody could tell the run that was stopped to go on."""
+    file = write(tmp_path / "p.jsonl", {"seconds": 0.3}, {"seconds": 0.4})
+    command = ["generate", "--ckpt", str(checkpoint), "--out", str(tmp_path), "--prompts", str(file)]
+    assert main(command) == 0
+    seed = re.search(r"prompts: 2; where a line names no seed, they count up from (\d+): --seed", capsys.readouterr().out)
+    assert seed is not None
+    assert main([*command, "--seed", seed[1]]) == 0
+    assert capsys.readouterr().out.count("skipped  ") == 2
 
 
 def test_lines_overrule_what_they_have_in_common(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_recording_is_continued_from_a_second_of_it(model: SnacDiffusion) -> N
     assert torch.equal(cut, generate(model, context=own[:40000], seconds=0.3))
     with pytest.raises(UsageError, match="from_second: found 3, expected a second of the recording, which has 2"):
         generate(model, context=own, from_second=3)
-    with pytest.raises(UsageError, match="from_second: found no recording to continue"):
+    with pytest.raises(UsageError, match="from_second: found 3, expected context beside it"):
         generate(model, from_second=3)
 
 

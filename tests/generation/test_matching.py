@@ -135,7 +135,7 @@ def test_without_it_the_new_audio_is_the_decoder_s_own(model: SnacDiffusion) -> 
     """Bit for bit what it was before there was any matching: decoded after the context, and joined."""
     own = noise(1.0)
     audio, codes = model.generate(context=own, chunks=2, match=False, return_codes=True, **OPTIONS)
-    context = model._encoded(model._given(own, 1, None))
+    context = model._encoded([own])
     assert context is not None
     assert context.tail is not None
     decoder = StreamDecoder(model.pretransform, [1])
@@ -176,5 +176,5 @@ def test_codes_have_no_level_to_match(model: SnacDiffusion) -> None:
 
 def test_samples_of_earlier_versions_were_not_matched(tmp_path: Path) -> None:
     """Their settings make them again, which do not know of it."""
-    assert options_in({"seed": 1, "seconds": 2})["match"] is False
-    assert options_in({"seed": 1, "seconds": 2} | Request().as_dict())["match"] is True
+    assert options_in({"seed": 1, "seconds": 2, "continues": {}})["match"] is False
+    assert options_in({"seed": 1, "seconds": 2, "continues": {}} | Request().as_dict())["match"] is True

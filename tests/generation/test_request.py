@@ -8,7 +8,8 @@ import pytest
 
 from snac_plugin.cli import evaluate, generate
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.request import OPTIONS, SAMPLING, Request, sample_seeds
+from snac_plugin.generation.batch import sample_seeds
+from snac_plugin.generation.request import OPTIONS, SAMPLING, Request
 
 # Flags as users' scripts have them: (metavar, help text).
 FLAGS = {

@@ -1,0 +1,55 @@
+"""What each sample of a batch has of its own: its seed, its metadata. Imports nothing heavy."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from snac_plugin.diffusion.sampler_names import OF_THE_BATCH
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.option import Metadata, PerSample
+from snac_plugin.generation.request import Request
+
+PER_SAMPLE = ("conditioning", "negative_conditioning")
+"""Options that may be a list with one entry a sample."""
+
+
+def sample_seeds(seed: int, count: int) -> list[int]:
+    """The seed of each sample: consecutive ones from `seed`, or from a random one for -1."""
+    if count < 1:
+        raise UsageError("batch_size", count, "1 or more")
+    if seed < -1:
+        raise UsageError("seed", seed, "0 or more, or -1 for a random one")
+    if seed == -1:
+        import numpy as np  # its global generator, as stable-audio-tools draws seeds
+
+        seed = int(np.random.randint(0, 2**31))
+    return list(range(seed, seed + count))
+
+
+def per_sample(conditioning: PerSample | None, batch_size: int) -> list[Metadata]:
+    """The metadata of each sample, of one for all, a list, or none."""
+    if conditioning is None or isinstance(conditioning, Mapping):
+        return [conditioning or {}] * batch_size
+    if len(conditioning) != batch_size:
+        raise UsageError("conditioning", f"{len(conditioning)} samples", f"{batch_size}, the batch size, or one for all")
+    return list(conditioning)
+
+
+def told_of_batch(request: Request, count: int, size: int, start: int) -> dict[str, Any]:
+    """What a request says by sample to `size` samples from number `start` on, of `count` in all: lists stay lists."""
+    told: dict[str, Any] = {name: getattr(request, name) for name in PER_SAMPLE}
+    for name, metadata in told.items():
+        if metadata is None or isinstance(metadata, Mapping):
+            continue
+        if len(metadata) not in (count, size):
+            raise UsageError(name, f"{len(metadata)} samples", f"{count}, the number of samples, or one for all")
+        told[name] = [metadata[number % len(metadata)] for number in range(start, min(start + size, count))]
+    return told
+
+
+def settings_of_each(seeds: Sequence[int], settings: Mapping[str, Any], told: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """The settings of each sample of a batch, by its seed; those of the batch, where its sampler solves all samples as one."""
+    first: dict[str, Any] = {"batch_size": len(seeds)}
+    if len(seeds) > 1 and {*settings["sampler"].values()} & {*OF_THE_BATCH}:
+        return {seed: {"seed": seed, **first, "batch_seed": seeds[0], **settings, **told} for seed in seeds}
+    each = [{name: one[row] if isinstance(one, list) else one for name, one in told.items()} for row in range(len(seeds))]
+    return {seed: {"seed": seed, **first, **settings, **own} for seed, own in zip(seeds, each, strict=True)}
