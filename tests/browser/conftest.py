@@ -1,6 +1,7 @@
 """The real server with the shipped model, and Debian's chromium driven by Playwright."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SHOTS = Path(os.environ.get("SNAC_PLUGIN_SHOTS", ROOT / "runs" / "browser"))
@@ -25,7 +26,7 @@ SOON = 120_000
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 RECORDING = "#snac-recording [aria-label=Clear]"
 """What is there once a recording is."""
-QUICK = {"seed": 7, "seconds": 1.536, "steps": 8}
+QUICK = {"seed": 7, "seconds": 1.536, "steps": 4}
 
 
 class Server:
@@ -35,15 +36,21 @@ class Server:
         self.out = out
         command = [sys.executable, "-u", str(ROOT / "run_gradio.py"), "--out", str(out)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-        self._log = (out.parent / "server.log").open("a")
-        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=self._log, text=True)
-        assert self._process.stdout is not None
-        self.url = next(found[0] for line in self._process.stdout if (found := re.search(r"http://[\w.:]+", line)))
+        self._log = out.parent / "server.log"  # not a pipe, which would fill up
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    @functools.cached_property
+    def url(self) -> str:
+        """Where it serves, once it does."""
+        while not (found := re.search(r"http://[\w.:]+", self._log.read_text())):
+            assert self._process.poll() is None, self._log.read_text()
+            time.sleep(0.1)
+        return found[0]
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
-        self._log.close()
+        self._process.wait(60)
 
     def newest(self, pattern: str = "*.wav") -> Path:
         """The wav that was written last, in the history of any browser."""
@@ -79,6 +86,7 @@ def tab(chromium: Browser, server: Server) -> Iterator[Callable[..., Page]]:
             context = chromium.new_context(viewport={"width": wide, "height": high}) if beside is None else beside.context
             if beside is None:
                 contexts.callback(context.close)
+                context.set_default_timeout(SOON)
             page = context.new_page()
             query = urllib.parse.urlencode({"settings": json.dumps(QUICK | settings)})
             page.goto(f"{server.url}/?{query}")
@@ -105,7 +113,9 @@ def finished(page: Page, cards: int) -> None:
 
 
 def mode(page: Page, name: str) -> None:
-    page.locator(".snac-modes label", has_text=name).click()
+    """Choose a mode, and wait until its inputs are shown."""
+    if not page.locator(".snac-modes label.selected", has_text=name).count():
+        click(page, page.locator(".snac-modes label", has_text=name))
 
 
 def put_in(page: Page, file: Path) -> None:
@@ -116,15 +126,29 @@ def put_in(page: Page, file: Path) -> None:
 
 def use(page: Page, button: str) -> None:
     """Press a button that puts the sample in as the recording."""
-    page.click(f"text={button}")
-    page.wait_for_timeout(1500)
+    click(page, page.locator(f"button:has-text('{button}')"))
     page.wait_for_selector(RECORDING)
+
+
+def click(page: Page, button: Locator) -> None:
+    """Press, and wait until the server's answer is seen."""
+    with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):
+        button.click()
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the page is drawn, and fades no more."""
+    page.evaluate("""() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(async () => {
+      await Promise.allSettled(document.getAnimations().filter((one) => one.effect.getTiming().iterations < 9).map((one) => one.finished));
+      done();
+    })))""")
 
 
 def shot(page: Page, name: str) -> None:
     """Keep a picture of the page to look at."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    time.sleep(0.5)  # until fades have ended
+    settled(page)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 

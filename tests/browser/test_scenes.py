@@ -182,7 +182,6 @@ def test_nothing_overlaps_and_nothing_scrolls_sideways(tab: Tab, width: str) -> 
     generate(page)
     for name in ("Continue", "Repaint", "Vary", "Bridge", "Loop", "From nothing"):
         mode(page, name)
-        page.wait_for_timeout(700)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         assert page.evaluate(OVERLAPS) == [], name
         shot(page, f"{width}_{name.lower().replace(' ', '_')}")
