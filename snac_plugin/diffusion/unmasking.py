@@ -82,9 +82,9 @@ def unmask(
     ours, counts = masked.clone(), [masked_counts(int(row.sum()), how.steps, how.shift) for row in masked]
     priority = _priority(how.sampler, order, generators).to(x.device)
     for step in range(how.steps):
-        before, after = (torch.tensor([row[i] for row in counts], device=x.device) for i in (step, step + 1))
-        if not bool((before > 0).any()):
+        if not any(row[step] for row in counts):
             break
+        before, after = (torch.tensor([row[i] for row in counts], device=x.device) for i in (step, step + 1))
         uniform = torch.stack([torch.rand(3, x.shape[1], generator=g, dtype=torch.float64) for g in generators]).to(x.device, wide)
         scores = log_probabilities(x, masked.float().mean(dim=1).to(x)).to(wide)
         codes = codes_at(uniform[:, 0], scores / how.temperature)

@@ -134,7 +134,7 @@ class Controls:
         """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""
         default = sorted(set(self.sampling.samplers(self.levels.names)))
         choices = list(SAMPLERS[self.config.model.diffusion.diffusion_objective])
-        can = {"": True, "guidance": self.guided, "drawn codes": {*DRAWING} & {*choices} and self.network.head != "velocity"}
+        can = {"": True, "guidance": self.guided, "drawn codes": bool({*DRAWING} & {*choices}) and self.network.head != "velocity"}
         mixed = [("each level's own", "")] if len(default) > 1 else []
         options = mixed + [(name, name) for name in choices]
         self._add("sampler", gr.Dropdown, options, value="" if mixed else default[0], label="Sampler")

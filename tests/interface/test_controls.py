@@ -126,3 +126,16 @@ def test_steps_that_nobody_moved_are_the_config_s_own(tmp_path: Path) -> None:
     assert check_request(controls.request(shown), controls.config, "ABCD").steps == (6, 8, 10, 24)
     assert controls.request(shown | {"steps": 20}).steps == 20
     assert controls.request(shown | {"steps_by_level": True}).steps == own
+
+
+def test_masked_codes_have_their_own_samplers_steps_and_temperature(tmp_path: Path) -> None:
+    config = tiny_model_config(write_tiny_codec(tmp_path), head="logits")
+    config["model"]["diffusion"]["diffusion_objective"] = "masked"
+    controls = Controls(check_model_config(config), LEVELS_32KHZ)
+    assert [value for _, value in controls.components["sampler"].choices] == ["masked", "masked-random", "masked-halton"]
+    assert controls.components["temperature"].visible is True
+    asked = controls.request(values(controls) | {"sampler": "masked-halton", "temperature": 0.7, "steps": 9})
+    how = check_request(asked, controls.config, "ABCD")
+    assert (how.samplers, how.temperatures, sum(how.steps)) == (("masked-halton",) * 4, (0.7,) * 4, 9)
+    config["model"]["diffusion"] |= {"diffusion_objective": "v"}
+    assert Controls(check_model_config(config), LEVELS_32KHZ).components["temperature"].visible is False
