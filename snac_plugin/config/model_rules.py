@@ -68,7 +68,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
         yield from _timestep_problems(training)
         yield from _infill_problems(training)
-        yield from _dropout_problems(training, config.model.conditioning)
+        yield from _dropout_problems(training, config)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
         yield from _demo_problems(training.demo, config.model.conditioning)
 
@@ -165,11 +165,12 @@ def _misplaced(kind: str, key: str) -> str:
     return "it in prepend_cond_ids: it gives the chunks before" if is_context(kind) and key != "prepend_cond_ids" else ""
 
 
-def _dropout_problems(training: TrainingSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
-    known = [c.id for c in conditioning.configs if not is_context(c.type)] if conditioning else []
+def _dropout_problems(training: TrainingSection, config: SnacModelConfig) -> Iterator[Problem]:
+    read, conditioning = config.model.diffusion.read_ids, config.model.conditioning
+    known = [c.id for c in conditioning.configs if not is_context(c.type) and c.id in read] if conditioning else []
     for name in training.condition_dropout if isinstance(training.condition_dropout, dict) else ():
         if name not in known:
-            yield not_one_of(f"training.condition_dropout.{name}", name, "an id of model.conditioning.configs", known)
+            yield not_one_of(f"training.condition_dropout.{name}", name, "one that model.diffusion reads", known)
 
 
 def _timestep_problems(training: TrainingSection) -> Iterator[Problem]:

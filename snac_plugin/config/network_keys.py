@@ -202,6 +202,11 @@ class DiffusionSection(Section):
     prepend_cond_ids: ListOf[str] = Field(default=(), description="conditioners put before the tokens")
     config: NetworkConfig = Field(description="the network")
 
+    @property
+    def read_ids(self) -> tuple[str, ...]:
+        """Ids of all conditioners that the network reads."""
+        return (*self.cross_attention_cond_ids, *self.global_cond_ids, *self.prepend_cond_ids, *self.input_concat_ids)
+
     @model_validator(mode="before")
     @classmethod
     def _default_sampler(cls, data: Any) -> Any:

@@ -26,6 +26,7 @@ class Known:
     codes: Tensor  # packed [1 or B, R, T]; those of other frames too, from which kept levels and strengths start
     frames: Tensor  # [T] bool, True where a frame keeps its codes
     first: int = 0  # number of the first of them in the whole piece
+    placed: bool = False  # chunk positions have vectors for each chunk where it begins: see `Position.starts`
 
 
 def generate_chunks(
@@ -54,7 +55,9 @@ def generate_chunks(
 
     Args:
         conditions, negative: as of `Prompt`; with chunk positions they have vectors for the chunks of a whole context before the
-            first, and for all that are generated.
+            first, and for all that are generated. A position is where its chunk begins, a real number, as in training, in which
+            crops begin anywhere: a gap that begins 2.3 chunks into a recording is generated at 2.3. Of `known` that is not
+            `placed`, as stable-audio-tools' calls make it, chunks have the position of the whole chunk that they begin in.
         others: `blank` and `without` of `Prompt`.
         chunks: how many, where nothing is known.
         context: packed codes of the audio before [B, R, T], whole chunks.
@@ -74,7 +77,7 @@ def generate_chunks(
         for index, start in enumerate(starts):
             past, mask = _past(track[..., :start], context, context_mask, window, size)
             prompt = Prompt(conditions, negative, None if past is None else model.space.from_codes(past), mask, **(others or {}))
-            prompt = _placed(prompt, model, start, known)
+            prompt = _placed(prompt, model, index - len(starts), start, known)
             prompt = _with_known(prompt, model, track, torch.zeros_like(shown) if settings.put_back else shown, start)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             here = slice(start, start + size)
@@ -106,11 +109,12 @@ def chunk_starts(known: Tensor, size: int) -> list[int]:
     return starts
 
 
-def _placed(prompt: Prompt, model: SnacDiffusionModel, start: int, known: Known | None) -> Prompt:
-    """The prompt with the conditions of the chunk that begins at frame `start`, and of those in its context."""
+def _placed(prompt: Prompt, model: SnacDiffusionModel, index: int, start: int, known: Known | None) -> Prompt:
+    """The prompt with the conditions of chunk `index`, counted from the end, which begins at frame `start`, and of its context."""
     network, frame = model.network.config, start + (0 if known is None else known.first)
     pasts = 0 if prompt.context is None else prompt.context.shape[-1] // network.chunk_frames
-    return prompt.of_chunks(network.context_chunks + frame // network.chunk_frames - pasts, pasts + 1)
+    first = index * (network.context_chunks + 1) if known is not None and known.placed else frame // network.chunk_frames
+    return prompt.of_chunks(first + network.context_chunks - pasts, pasts + 1)
 
 
 def _with_known(prompt: Prompt, model: SnacDiffusionModel, track: Tensor, shown: Tensor, start: int) -> Prompt:

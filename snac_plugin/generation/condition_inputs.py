@@ -51,7 +51,8 @@ def condition_input(conditioner: ConditionerSection, demo: Mapping[str, Any] | N
 
 
 def guided_names(config: SnacModelConfig) -> tuple[str, ...]:
-    """The names that `guidance` takes a scale for: each condition's, and "context" for a model that sees chunks before."""
-    named = [one.name for one in condition_inputs(config) if not is_context(one.type)]
+    """The names that `guidance` takes a scale for: of each condition that the network reads, and "context" if it sees any."""
+    read = config.model.diffusion.read_ids
+    named = [one.name for one in condition_inputs(config) if not is_context(one.type) and one.name in read]
     context = [CONTEXT] if config.model.diffusion.config.context_chunks and CONTEXT not in named else []
     return (*named, *context)

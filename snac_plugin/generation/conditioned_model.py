@@ -11,7 +11,7 @@ from torch import Tensor
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.context import Context, ContextInput, context_of
-from snac_plugin.generation.editing import edit_of
+from snac_plugin.generation.editing import chunk_places, edit_of, seam_place
 from snac_plugin.generation.option import Metadata
 from snac_plugin.generation.prompting import joinable, length_in_chunks, told, with_positions
 from snac_plugin.generation.request import Request
@@ -101,9 +101,13 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         if place is not None:
             begin, length = (seconds * self.sample_rate / self.chunk_samples for seconds in place)
             first, new = [begin] * len(first), length - begin
-        elif request.edits and (edit := edit_of(request, self.chunk_samples, self.sample_rate)) is not None:
+        edit = edit_of(request, self.chunk_samples, self.sample_rate)
+        if edit is not None and place is None:
             new = length_in_chunks((edit.rate, edit.audio), *sizes)
-        return with_positions(self.position_ids, metadata, first, new, self.config.model.conditioning)
+        starts = [] if edit is None else chunk_places(edit, self.pretransform, sizes[-1])
+        if request.loop and edit is None:
+            starts = [seam_place(round(samples / self.levels.frame_samples), sizes[-1])]
+        return with_positions(self.position_ids, metadata, first, new, self.config.model.conditioning, starts)
 
     def _told(self, metadata: Sequence[Metadata], negative: Sequence[Metadata] | None, guidance: Guidance) -> dict[str, Any]:
         """What `generate_chunks` is told: conditions, and what takes their place in the other branches of guidance."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.generation.chunks import Known
+from snac_plugin.generation.chunks import Known, chunk_starts
 from snac_plugin.generation.context import checked_audio, mono
 from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.joining import JOIN_SECONDS, join
@@ -39,8 +39,19 @@ class Edit:
         """At another rate, as mono audio or with its own channels."""
         channels = [self.audio] if mixed else list(self.audio)
         audio = torch.stack([mono(one, self.rate, rate) for one in channels])
-        ends = [min(round(edge * rate / self.rate), audio.shape[-1]) for span in self.spans for edge in span]
-        return replace(self, rate=rate, audio=audio, spans=tuple(zip(ends[::2], ends[1::2], strict=True)))
+        return replace(self, rate=rate, audio=audio, spans=self.spans_at(rate))
+
+    def spans_at(self, rate: int) -> tuple[tuple[int, int], ...]:
+        """Its spans at another rate."""
+        size = math.ceil(self.audio.shape[-1] * rate / self.rate)
+        ends = [min(round(edge * rate / self.rate), size) for span in self.spans for edge in span]
+        return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+    def turned(self, rate: int) -> tuple[tuple[tuple[int, int], ...], int]:
+        """The same where the ends of a loop meet in the middle, and by how many samples the audio is turned for it."""
+        spans, size = self.spans_at(rate), math.ceil(self.audio.shape[-1] * rate / self.rate)
+        shift = size // 2
+        return (((shift - (size - spans[1][0]), shift + spans[0][1]),), shift) if self.loop else (spans, 0)
 
     def with_new(self, new: Tensor, first: int = 0) -> Tensor:
         """The audio [C, N] with its spans from `new`, mono at the same rate, which begins at sample `first` of it.
@@ -125,11 +136,9 @@ def edited(
 
     `match` brings what is generated to the level of the recording.
     """
-    at_codec_rate = edit.at(codec.sample_rate)
-    size, shift = at_codec_rate.audio.shape[-1], at_codec_rate.audio.shape[-1] // 2 if edit.loop else 0
-    audio, spans = at_codec_rate.audio[0].roll(shift), at_codec_rate.spans
-    if edit.loop:  # the ends meet in the middle
-        spans = ((shift - (size - at_codec_rate.spans[1][0]), shift + at_codec_rate.spans[0][1]),)
+    spans, shift = edit.turned(codec.sample_rate)
+    audio = edit.at(codec.sample_rate).audio[0].roll(shift)
+    size = len(audio)
     known, first = _frames_of(audio, spans, codec, window, chunk_frames)
     codes = torch.cat(list(generate(known=known)), dim=-1)
     decoded = decode(codec, codes, seeds)[:, 0]
@@ -165,10 +174,10 @@ def looped(
 ) -> StreamedChunk:
     """Generated codes [B, R, T] whose seam, in the middle of them once they are turned by half, is generated anew."""
     frames, margin = codes.shape[-1], codec.margin
-    half, seam = frames // 2, max(1, min(chunk_frames // 4, frames // 4))
+    half, seam = frames // 2, _seam(frames, chunk_frames)
     shown = torch.ones(frames, dtype=torch.bool)
     shown[half - seam : half + seam] = False
-    sealed = torch.cat(list(generate(known=Known(codes.roll(half, dims=-1), shown), first_index=chunks)), dim=-1)
+    sealed = torch.cat(list(generate(known=Known(codes.roll(half, dims=-1), shown, placed=True), first_index=chunks)), dim=-1)
     codes = sealed.roll(-half, dims=-1)
     around = torch.arange(-margin, frames + margin) % frames  # each end sounds with the other one beside it
     sound = decode(codec, codes[..., around], seeds)
@@ -198,8 +207,8 @@ def _frames_of(
 
     A frame begins where the first span does. Frames that a span touches are generated whole.
     """
-    size, offset = codec.downsampling_ratio, spans[0][0] % codec.downsampling_ratio
-    touched = [((start - offset) // size, -(-(stop - offset) // size)) for start, stop in spans]
+    size = codec.downsampling_ratio
+    touched, offset = _touched(spans, size)
     first = max(0, touched[0][0] - window - chunk_frames - codec.margin)
     last = min(-(-(len(audio) - offset) // size), touched[-1][1] + 2 * chunk_frames + codec.margin)
     begin = offset + first * size
@@ -207,4 +216,32 @@ def _frames_of(
     shown = torch.ones(last - first, dtype=torch.bool)
     for start, stop in touched:
         shown[start - first : stop - first] = False
-    return Known(codes, shown, first), begin
+    return Known(codes, shown, first, placed=True), begin
+
+
+def _touched(spans: Sequence[tuple[int, int]], frame: int) -> tuple[list[tuple[int, int]], int]:
+    """The frames [start, stop) that spans of samples touch, and the sample that frame 0 begins at."""
+    offset = spans[0][0] % frame
+    return [((start - offset) // frame, -(-(stop - offset) // frame)) for start, stop in spans], offset
+
+
+def chunk_places(edit: Edit, codec: SnacPretransform, chunk_frames: int) -> list[float]:
+    """Where in the audio of an edit each chunk that is generated begins, in chunks; that at the seam of a loop before its end."""
+    spans, turned = edit.turned(codec.sample_rate)
+    touched, offset = _touched(spans, codec.downsampling_ratio)
+    known = torch.ones(touched[-1][1], dtype=torch.bool)
+    for start, stop in touched:
+        known[start:stop] = False
+    size = math.ceil(edit.audio.shape[-1] * codec.sample_rate / edit.rate)
+    before = offset + (size - turned if edit.loop else 0)  # in what is turned the second half comes first
+    return [(start + before / codec.downsampling_ratio) / chunk_frames for start in chunk_starts(known, chunk_frames)]
+
+
+def seam_place(frames: int, chunk_frames: int) -> float:
+    """The same of the seam of a loop that is generated."""
+    return (frames - _seam(frames, chunk_frames)) / chunk_frames
+
+
+def _seam(frames: int, chunk_frames: int) -> int:
+    """Frames at each end of a loop that are generated anew, the other end beside them."""
+    return max(1, min(chunk_frames // 4, frames // 4))

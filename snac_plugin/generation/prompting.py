@@ -88,7 +88,12 @@ def joinable(
 
 
 def with_positions(
-    names: Sequence[str], metadata: Sequence[Metadata], first: Sequence[float], new: float, section: ConditioningSection | None
+    names: Sequence[str],
+    metadata: Sequence[Metadata],
+    first: Sequence[float],
+    new: float,
+    section: ConditioningSection | None,
+    starts: Sequence[float] = (),
 ) -> list[Metadata]:
     """Metadata of a batch with the position of what is generated, unless it says that itself.
 
@@ -96,6 +101,7 @@ def with_positions(
         names: ids of the model's `chunk_position` conditioners.
         first: where in its piece each sample begins, in chunks.
         new: how long what is generated is, in chunks.
+        starts: where each chunk of an edit begins, counted from there.
     """
     most = {c.id: c.config.get("most_chunks", math.inf) for c in (section.configs if section else ())}
     found: list[Metadata] = []
@@ -103,7 +109,8 @@ def with_positions(
         given = {name: entry[name] for name in names if name in entry}
         said = {key: at[:2] if isinstance(at, Position) else position_in(at, most[key], key) for key, at in given.items()}
         pairs = {name: said.get(name, (index, index + new)) for name in names}
-        positions = {name: Position(i, total, math.ceil(max(new, total - i)) + 1) for name, (i, total) in pairs.items()}
+        chunks = {name: math.ceil(max(new, total - i)) + 1 for name, (i, total) in pairs.items()}
+        positions = {name: Position(*pair, chunks[name], tuple(starts)) for name, pair in pairs.items()}
         found.append({**entry, **positions})
     longest = {name: max(entry[name].chunks for entry in found) for name in names}
     return [{**entry, **{name: entry[name]._replace(chunks=longest[name]) for name in names}} for entry in found]

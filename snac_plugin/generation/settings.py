@@ -122,14 +122,15 @@ def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[i
 def check_request(request: Request, config: SnacModelConfig, names: str, complete: bool = True) -> Settings:
     """Resolve a request, and check without weights that its metadata is what the conditioners read; UsageError where it is not.
 
-    Without `complete` conditions may be missing: they come from elsewhere.
+    Without `complete` conditions may be missing: they come from elsewhere, and positions in pieces do.
     """
     placed = [reads.name for reads in condition_inputs(config) if reads.kind == "position"]
     for metadata, negative in ((request.conditioning or {}, False), (request.negative_conditioning, True)):
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
             check_metadata(one, config, complete=complete and not negative)  # what a negative leaves out is dropped
-            if negative and (place := next((name for name in placed if name in one), None)):
-                raise UsageError("negative_conditioning", f"the key {place!r}", "no position: it is where the chunk lies")
+            if (negative or not complete) and (place := next((name for name in placed if name in one), None)):
+                where = "negative_conditioning" if negative else "conditioning"
+                raise UsageError(where, f"the key {place!r}", "no position: it is where the chunk lies in its piece")
     guided = guided_names(config)
     if unknown := [name for name in request.guidance or () if name not in guided]:
         expected = f"one of {', '.join(guided)}" if guided else "none: this model has no conditions and sees no context"

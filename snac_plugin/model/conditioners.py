@@ -65,13 +65,15 @@ class Position(NamedTuple):
     index: float  # type: ignore[assignment]  # not the method of a tuple
     total: float
     chunks: int = 1  # how many, one after the other
+    starts: tuple[float, ...] = ()  # of other chunks, each with those before it: where they begin, counted from `index`
 
 
 class ChunkPosition(Conditioner):
     """Index of a chunk and length of its piece, in chunks: e_1(index / most) + e_2(total / most), as Stable Audio's timing.
 
     It differs from chunk to chunk, so its output has a row for each: first one of zeros for tokens that belong to no chunk, then
-    those of the `before` chunks before, then those of the chunks. Pieces of more than `most_chunks` are counted in longer chunks.
+    those of the `before` chunks before, then those of the chunks; last, for each of a position's `starts`, those of the `before`
+    chunks before it and its own. Pieces of more than `most_chunks` are counted in longer chunks.
     """
 
     def __init__(self, output_dim: int, most_chunks: int, before: int = 0) -> None:
@@ -82,7 +84,8 @@ class ChunkPosition(Conditioner):
     def forward(self, values: Sequence[Any], device: Any = None) -> list[Tensor]:
         """[B, 1 + before + N, D] and its mask, of values that are a `Position` or as of `position_in`."""
         positions = [value if isinstance(value, Position) else self.position(value) for value in values]
-        steps = torch.arange(-self.before, max(position.chunks for position in positions))
+        steps = torch.arange(-self.before, max(position.chunks for position in positions), dtype=torch.float)
+        steps = torch.cat([steps, *(start + torch.arange(-self.before, 1) for start in positions[0].starts)])
         scale = torch.tensor([1 / max(position.total, self.most) for position in positions])[:, None]
         index = (torch.tensor([position.index for position in positions])[:, None] + steps).clamp(min=0) * scale
         total = torch.tensor([position.total for position in positions])[:, None] / self.most

@@ -57,10 +57,14 @@ class Conditions:
         return replace(self, concat=pad(part, (max(-first, 0), 0)))
 
     def of_chunks(self, first: int, count: int) -> "Conditions":
-        """For some of the chunks that there are vectors for; without chunk positions all share one. UsageError beyond the last."""
+        """For some of the chunks that there are vectors for; without chunk positions all share one. UsageError beyond the last.
+
+        A negative `first` counts from the end.
+        """
         if self.embedding is None or self.embedding.ndim == 2:
             return self
-        if first + count >= self.embedding.shape[1]:
+        first += self.embedding.shape[1] - 1 if first < 0 else 0
+        if first + count > self.embedding.shape[1] - 1:
             found = f"a position in a piece that ends before chunk {first + count}"
             raise UsageError("conditioning", found, "a total of as many chunks as are generated")
         return replace(self, embedding=self.embedding[:, [0, *range(1 + first, 1 + first + count)]])

@@ -143,4 +143,7 @@ def test_dropout_of_a_condition_that_there_is_not() -> None:
     with pytest.raises(ConfigError, match=r'training.condition_dropout.stlye: found "stlye".*Did you mean "style"'):
         check_model_config(config)
     check_model_config(with_conditioner("number", {}, **{"training.condition_dropout": {"style": 0.1}}))
+    unread = {"training.condition_dropout": {"style": 0.1}, "model.diffusion.global_cond_ids": []}  # it was taken, and did nothing
+    with pytest.raises(ConfigError, match=r'condition_dropout.style: found "style", expected one that model.diffusion reads'):
+        check_model_config(with_conditioner("number", {}, **unread))
     check_model_config(with_conditioner("number", {}, **{"training.condition_dropout": 0.1}))

@@ -12,7 +12,10 @@ from torch import Tensor
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.condition_inputs import ConditionInput, condition_inputs, guided_names
+from snac_plugin.generation.request import Request, options_in
+from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.model.conditioners import Position
 from snac_plugin.plugin import builders
 
 CHUNK = CHUNK_FRAMES * 3072
@@ -113,7 +116,7 @@ def test_a_negative_may_name_some_conditions(model: SnacDiffusion) -> None:
     ("options", "message"),
     [
         ({"guidance": {"stlye": 2}}, "guidance: found 'stlye', expected one of style, tempo"),
-        ({"guidance": {"style": -1}}, "guidance: found {'style': -1}, expected an object with a scale from 0 up"),
+        ({"guidance": {"style": -1}}, "guidance: found style=-1, expected an object with a scale from 0 up"),
         ({"conditioning": FITS | {"stlye": "jazz"}}, 'Did you mean "style"?'),
         (
             {"conditioning": FITS | {"style": "jaz"}},
@@ -193,10 +196,60 @@ def test_an_edit_keeps_the_recording_s_places(model: SnacDiffusion) -> None:
     assert torch.equal(later[0, 0, : round(0.9 * 32000)], recording[: round(0.9 * 32000)])
 
 
-def test_settings_name_the_scales(config: dict[str, Any], tmp_path: Path) -> None:
-    from snac_plugin.generation.request import Request, options_in
-    from snac_plugin.generation.settings import check_request
+@pytest.mark.parametrize("place", [None, (5 * CHUNK / 32000, 9 * CHUNK / 32000)], ids=["all of it", "a part"])
+@pytest.mark.parametrize(
+    ("options", "starts"),
+    [
+        ({"repaint": [(0.5, 0.6), (1.0, 1.1)], "put_back": True}, (16000 / CHUNK, (16000 + 5 * 3072) / CHUNK)),
+        ({"keep_levels": "A"}, (0, 1, 2, 3)),
+        ({"loop": True, "put_back": True}, (3.75,)),
+        ({"edit": None, "loop": True, "put_back": True, "chunks": 4}, (0, 1, 2, 3, 3.75)),
+    ],
+    ids=["repaint", "vary", "loop", "loop of nothing"],
+)
+def test_chunks_of_an_edit_have_the_position_where_they_begin(
+    model: SnacDiffusion,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    starts: tuple[float, ...],
+    place: tuple[float, float] | None,
+) -> None:
+    """As in training; they had that of the whole chunk before. Frames that a gap touches are generated whole."""
+    told: list[Tensor] = []
+    start_chunk = model.model.start_chunk
 
+    def spy(prompt: Any, *rest: Any) -> Any:
+        told.append(prompt.conditions.embedding)
+        return start_chunk(prompt, *rest)
+
+    monkeypatch.setattr(model.model, "start_chunk", spy)
+    first, total = (0, 4) if place is None else (5, 9)
+    edit = {"edit": 0.1 * torch.randn(4 * CHUNK), "conditioning": FITS, "progress": False, "seed": 1}
+    model.generate(**{**edit, **options}, place=place)
+    assert len(told) == len(starts)
+    for embedding, start in zip(told, starts, strict=True):
+        alone = model.conditions([FITS | {"place": Position(first + start, total, 1)}]).embedding
+        assert alone is not None
+        rows = [0, 1, 2] if embedding.shape[1] == 3 else [0, 2]  # tokens of no chunk, the context's, the chunk's own
+        torch.testing.assert_close(embedding, alone[:, rows])
+
+
+def test_what_the_network_does_not_read_is_not_guided_by(config: dict[str, Any]) -> None:
+    """A conditioner that no list names was taken, and did nothing."""
+    diffusion = config["model"]["diffusion"] | {"global_cond_ids": ["style", "bars", "place"]}
+    diffusion["config"] = diffusion["config"] | {"global_cond_dim": 24}
+    checked = check_model_config(config | {"model": config["model"] | {"diffusion": diffusion}})
+    with pytest.raises(UsageError, match="guidance: found 'tempo', expected one of style, quality, bars, place, context"):
+        check_request(Request(guidance={"tempo": 2.0}, conditioning=FITS), checked, "ABCD")
+
+
+def test_positions_that_come_from_the_songs_are_not_taken(config: dict[str, Any]) -> None:
+    """`evaluate.py --condition place=1/4` was overwritten by each clip's own, without a word."""
+    with pytest.raises(UsageError, match="conditioning: found the key 'place', expected no position: it is where the chunk lies"):
+        check_request(Request(conditioning={"place": "1/4"}), check_model_config(config), "ABCD", complete=False)
+
+
+def test_settings_name_the_scales(config: dict[str, Any], tmp_path: Path) -> None:
     checked = check_model_config(config)
     settings = check_request(Request(guidance={"style": 2.0}, conditioning=FITS), checked, "ABCD").as_dict("ABCD")
     assert settings["guidance"] == {"style": 2.0}
@@ -209,7 +262,6 @@ def test_what_is_read_of_a_recording_knows_its_place_in_it(model: SnacDiffusion,
     """Only the end of a long recording is read, and a part around a gap: chunks count from the beginning of the file."""
     import soundfile
 
-    from snac_plugin.generation.request import Request
     from snac_plugin.output.recordings import Recording
     from snac_plugin.output.sample_in_progress import Plan
 
