@@ -5,11 +5,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from snac_plugin.checkpoints.config_inside import CONFIG, CONFIG_VERSION_NOTE
 from snac_plugin.checkpoints.weights import CODEC, is_codec_weight
 from snac_plugin.config.migration import CONFIG_VERSION, FIRST_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
 
-CODEC_NOTE, CONFIG, CONFIG_VERSION_NOTE = "snac_codec", "model_config", "snac_config_version"
+CODEC_NOTE = "snac_codec"
 
 
 def put_config(checkpoint: dict[str, Any], config: dict[str, Any]) -> None:

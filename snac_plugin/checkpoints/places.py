@@ -58,6 +58,9 @@ def adapter_in(text: str | Path) -> tuple[str, float]:
     try:
         value = float(strength)
     except ValueError:
+        if colon and not Path(text).exists() and Path(place).exists():
+            found = f"{strength!r} behind {place}"
+            raise UsageError("lora", found, "a number there: the adapter's strength, as in FILE:0.5") from None
         return str(text), 1.0
     if not colon or Path(text).exists():
         return str(text), 1.0

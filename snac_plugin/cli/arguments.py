@@ -1,7 +1,9 @@
 """Flags for the options of a request, which `generate.py` and `evaluate.py` share."""
 
 import argparse
+import string
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from snac_plugin.checkpoints.places import adapter_in, locate_adapter
@@ -101,6 +103,24 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
             check(value)
     for place in getattr(args, "lora", None) or ():
         locate_adapter(adapter_in(place)[0])
+
+
+def check_at_once(checkpoint: str, model_config: str | None, complete: bool = True) -> Callable[[Request], object]:
+    """A check of requests, as `check_request`, for a config and a codec that can be read without torch; of others no check.
+
+    .safetensors files, as ship here, tell their config.
+    """
+    from snac_plugin.checkpoints.config_inside import config_at_once
+    from snac_plugin.config import check_model_config
+    from snac_plugin.generation.settings import check_request
+
+    raw = config_at_once(checkpoint, model_config)
+    config = None if raw is None else check_model_config(raw)
+    folder = None if config is None else codecs.check_name(config.model.pretransform.config.codec)
+    strides = None if folder is None else _json(str(folder / "config.json")).get("vq_strides")
+    if config is None or not isinstance(strides, list):
+        return lambda request: None
+    return partial(check_request, config=config, names=string.ascii_uppercase[: len(strides)], complete=complete)
 
 
 def check_before_loading(request: Request, checkpoint: Any, model_config: str | None, complete: bool = True) -> Any:

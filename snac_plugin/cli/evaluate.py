@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.cli.arguments import add_lora, add_options, check_at_least_one, check_before_loading, check_paths, request_from
+from snac_plugin.cli.arguments import (
+    add_lora,
+    add_options,
+    check_at_least_one,
+    check_at_once,
+    check_before_loading,
+    check_paths,
+    request_from,
+)
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
@@ -58,6 +66,8 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _check(args)
     request = request_from(args, "chunks", *SAMPLING, "conditioning")
+    if args.ckpt_path:
+        check_at_once(args.ckpt_path, args.model_config, complete=False)(request)
     reuse_freed_memory()
     started = time.perf_counter()
     try:

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_lora, add_options, check_at_least_one, check_before_loading, check_paths, options_from
+from snac_plugin.cli.arguments import (
+    add_lora,
+    add_options,
+    check_at_least_one,
+    check_at_once,
+    check_before_loading,
+    check_paths,
+    options_from,
+)
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
@@ -71,6 +79,10 @@ def main(argv: Sequence[str]) -> int:
         with prompt.named():
             _check(args, prompt)
     check_paths(args)
+    check = check_at_once(args.ckpt, args.model_config)
+    for prompt in prompts:
+        with prompt.named():
+            check(prompt.request)
     reuse_freed_memory()
     from snac_plugin.output.make_samples import make_samples  # only now: wrong flags and paths must not wait for torch
 

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from snac_plugin.config.conditioner_keys import QUALITIES
 from snac_plugin.config.validation import show
@@ -51,6 +51,15 @@ def quality_weights(value: Any, thresholds: Sequence[float], where: str = "condi
     if score is None:
         return class_weights(value, QUALITIES, where)
     return {QUALITIES[bisect_right(thresholds, score)]: 1.0}
+
+
+class Position(NamedTuple):
+    """Where in its piece the first of some chunks lies; real numbers, since a crop may begin within a chunk."""
+
+    index: float  # type: ignore[assignment]  # not the method of a tuple
+    total: float
+    chunks: int = 1  # how many, one after the other
+    starts: tuple[float, ...] = ()  # of other chunks, each with those before it: where they begin, counted from `index`
 
 
 def position_in(value: Any, most: float, where: str = "conditioning") -> tuple[float, float]:

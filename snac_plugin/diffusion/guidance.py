@@ -1,10 +1,16 @@
-"""Classifier-free guidance (Ho and Salimans 2022) with rescaling (Lin et al. 2024, section 3.4), of all conditions and of each."""
+"""Classifier-free guidance (Ho and Salimans 2022) with rescaling (Lin et al. 2024, section 3.4), of all conditions and of each.
+
+Imports nothing heavy: requests are checked before torch is imported.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ALL = "<all>"
 """The branch without any condition; brackets: no condition has such a name."""
@@ -54,4 +60,4 @@ class Guidance:
             guided = self.rescale * ratio * guided + (1 - self.rescale) * guided
         low, high = self.interval
         inside = ((t >= low) & (t <= high))[:, None, None]
-        return torch.where(inside, guided, conditioned)
+        return guided.where(inside, conditioned)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from snac_plugin.config import SnacModelConfig
+from snac_plugin.config.condition_values import Position
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.options import Options
@@ -12,7 +13,6 @@ from snac_plugin.files import read_json_object
 from snac_plugin.generation.option import Metadata
 from snac_plugin.generation.settings import check_metadata
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.model.conditioners import Position
 
 
 def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_samples: int) -> Options:

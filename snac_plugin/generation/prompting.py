@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snac_plugin.config.condition_values import position_in
+from snac_plugin.config.condition_values import Position, position_in
 from snac_plugin.config.model_keys import ConditioningSection
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import Metadata
-from snac_plugin.model.conditioners import ChunkPosition, Position, blanks, chosen
+from snac_plugin.model.conditioners import ChunkPosition, blanks, chosen
 from snac_plugin.model.conditions import Conditions
 
 Tensors = Mapping[str, Any]  # outputs of conditioners by id: [value, mask]

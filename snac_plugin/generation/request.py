@@ -174,7 +174,7 @@ class Request:
         expected=SWITCH["expected"],
     )
     width: str | None = option(
-        "keep: what is new in a stereo recording is as wide as that, the default for files; mono: its channels are alike",
+        "keep: what is new in a stereo recording is as wide as that, the default for files; mono: the same in both channels",
         str,
         **one_of(WIDTHS),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
-from snac_plugin.config.condition_values import class_weights, number_in, position_in, quality_weights
+from snac_plugin.config.condition_values import Position, class_weights, number_in, position_in, quality_weights
 from snac_plugin.config.conditioner_keys import check_conditioner
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
 from snac_plugin.config.validation import show
@@ -22,7 +22,6 @@ from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.condition_inputs import ConditionInput, condition_input, condition_inputs, guided_names
 from snac_plugin.generation.option import Metadata, as_written
 from snac_plugin.generation.request import Request, Steps
-from snac_plugin.model.conditioners import Position
 
 
 @dataclass(frozen=True)

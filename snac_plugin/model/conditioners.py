@@ -5,14 +5,14 @@ Letters: B batch, K classes, D output_dim, N chunks.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from stable_audio_tools.models.adp import NumberEmbedder
 from stable_audio_tools.models.conditioners import Conditioner
 from torch import Tensor, nn
 
-from snac_plugin.config.condition_values import class_weights, position_in, quality_weights
+from snac_plugin.config.condition_values import Position, class_weights, position_in, quality_weights
 from snac_plugin.config.conditioner_keys import QUALITIES
 
 
@@ -57,15 +57,6 @@ class Quality(ClassMixture):
 
     def weights(self, value: Any) -> dict[str, float]:
         return quality_weights(value, self.thresholds)
-
-
-class Position(NamedTuple):
-    """Where in its piece the first of some chunks lies; real numbers, since a crop may begin within a chunk."""
-
-    index: float  # type: ignore[assignment]  # not the method of a tuple
-    total: float
-    chunks: int = 1  # how many, one after the other
-    starts: tuple[float, ...] = ()  # of other chunks, each with those before it: where they begin, counted from `index`
 
 
 class ChunkPosition(Conditioner):

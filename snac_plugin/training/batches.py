@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from snac_plugin.config.condition_values import position_in
+from snac_plugin.config.condition_values import Position, position_in
 from snac_plugin.errors import AudioError, UsageError
-from snac_plugin.model.conditioners import Position
 
 
 def naming_files(error: AudioError, reals: Tensor, metadata: list[dict[str, Any]]) -> AudioError:

@@ -65,6 +65,12 @@ FLAG_NAMES = [
     ("generate", ["--steps", "0"], "--steps: found 0, expected a whole number above 0, or one for each level"),
     ("generate", ["--strength", "A=0,X=0.2", "--edit", "README.md"], "--strength: found A=0,X=0.2, expected one number"),
     ("generate", ["--repaint", "5:3", "--edit", "README.md"], "--repaint: found 5:3, expected pairs of seconds"),
+    ("generate", ["--loop"], "--loop: found a model that was trained without known frames, .* Or ask for --put-back"),
+    ("generate", ["--condition", "tempo=120"], "--conditioning: found the key 'tempo', expected nothing"),
+    ("generate", ["--guidance", "style=2"], "--guidance: found 'style', expected one of context"),
+    ("generate", ["--steps", "3"], "--steps: found 3, expected at least 4 in all"),
+    ("generate", ["--lora", "docs:abc"], "--lora: found 'abc' behind docs, expected a number there: the adapter's strength"),
+    ("evaluate", ["--data", "docs", "--ckpt", "snac_dit_tiny", "--condition", "tempo=120"], "found the key 'tempo'"),
     ("generate", ["--cfg-scale", "-1"], "--cfg-scale: found -1.0"),
     ("evaluate", ["--data", "docs", "--ckpt", "snac_dit_tiny", "--cfg-rescale", "2"], "--cfg-rescale: found 2.0"),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import soundfile
 import torch
 from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
+from snac_plugin.config.condition_values import Position
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.clip_conditions import metadata_of, with_clips
 from snac_plugin.evaluation.clips import Clips, encode, read_clips
@@ -18,7 +19,6 @@ from snac_plugin.evaluation.model_audio import _generated
 from snac_plugin.evaluation.options import Options
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.model.conditioners import Position
 from snac_plugin.plugin import builders
 
 CHUNK = CHUNK_FRAMES * 3072

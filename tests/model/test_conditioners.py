@@ -6,11 +6,12 @@ from known import make_model
 from test_guided_chunk import CONDITIONED, check, told, velocities
 from torch import Tensor
 
+from snac_plugin.config.condition_values import Position
 from snac_plugin.config.conditioner_keys import QUALITIES
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.levels import Levels
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
-from snac_plugin.model.conditioners import ChunkPosition, ClassMixture, Position, Quality, blanks, chosen
+from snac_plugin.model.conditioners import ChunkPosition, ClassMixture, Quality, blanks, chosen
 from snac_plugin.model.conditions import Conditions, Prompt
 
 

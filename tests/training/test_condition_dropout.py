@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
+from snac_plugin.config.condition_values import Position
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.context import Context
-from snac_plugin.model.conditioners import Position
 from snac_plugin.plugin import builders
 from snac_plugin.plugin.training_builders import training_wrapper
 from snac_plugin.training.batches import positions
