@@ -17,4 +17,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    from snac_plugin.plugin.import_hook import hide_notices
+
+    hide_notices()
     return getattr(importlib.import_module(homes[name]), name)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from snac_plugin.errors import CodecError, InstallationError, SnacPluginError, UsageError
 from snac_plugin.files import unwritable
-from snac_plugin.plugin.import_hook import import_quietly
+from snac_plugin.plugin.import_hook import hide_notices
 
 __all__ = ["COMMANDS", "main"]
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0 if arguments else 2
     name, *rest = arguments
-    import_quietly("stable_audio_tools.models.transformer")  # it prints that there is no flash_attn
+    hide_notices()
     try:
         if name in COMMANDS:
             return importlib.import_module(f"snac_plugin.cli.{name}").main(rest) or 0

@@ -14,6 +14,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from snac_plugin.checkpoints.config_inside import config_at_once
+from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli import demo_songs
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
@@ -70,8 +72,23 @@ def main(argv: Sequence[str]) -> int:
         print(f"stopped; what was encoded stays in {args.output_path}, and the same command goes on from there")
         return exit_status(stopped)
     train = ["python", "train.py", "--model-config", args.model_config, "--dataset-config", config]
+    adapters, base = _fine_tunes(args.model_config)
+    train += ["--pretrained-ckpt-path", base or "CHECKPOINT"] if adapters else []
     print(f"dataset config: {config}\ntrain with: {shlex.join(train)}")
+    if base and not adapters:
+        print(f"or, to fine-tune {base}, with --pretrained-ckpt-path {base} beside it")
     return 0
+
+
+def _fine_tunes(path: str) -> tuple[bool, str]:
+    """Whether a model config trains adapters, which need a checkpoint, and the shipped model that has the same network, or ""."""
+    from snac_plugin.config import check_model_config, load_json
+
+    config, shipped = check_model_config(load_json(path)), check_model_config(config_at_once(DEFAULT) or {})
+    models = [one.model for one in (config, shipped)]
+    networks = [(one.pretransform.config.codec, one.diffusion.config.model_dump(exclude={"sampling"})) for one in models]
+    adapters = config.training is not None and config.training.lora is not None
+    return adapters, DEFAULT if networks[0] == networks[1] else ""
 
 
 def run(args: argparse.Namespace) -> Path:

@@ -5,6 +5,7 @@ What a data loader would fail at, or silently train on, is reported before: unre
 
 import argparse
 import logging
+import os
 import signal
 from typing import Any
 
@@ -41,11 +42,11 @@ def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any)
         return (wrapper.trainer.global_rank, wrapper.trainer.world_size) if wrapper._trainer is not None else (0, 1)
 
     loader = resumable(_loader(train_config, common, args.dataset_config), args.seed, batches_so_far, rank)
-    loader.worker_init_fn = _ignore_interrupts
+    loader.worker_init_fn = own_group
     if val_config is None:
         return loader, None
     validation = repeatable(_loader(val_config, common, args.val_dataset_config), args.seed)
-    validation.worker_init_fn = _ignore_interrupts
+    validation.worker_init_fn = own_group
     return loader, validation
 
 
@@ -63,9 +64,14 @@ def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
     return DataLoader(dataset, common["batch_size"], num_workers=common["num_workers"], collate_fn=collation_fn)
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; if it ended the workers, the trainer could not finish its step."""
+def own_group(_: int) -> None:
+    """Ctrl-C and the end of a job reach every process of a group; if they ended a worker, the trainer could not finish its step.
+
+    A worker whose trainer is gone ends by itself.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):  # not on Windows
+        os.setpgid(0, 0)
 
 
 def dataset_configs(args: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:

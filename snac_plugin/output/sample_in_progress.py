@@ -90,7 +90,8 @@ class Plan:
             log.warning("%s", change)
         channels = 1 if not recordings else recordings[0].header.channels
         if channels > 2 or (channels == 2 and self.request.width == "mono"):
-            log.warning("What is new is mono: its %d channels are alike.", channels)
+            why = "" if self.request.width == "mono" else "; width is kept of stereo recordings alone"
+            log.warning("What is new is mono: the same in %d channels, but for 30 ms beside a join%s.", channels, why)
         return form
 
     def finished(self, folder: str | Path, name: str, form: Format, settings: dict[str, Any]) -> Sample | None:

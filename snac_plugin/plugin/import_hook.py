@@ -72,5 +72,11 @@ def after_import(name: str, action: Callable[[ModuleType], None]) -> None:
 
 def import_quietly(name: str) -> None:
     """Let what a module prints while it is executed go nowhere: notices that call for no action."""
-    finder.quiet.add(name)
-    after_import(name, lambda module: None)
+    if name not in finder.quiet:
+        finder.quiet.add(name)
+        after_import(name, lambda module: None)
+
+
+def hide_notices() -> None:
+    """Hide what stable-audio-tools prints while it is imported: that there is no flash_attn."""
+    import_quietly("stable_audio_tools.models.transformer")

@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,7 @@ import soundfile
 import torch
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
-from snac_plugin.cli import main
+from snac_plugin.cli import main, pre_encode
 from snac_plugin.cli.train import train
 from snac_plugin.cli.train_data import audio_files, checked, data_loaders
 from snac_plugin.cli.train_flags import parse
@@ -162,6 +164,38 @@ def test_command_says_how_to_train_and_refuses_half_frames(tiny, capsys):
     assert f"train.py --model-config {model} --dataset-config {tiny.codes}" in capsys.readouterr().out
     assert main([*common, "--sample-size", "5000"]) == 1
     assert "a multiple of 3072" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("snac_dit_lora.json", "train with: .* --pretrained-ckpt-path snac_dit_tiny\n"),
+        ("snac_dit_finetune.json", "or, to fine-tune snac_dit_tiny, with --pretrained-ckpt-path snac_dit_tiny beside it\n"),
+        ("snac_dit_32khz.json", r"train with: .*encoded\n$"),
+    ],
+)
+def test_command_names_the_checkpoint_that_is_fine_tuned(config, said, capsys, monkeypatch):
+    """train.py refused the command that was printed."""
+    monkeypatch.setattr(pre_encode, "run", lambda args: "encoded")
+    assert main(["pre_encode", "--model-config", f"model_configs/{config}", "--output-path", "encoded"]) == 0
+    assert re.search(said, capsys.readouterr().out)
+
+
+@pytest.mark.skipif(not hasattr(os, "setpgid"), reason="needs process groups")
+def test_a_signal_to_the_whole_group_leaves_the_workers():
+    """The end of a job killed them, and training with them, in a traceback."""
+    program = """
+import os, signal, torch
+from snac_plugin.cli.train_data import own_group
+signal.signal(signal.SIGTERM, lambda *_: print("told"))
+loader = torch.utils.data.DataLoader(range(40), num_workers=2, prefetch_factor=1, worker_init_fn=own_group)
+for number in loader:
+    if number == 5:
+        os.killpg(0, signal.SIGTERM)
+print("went on")
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, start_new_session=True)
+    assert (ran.returncode, ran.stdout) == (0, "told\nwent on\n"), ran.stderr
 
 
 def test_command_that_is_stopped_says_that_it_can_go_on(tiny, tmp_path, capsys, monkeypatch):

@@ -15,6 +15,7 @@ from snac_plugin.cli import main
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.request import Request, options_in
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.output import sample_files
 from snac_plugin.output.make_samples import Recording, Sample, make_samples
 
 RATE = 44100
@@ -87,11 +88,26 @@ def test_a_file_keeps_its_width_or_says_that_it_is_mono(
     _, wide = make(model, tmp_path / "wide", recording, **new)
     assert not caplog.records
     _, mono = make(model, tmp_path / "mono", recording, **new, width="mono")
-    assert caplog.records[0].getMessage() == "What is new is mono: its 2 channels are alike."
+    assert caplog.records[0].getMessage() == "What is new is mono: the same in 2 channels, but for 30 ms beside a join."
     np.testing.assert_allclose(wide.mean(axis=1), mono.mean(axis=1), atol=1e-6)
     inner = slice(RATE + 2000, round(1.5 * RATE) - 2000) if edited else slice(len(own) + 2000, None)
     assert (mono[inner, 0] == mono[inner, 1]).all()
     assert abs(wide[inner, 0] - wide[inner, 1]).max() > 0.001
+
+
+def test_six_channels_are_mono_and_say_so(
+    model: SnacDiffusion, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is longer than a plain wav holds is RF64: an edit was taken for as long as one chunk."""
+    own = 0.1 * np.random.default_rng(0).standard_normal((RATE, 6)).astype(np.float32)
+    soundfile.write(tmp_path / "six.wav", own, RATE, subtype="FLOAT")
+    monkeypatch.setattr(sample_files, "LARGEST_WAV", 4 * 6 * (RATE - 1))
+    sample, sound = make(model, tmp_path / "out", edit=tmp_path / "six.wav", keep_levels="ABC")
+    assert "the same in 6 channels, but for 30 ms beside a join; width is kept of stereo" in caplog.records[0].getMessage()
+    assert abs(sound[2000:-2000] - sound[2000:-2000, :1]).max() < 1e-6
+    assert soundfile.info(sample.files.wav).format == "RF64"
+    small, _ = make(model, tmp_path / "new", edit=tmp_path / "six.wav", repaint=[(0.2, 0.4)], only_new=True)
+    assert soundfile.info(small.files.wav).format == "WAV"
 
 
 @pytest.mark.parametrize("options", [{"edit": True, "keep_levels": "A"}, {"seconds": 0.4, "steps": 9, "sampler": "euler"}])

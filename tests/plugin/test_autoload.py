@@ -1,6 +1,7 @@
 """The import hook: it acts before anybody binds a name, once a module, and never gets in the way."""
 
 import importlib
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -47,6 +48,12 @@ def test_a_quiet_module_prints_nothing_and_is_whole(package: str, tmp_path: Path
     import_hook.import_quietly(f"{package}.maker")
     assert importlib.import_module(package).make() == "original"
     assert capsys.readouterr().out == "said\n"
+
+
+def test_loading_a_model_in_python_prints_no_notices() -> None:
+    """The commands hid them, `snac_plugin.load_model` did not."""
+    ran = subprocess.run([sys.executable, "-c", "import snac_plugin; snac_plugin.load_model"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
 
 
 def test_a_reloaded_module_is_acted_on_again(package: str) -> None:
