@@ -57,6 +57,8 @@ def parser() -> CommandParser:
     made.add_argument("--num-workers", type=int, metavar="N", help="threads that read ahead; by default 4 on a GPU, 0 on the CPU")
     made.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; the best one here by default")
     made.add_argument("--overwrite", action="store_true", help="encode everything again, to take over changed metadata")
+    text = "pack tracks into tar files of so many megabytes, for WebDataset and collections of many files (%(const)s)"
+    made.add_argument("--shards", type=float, nargs="?", const=256.0, metavar="MB", help=text)
     demo_songs.add_arguments(made)
     return made
 
@@ -95,6 +97,8 @@ def run(args: argparse.Namespace) -> Path:
     """Encode what the flags say; returns the dataset config to train with."""
     if args.dataset_config and (flags := demo_songs.demo_flags(args)):
         raise UsageError("--dataset-config", f"{', '.join(flags)} beside it", "either a dataset config or flags of demo music")
+    if args.shards is not None and not args.shards > 0:
+        raise UsageError("--shards", args.shards, "megabytes above 0")
 
     from snac_plugin.config import check_against_codec, check_dataset_config, check_model_config, load_json
 
@@ -123,4 +127,5 @@ def run(args: argparse.Namespace) -> Path:
         min_frames=window // frame,
         workers=args.num_workers,
         overwrite=args.overwrite,
+        shard_bytes=None if args.shards is None else round(args.shards * 1e6),
     )

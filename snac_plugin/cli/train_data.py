@@ -20,7 +20,7 @@ from snac_plugin.data.audio_folders import AudioFile
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.resumable_loader import repeatable, resumable
-from snac_plugin.data.training_files import AudioFiles, PreEncodedFiles
+from snac_plugin.data.training_files import AudioFiles, PreEncodedFiles, PreEncodedShards
 from snac_plugin.errors import ConfigError
 from snac_plugin.files import printable
 
@@ -52,12 +52,13 @@ def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any)
 
 def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
     """stable-audio-tools' loader of shards; over files, items for `resumable` or `repeatable` to put in order."""
-    kind = config["dataset_type"]
-    if kind not in ("audio_dir", "pre_encoded"):
+    kind, local = config["dataset_type"], all("path" in entry for entry in config["datasets"])
+    if kind not in ("audio_dir", "pre_encoded") and not (local and config.get("pre_encoded")):
         return create_dataloader_from_config(config, **common)
     about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
     files = audio_files(config, common["sample_rate"], path) if kind == "audio_dir" else []
-    dataset = AudioFiles(config, files, **about) if kind == "audio_dir" else PreEncodedFiles(config)
+    made = {"audio_dir": lambda: AudioFiles(config, files, **about), "pre_encoded": lambda: PreEncodedFiles(config)}
+    dataset = made.get(kind, lambda: PreEncodedShards(config))()
     if not len(dataset):
         advice = "If pre-encoding was stopped, run it again: it goes on where it stopped."
         raise ConfigError(f"{path}: datasets", "no track in any folder", "pre-encoded tracks", advice)
@@ -101,8 +102,8 @@ def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
 
 def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: str) -> None:
     """Codes must come from the model's codec, and fit the model as other data must."""
-    codec, encoded = load_codec(config["model"]["pretransform"]["config"]["codec"]), dataset["dataset_type"] == "pre_encoded"
-    codes = {entry["path"]: read_details(entry["path"]) for entry in dataset["datasets"]} if encoded else {}
+    codec, paths = load_codec(config["model"]["pretransform"]["config"]["codec"]), [e.get("path") for e in dataset["datasets"]]
+    codes = {path: read_details(path) for path in paths if path is not None} if holds_latents(dataset) else {}
     for folder, details in codes.items():
         if details is not None:
             check_fingerprint(details, codec.name, codec.known_as, folder)

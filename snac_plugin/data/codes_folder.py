@@ -42,13 +42,20 @@ class CodesFolder:
     min_frames: int  # least length of a track
     tracks: dict[str, tuple[int, int]] = field(default_factory=dict)  # by name: (frames with sound, all frames)
 
+    shards = False  # whether tracks lie in tar files
+
     def __post_init__(self) -> None:
         if ".npy" in str(self.path.resolve()):
             raise UsageError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
         details = _details_in(self.path)
         if details is not None:
             check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
-        if details is None and self.path.exists() and (other := next(self.path.rglob("*.npy"), None)):
+            if ("shards" in details) != self.shards:
+                kinds = ("codes, a file a track", "codes in shards")
+                raise UsageError(
+                    "output", f"{self.path} with {kinds[not self.shards]}", f"{kinds[self.shards]}, or an empty folder"
+                )
+        if details is None and self.path.exists() and (other := next(self.path.rglob("*.tar" if self.shards else "*.npy"), None)):
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
             raise UsageError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
         make_folder("output", self.path)
@@ -59,9 +66,7 @@ class CodesFolder:
         """Whether the codes of a track are there, long enough, and made of the audio file as it is now; counts them if so."""
         codes, metadata = self._files(name)
         encoding = (read_json_object(metadata) or {}).get("encoding")
-        if not isinstance(encoding, dict) or not self._depends_on(audio).items() <= encoding.items():
-            return False
-        if not codes.is_file() or encoding["padded_frames"] < self.min_frames:
+        if not codes.is_file() or not self._is_of(encoding, audio):
             return False
         self.tracks[name] = encoding["frames"], encoding["padded_frames"]
         return True
@@ -89,7 +94,7 @@ class CodesFolder:
 
     def write_details(self, rejected: list[Rejected]) -> None:
         """Write details.json and the list of tracks."""
-        listed = "".join(f"{name}.npy\n" for name in sorted(self.tracks))
+        listed = "".join(f"{name}.npy\n" for name in self.listed())
         write_whole(self.path / FILELIST, lambda part: part.write_text(listed))  # in the encoding in which it will be read
         levels = self.pretransform.levels
         frames = sum(frames for frames, _ in self.tracks.values())
@@ -103,21 +108,31 @@ class CodesFolder:
             "padded_tracks": sum(frames < padded for frames, padded in self.tracks.values()),
             "frames": frames,
             "seconds": round(frames / levels.frames_per_second, 3),
+            **({"shards": len(list(self.path.glob("*.tar")))} if self.shards else {}),
             "rejected": [{"path": str(path), "reason": reason} for path, reason in rejected],
         }
         _write_json(self.path / DETAILS, details)
 
     def write_dataset_config(self, random_crop: bool, drop_last: bool) -> Path:
         """Write the dataset config that reads this folder; returns its path."""
+        return self._write_config({"dataset_type": "pre_encoded", "random_crop": random_crop, "drop_last": drop_last})
+
+    def finish(self) -> None:
+        """Called when all tracks are written."""
+
+    def listed(self) -> list[str]:
+        """Tracks that can be trained on."""
+        return sorted(self.tracks)
+
+    def _write_config(self, keys: dict[str, Any]) -> Path:
         folder, module = self.path.resolve(), Path(str(crop_times.__file__)).resolve()
-        config = {
-            "dataset_type": "pre_encoded",
-            "datasets": [{"id": folder.name, "path": str(folder), "custom_metadata_module": str(module)}],
-            "latent_crop_length": self.min_frames,
-            "random_crop": random_crop,
-            "drop_last": drop_last,
-        }
-        return _write_json(self.path / DATASET_CONFIG, config)
+        entry = {"id": folder.name, "path": str(folder), "custom_metadata_module": str(module)}
+        return _write_json(self.path / DATASET_CONFIG, {**keys, "datasets": [entry], "latent_crop_length": self.min_frames})
+
+    def _is_of(self, encoding: Any, audio: Path) -> bool:
+        """Whether codes were made of an audio file as it is now, and are long enough."""
+        fits = isinstance(encoding, dict) and self._depends_on(audio).items() <= encoding.items()
+        return fits and encoding["padded_frames"] >= self.min_frames
 
     def _files(self, name: str) -> tuple[Path, Path]:
         return self.path / f"{name}.npy", self.path / f"{name}.json"

@@ -20,6 +20,7 @@ from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
 from snac_plugin.data.audio_file import SILENCE, SILENT
 from snac_plugin.data.audio_folders import AudioFile, Rejected
 from snac_plugin.data.codes_folder import DETAILS, CodesFolder
+from snac_plugin.data.codes_shards import CodesShards
 from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import AudioError, ConfigError
@@ -45,6 +46,7 @@ def pre_encode(
     progress: bool = True,
     workers: int | None = None,
     overwrite: bool = False,
+    shard_bytes: int | None = None,
 ) -> Path:
     """Encode every track of a dataset into a folder that stable-audio-tools' PreEncodedDataset reads.
 
@@ -57,6 +59,7 @@ def pre_encode(
         min_frames: the model's window in frames, which is the length of every crop.
         workers: threads that read ahead; by default 4, or none where the codec runs on the CPU.
         overwrite: encode everything again, so that changed metadata is taken over.
+        shard_bytes: pack tracks into tar files of this size, for WebDataset; None: a file a track.
 
     Returns:
         The dataset config to train with, a JSON file in the folder.
@@ -71,8 +74,11 @@ def pre_encode(
         raise ConfigError("dataset_type", repr(source.get("dataset_type")), '"audio_dir": folders of audio are encoded')
     if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
         raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
-    folder = CodesFolder(Path(output), pretransform, min_frames)
-    tracks, rejected = _find_tracks(source, pretransform.sample_rate)
+    tracks, rejected = _find_tracks(source, pretransform.sample_rate, dots=shard_bytes is None)
+    if shard_bytes is None:
+        folder = CodesFolder(Path(output), pretransform, min_frames)
+    else:
+        folder = CodesShards(Path(output), pretransform, min_frames, shard_bytes=shard_bytes)
     for path, reason in rejected:
         log.warning("Left out %s: %s", printable(path), reason)
     todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
@@ -83,6 +89,7 @@ def pre_encode(
         pretransform.piece_frames = min(usual, max(short, grid))
     try:
         _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4)
+        folder.finish()
     finally:
         pretransform.piece_frames = usual
         folder.write_details(rejected)
@@ -96,7 +103,7 @@ def pre_encode(
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
 
 
-def _find_tracks(source: Mapping[str, Any], sample_rate: int) -> tuple[list[Track], list[Rejected]]:
+def _find_tracks(source: Mapping[str, Any], sample_rate: int, dots: bool) -> tuple[list[Track], list[Rejected]]:
     tracks, rejected, ids, names = [], [], set(), set[str]()
     for index, (entry, scan) in enumerate(zip(source["datasets"], scan_dataset(source, sample_rate), strict=True)):
         rejected += scan.rejected
@@ -106,16 +113,20 @@ def _find_tracks(source: Mapping[str, Any], sample_rate: int) -> tuple[list[Trac
         get_metadata = load_get_metadata(entry.get("custom_metadata_module"))
         for file in scan.files:
             relative = os.path.relpath(file.path, entry["path"])
-            track = f"{name}/{_safe(relative)}"
+            track = f"{name}/{_safe(relative, dots)}"
             track = track if track not in names else f"{track}_{len(names)}"
             names.add(track)
             tracks.append(Track(file, track, get_metadata))
     return tracks, rejected
 
 
-def _safe(relative: str) -> str:
-    """A name that stable-audio-tools finds again: it lists files line by line, and replaces every .npy in a path by .json."""
+def _safe(relative: str, dots: bool) -> str:
+    """A name that stable-audio-tools finds again: it lists files line by line, and replaces every .npy in a path by .json.
+
+    WebDataset wants names without `dots`: what follows the first one is the ending.
+    """
     *folders, name = relative.replace(".npy", "_npy").replace("\n", "_").replace("\r", "_").split(os.sep)
+    name = name if dots else name.replace(".", "_")
     return "/".join([*(fitting_name(folder, 0) for folder in folders), fitting_name(name, len(".json"))])
 
 

@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from stable_audio_tools.data.dataset import LocalDatasetConfig, PreEncodedDataset, SampleDataset
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from snac_plugin.data.audio import UnreadableAudio, read_converted
 from snac_plugin.data.audio_folders import AudioFile
+from snac_plugin.data.codes_shards import listed_tracks
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import LostData
 from snac_plugin.files import printable
@@ -120,6 +122,51 @@ class AudioFiles(_Replacing, SampleDataset):
             return read_converted(filename, self.sr)
         except UnreadableAudio as error:
             raise self.another(error.reason) from None
+
+
+class _ShardedTracks(Dataset):
+    """Pre-encoded tracks of shards, each read where it lies and cut as stable-audio-tools' PreEncodedDataset cuts them."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.crop, self.random_crop = config.get("latent_crop_length"), config.get("random_crop", True)
+        tracks = {entry["path"]: listed_tracks(Path(entry["path"])) for entry in config["datasets"]}
+        self.tracks = [(folder, packed) for folder, mine in tracks.items() for packed in mine.values()]
+        self.filenames = [os.path.join(packed.shard, name) for mine in tracks.values() for name, packed in mine.items()]
+        modules = {entry["path"]: load_get_metadata(entry.get("custom_metadata_module")) for entry in config["datasets"]}
+        self.custom_metadata_fns = {path: module for path, module in modules.items() if module is not None}
+
+    def __getitem__(self, index: int) -> Any:
+        folder, packed = self.tracks[index]
+        try:
+            array, info = packed.read()
+            mask, latents = info["padding_mask"], torch.from_numpy(array)
+            last = len(mask) - 1 - mask[::-1].index(1)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise self.another(f"cannot be read ({type(error).__name__}: {error})") from None
+        if self.crop is not None:
+            start = random.randint(0, last - self.crop) if self.random_crop and last > self.crop else 0
+            latents, mask = latents[:, start : start + self.crop], mask[start : start + self.crop]
+            info |= {"latent_crop_length": self.crop, "latent_crop_start": start}
+        info |= {"latent_filename": self.filenames[index], "padding_mask": [torch.tensor(mask)]}
+        if "text" in info:
+            info["prompt"] = info["text"]
+        if folder in self.custom_metadata_fns:
+            info |= self.custom_metadata_fns[folder](info, latents)
+        if info.get("__reject__"):
+            raise self.another()
+        info["audio"] = latents
+        return latents, info
+
+    def another(self, reason: str = "") -> _Another:
+        raise NotImplementedError
+
+
+class PreEncodedShards(_Replacing, _ShardedTracks):
+    """Crops of the pre-encoded tracks in local WebDataset shards: each once an epoch, from any place, so that a run can resume."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self._watch([entry["path"] for entry in config["datasets"]])
 
 
 class PreEncodedFiles(_Replacing, PreEncodedDataset):
