@@ -65,7 +65,7 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
     """CheckpointError unless what optimizers remember of each weight is of one kind, has its shape and is finite."""
     expected, advice = "the state of a training", "Start a new run from its weights: --pretrained-ckpt-path."
     for optimizer in optimizers:
-        kinds = {tuple(sorted(map(str, state))) if isinstance(state, Mapping) else None for state in optimizer.state.values()}
+        kinds = {_kinds(state) if isinstance(state, Mapping) else None for state in optimizer.state.values()}
         if len(kinds) > 1 or None in kinds:
             raise CheckpointError(where, "optimizers that remember other things of some weights", expected, advice)
         for weight, state in optimizer.state.items():
@@ -73,6 +73,10 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
                 fits = not isinstance(value, Tensor) or value.ndim != weight.ndim or value.shape == weight.shape
                 if not isinstance(weight, Tensor) or not fits or (isinstance(value, Tensor) and not value.isfinite().all()):
                     raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
+
+
+def _kinds(state: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(name), type(value).__name__) for name, value in state.items()))
 
 
 def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:

@@ -104,6 +104,9 @@ def _model_config(path: str) -> dict[str, Any]:
     if config.get("model_type") not in MODEL_TYPES:
         advice = "stable-audio-tools' own train.py trains the others: python -m snac_plugin FOLDER_OF_STABLE_AUDIO_TOOLS/train.py"
         raise ConfigError(f"{path}: model_type", config.get("model_type", "nothing"), " or ".join(MODEL_TYPES), f"{advice} ...")
+    for key in ("model", "training"):
+        if key in config and not isinstance(config[key], dict):
+            raise ConfigError(f"{path}: {key}", repr(config[key])[:80], "an object { ... }")
     return config
 
 
@@ -121,8 +124,7 @@ def _check_paths(args: argparse.Namespace, config: dict[str, Any], resume: Path 
 
 def _lora(config: dict[str, Any]) -> Any:
     """The section training.lora, if there is one."""
-    training = config.get("training")
-    return training.get("lora") if isinstance(training, dict) else None
+    return (config.get("training") or {}).get("lora")
 
 
 def _clip_in_wrapper(args: argparse.Namespace, wrapper: Any) -> None:

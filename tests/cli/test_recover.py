@@ -123,7 +123,8 @@ def test_recover_takes_the_newest_whole_checkpoint_and_says_which_it_left(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "changed", [{"exp_avg": torch.ones(3, 3, 3)[0]}, {"exp_avg": torch.tensor(torch.nan)}, {"other": 1}, "no state at all"]
+    "changed",
+    [{"exp_avg": torch.ones(3, 3, 3)[0]}, {"exp_avg": torch.tensor(torch.nan)}, {"other": 1}, {"exp_avg_sq": 7}, "no state at all"],
 )
 def test_what_optimizers_remember_must_fit_the_weights(unbroken: tuple[list[str], Path], tmp_path: Path, changed: Any) -> None:
     """It failed within the first step, in what torch raised, or trained on with NaN."""

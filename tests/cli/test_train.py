@@ -143,9 +143,10 @@ def test_a_failed_start_leaves_no_folder(flags: list[str], tmp_path: Path) -> No
     (tmp_path / "wrong.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match=r"training\.optimizer_configs: found what fails with: .*momentun"):
         run(["--model-config", str(tmp_path / "wrong.json"), *flags[2:]], tmp_path / "a")
-    (tmp_path / "wrong.json").write_text(json.dumps({**config, "training": [0]}))
-    with pytest.raises(ConfigError, match="training: found"):
-        run(["--model-config", str(tmp_path / "wrong.json"), *flags[2:]], tmp_path / "a")
+    for part in ("training", "model"):
+        (tmp_path / "wrong.json").write_text(json.dumps({**config, "model_type": "autoencoder", part: " "}))
+        with pytest.raises(ConfigError, match=f"{part}: found ' ', expected an object"):
+            run(["--model-config", str(tmp_path / "wrong.json"), *flags[2:]], tmp_path / "a")
     with pytest.raises(ConfigError, match=r"nowhere\.json"):
         run([*flags[:2], "--dataset-config", str(tmp_path / "nowhere.json")], tmp_path / "b")
     with pytest.raises(UsageError, match=r"the flags: .*Precision 'half' is invalid"):

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
@@ -18,6 +19,7 @@ from snac_plugin import load_model
 from snac_plugin.checkpoints.adapters import read_adapter
 from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.codec.load import load_codec
+from snac_plugin.codec_training.demo import CodecDemoCallback
 from snac_plugin.config import load_json
 from snac_plugin.data.audio import read_audio, read_part
 from snac_plugin.data.audio_file import UnreadableAudio, audio_header
@@ -133,7 +135,8 @@ class Fuzz:
         self.note = ""
         config, self.note = mutated(json.loads(Path(flags[1]).read_text()), random)
         flags[1] = str(self._written("model.json", config))
-        newest = run(flags, self._fresh("run"), "--max-steps", 2 if kind == "rich" else 1, "--logger", "none")
+        with patch.object(CodecDemoCallback, "on_train_batch_end", lambda *_: None):  # they take longer than all the rest
+            newest = run(flags, self._fresh("run"), "--max-steps", 2 if kind == "rich" else 1, "--logger", "none")
         if kind != "codec":
             told = {"style": "house", "tempo": 120, "key": "A minor"} if kind == "rich" else {}
             ids = {each.get("id") for each in (config["model"].get("conditioning") or {}).get("configs", [])}
@@ -162,7 +165,8 @@ class Fuzz:
         if len(files) + len(rejected) != 1:
             raise Silent("the scan counts neither a file nor a rejected one")
         outcomes = [_outcome(lambda reader=reader: reader(path)) for reader in (_whole, _parts, measure, audio_header)]  # type: ignore[misc]
-        if not any(isinstance(each, Exception) for each in outcomes[:2]) and not torch.equal(outcomes[0], outcomes[1]):
+        slack = 1e-5 if name.endswith("mp3") else 0.0  # mpg123 rounds otherwise where a damaged file is read in other portions
+        if not any(isinstance(each, Exception) for each in outcomes[:2]) and not _alike(outcomes[0], outcomes[1], slack):
             raise Silent("two readers read other samples")
         if files:
             self._trained_on(folder, path, outcomes[0])
@@ -245,6 +249,10 @@ class Fuzz:
         if name != "run":
             path.mkdir()
         return path
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor, slack: float) -> bool:
+    return one.shape == other.shape and float((one - other).abs().max()) <= slack
 
 
 def _whole(path: Path) -> torch.Tensor:
