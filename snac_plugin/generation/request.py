@@ -270,8 +270,9 @@ def _shared(by_level: Mapping[str, Any]) -> Any:
     return found.pop() if len(found) == 1 else None
 
 
-_CHANGES = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
-EDITING = (*_CHANGES, "match", "width")
+CHANGING = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
+"""Names of the options that say what is done with recordings."""
+EDITING = (*CHANGING, "match", "width")
 """Names of the options that change recordings."""
 WRITING = ("format",)
 """Names of the options that say what is written to disk."""

@@ -14,7 +14,7 @@ from snac_plugin.interface.cards import EMPTY, cards
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import EXAMPLES, QUIET
-from snac_plugin.interface.results import Results, Serve, Shown
+from snac_plugin.interface.results import Results, Serve, Shown, there
 from snac_plugin.interface.settings_in import settings_from, values_of
 
 COOKIE = "snac_browser"
@@ -48,7 +48,7 @@ class Actions:
         pack = gr.Button("All of it as a zip", size="sm")
         pack.click(self._packed, None, gr.File(label="All samples of this browser", visible=False), **QUIET)
         do = gr.Textbox("", elem_id="snac-do", elem_classes="snac-hidden", show_label=False)
-        do.input(self._act(results), do, [self.cards, *results.components], **QUIET)
+        do.input(self._act(results), [do, results.current], [self.cards, *results.components], **QUIET)
         for name, values in USES.items():
             getattr(results, name).click(self._use(values), results.current, self._inputs, **QUIET)
         self.four_variations = results.four.click(
@@ -88,7 +88,7 @@ class Actions:
     def _act(self, results: Results) -> Any:
         """What the buttons of cards ask for: [action, name, time]."""
 
-        def act(text: str, request: gr.Request) -> list[Any]:
+        def act(text: str, current: str | None, request: gr.Request) -> list[Any]:
             history, nothing = self.history(request), [gr.skip()] * len(results.components)
             try:
                 action, name, _ = json.loads(text)
@@ -99,7 +99,14 @@ class Actions:
                 raise gr.Error("This sample is no longer here.", print_exception=False)
             if action == "open" and entry is not None:
                 files = (str(history.audio(entry)), str(history.picture(entry)))
-                return [gr.skip(), *results.of([Shown(*files, entry.seed, history.settings(entry))])]
+                source = str(history.folder / entry.recordings[0]) if entry.recordings else ""
+                return [gr.skip(), *results.of([Shown(*files, entry.seed, history.settings(entry), source)])]
+            if action == "compare" and entry is not None:
+                if current is None:
+                    raise gr.Error("Open a sample first: the other one is compared with it.", print_exception=False)
+                place = results.components.index(results.compared)
+                nothing[place] = results.compare(Path(current), history.audio(entry))
+                return [gr.skip(), *nothing]
             if action == "mark":
                 history.mark(name)
             elif action == "delete":
@@ -114,13 +121,13 @@ class Actions:
         values = {"edit_keep_levels": names[0] if len(names) > 1 else "", **values}
 
         def use(current: str | None) -> list[Any]:
-            wanted = {**values, "recording": None if current is None else self._serve(_there(current))}
+            wanted = {**values, "recording": None if current is None else self._serve(there(Path(current)))}
             return [gr.update(value=wanted[name]) if name in wanted else gr.skip() for name in self._controls.components]
 
         return use
 
     def _settings_of_current(self, current: str, request: gr.Request) -> list[Any]:
-        return self._filled(_there(current).with_suffix(".json").read_text(encoding="utf-8"), self.history(request))
+        return self._filled(there(Path(current)).with_suffix(".json").read_text(encoding="utf-8"), self.history(request))
 
     def _settings_of_file(self, file: str, request: gr.Request) -> list[Any]:
         return self._filled(Path(file).read_text(encoding="utf-8", errors="replace"), self.history(request))
@@ -145,10 +152,3 @@ class Actions:
             gr.Warning(f"That sample was made with --lora {' '.join(adapters)}; this page has what it was started with.")
         files = {name: self._serve(Path(values[name])) for name in ("recording", "edit_bridge_second") if values[name]}
         return [gr.update(value={**values, **files}[name]) for name in self._controls.components]
-
-
-def _there(sample: str) -> Path:
-    """The file of a sample that is shown; it may have been deleted since."""
-    if not Path(sample).is_file():
-        raise gr.Error("This sample is no longer here.", print_exception=False)
-    return Path(sample)

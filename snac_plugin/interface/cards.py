@@ -28,15 +28,47 @@ def file_url(served: str) -> str:
     return f"gradio_api/file={urllib.parse.quote(served)}"
 
 
+def players(samples: Sequence[tuple[str, str]]) -> str:
+    """Players side by side; a name and a served file each."""
+    parts = (
+        f"<figure><figcaption>{html.escape(name)}</figcaption>"
+        f'<audio controls preload="none" src="{_source(served)}"></audio></figure>'
+        for name, served in samples
+    )
+    return f'<div class="snac-players">{"".join(parts)}</div>'
+
+
+def comparison(first: tuple[str, str], second: tuple[str, str]) -> str:
+    """Two sounds, of which one is heard, each at the place of the other; page.js plays and swaps them."""
+    sounds = "".join(f'<audio preload="auto" src="{_source(served)}"></audio>' for _, served in (first, second))
+    names = "".join(
+        f'<button data-ab="{index}">{letter} · {html.escape(name)}</button>'
+        for index, (letter, (name, _)) in enumerate(zip("AB", (first, second), strict=True))
+    )
+    return (
+        f'<div class="snac-ab"><button data-ab="play">Play</button>{names}'
+        f'<input type="range" min="0" max="1" step="any" value="0" aria-label="Place">{sounds}</div>'
+    )
+
+
+def _source(served: str) -> str:
+    return html.escape(file_url(served))
+
+
 def _card(entry: Entry, history: History, serve: Callable[[Path], str], chain: Sequence[str]) -> str:
     name = html.escape(entry.name, quote=True)
-    wav, picture = (html.escape(file_url(serve(file))) for file in (history.audio(entry), history.picture(entry)))
+    wav, picture = (_source(serve(file)) for file in (history.audio(entry), history.picture(entry)))
     what = f"<b>{html.escape(entry.mode)}</b> · seed {entry.seed} · {entry.seconds:.1f} s"
     source = f'<p class="snac-from">from {" → ".join(html.escape(one) for one in chain)}</p>' if chain else ""
     star, says = ("★", "No longer a favourite") if entry.favourite else ("☆", "Favourite")
     buttons = "".join(
         f'<button data-do="{do}" data-name="{name}" title="{title}">{text}</button>'
-        for do, title, text in (("open", "Show it above", "Open"), ("mark", says, star), ("delete", "Delete its files", "Delete"))
+        for do, title, text in (
+            ("open", "Show it above", "Open"),
+            ("compare", "Compare it with the sample above, at the same place", "A/B"),
+            ("mark", says, star),
+            ("delete", "Delete its files", "Delete"),
+        )
     )
     return (
         f'<article class="snac-card{" snac-star" if entry.favourite else ""}" data-sample="{name}">'

@@ -9,39 +9,42 @@ import gradio as gr
 from gradio.components import Component
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.model_keys import NUMBER_TYPES, is_context
+from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.option_rules import BESIDE_RECORDINGS
-from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, Request, json_object
-from snac_plugin.interface.modes import MODE_OPTIONS, MODES
+from snac_plugin.generation.condition_inputs import condition_inputs
+from snac_plugin.generation.option import json_object
+from snac_plugin.generation.request import CHANGING, EDITING, LENGTHS, OPTIONS, WRITING, Request
+from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later
+from snac_plugin.interface.modes import JOINS, MODES, PLACES, counting, strengths
 from snac_plugin.levels import Levels
 
-TEXT_TYPES = ("t5", "clap_text", "phoneme")
 SLIDERS = {
     name: (name,) if len(option.sliders) == 1 else (f"{name}_low", f"{name}_high")
     for name, option in OPTIONS.items()
     if option.sliders
 }
 """Endpoint parameters of the options that have sliders."""
-LENGTHS = ("seconds", "chunks", "sample_size")
-"""Options of which `seconds` says it all."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
 CHANGES = {
     name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in (*EDITING, *WRITING)
 }
 """Endpoint parameters of the options that change recordings, and of those that say what is written."""
-BESIDE_MODES = tuple(name for name in CHANGES if name not in MODE_OPTIONS)
+BESIDE_MODES = tuple(name for name in CHANGES if name not in CHANGING)
 """Options among them that any mode may have."""
+OF_CHANGES = tuple(parameter for name in CHANGING for parameter in CHANGES[name])
+"""Endpoint parameters of the others."""
 _WITH_INPUTS = {*SLIDERS, *CHANGES, *FIXED, *LENGTHS, "negative_conditioning"}
 OTHER_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.help and name not in _WITH_INPUTS)
 """Options without an input of their own: text, as their flag takes it."""
-BY_MODE = ("edit_mode", "edit_repaint_from", "edit_repaint_to")
+BY_MODE = ("edit_mode", *PLACES)
+NEGATIVE = "negative_conditioning"
 OTHERS = (
     *FIXED,
     *(parameter for each in (SLIDERS, CHANGES) for parameters in each.values() for parameter in parameters),
     *BY_MODE,
     *OTHER_OPTIONS,
+    NEGATIVE,
 )
 """All endpoint parameters besides those of each level and the conditioners' own."""
 OF_LEVELS = ("steps_", "edit_strength_")
@@ -62,19 +65,19 @@ class Controls:
     def __init__(self, config: SnacModelConfig, levels: Levels) -> None:
         self.config, self.levels, self.network = config, levels, config.model.diffusion.config
         self.sampling = self.network.sampling
-        self.conditioners = {} if config.model.conditioning is None else {c.id: c for c in config.model.conditioning.configs}
-        self.guided = bool(self.conditioners) or self.network.context_chunks > 0
+        self.conditions = {one.name: one for one in condition_inputs(config) if not is_context(one.type)}
+        self.guided = bool(condition_inputs(config)) or self.network.context_chunks > 0
         training = config.training
         self.infills = training is not None and training.infill is not None and bool(training.infill.share)
         self.modes = [name for name in MODES if name != "Continue" or self.network.context_chunks]
         self.first_mode = "Continue" if "Continue" in self.modes else "From nothing"
         self.components: dict[str, Component] = {}
-        self.text: dict[str, str] = {}  # conditioning key -> endpoint parameter
-        self.negative: dict[str, str] = {}
-        self.conditions: list[str] = []  # endpoint parameters of the conditioners
+        self.inputs: dict[str, ConditionControl] = {}  # by conditioning key
+        self.negative: dict[str, str] = {}  # conditioning key -> endpoint parameter
         for make in (self._recording, self._conditioning, self._length, self._steps, self._sampler_and_guidance, self._changes):
             make()
         self._modes()
+        self._later_conditions()
 
     def _recording(self) -> None:
         label = MODES[self.modes[0]].recording or "Recording"
@@ -83,29 +86,29 @@ class Controls:
         )
 
     def _conditioning(self) -> None:
-        """One input for each conditioner; for types without an input of their own a text field of JSON."""
-        others, listed = [], False
-        for key, conditioner in self.conditioners.items():
-            name = self._free_name(key)
-            label = key.replace("_", " ").capitalize()
-            if conditioner.type in TEXT_TYPES:
-                self._add(name, gr.Textbox, "", label=label, lines=2, placeholder="What it should sound like")
-                self.text[key] = name
-            elif conditioner.type in NUMBER_TYPES:
-                low, high = map(conditioner.config.get, ("min_val", "max_val"), NUMBER_TYPES[conditioner.type])
-                step = 1 if conditioner.type == "int" or high - low >= 20 else (high - low) / 100
-                middle = (low + high) // 2 if step == 1 else (low + high) / 2
-                self._add(name, gr.Slider, low, high, middle, step=step, label=label)
-                self.text[key] = name
-            elif conditioner.type == "list":
-                names = [("none", ""), *((one, one) for one in conditioner.config.get("options", []))]
-                self._add(name, gr.Dropdown, names, value="", label=label)
-                self.text[key], listed = name, True
-            elif not is_context(conditioner.type):  # which a sample may do without
-                others.append(key)
-        if others or listed:  # lists were JSON once, and clients may still give them so
-            self._add("conditioning", gr.Textbox, "{}", label=f"{', '.join(others)} (JSON)", lines=2, visible=bool(others))
-        self.conditions = [*self.text.values(), *(["conditioning"] if others or listed else [])]
+        """Inputs of the conditioners that had some from the first on, and a text field of JSON for the others."""
+        found = self.conditions.values()
+        for one in (one for one in found if has_input(one) and not is_later(one)):
+            self.inputs[one.name] = add_inputs(one, self._free_name, self._add)
+        others = [one for one in found if is_later(one) or not has_input(one)]
+        if others or any(one.type == "list" for one in found):  # which were JSON once, and clients may still give them so
+            lacking = [one.name for one in others if not has_input(one) and one.needed]
+            label = f"{', '.join(lacking)} (JSON)"
+            self._add("conditioning", gr.Textbox, "{}", label=label, lines=2, visible=bool(lacking))
+
+    def _later_conditions(self) -> None:
+        """Inputs of the other conditioners, and what guidance leads away from besides texts."""
+        for one in (one for one in self.conditions.values() if is_later(one)):
+            self.inputs[one.name] = add_inputs(one, self._free_name, self._add)
+        info = "what guidance leads away from, besides texts; conditions that are left out are dropped"
+        visible = any(one.type not in TEXT_TYPES for one in self.conditions.values())
+        self._add(NEGATIVE, gr.Textbox, "{}", label="Negative conditions (JSON)", info=info, lines=1, visible=visible)
+
+    @property
+    def of_conditions(self) -> list[str]:
+        """Endpoint parameters of all conditioners."""
+        own = [name for one in self.inputs.values() for name in one.parameters]
+        return own + (["conditioning"] if "conditioning" in self.components else [])
 
     def _length(self) -> None:
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
@@ -143,8 +146,8 @@ class Controls:
                 low, high = min(slider.low, value), max(slider.high, value)
                 look: dict[str, Any] = {"label": slider.label, "info": slider.info or None, "visible": can[slider.needs]}
                 self._add(name, gr.Slider, low, high, value, step=slider.step, **look)
-        for key in (key for key in self.text if self.conditioners[key].type in TEXT_TYPES):
-            self.negative[key] = self._free_name(f"negative_{self.text[key]}")
+        for key in (key for key, one in self.inputs.items() if one.reads.type in TEXT_TYPES):
+            self.negative[key] = self._free_name(f"negative_{self.inputs[key].parameters[0]}")
             self._add(self.negative[key], gr.Textbox, "", label=f"Negative {key.replace('_', ' ')}", lines=1)
 
     def _changes(self) -> None:
@@ -209,6 +212,30 @@ class Controls:
         """The mode that counts; "" for clients that name recordings themselves."""
         return "" if any(values.get(name) for name in PLAIN) else values["edit_mode"]
 
+    def counted(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values with an input's own one wherever it does not count: what the page does not show."""
+        own = self.filled({})
+        return {name: own[name] if name in self._idle(values) else value for name, value in self.filled(values).items()}
+
+    def refuse_idle(self, values: Mapping[str, Any]) -> None:
+        """UsageError for an input that says something and does not count in its mode; for clients, to whom nothing is hidden."""
+        values, own = self.filled(values), self.filled({})
+        mode = self.mode(values)
+        beside = f"in the mode {mode}" if mode else f"beside {next(name for name in PLAIN if values.get(name))}"
+        for name in self._idle(values):
+            if values[name] != own[name] and (values[name] or own[name]):
+                raise UsageError(name, repr(values[name]), f"nothing {beside}, where it would do nothing")
+
+    def _idle(self, values: Mapping[str, Any]) -> list[str]:
+        """The inputs that do not count."""
+        values, names = self.filled(values), self.levels.names
+        if mode := self.mode(values):
+            counted = counting(mode, values, names)
+        else:  # clients that know no modes
+            counted = {*OF_CHANGES, *JOINS} | ({"seconds"} if not values["edit_edit"] else set())
+        of_modes = ("recording", *OF_CHANGES, *JOINS, *PLACES, *strengths(names), "seconds", *(() if mode else ("edit_mode",)))
+        return [name for name in of_modes if name not in counted]
+
     def request(self, values: Mapping[str, Any]) -> Request:
         """The request that the values of all components make; UsageError for bad JSON or a value that fits no model."""
         values = self.filled(values)
@@ -219,9 +246,8 @@ class Controls:
         sampling: dict[str, Any] = {
             option: value if len(value) > 1 else value[0] for option, value in moved.items() if value != self._default(option)
         }
-        conditioning = {key: values[name] for key, name in self.text.items()}
-        conditioning |= json_object(values.get("conditioning") or "{}")
-        negative = {key: values[name] for key, name in self.negative.items() if values[name]}
+        conditioning = {key: one.value(values) for key, one in self.inputs.items()} | _json(values, "conditioning")
+        negative = _json(values, NEGATIVE) | {key: values[name] for key, name in self.negative.items() if values[name]}
         mode = self.mode(values)
         changes = MODES[mode].options(values, self.levels.names) if mode else self._changed(values)
         known = {"repaint", "before", "bridge", "loop"} & changes.keys()
@@ -230,8 +256,6 @@ class Controls:
         changes |= {name: _parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
         if "guidance" in changes:  # beside which no scale would be 1
             sampling["cfg_scale"] = float(values["cfg_scale"])
-        if mode and not {"edit", "before", "bridge"} & changes.keys() and not (mode == "Continue" and values.get("recording")):
-            changes = {name: value for name, value in changes.items() if name not in BESIDE_RECORDINGS}  # inputs that stay as set
         if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says
             changes["put_back"] = True
         return Request(
@@ -239,7 +263,7 @@ class Controls:
             steps=steps,
             sampler=values["sampler"] or None,
             conditioning=conditioning or None,
-            negative_conditioning={**conditioning, **negative} if negative else None,
+            negative_conditioning=negative or None,
             **sampling,
             **changes,
         )
@@ -256,6 +280,11 @@ class Controls:
 
     def _add(self, name: str, kind: Any, *args: Any, **options: Any) -> None:
         self.components[name] = kind(*args, render=False, **options)
+
+
+def _json(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a field of JSON says."""
+    return json_object(values.get(name) or "{}")
 
 
 def _parsed(name: str, text: str) -> Any:

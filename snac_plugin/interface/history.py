@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,14 @@ class History:
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, lambda part: shutil.copyfile(path, part))
         return kept
+
+    def let_go(self, recordings: Iterable[Path]) -> None:
+        """Take copies of recordings away again that no sample came from."""
+        used = {self.folder / one for entry in self.entries() for one in entry.recordings}
+        for copy in {*recordings} - used:
+            if copy.parent.parent == self.folder / "recordings":
+                copy.unlink(missing_ok=True)
+                copy.parent.rmdir()
 
     def pack(self, path: Path) -> None:
         """Write a zip with the files of all samples."""

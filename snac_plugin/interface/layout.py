@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from snac_plugin.errors import SnacPluginError
-from snac_plugin.interface.controls import BESIDE_MODES, CHANGES, OTHER_OPTIONS, PLAIN, SLIDERS, Controls
-from snac_plugin.interface.modes import MODES
+from snac_plugin.interface.condition_controls import mixed
+from snac_plugin.interface.controls import BESIDE_MODES, CHANGES, NEGATIVE, OTHER_OPTIONS, PLAIN, SLIDERS, Controls
+from snac_plugin.interface.modes import JOINS, MODES, OF_MODES, counting, strengths
 from snac_plugin.interface.waveform import said, short, waveform
 
 EXAMPLES = tuple(sorted(Path(__file__).with_name("examples").glob("*.ogg")))
 """Recordings that the page offers; benchmarks/page_examples.py renders them."""
 QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
-NEEDED = tuple(dict.fromkeys(name for mode in MODES.values() for name in mode.shows))
+NEEDED = ("recording", "edit_repaint", *OF_MODES, *JOINS)
 """Inputs that a mode shows or hides."""
 UNTRAINED = " This model was not trained on gaps: known codes are put back in each step, and joins are less smooth."
 
@@ -26,6 +28,7 @@ class Buttons:
     stop: gr.Button
     status: gr.HTML  # how far a generation is
     examples: Sequence[gr.Button]  # of `EXAMPLES`
+    codec: gr.Button  # lets the recording be heard through the codec
 
     def working(self, works: bool) -> tuple[gr.Button, gr.Button]:
         """Updates that show one in place of the other."""
@@ -38,15 +41,18 @@ def lay_out(controls: Controls) -> Buttons:
     put("edit_mode")
     says = gr.HTML(elem_classes="snac-says")
     put("recording")
-    with gr.Row(elem_classes="snac-actions"):
+    with gr.Row(elem_classes="snac-actions") as beside:
         examples = [gr.Button(f"Example: {path.stem}", size="sm", min_width=120) for path in EXAMPLES]
+        codec = gr.Button("Hear it through the codec", size="sm", min_width=120, visible=False, elem_id="snac-codec")
     wave = gr.HTML(elem_id="snac-waveform")
     with gr.Row():
         put("edit_repaint_from", "edit_repaint_to")
-    put("edit_keep_levels")
-    with gr.Row(visible=False) as strengths:
-        put(*(f"edit_strength_{name.lower()}" for name in names))
-    put("edit_bridge_second", *controls.conditions, "seconds")
+    put("edit_repaint", "edit_keep_levels")
+    with gr.Row(visible=False) as levels:
+        put(*strengths(names))
+    put("edit_bridge_second")
+    _conditions(controls, put)
+    put("seconds")
     with gr.Row():
         put("edit_from_second", "seed", "batch_size")
     put("edit_only_new")
@@ -54,10 +60,13 @@ def lay_out(controls: Controls) -> Buttons:
     generate = gr.Button("Generate", variant="primary", size="lg", elem_id="snac-generate")
     stop = gr.Button("Stop", variant="stop", size="lg", visible=False, elem_id="snac-stop")
     status = gr.HTML(elem_id="snac-status")
+    gr.HTML('<button id="snac-listen" hidden></button>')  # page.js shows it
     with gr.Column(visible=False):  # for clients alone
-        put(*PLAIN, "edit_repaint", "edit_strength")
-    _follow_mode(controls, says, wave, strengths)
-    return Buttons(generate, stop, status, examples)
+        put(*PLAIN, "edit_strength")
+    _follow_mode(controls, says, beside, levels)
+    _follow_recording(controls, wave, codec)
+    _fill_cleared(controls)
+    return Buttons(generate, stop, status, examples, codec)
 
 
 def _putting(controls: Controls) -> Callable[..., None]:
@@ -66,6 +75,31 @@ def _putting(controls: Controls) -> Callable[..., None]:
             controls.components[name].render()
 
     return put
+
+
+def _conditions(controls: Controls, put: Callable[..., None]) -> None:
+    """What the model is told; the sliders of a mixture lie together, under its shares in words."""
+    for control in controls.inputs.values():
+        if control.reads.kind != "mixture":
+            put(*control.parameters)
+            continue
+        shares = [controls.components[name] for name in control.parameters]
+        say = partial(mixed, control.reads.name.replace("_", " ").capitalize(), control.reads.names)
+        with gr.Group():
+            words = gr.Markdown(say(*(getattr(one, "value", None) for one in shares)), elem_classes="snac-mixture")
+            with gr.Row():
+                put(*control.parameters)
+        gr.on([one.change for one in shares], say, shares, words, **QUIET)  # type: ignore[attr-defined]
+    if "conditioning" in controls.components:
+        put("conditioning")
+
+
+def _fill_cleared(controls: Controls) -> None:
+    """A number box that was cleared shows its own number again as soon as it is left."""
+    for box in controls.components.values():
+        own = getattr(box, "value", None)
+        if isinstance(box, gr.Number) and own is not None:
+            box.blur(None, box, box, js=f"(value) => (value === null || value === '' ? {own} : value)", **QUIET)
 
 
 def _advanced(controls: Controls, put: Callable[..., None]) -> None:
@@ -77,7 +111,7 @@ def _advanced(controls: Controls, put: Callable[..., None]) -> None:
         with gr.Row():
             put(*by_level)
         put("sampler", *(name for parameters in SLIDERS.values() for name in parameters), *controls.negative.values())
-        put("edit_put_back", *(one for name in BESIDE_MODES for one in CHANGES[name]), *OTHER_OPTIONS)
+        put(NEGATIVE, "edit_put_back", *(one for name in BESIDE_MODES for one in CHANGES[name]), *OTHER_OPTIONS)
 
     def follow(total: int, by_hand: bool) -> list[Any]:
         split = controls.sampling.steps_per_level(names, controls.asked(int(total)))
@@ -87,29 +121,34 @@ def _advanced(controls: Controls, put: Callable[..., None]) -> None:
     gr.on([total.change, by_hand.change], follow, [total, by_hand], [controls.components[name] for name in by_level], **QUIET)  # type: ignore[attr-defined]
 
 
-def _follow_mode(controls: Controls, says: gr.HTML, wave: gr.HTML, strengths: gr.Row) -> None:
-    """Show what a mode needs, at once and when another is chosen; draw a recording that is put in."""
-    mode, recording, keep = (controls.components[name] for name in ("edit_mode", "recording", "edit_keep_levels"))
-    needed = [controls.components[name] for name in NEEDED]
+def _follow_mode(controls: Controls, says: gr.HTML, beside: gr.Row, levels: gr.Row) -> None:
+    """Show what a mode needs, at once and when another is chosen; `beside` a recording, `levels` for their strengths."""
+    names = ("edit_mode", "recording", "edit_keep_levels", "edit_repaint")
+    watched, needed = ([controls.components[name] for name in some] for some in (names, NEEDED))
 
-    def shown(name: str, kept: str) -> list[Any]:
-        chosen = MODES[name]
-        warning = UNTRAINED if name in ("Repaint", "Bridge", "Loop") and not controls.infills else ""
-        audio = gr.update(visible=bool(chosen.recording), label=chosen.recording or "Recording")
-        strength = gr.update(visible=name == "Vary" and not kept)
-        return [chosen.says + warning, audio, strength, *(gr.update(visible=one in chosen.shows) for one in NEEDED)]
+    def shown(*values: Any) -> list[Any]:
+        name, counted = values[0], counting(values[0], dict(zip(names, values, strict=True)), controls.levels.names)
+        warning = UNTRAINED if "edit_put_back" in counted and not controls.infills else ""
+        looks: dict[str, Any] = {"recording": {"label": MODES[name].recording or "Recording"}}
+        rows = [gr.update(visible=one in counted) for one in ("recording", strengths(controls.levels.names)[0])]
+        return [MODES[name].says + warning, *rows, *(gr.update(visible=one in counted, **looks.get(one, {})) for one in NEEDED)]
 
-    def drawn(name: str, path: str | None) -> Any:
-        if not path:
-            return gr.update(value="", visible=False)
-        try:
-            return gr.update(value=waveform(path, controls.levels), visible=name == "Repaint")
-        except SnacPluginError as error:
-            return gr.update(value=said(short(error, path)), visible=True)
-
-    says.value = shown(controls.first_mode, "")[0]
-    wave.visible = False
-    for component, update in zip([recording, strengths, *needed], shown(controls.first_mode, "")[1:], strict=True):
+    says.value, *updates = shown(controls.first_mode, None, "", "")
+    for component, update in zip([beside, levels, *needed], updates, strict=True):
         component.visible = update["visible"]
-    gr.on([mode.change, keep.change], shown, [mode, keep], [says, recording, strengths, *needed], **QUIET)  # type: ignore[attr-defined]
-    gr.on([mode.change, recording.change], drawn, [mode, recording], wave, **QUIET)  # type: ignore[attr-defined]
+    gr.on([one.change for one in watched], shown, watched, [says, beside, levels, *needed], **QUIET)  # type: ignore[attr-defined]
+
+
+def _follow_recording(controls: Controls, wave: gr.HTML, codec: gr.Button) -> None:
+    """Draw a recording that is put in, or say what is wrong with it."""
+    watched, wave.visible = [controls.components[name] for name in ("edit_mode", "recording")], False
+
+    def drawn(name: str, path: str | None) -> list[Any]:
+        if not path:
+            return [gr.update(value="", visible=False), gr.update(visible=False)]
+        try:
+            return [gr.update(value=waveform(path, controls.levels), visible=name == "Repaint"), gr.update(visible=True)]
+        except SnacPluginError as error:
+            return [gr.update(value=said(short(error, path)), visible=True), gr.update(visible=False)]
+
+    gr.on([one.change for one in watched], drawn, watched, [wave, codec], **QUIET)  # type: ignore[attr-defined]

@@ -44,10 +44,25 @@ CSS = """
 .snac-card audio { width: 100%; height: 38px; margin-top: .4rem; }
 .snac-card p { margin: .25rem 0 0; font-size: .9rem; overflow-wrap: anywhere; }
 .snac-card .snac-from { color: var(--body-text-color-subdued); font-size: .8rem; }
-.snac-card div { display: flex; gap: .4rem; margin-top: .4rem; }
+.snac-card div { display: flex; align-items: center; gap: .4rem; margin-top: .4rem; }
 .snac-card button, .snac-more { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .2rem .6rem;
   font-size: .85rem; background: var(--button-secondary-background-fill); color: var(--body-text-color); cursor: pointer; }
-.snac-card button:last-child { margin-left: auto; }
+.snac-card button[data-do=delete] { margin-left: auto; }
+#snac-listen, .snac-ab button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .35rem .8rem;
+  font-size: .9rem; background: var(--button-secondary-background-fill); color: var(--body-text-color); cursor: pointer; }
+#snac-listen { width: 100%; }
+#snac-listen[hidden] { display: none; }
+.snac-ab { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; padding: .6rem; border-radius: 10px;
+  border: 1px solid var(--border-color-primary); background: var(--block-background-fill); }
+.snac-ab button { max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.snac-ab button.snac-on { background: var(--primary-600); color: white; }
+.snac-ab input { flex: 1 1 140px; min-width: 0; }
+.snac-players { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: .6rem; }
+.snac-players figure { margin: 0; padding: .5rem; border: 1px solid var(--border-color-primary); border-radius: 10px; min-width: 0;
+  background: var(--block-background-fill); }
+.snac-players figcaption { font-size: .85rem; margin-bottom: .3rem; overflow-wrap: anywhere; }
+.snac-players audio { width: 100%; height: 38px; }
+.snac-mixture { padding: .5rem .8rem 0; font-weight: 600; }
 @media (max-width: 640px) { .gradio-container { padding: .5rem !important; } .snac-levels { display: none; } }
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """

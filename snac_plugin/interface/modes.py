@@ -19,6 +19,8 @@ class Mode:
     recording: str  # label of its recording; "" for none
     shows: tuple[str, ...]  # endpoint parameters of the other inputs that it needs
     options: Callable[[Values, str], Options]  # from all values and the names of the levels
+    beside_recording: tuple[str, ...] = ()  # inputs that it needs if there is a recording
+    without_recording: tuple[str, ...] = ()  # inputs that it needs if there is none
 
 
 def wanted(values: Values, name: str, what: str) -> Any:
@@ -55,7 +57,7 @@ def _vary(values: Values, names: str) -> Options:
     recording = wanted(values, "recording", "Recording to vary")
     if values["edit_keep_levels"]:
         return {"edit": recording, "keep_levels": values["edit_keep_levels"]}
-    return {"edit": recording, "strength": {name: float(values[f"edit_strength_{name.lower()}"]) for name in names}}
+    return {"edit": recording, "strength": {name: float(values[one]) for name, one in zip(names, strengths(names), strict=True)}}
 
 
 def _bridge(values: Values, names: str) -> Options:
@@ -73,13 +75,14 @@ MODES = {
     "Continue": Mode(
         "Music that follows a recording. Without one it begins from nothing, the weakest of what a model can do.",
         "Recording to continue",
-        ("edit_from_second", "seconds", "edit_only_new"),
+        ("seconds",),
         _continue,
+        beside_recording=("edit_from_second", "edit_only_new"),
     ),
     "Repaint": Mode(
         "A part of a recording anew. Mark it on the waveform, or type its seconds.",
         "Recording to repaint",
-        ("edit_repaint_from", "edit_repaint_to", "edit_only_new"),
+        ("edit_repaint_from", "edit_repaint_to", "edit_only_new", "edit_put_back"),
         _repaint,
     ),
     "Vary": Mode(
@@ -91,20 +94,44 @@ MODES = {
     "Bridge": Mode(
         "Music between two recordings. Without the first: music that leads into the second.",
         "First recording",
-        ("edit_bridge_second", "seconds", "edit_only_new"),
+        ("edit_bridge_second", "seconds", "edit_only_new", "edit_put_back"),
         _bridge,
     ),
     "Loop": Mode(
         "Music whose end leads into its beginning. With a recording: both its ends anew, so that it becomes a loop.",
         "Recording to loop (optional)",
-        ("seconds",),
+        ("edit_put_back",),
         _loop,
+        without_recording=("seconds",),
     ),
     "From nothing": Mode("Music from noise alone.", "", ("seconds",), lambda values, names: {}),
 }
 """By name, as the page shows them."""
-MODE_OPTIONS = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")
-"""Options that modes set, each where it belongs."""
+PLACES = ("edit_repaint_from", "edit_repaint_to")
+JOINS = ("edit_match", "edit_width")
+"""Inputs that count wherever something new lies beside a recording."""
+OF_MODES = tuple(
+    dict.fromkeys(name for mode in MODES.values() for name in (*mode.shows, *mode.beside_recording, *mode.without_recording))
+)
+"""Inputs that some modes need, besides a recording, several places and strengths."""
+
+
+def strengths(names: str) -> list[str]:
+    """The inputs of how far each level goes from a recording."""
+    return [f"edit_strength_{name.lower()}" for name in names]
+
+
+def counting(mode: str, values: Values, names: str) -> set[str]:
+    """The inputs that count in a mode, with these values, and not in every mode."""
+    chosen = MODES[mode]
+    found = {*chosen.shows, *(chosen.beside_recording if values.get("recording") else chosen.without_recording)}
+    if mode == "Bridge" or (chosen.recording and values.get("recording")):
+        found |= {*JOINS}
+    if mode == "Vary" and not values.get("edit_keep_levels"):
+        found |= {*strengths(names)}
+    if mode == "Repaint" and values.get("edit_repaint"):  # several places
+        found = {*found, "edit_repaint"} - {*PLACES}
+    return found | ({"recording"} if chosen.recording else set())
 
 
 def mode_of(options: Options) -> str:

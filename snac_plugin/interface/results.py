@@ -1,5 +1,6 @@
 """The right side: the sample that was made or opened, and what can be done with it."""
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from snac_plugin.interface.cards import comparison, players
 from snac_plugin.interface.layout import QUIET
 from snac_plugin.interface.settings_in import link_with
 
@@ -21,6 +23,7 @@ class Shown:
     picture: str
     seed: int
     settings: Mapping[str, Any]
+    source: str = ""  # the recording that it came from, if there is one
 
 
 class Results:
@@ -33,6 +36,7 @@ class Results:
 
     def __init__(self, serve: Serve, status: gr.HTML) -> None:
         self._serve, self.status = serve, status
+        self.players = gr.HTML(visible=False)
         self.choice = gr.Radio([], label="Sample", visible=False)
         audio = gr.Audio(label="Audio", type="filepath", interactive=False, elem_id="snac-result")
         with gr.Row(visible=False, elem_classes="snac-actions") as self.actions:
@@ -40,6 +44,8 @@ class Results:
             self.go_on, self.repaint = gr.Button("Continue it", **small), gr.Button("Repaint a part", **small)
             self.redo, self.four = gr.Button("Redo finer levels", **small), gr.Button("Four variations", **small)
             self.again = gr.Button("Use these settings", **small)
+            self.beside = gr.Button("Compare with its source", visible=False, **small)
+        self.compared = gr.HTML(visible=False)
         with gr.Column(visible=False) as self.details:  # until there is a sample
             picture = gr.Image(label="Picture", show_label=False, type="filepath", interactive=False, elem_classes="snac-picture")
             with gr.Row():
@@ -49,23 +55,51 @@ class Results:
             files = gr.File(label="Files", file_count="multiple", interactive=False)
             with gr.Accordion("Settings of this sample", open=False):
                 settings = gr.JSON(label="Settings", show_label=False)
-        self.samples, self.current = gr.State([]), gr.State(None)
-        self._one = [audio, picture, self.seed, settings, self.link, self.current]
+        self.samples, self.current, self.source = gr.State([]), gr.State(None), gr.State("")
+        self._one = [audio, picture, self.seed, settings, self.link, self.current, self.source, self.beside, self.compared]
         self.components = [audio, picture, self.seed, settings, files, self.choice, self.samples]
         self.components += [self.status, self.link, self.current, self.actions, self.details]
+        self.components += [self.source, self.beside, self.compared, self.players]
         self.choice.input(lambda index, samples: self._shown(samples[index]), [self.choice, self.samples], self._one, **QUIET)
+        self.beside.click(self._with_source, [self.current, self.source], self.compared, **QUIET)
 
     def _shown(self, sample: Shown) -> list[Any]:
         """Values of `_one`."""
         served = [self._serve(Path(file)) for file in (sample.wav, sample.picture)]
-        return [*served, sample.seed, sample.settings, link_with(sample.settings), sample.wav]
+        beside, hidden = gr.update(visible=bool(sample.source)), gr.update(value="", visible=False)
+        return [*served, sample.seed, sample.settings, link_with(sample.settings), sample.wav, sample.source, beside, hidden]
 
-    def of(self, samples: Sequence[Shown], said: str = "") -> tuple[Any, ...]:
-        """Values of all components for the samples that were made, or one that is opened."""
-        *shown, link, current = self._shown(samples[0])
+    def of(self, samples: Sequence[Shown], said: str = "", heard: Sequence[str] = ()) -> tuple[Any, ...]:
+        """Values of all components for the samples that were made, or one that is opened; `heard` as of `with_pieces`."""
+        *shown, link, current, source, beside, hidden = self._shown(samples[0])
         files = [self._serve(file) for s in samples for file in (Path(s.wav), Path(s.picture), Path(s.wav).with_suffix(".json"))]
         choices = [(f"seed {s.seed}", index) for index, s in enumerate(samples)]
-        choice = gr.Radio(choices=choices, value=0, visible=len(samples) > 1)
-        status = f'<p class="snac-says">{said}</p>' if said else ""
+        several = len(samples) > 1
+        choice = gr.Radio(choices=choices, value=0, visible=several)
+        row = players([(name, file) for (name, _), file in zip(choices, files[::3], strict=True)]) if several else ""
+        status = with_pieces(f'<p class="snac-says">{said}</p>' if said else "", heard)
         visible = gr.update(visible=True)
-        return *shown, files, choice, list(samples), status, link, current, visible, visible
+        side_by_side = gr.update(value=row, visible=several)
+        end = (link, current, visible, visible, source, beside, hidden, side_by_side)
+        return *shown, files, choice, list(samples), status, *end
+
+    def compare(self, first: Path, second: Path) -> Any:
+        """An update of `compared`: two sounds at the same place."""
+        named = [(path.stem, self._serve(there(path))) for path in (first, second)]
+        return gr.update(value=comparison(named[0], named[1]), visible=True)
+
+    def _with_source(self, current: str, source: str) -> Any:
+        return self.compare(Path(current), Path(source))
+
+
+def there(file: Path) -> Path:
+    """A file that was there once; it may have been deleted since."""
+    if not file.is_file():
+        raise gr.Error("This sample is no longer here.", print_exception=False)
+    return file
+
+
+def with_pieces(status: str, heard: Sequence[str]) -> str:
+    """What is said of a run, and where page.js finds its finished pieces to play them."""
+    pieces = html.escape(" ".join(heard))
+    return f'{status}<span data-pieces="{pieces}"></span>' if heard else status

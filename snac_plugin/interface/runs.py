@@ -1,7 +1,8 @@
-"""Generations of a page in the background: one computes at a time, and each can be stopped within a step."""
+"""Generations of a page in the background: one computes at a time, in the order they came; each can be stopped within a step."""
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -20,21 +21,60 @@ class Progress(NamedTuple):
 Tell = Callable[[Progress], None]  # raises Stopped once the run is to end
 
 
-class Run:
-    """One generation: `work` is called in a thread with a function that takes its progress."""
+class Line:
+    """Whose turn it is: the first computes, the others wait behind it."""
 
-    def __init__(self, work: Callable[[Tell], Any], computing: threading.Lock) -> None:
-        self._work, self._computing = work, computing
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.runs: list[Run] = []
+        self.seconds_per_work: float | None = None  # as the last run on this server took
+
+    def wait(self, run: "Run") -> None:
+        """Until it is the run's turn, or it was stopped."""
+        with self.changed:
+            self.changed.wait_for(lambda: run.stopped or self.runs[0] is run)
+
+    def leave(self, run: "Run") -> None:
+        with self.changed:
+            self.runs.remove(run)
+            self.changed.notify_all()
+
+    def place(self, run: "Run") -> Progress | None:
+        """How many are before a run that waits, and how long they will take; None if it does not wait."""
+        with self.changed:
+            before = self.runs[: self.runs.index(run)] if run in self.runs else []
+        if not before:
+            return None
+        seconds = [one.seconds_left(self.seconds_per_work) for one in before]
+        wait = "" if None in seconds else f" · begins in about {sum(filter(None, seconds)):.0f} s"
+        return Progress(0.0, f"Place {len(before)} in the queue{wait}")
+
+
+class Run:
+    """One generation: `work` is called in a thread, with the run itself, which takes its progress.
+
+    Args:
+        amount: how much it computes, in any unit that all runs of a line share.
+    """
+
+    def __init__(self, work: Callable[["Run"], Any], line: Line, amount: float = 1.0) -> None:
+        self._work, self._line, self._amount = work, line, amount
         self._result: Future[Any] = Future()
         self._news: queue.SimpleQueue[Progress] = queue.SimpleQueue()
-        self._stopped = threading.Event()
+        self._stopped, self._began, self._share = threading.Event(), 0.0, 0.0
+        self.stopped_early = False  # before its work was done
+        self.heard: list[str] = []  # where the page finds what is finished of the first sample, piece after piece
 
     def start(self) -> None:
+        with self._line.changed:
+            self._line.runs.append(self)
         threading.Thread(target=self._compute, daemon=True).start()
 
     def stop(self) -> None:
         """Let it end within a step; what is finished is kept."""
         self._stopped.set()
+        with self._line.changed:
+            self._line.changed.notify_all()
 
     @property
     def stopped(self) -> bool:
@@ -44,38 +84,55 @@ class Run:
     def done(self) -> bool:
         return self._result.done()
 
+    def seconds_left(self, per_work: float | None) -> float | None:
+        """Seconds that it still takes, by its own speed or by that of the run before; None if neither is known."""
+        if self._share > 0.1:
+            return (time.perf_counter() - self._began) * (1 - self._share) / self._share
+        return None if per_work is None else per_work * self._amount * (1 - self._share)
+
     def news(self) -> Progress | None:
-        """The latest progress, after waiting `BEAT` for some at most."""
+        """The latest progress, or place in the line, after waiting `BEAT` for some at most."""
         latest = None
         try:
             latest = self._news.get(timeout=BEAT)
             while True:
                 latest = self._news.get_nowait()
         except queue.Empty:
-            return latest
+            return latest or self._line.place(self)
 
     def result(self) -> Any:
         """What `work` returned or raised; None if it was stopped before it began."""
         return self._result.result()
 
-    def _compute(self) -> None:
-        with self._computing:  # one that was stopped may still finish its files
-            try:
-                self._result.set_result(None if self.stopped else self._work(self._tell))
-            except BaseException as error:
-                self._result.set_exception(error)
-
-    def _tell(self, progress: Progress) -> None:
+    def tell(self, progress: Progress) -> None:
         if self.stopped:
             raise Stopped
+        self._share = progress.share
         self._news.put(progress)
+
+    def _compute(self) -> None:
+        self._line.wait(self)  # one that was stopped may still finish its files
+        self._began = time.perf_counter()
+        result, failure = None, None
+        try:
+            result = None if self.stopped else self._work(self)
+            if not self.stopped:
+                self._line.seconds_per_work = (time.perf_counter() - self._began) / self._amount
+        except BaseException as error:
+            failure = error
+        self.stopped_early = self.stopped
+        self._line.leave(self)  # before anybody is told: who asks then finds the line free
+        if failure is None:
+            self._result.set_result(result)
+        else:
+            self._result.set_exception(failure)
 
 
 class Runs:
     """The runs of a page by browser session, so that a session stops its own."""
 
     def __init__(self) -> None:
-        self._computing = threading.Lock()
+        self._line = Line()
         self._of_session: dict[str, list[Run]] = {}
         self._expected: dict[str, bool] = {}  # sessions whose next run is not made yet; True if it was stopped already
 
@@ -83,8 +140,12 @@ class Runs:
         """A run was asked for, which may wait in a queue."""
         self._expected[session] = False
 
-    def new(self, session: str, work: Callable[[Tell], Any]) -> Run:
-        run = Run(work, self._computing)
+    def expected(self, session: str) -> bool:
+        """Whether the page itself asked for the next run of a session, not a client without one."""
+        return session in self._expected
+
+    def new(self, session: str, work: Callable[[Run], Any], amount: float = 1.0) -> Run:
+        run = Run(work, self._line, amount)
         self._of_session.setdefault(session, []).append(run)
         if self._expected.pop(session, False):
             run.stop()

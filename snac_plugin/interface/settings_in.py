@@ -9,7 +9,7 @@ from typing import Any
 
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import EDITING, WRITING, options_in, writing_in
-from snac_plugin.interface.controls import SLIDERS, Controls
+from snac_plugin.interface.controls import NEGATIVE, SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
 
 Find = Callable[[str], Path | None]
@@ -56,6 +56,8 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     try:
         options = options_in(settings) | writing_in(settings)
         values = own | _sampling(controls, options) | _conditions(controls, options)
+    except UsageError:
+        raise
     except (TypeError, ValueError, KeyError, AttributeError):
         raise UsageError("settings", "values of other kinds", "the content of the JSON file beside a sample") from None
     names = _recordings(settings, options)
@@ -117,9 +119,19 @@ def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conditions(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the conditioners' inputs; one list for all samples only."""
-    wanted, unwanted = options.get("conditioning") or {}, options.get("negative_conditioning") or {}
-    values = {name: wanted[key] for key, name in controls.text.items() if key in wanted}
-    values |= {name: unwanted[key] for key, name in controls.negative.items() if key in unwanted}
-    others = {key: value for key, value in wanted.items() if key not in controls.text}
-    return values | ({"conditioning": json.dumps(others)} if others and "conditioning" in controls.components else {})
+    """Values of the conditioners' inputs; what these cannot hold is JSON."""
+    wanted, unwanted = dict(options.get("conditioning") or {}), dict(options.get("negative_conditioning") or {})
+    values: dict[str, Any] = {}
+    for key, control in controls.inputs.items():
+        if key in wanted and (found := control.holds(wanted[key])) is not None:
+            values |= found
+            del wanted[key]
+    for key, name in controls.negative.items():
+        if unwanted.get(key):
+            values[name] = unwanted.pop(key)
+    if "conditioning" in controls.components:
+        values["conditioning"] = json.dumps(wanted)
+    elif wanted:
+        own = ", ".join(controls.inputs) or "none"
+        raise UsageError("settings", f"the condition {next(iter(wanted))!r}", f"conditions of this model: {own}")
+    return values | {NEGATIVE: json.dumps(unwanted)}

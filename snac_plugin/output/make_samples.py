@@ -19,7 +19,7 @@ from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.recordings import Recording
-from snac_plugin.output.sample_in_progress import Plan, Sample, SampleInProgress
+from snac_plugin.output.sample_in_progress import Heard, Plan, Sample, SampleInProgress
 
 
 def make_samples(
@@ -35,6 +35,7 @@ def make_samples(
     skip: bool = False,
     progress: bool = True,
     callback: StepCallback | None = None,
+    heard: Heard | None = None,
 ) -> Iterator[Sample]:
     """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`, chunk by chunk as they come.
 
@@ -49,6 +50,8 @@ def make_samples(
         checkpoint: where the model came from, for the JSON files.
         skip: leave batches out of which all samples are there, whole and with these settings; they are yielded as `skipped`.
         callback: called with (chunk, level, step) after each denoising step.
+        heard: called with the new audio of the first sample, [C, N] at the rate of its file, and that rate, as soon as it is made;
+            not with edits, which are made in one piece.
 
     Raises:
         SnacPluginError: the request does not fit the model.
@@ -72,7 +75,8 @@ def make_samples(
         try:
             try:
                 for one in batch:
-                    samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form))
+                    listener = heard if one == seeds[0] else None
+                    samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form, listener))
                 for chunk in model.stream(plan.asked(), **told, context=plan.context, place=plan.place, **options):
                     for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
                         sample.add(audio[0], codes)

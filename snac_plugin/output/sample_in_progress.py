@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from snac_plugin.output.recordings import Own, Recording, Sources, read_recordin
 from snac_plugin.output.sample_files import SampleFiles, SampleWriter, finished
 
 log = logging.getLogger(__name__)
+Heard = Callable[[Tensor, int], None]
 BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of what is new
 
 
@@ -121,8 +123,8 @@ class Plan:
 class SampleInProgress:
     """A sample while it is written; after the samples of the recording that it continues, or within those that it changes."""
 
-    def __init__(self, folder: Path, name: str, seed: int, plan: Plan, form: Format) -> None:
-        self.seed, self.plan, self.own = seed, plan, plan.own()
+    def __init__(self, folder: Path, name: str, seed: int, plan: Plan, form: Format, heard: Heard | None = None) -> None:
+        self.seed, self.plan, self.own, self.heard = seed, plan, plan.own(), heard
         rate, channels, model = plan.model.sample_rate, 1, plan.model
         if plan.edit is not None:
             rate, channels = plan.edit.rate, len(plan.edit.audio)
@@ -147,8 +149,13 @@ class SampleInProgress:
         else:
             if not self.codes:
                 self._copy(self.own)
-            self.writer.write(audio[None] if self.continuation is None else self.continuation.push(audio))
+            self._write_new(audio[None] if self.continuation is None else self.continuation.push(audio))
         self.codes.append(codes.short())
+
+    def _write_new(self, audio: Tensor) -> None:
+        self.writer.write(audio)
+        if self.heard is not None:
+            self.heard(audio, self.writer.sample_rate)
 
     def _add_edit(self, edit: Edit, whole: Tensor) -> None:
         """Write the spans of an edit [C, N], and around them the recordings' own samples as they are in the files."""
@@ -167,7 +174,7 @@ class SampleInProgress:
 
     def finish(self, settings: dict[str, Any]) -> Sample:
         if self.continuation is not None:
-            self.writer.write(self.continuation.finish())
+            self._write_new(self.continuation.finish())
         rate, model, recording = self.writer.sample_rate, self.plan.model, self.plan.recording
         seconds, joined_at = self.writer.samples / rate, self.before / rate
         spans = self.plan.spans()

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +142,8 @@ def click(page: Page, button: Locator) -> None:
 def settled(page: Page) -> None:
     """Wait until the page is drawn, and fades no more."""
     page.evaluate("""() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(async () => {
-      await Promise.allSettled(document.getAnimations().filter((one) => one.effect.getTiming().iterations < 9).map((one) => one.finished));
+      const fades = document.getAnimations().filter((one) => one.effect.getTiming().iterations < 9);
+      await Promise.allSettled(fades.map((one) => one.finished));
       done();
     })))""")
 
@@ -150,6 +153,12 @@ def shot(page: Page, name: str) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     settled(page)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def picture(page: Page, name: str) -> None:
+    """What is in sight, in few colours: docs/pictures has two of these."""
+    settled(page)
+    Image.open(io.BytesIO(page.screenshot())).quantize(128).save(SHOTS / f"{name}.png", optimize=True)
 
 
 @pytest.fixture

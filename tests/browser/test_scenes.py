@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RECORDING, SOON, WIDTHS, Server, finished, generate, mode, put_in, shot, sound, use
+from conftest import RECORDING, SOON, WIDTHS, Server, finished, generate, mode, picture, put_in, shot, sound, use
 from playwright.sync_api import Page
 
 from snac_plugin.interface.layout import EXAMPLES
@@ -44,6 +44,7 @@ def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, s
     heard = sound(server.newest())
     assert len(heard) == 3 * 196608
     assert page.locator(".snac-from").inner_text() == f"from {EXAMPLES[0].name}"
+    picture(page, "page")
 
 
 def test_an_upload_is_continued_and_the_result_twice(tab: Tab, server: Server, song: Path) -> None:
@@ -116,9 +117,12 @@ def test_a_closed_tab_frees_the_page_for_another(tab: Tab, server: Server) -> No
     generate(page, wait=False)
     page.wait_for_function("() => /step/.test(document.querySelector('#snac-status').innerText)", timeout=SOON)
     other = tab(seed=42)
+    generate(other, wait=False)
+    other.wait_for_selector("text=Place 1 in the queue")
+    shot(other, "waiting")
     page.close()
     started = time.perf_counter()
-    generate(other)
+    finished(other, 1)
     assert time.perf_counter() - started < 60, "it waited for what nobody wants any more"
     assert not list(server.out.glob("*/*.part"))
 
@@ -188,6 +192,13 @@ def test_nothing_overlaps_and_nothing_scrolls_sideways(tab: Tab, width: str) -> 
     if width == "phone":  # the result is right under the button
         button, result = (page.locator(one).bounding_box() for one in ("#snac-generate", "#snac-result"))
         assert 0 < result["y"] - button["y"] - button["height"] < 120
+        mode(page, "Repaint")
+        page.click(f"text=Example: {EXAMPLES[0].stem}")
+        page.wait_for_selector(".snac-wave")
+        page.fill("#snac-from input", "3.2")
+        page.fill("#snac-to input", "6.5")
+        page.evaluate("scrollTo(0, document.querySelector('.snac-modes').getBoundingClientRect().top + scrollY - 12)")
+        picture(page, "page_phone")
 
 
 OVERLAPS = """() => {

@@ -10,11 +10,13 @@ from stable_audio_tools.models import conditioners
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
+from snac_plugin.config.conditioner_keys import NUMBER_TYPES
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import EDITING
 from snac_plugin.generation.settings import check_request
 from snac_plugin.interface import layout
-from snac_plugin.interface.controls import CLIENT, NUMBER_TYPES, OF_LEVELS, OTHERS, Controls
+from snac_plugin.interface.controls import CLIENT, OF_LEVELS, OTHERS, Controls
+from snac_plugin.interface.making import Maker
 from snac_plugin.interface.page import _endpoint
 from snac_plugin.interface.runs import Runs
 
@@ -50,10 +52,11 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     ids = [*OTHERS, *CLIENT, "steps_a", "key no", "key-no", "key_no", "cond_seed", "2nd", "class"]
     conditioning = [{"id": key, "type": "number", "config": {"min_val": i, "max_val": i + 1}} for i, key in enumerate(ids)]
     controls = lay_out(tmp_path, conditioning)
-    inspect.signature(_endpoint(Runs(), lambda values, history, tell: [], list(controls.components), None, lambda request: None))
-    assert controls.text["seed"] == "cond_seed"
-    assert controls.text["key no"] == "key_no"
-    assert len(set(controls.text.values())) == len(ids)
+    model: Any = None
+    inspect.signature(_endpoint(Runs(), Maker(model, controls, tmp_path, str), None, lambda request: None))
+    assert controls.inputs["seed"].parameters == ("cond_seed",)
+    assert controls.inputs["key no"].parameters == ("key_no",)
+    assert len({one.parameters for one in controls.inputs.values()}) == len(ids)
     request = controls.request(values(controls))
     assert request.conditioning == {key: i + 0.5 for i, key in enumerate(ids)}, "an input reached another's conditioner"
 
@@ -92,10 +95,13 @@ def test_what_changes_a_recording_is_read_as_the_flags_are(tmp_path: Path) -> No
 def test_a_negative_text_does_not_take_a_conditioner_s_name(tmp_path: Path) -> None:
     conditioning = [{"id": key, "type": "t5", "config": {}} for key in ("prompt", "negative_prompt")]
     controls = lay_out(tmp_path, conditioning)
-    assert controls.text == {"prompt": "prompt", "negative_prompt": "negative_prompt"}
-    assert len({*controls.text.values(), *controls.negative.values()}) == 4
+    assert {key: one.parameters for key, one in controls.inputs.items()} == {
+        "prompt": ("prompt",),
+        "negative_prompt": ("negative_prompt",),
+    }
+    assert not {"prompt", "negative_prompt"} & {*controls.negative.values()}
     asked = controls.request(values(controls) | {controls.negative["prompt"]: "noise", "prompt": "flute"})
-    assert asked.negative_conditioning == {"prompt": "noise", "negative_prompt": ""}
+    assert asked.negative_conditioning == {"prompt": "noise"}, "what is left out is dropped, as the command does"
 
 
 def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path) -> None:
@@ -107,7 +113,7 @@ def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path
         "edit_format",
         *("edit_mode", "edit_repaint_from", "edit_repaint_to"),
         *("edit_strength_a", "edit_strength_b", "edit_strength_c", "edit_strength_d"),
-        "guidance",
+        *("guidance", "negative_conditioning"),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from snac_plugin.interface.cards import cards
+from snac_plugin.interface.cards import cards, comparison, players
 from snac_plugin.interface.history import Histories, History, lineage
 from snac_plugin.output.make_samples import Sample
 from snac_plugin.output.sample_files import SampleFiles
@@ -81,6 +81,25 @@ def test_names_of_uploads_cannot_put_markup_on_the_page(tmp_path: Path) -> None:
     shown = cards(history, str)
     assert name not in shown
     assert "&lt;img" in shown
+
+
+def test_names_of_sounds_cannot_put_markup_on_the_page_either() -> None:
+    bad = ('"><script>', "/tmp/a b.wav")
+    for shown in (players([bad]), comparison(bad, bad)):
+        assert "<script>" not in shown
+        assert "file=/tmp/a%20b.wav" in shown
+
+
+def test_copies_that_no_sample_came_from_go(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", [0.5 if name == "a" else 0.25] * 3200, 32000)
+    used, unused = (history.keep(tmp_path / f"{name}.wav") for name in "ab")
+    history.add([sample(history, "one")], "Continue", [used])
+    history.let_go([used, unused, history.folder / "one.wav"])
+    assert used.is_file()
+    assert (history.folder / "one.wav").is_file()
+    assert not unused.parent.exists()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"samples": []}'])

@@ -1,6 +1,7 @@
 """Each mode asks for what it says, and settings of a sample bring its mode and inputs back."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
+from snac_plugin.config.condition_values import class_weights, quality_weights
 from snac_plugin.errors import UsageError
+from snac_plugin.interface.condition_controls import mixed
 from snac_plugin.interface.controls import Controls
-from snac_plugin.interface.modes import MODES
+from snac_plugin.interface.modes import JOINS, MODES, counting
 from snac_plugin.interface.settings_in import link_with, settings_from, values_of
 
 
@@ -60,6 +63,43 @@ def test_what_a_mode_does_not_show_does_not_count(controls: Controls) -> None:
     assert asked(controls, edit_mode="Vary", **left_over) == {"edit": "a.wav", "keep_levels": "A"}
 
 
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"edit_put_back": True}, "edit_put_back: found True, expected nothing in the mode Continue"),
+        ({"edit_only_new": True}, "edit_only_new: found True"),  # without a recording all is new
+        ({"edit_keep_levels": "A"}, "edit_keep_levels: found 'A'"),
+        ({"edit_mode": "From nothing", "recording": "a.wav"}, "recording: found 'a.wav'"),
+        ({"edit_mode": "Loop", "edit_match": "off"}, "edit_match: found 'off'"),
+        ({"edit_mode": "Vary", "recording": "a.wav", "seconds": 3}, "seconds: found 3"),
+        ({"edit_mode": "Vary", "recording": "a.wav", "edit_keep_levels": "A", "edit_strength_a": 0.5}, "edit_strength_a"),
+        ({"edit_mode": "Vary", "recording": "a.wav", "edit_strength": "0.5"}, "edit_strength: found '0.5'"),
+        ({"edit_mode": "Repaint", "recording": "a.wav", "edit_repaint": "1:2,3:4", "edit_repaint_to": 9}, "edit_repaint_to"),
+        ({"edit_edit": "a.wav", "recording": "b.wav"}, "recording: found 'b.wav', expected nothing beside edit_edit"),
+        ({"edit_edit": "a.wav", "edit_mode": "Loop"}, "edit_mode: found 'Loop', expected nothing beside edit_edit"),
+    ],
+)
+def test_a_client_is_told_of_what_would_do_nothing(controls: Controls, values: dict[str, Any], found: str) -> None:
+    """The page hides such inputs, and then they do not count."""
+    with pytest.raises(UsageError, match=re.escape(found)):
+        controls.refuse_idle(values)
+    controls.refuse_idle(controls.counted(values))
+    controls.refuse_idle({})
+    controls.refuse_idle({"edit_edit": "a.wav", "edit_keep_levels": "A", "edit_only_new": True})
+    controls.refuse_idle({"edit_mode": "Bridge", "edit_bridge_second": "b.wav", "edit_put_back": True, "seconds": 1})
+
+
+def test_a_mode_shows_what_counts(controls: Controls) -> None:
+    def shown(mode: str, **values: Any) -> set[str]:
+        return counting(mode, values, "ABCD")
+
+    assert shown("Continue") == {"recording", "seconds"}
+    assert shown("Continue", recording="a.wav") == {"recording", "seconds", "edit_from_second", "edit_only_new", *JOINS}
+    assert shown("Loop", recording="a.wav") == {"recording", "edit_put_back", *JOINS}, "a recording keeps its length"
+    assert shown("Vary", edit_keep_levels="A") == {"recording", "edit_keep_levels"}
+    assert shown("From nothing") == {"seconds"}
+
+
 def test_a_number_that_was_cleared_gives_its_default_back(controls: Controls) -> None:
     assert controls.request({"seconds": None, "seed": None, "cfg_scale": None}) == controls.request({})
 
@@ -98,3 +138,67 @@ def test_recordings_that_settings_name_are_never_opened_by_their_path(controls: 
 def test_other_text_is_said_to_be_no_settings(controls: Controls, text: str) -> None:
     with pytest.raises(UsageError, match=r"settings: found .*, expected the content of the JSON file beside a sample"):
         values_of(controls, settings_from(text), lambda name: None)
+
+
+CONDITIONING = [
+    {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz", "rock"]}},
+    {"id": "quality", "type": "quality", "config": {"thresholds": [1, 2, 3, 4]}},
+    {"id": "prompt", "type": "t5", "config": {}},
+    {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 180}},
+]
+
+
+@pytest.fixture
+def conditioned(tmp_path: Path) -> Controls:
+    config = tiny_model_config(write_tiny_codec(tmp_path), context_chunks=1, global_cond_dim=8 * len(CONDITIONING))
+    config["model"]["conditioning"] = {"configs": CONDITIONING, "cond_dim": 8}
+    config["model"]["diffusion"]["global_cond_ids"] = [entry["id"] for entry in CONDITIONING]
+    demo = {"style": "jazz", "quality": "low", "prompt": "", "tempo": 90}
+    config["training"]["demo"]["demo_cond"] = [demo] * config["training"]["demo"].get("num_demos", 1)
+    return Controls(check_model_config(config), LEVELS_32KHZ)
+
+
+def test_a_mixture_has_sliders_and_a_quality_a_list_behind_what_was_there(conditioned: Controls) -> None:
+    names = list(conditioned.components)
+    assert names[1:4] == ["prompt", "tempo", "conditioning"]
+    assert names[-5:] == ["style_house", "style_jazz", "style_rock", "quality", "negative_conditioning"]
+    assert not conditioned.components["conditioning"].visible, "nothing is left to be written as JSON"
+    first = conditioned.request({}).conditioning
+    assert first == {"prompt": "", "tempo": 120, "style": {"jazz": 1.0}, "quality": "low"}, "as in the config's demo"
+    mixed = conditioned.request({"style_house": 0.5, "style_jazz": 0.0, "style_rock": 0.25, "quality": ""}).conditioning
+    assert (mixed["style"], mixed["quality"]) == ({"house": 0.5, "rock": 0.25}, "")
+    assert conditioned.request({"style_jazz": 0}).conditioning["style"] == "", "no class"
+    asked = conditioned.request({"conditioning": '{"style": "rock"}'}).conditioning
+    assert asked["style"] == "rock", "as clients have asked until now"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"style": "house:0.7,jazz:0.3", "quality": "high", "prompt": "flute", "tempo": "124"},
+        {"style": {"house": 7, "rock": 3}, "quality": 2.5, "prompt": "", "tempo": 60.5},
+        {"style": "", "quality": {"low": 1, "high": 3}, "prompt": "a", "tempo": 60},
+    ],
+)
+@pytest.mark.parametrize("unwanted", [None, {"tempo": 60}, {"prompt": "noise", "style": "jazz"}, {"prompt": ""}])
+def test_settings_bring_conditions_back(conditioned: Controls, wanted: dict[str, Any], unwanted: dict[str, Any] | None) -> None:
+    """A negative came back with its texts alone."""
+    settings = {"seed": 1, "conditioning": wanted, "negative_conditioning": unwanted}
+    values, _ = values_of(conditioned, settings, lambda name: None)
+    again = conditioned.request(values)
+    assert again.negative_conditioning == unwanted
+    assert float(again.conditioning["tempo"]) == float(wanted["tempo"])
+    assert again.conditioning["prompt"] == wanted["prompt"]
+    classes = ("house", "jazz", "rock")
+    assert class_weights(again.conditioning["style"], classes) == class_weights(wanted["style"], classes)
+    assert quality_weights(again.conditioning["quality"], (1, 2, 3, 4)) == quality_weights(wanted["quality"], (1, 2, 3, 4))
+
+
+def test_a_condition_of_another_model_is_told(controls: Controls) -> None:
+    with pytest.raises(UsageError, match="the condition 'style', expected conditions of this model: none"):
+        values_of(controls, {"seed": 1, "conditioning": {"style": "jazz"}}, lambda name: None)
+
+
+def test_a_mixture_is_said_in_shares_that_sum_to_a_whole() -> None:
+    assert mixed("Style", ("house", "jazz"), 1.0, 0.25) == "Style: 80 % house, 20 % jazz"
+    assert mixed("Style", ("house", "jazz"), 0.0, None) == "Style: none"

@@ -23,7 +23,8 @@ from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
 from snac_plugin.interface.history import Histories
-from snac_plugin.interface.page import _reporter, create_page
+from snac_plugin.interface.making import reporter
+from snac_plugin.interface.page import create_page
 from snac_plugin.interface.runs import Progress
 from snac_plugin.plugin import builders
 
@@ -86,10 +87,10 @@ def test_every_input_has_a_name_and_a_default_and_there_is_one_endpoint(client: 
 
 
 def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snac_plugin.interface import page
+    from snac_plugin.interface import making
 
     running, most, lock = 0, 0, threading.Lock()
-    real = page.make_samples
+    real = making.make_samples
 
     def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal running, most
@@ -102,7 +103,7 @@ def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.Mon
             with lock:
                 running -= 1
 
-    monkeypatch.setattr(page, "make_samples", counted)
+    monkeypatch.setattr(making, "make_samples", counted)
     with served(create_page(*build(tmp_path))) as client:
         jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(3)]
         assert [job.result()[SEED] for job in jobs] == [0, 1, 2]
@@ -111,7 +112,7 @@ def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_progress_names_chunk_level_and_step() -> None:
     told: list[Progress] = []
-    report = _reporter(told.append, "ABC", (1, 2, 3), 2)
+    report = reporter(told.append, "ABC", (1, 2, 3), 2)
     report(0, 0, 0)
     report(1, 2, 2)
     assert told == [(1 / 12, "chunk 1 of 2, level A, step 1 of 1"), (1, "chunk 2 of 2, level C, step 3 of 3")]

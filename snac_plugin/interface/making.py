@@ -1,0 +1,144 @@
+"""From the values of a page's inputs to samples in the history of its browser."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from snac_plugin.data.audio_file import read_header
+from snac_plugin.errors import SnacPluginError
+from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.settings import check_request
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.stages import Stopped
+from snac_plugin.interface.cards import file_url
+from snac_plugin.interface.controls import Controls
+from snac_plugin.interface.history import History
+from snac_plugin.interface.results import Serve, Shown
+from snac_plugin.interface.runs import Progress, Run, Tell
+from snac_plugin.interface.waveform import check_length, short
+from snac_plugin.output.make_samples import make_samples
+from snac_plugin.output.recordings import Recording
+
+Values = Mapping[str, Any]
+FILES = ("recording", "edit_edit", "edit_before", "edit_bridge_first", "edit_bridge_second")
+"""Parameters whose values are recordings."""
+CODEC_SECONDS = 30
+"""Longest part of a recording that is sent through the codec."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes what the inputs of a page ask for."""
+
+    model: SnacDiffusion
+    controls: Controls
+    out: Path  # of clients without a history
+    serve: Serve
+    checkpoint: str | None = None  # where the model came from, for the samples' settings
+
+    def amount(self, values: Values) -> float:
+        """Steps of chunks that a run computes, roughly: as much as its time depends on. 1 where the values are no request."""
+        try:
+            request = self.controls.request(values)
+            steps = sum(check_request(request, self.model.config, self.model.levels.names).steps)
+            seconds = request.samples(self.model.chunk_samples, self.model.sample_rate) / self.model.sample_rate
+            if request.repaint is not None:
+                seconds = sum(stop - start for start, stop in request.repaint)
+            elif request.edit is not None and not request.loop:
+                seconds, _ = read_header(request.edit)
+            chunks = chunks_for(round(seconds * self.model.sample_rate), self.model.chunk_samples)
+            return float(steps * chunks * max(1, int(values.get("batch_size") or 1)))
+        except (SnacPluginError, TypeError, ValueError):  # which `make` says
+            return 1.0
+
+    def make(self, values: Values, history: History | None, run: Run) -> list[Shown]:
+        """Generate what the inputs ask for, into the history's folder or `out`; stopped, what is finished of it.
+
+        What cannot be made leaves no copy of a recording behind; errors name recordings without their folders.
+        """
+        given = {name: Path(values[name]) for name in FILES if values.get(name)}
+        kept: dict[str, Path] = {}
+        try:
+            for path in given.values():
+                check_length(path)
+            check_request(self.controls.request(values), self.model.config, self.model.levels.names)
+            if history is not None:
+                kept = {name: history.keep(path) for name, path in given.items()}
+            return self._made({**values, **{name: str(path) for name, path in (given | kept).items()}}, history, run)
+        except SnacPluginError as error:
+            raise SnacPluginError(short(error, *given.values(), *kept.values())) from None
+        finally:
+            if history is not None:
+                history.let_go(kept.values())
+
+    def _made(self, values: Values, history: History | None, run: Run) -> list[Shown]:
+        values = self.controls.filled(values)
+        request, mode, levels = self.controls.request(values), self.controls.mode(values), self.model.levels
+        steps = check_request(request, self.model.config, levels.names).steps
+        chunks = chunks_for(request.samples(self.model.chunk_samples, self.model.sample_rate), self.model.chunk_samples)
+        continued = values.get("recording") if mode in ("", "Continue") else None
+        recording = Recording.read(continued, levels) if continued else None
+        options: Any = {"seed": int(values["seed"]), "count": int(values["batch_size"]), "recording": recording, "progress": False}
+        options |= {"callback": reporter(run.tell, levels.names, steps, chunks), "checkpoint": self.checkpoint}
+        samples = []
+        with self._heard(run) as heard, contextlib.suppress(Stopped):  # what is finished is kept
+            for sample in make_samples(
+                self.model, request, self.out if history is None else history.folder, heard=heard, **options
+            ):
+                samples.append(sample)
+        used = [str(one) for one in (continued, request.edit, request.before, *(request.bridge or ())) if one]
+        if history is not None and samples:
+            named = mode or "Edit"
+            sources = [Path(one) for one in dict.fromkeys(used)]
+            history.add(samples, named if used or mode != "Continue" else "From nothing", sources)
+        source = used[0] if used else ""
+        return [Shown(str(s.files.wav), str(s.files.picture), s.seed, s.settings, source) for s in samples]
+
+    @contextlib.contextmanager
+    def _heard(self, run: Run) -> Iterator[Callable[[Tensor, int], None]]:
+        """What takes new audio [C, N] of the first sample, and its rate, so that the page can play it at once."""
+        with tempfile.TemporaryDirectory() as folder:
+
+            def heard(audio: Tensor, rate: int) -> None:
+                piece = Path(folder) / f"{len(run.heard)}.wav"
+                if audio.shape[-1] and not run.stopped:
+                    soundfile.write(piece, audio.detach().float().cpu().T.numpy(), rate, subtype="FLOAT")
+                    run.heard.append(file_url(self.serve(piece)))
+
+            yield heard
+
+    def through_codec(self, path: str, run: Run) -> str:
+        """A recording as the codec gives it back, mono and no longer than `CODEC_SECONDS`: a wav that the page serves."""
+        check_length(path)
+        recording, codec = Recording.read(path, self.model.levels), self.model.pretransform
+        run.tell(Progress(0.0, "Through the codec"))
+        audio = recording.part(0, CODEC_SECONDS * recording.rate).mean(dim=0).clamp(-1, 1).numpy()
+        mono = torch.from_numpy(soxr.resample(audio, recording.rate, codec.sample_rate)).float()[None, None].to(self.model.device)
+        coded = codec.decode_tokens(codec.tokenize(mono), mono.shape[-1])[0, 0].cpu()
+        with tempfile.TemporaryDirectory() as folder:
+            wav = Path(folder) / f"{Path(path).stem}_through_codec.wav"
+            soundfile.write(wav, coded.numpy(), codec.sample_rate, subtype="FLOAT")
+            return self.serve(wav)
+
+
+def reporter(tell: Tell, names: str, steps: Sequence[int], chunks: int) -> StepCallback:
+    """Tells the page of each denoising step."""
+    started = time.perf_counter()
+
+    def report(chunk: int, level: int, step: int) -> None:
+        done, total = chunk * sum(steps) + sum(steps[:level]) + step + 1, max(chunks, chunk + 1)  # a recording may need more
+        place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
+        share, taken = done / (total * sum(steps)), time.perf_counter() - started
+        left = f" · about {taken * (1 - share) / share:.0f} s left" if taken > 2 else ""
+        tell(Progress(share, f"{place}level {names[level]}, step {step + 1} of {steps[level]}{left}"))
+
+    return report

@@ -1,0 +1,123 @@
+"""What the page makes of its inputs, without a server: the same as the command, nothing left behind, chunks heard as they come."""
+
+import json
+import shutil
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+import torch
+from pages import build
+
+from snac_plugin.cli import generate
+from snac_plugin.errors import SnacPluginError
+from snac_plugin.interface.controls import Controls
+from snac_plugin.interface.history import Histories, History
+from snac_plugin.interface.making import Maker
+from snac_plugin.interface.results import Shown
+from snac_plugin.interface.runs import Line, Run
+from snac_plugin.output.make_samples import make_samples
+
+Made = Callable[..., tuple[list[Shown], Run]]
+CONDITIONING = [
+    {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
+    {"id": "quality", "type": "quality", "config": {"thresholds": [1, 2, 3, 4]}},
+    {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 180}},
+]
+
+
+def maker_of(folder: Path, conditioning: list[dict[str, Any]] | None = None, **network: Any) -> Maker:
+    _, model = build(folder, conditioning, **network)
+
+    def serve(file: Path) -> str:
+        (folder / "served").mkdir(exist_ok=True)
+        return str(shutil.copy(file, folder / "served"))
+
+    with gr.Blocks():
+        return Maker(model, Controls(model.config, model.levels), folder / "out", serve)
+
+
+def made(maker: Maker, history: History | None = None, **values: Any) -> tuple[list[Shown], Run]:
+    run = Run(lambda run: maker.make(maker.controls.filled(values), history, run), Line())
+    run.start()
+    return run.result(), run
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return Histories(tmp_path / "histories").of("0" * 32)
+
+
+@pytest.mark.slow
+def test_page_and_command_make_the_same_wav_of_the_same_conditions(tmp_path: Path) -> None:
+    """The page filled a negative up with what was wanted; the command drops what it leaves out."""
+    maker = maker_of(tmp_path, CONDITIONING)
+    for weights in maker.model.model.parameters():
+        weights += 0.05 * torch.randn_like(weights)  # an untrained network passes no condition on
+    flags = ["--condition", "style=house:0.7,jazz:0.3", "--condition", "quality=low", "--condition", "tempo=120"]
+    flags += ["--negative-condition", "tempo=60", "--cfg-scale", "3", "--seconds", "0.384", "--seed", "3"]
+    (prompt,) = generate._prompts(generate.parser().parse_args(flags))
+    (alone,) = make_samples(maker.model, prompt.request, tmp_path / "command", seed=3, progress=False)
+    asked: dict[str, Any] = {"style_house": 0.7, "style_jazz": 0.3, "quality": "low", "tempo": 120, "cfg_scale": 3, "seed": 3}
+    ((page,), _) = made(maker, **asked, negative_conditioning='{"tempo": 60}')
+    assert Path(page.wav).read_bytes() == alone.files.wav.read_bytes()
+    ((other,), _) = made(maker, **asked)
+    assert Path(other.wav).read_bytes() != alone.files.wav.read_bytes(), "the negative does something"
+
+
+@pytest.mark.slow
+def test_chunks_that_are_heard_are_the_wav(tmp_path: Path) -> None:
+    maker = maker_of(tmp_path, context_chunks=1)
+    ((sample,), run) = made(maker, seconds=2.0, seed=2, steps=4)
+    heard = [soundfile.read(urllib.parse.unquote(url.removeprefix("gradio_api/file=")), dtype="float32")[0] for url in run.heard]
+    assert len(heard) > 1
+    np.testing.assert_array_equal(np.concatenate(heard), soundfile.read(sample.wav, dtype="float32")[0])
+
+
+@pytest.mark.slow
+def test_what_is_heard_of_a_continuation_is_what_is_new(tmp_path: Path, history: History) -> None:
+    maker = maker_of(tmp_path, context_chunks=1)
+    soundfile.write(tmp_path / "a.wav", 0.3 * np.sin(np.arange(44100) / 20), 44100, subtype="FLOAT")
+    ((sample,), run) = made(maker, history, recording=str(tmp_path / "a.wav"), seconds=0.768, seed=2, steps=4)
+    heard = [soundfile.read(urllib.parse.unquote(url.removeprefix("gradio_api/file=")), dtype="float32")[0] for url in run.heard]
+    np.testing.assert_array_equal(np.concatenate(heard), soundfile.read(sample.wav, dtype="float32")[0][44100:])
+    assert sample.source == str(history.folder / history.entries()[0].recordings[0])
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_refused_leaves_no_copy(tmp_path: Path, history: History) -> None:
+    maker = maker_of(tmp_path, context_chunks=1)
+    (tmp_path / "notes.wav").write_text("no music")
+    soundfile.write(tmp_path / "short.wav", np.full(32000, np.nan), 32000, subtype="FLOAT")
+    for name in ("notes.wav", "short.wav"):
+        with pytest.raises(SnacPluginError, match=f"^{name}: ") as error:
+            made(maker, history, recording=str(tmp_path / name), steps=4)
+        assert str(tmp_path) not in str(error.value)
+    assert not list((tmp_path / "histories").rglob("*.wav"))
+
+
+@pytest.mark.slow
+def test_the_codec_s_round_trip_is_as_long_as_the_recording(tmp_path: Path) -> None:
+    maker = maker_of(tmp_path)
+    soundfile.write(tmp_path / "a.wav", 0.3 * np.sin(np.arange(30000) / 20), 32000, subtype="FLOAT")
+    coded = soundfile.read(maker.through_codec(str(tmp_path / "a.wav"), Run(lambda run: None, Line())), dtype="float32")[0]
+    codec, recorded = maker.model.pretransform, soundfile.read(tmp_path / "a.wav", dtype="float32")[0]
+    mono = torch.from_numpy(recorded)[None, None]
+    np.testing.assert_array_equal(coded, codec.decode(codec.encode(mono), length=30000)[0, 0].numpy())
+
+
+def test_how_much_a_run_computes(tmp_path: Path) -> None:
+    maker = maker_of(tmp_path, context_chunks=1)
+    soundfile.write(tmp_path / "a.wav", np.zeros(32000), 32000)  # three chunks of 0.384 s
+    given: dict[str, Any] = {"recording": str(tmp_path / "a.wav"), "steps": 10}
+    of = lambda **values: maker.amount(maker.controls.filled(given | values))  # noqa: E731
+    assert of(seconds=0.768, batch_size=2) == 40
+    assert of(edit_mode="Vary", edit_keep_levels="A") == 30
+    assert of(edit_mode="Repaint", edit_repaint_to=0.3) == 10
+    assert of(edit_mode="Repaint", edit_repaint="1:0") == 1, "what is no request is said later"
+    assert json.loads(json.dumps(of())) == 10
