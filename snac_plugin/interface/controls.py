@@ -214,8 +214,8 @@ class Controls:
 
     def counted(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values with an input's own one wherever it does not count: what the page does not show."""
-        own = self.filled({})
-        return {name: own[name] if name in self._idle(values) else value for name, value in self.filled(values).items()}
+        own, idle = self.filled({}), self._idle(values)
+        return {name: own[name] if name in idle else value for name, value in self.filled(values).items()}
 
     def refuse_idle(self, values: Mapping[str, Any]) -> None:
         """UsageError for an input that says something and does not count in its mode; for clients, to whom nothing is hidden."""

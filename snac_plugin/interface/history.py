@@ -1,5 +1,6 @@
 """What one browser made: a folder of its own with the samples, the recordings that they came from, and an index."""
 
+import contextlib
 import filecmp
 import hashlib
 import json
@@ -100,7 +101,8 @@ class History:
         for copy in {*recordings} - used:
             if copy.parent.parent == self.folder / "recordings":
                 copy.unlink(missing_ok=True)
-                copy.parent.rmdir()
+                with contextlib.suppress(OSError):  # the same recording by another name lies there
+                    copy.parent.rmdir()
 
     def pack(self, path: Path) -> None:
         """Write a zip with the files of all samples."""

@@ -41,9 +41,9 @@ def lay_out(controls: Controls) -> Buttons:
     put("edit_mode")
     says = gr.HTML(elem_classes="snac-says")
     put("recording")
-    with gr.Row(elem_classes="snac-actions") as beside:
+    with gr.Row(elem_classes="snac-actions", equal_height=True) as beside:
         examples = [gr.Button(f"Example: {path.stem}", size="sm", min_width=120) for path in EXAMPLES]
-        codec = gr.Button("Hear it through the codec", size="sm", min_width=120, visible=False, elem_id="snac-codec")
+        codec = gr.Button("Through the codec", size="sm", min_width=120, visible=False, elem_id="snac-codec")
     wave = gr.HTML(elem_id="snac-waveform")
     with gr.Row():
         put("edit_repaint_from", "edit_repaint_to")
@@ -60,7 +60,7 @@ def lay_out(controls: Controls) -> Buttons:
     generate = gr.Button("Generate", variant="primary", size="lg", elem_id="snac-generate")
     stop = gr.Button("Stop", variant="stop", size="lg", visible=False, elem_id="snac-stop")
     status = gr.HTML(elem_id="snac-status")
-    gr.HTML('<button id="snac-listen" hidden></button>')  # page.js shows it
+    gr.HTML('<button id="snac-listen" hidden></button>', padding=False)  # page.js shows it
     with gr.Column(visible=False):  # for clients alone
         put(*PLAIN, "edit_strength")
     _follow_mode(controls, says, beside, levels)

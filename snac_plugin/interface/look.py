@@ -26,7 +26,8 @@ CSS = """
 .snac-says { color: var(--body-text-color-subdued); font-size: .92rem; margin: 0; }
 .snac-wrong { color: var(--error-text-color, #b91c1c); font-weight: 500; margin: .3rem 0; }
 .snac-modes .wrap { display: grid !important; grid-template-columns: repeat(3, 1fr); gap: .4rem; }
-.snac-modes label { justify-content: center; padding: .45rem .3rem; }
+.snac-modes label { justify-content: center; padding: .45rem .3rem; text-align: center; }
+.snac-modes label span { margin: 0 !important; }
 .snac-modes label input { display: none; }
 .snac-modes label.selected { background: var(--primary-600) !important; color: white !important; }
 .snac-wave { position: relative; height: 92px; touch-action: none; cursor: crosshair; user-select: none;
@@ -36,6 +37,7 @@ CSS = """
 .snac-wave i { position: absolute; inset: 0 auto 0 0; background: #d1495b55; border-inline: 2px solid #d1495b;
   pointer-events: none; }
 .snac-link { font-size: .9rem; }
+.snac-actions button { padding-inline: .4rem; }
 .snac-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: .8rem; }
 .snac-card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: .6rem; min-width: 0;
   background: var(--block-background-fill); }

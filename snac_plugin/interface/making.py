@@ -23,7 +23,7 @@ from snac_plugin.interface.cards import file_url
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import History
 from snac_plugin.interface.results import Serve, Shown
-from snac_plugin.interface.runs import Progress, Run, Tell
+from snac_plugin.interface.runs import Progress, Run, Tell, duration
 from snac_plugin.interface.waveform import check_length, short
 from snac_plugin.output.make_samples import make_samples
 from snac_plugin.output.recordings import Recording
@@ -138,7 +138,7 @@ def reporter(tell: Tell, names: str, steps: Sequence[int], chunks: int) -> StepC
         done, total = chunk * sum(steps) + sum(steps[:level]) + step + 1, max(chunks, chunk + 1)  # a recording may need more
         place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
         share, taken = done / (total * sum(steps)), time.perf_counter() - started
-        left = f" · about {taken * (1 - share) / share:.0f} s left" if taken > 2 else ""
+        left = f" · about {duration(taken * (1 - share) / share)} left" if taken > 2 else ""
         tell(Progress(share, f"{place}level {names[level]}, step {step + 1} of {steps[level]}{left}"))
 
     return report

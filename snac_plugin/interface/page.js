@@ -80,8 +80,8 @@
     }
     if (wanted)
       for (; heard.taken < pieces.length; heard.taken += 1) {
-        const url = pieces[heard.taken];
-        heard.loading = heard.loading.then(() => play(url)).catch(() => {});
+        const url = pieces[heard.taken], run = pieces[0];
+        heard.loading = heard.loading.then(() => (wanted && run === heard.first ? play(url) : null)).catch(() => {});
       }
     const context = heard.context, plays = wanted && context && context.currentTime * context.sampleRate < heard.next;
     const working = document.querySelector("#snac-status .snac-progress");

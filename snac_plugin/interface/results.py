@@ -39,7 +39,7 @@ class Results:
         self.players = gr.HTML(visible=False)
         self.choice = gr.Radio([], label="Sample", visible=False)
         audio = gr.Audio(label="Audio", type="filepath", interactive=False, elem_id="snac-result")
-        with gr.Row(visible=False, elem_classes="snac-actions") as self.actions:
+        with gr.Row(visible=False, elem_classes="snac-actions", equal_height=True) as self.actions:
             small: Any = {"size": "sm", "min_width": 120}
             self.go_on, self.repaint = gr.Button("Continue it", **small), gr.Button("Repaint a part", **small)
             self.redo, self.four = gr.Button("Redo finer levels", **small), gr.Button("Four variations", **small)

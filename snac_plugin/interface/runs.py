@@ -18,6 +18,11 @@ class Progress(NamedTuple):
     text: str
 
 
+def duration(seconds: float) -> str:
+    """A time in seconds, or from 100 s on in minutes."""
+    return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
+
+
 Tell = Callable[[Progress], None]  # raises Stopped once the run is to end
 
 
@@ -46,7 +51,7 @@ class Line:
         if not before:
             return None
         seconds = [one.seconds_left(self.seconds_per_work) for one in before]
-        wait = "" if None in seconds else f" · begins in about {sum(filter(None, seconds)):.0f} s"
+        wait = "" if None in seconds else f" · begins in about {duration(sum(filter(None, seconds)))}"
         return Progress(0.0, f"Place {len(before)} in the queue{wait}")
 
 

@@ -155,10 +155,11 @@ def shot(page: Page, name: str) -> None:
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
-def picture(page: Page, name: str) -> None:
-    """What is in sight, in few colours: docs/pictures has two of these."""
+def picture(page: Page, name: str, top: str) -> None:
+    """What is in sight from an element on, in few colours: docs/pictures has two of these."""
     settled(page)
-    Image.open(io.BytesIO(page.screenshot())).quantize(128).save(SHOTS / f"{name}.png", optimize=True)
+    page.evaluate("(top) => scrollTo(0, document.querySelector(top).getBoundingClientRect().top + scrollY - 12)", top)
+    Image.open(io.BytesIO(page.screenshot())).quantize(256).save(SHOTS / f"{name}.png", optimize=True)
 
 
 @pytest.fixture

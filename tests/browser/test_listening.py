@@ -14,14 +14,14 @@ Tab = Callable[..., Page]
 
 
 def test_finished_chunks_play_without_a_gap_and_are_the_wav(tab: Tab, server: Server) -> None:
-    page = tab(seconds=24.576, seed=81)
+    page = tab(seconds=18.432, seed=81)
     generate(page, wait=False)
     page.click("#snac-listen:visible")
     page.wait_for_function("() => window.snacHeard.pieces.length > 1")
     shot(page, "listening")
     finished(page, 1)
-    page.wait_for_function("() => document.querySelector('#snac-status [data-pieces]')?.dataset.pieces.split(' ').length >= 4")
-    page.wait_for_function("() => window.snacHeard.pieces.length >= 4")
+    page.wait_for_function("() => document.querySelector('#snac-status [data-pieces]')?.dataset.pieces.split(' ').length >= 3")
+    page.wait_for_function("() => window.snacHeard.pieces.length >= 3")
     heard = page.evaluate(
         "({ pieces: window.snacHeard.pieces, late: window.snacHeard.late, rate: window.snacHeard.context.sampleRate })"
     )
@@ -29,10 +29,10 @@ def test_finished_chunks_play_without_a_gap_and_are_the_wav(tab: Tab, server: Se
     joined = np.concatenate([soundfile.read(io.BytesIO(piece), dtype="float32")[0] for piece in pieces])
     np.testing.assert_array_equal(joined, sound(server.newest())[:, 0])
     ends = [piece["start"] + piece["samples"] for piece in heard["pieces"]]
+    gaps = [piece["start"] - end for piece, end in zip(heard["pieces"][1:], ends, strict=False)]
     assert heard["rate"] == 32000
-    assert [piece["start"] for piece in heard["pieces"][1:]] == ends[:-1] or heard["late"], "a gap that nobody counted"
-    if heard["late"]:
-        pytest.skip(f"{heard['late']} chunks were made slower than they play: this machine is busy")
+    assert min(gaps) >= 0
+    assert sum(gap > 0 for gap in gaps) == heard["late"], "a gap, though the chunk was there in time"
 
 
 def test_a_sample_is_compared_with_its_source_at_the_same_place(tab: Tab, song: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, s
     heard = sound(server.newest())
     assert len(heard) == 3 * 196608
     assert page.locator(".snac-from").inner_text() == f"from {EXAMPLES[0].name}"
-    picture(page, "page")
+    picture(page, "page", ".snac-head")
 
 
 def test_an_upload_is_continued_and_the_result_twice(tab: Tab, server: Server, song: Path) -> None:
@@ -197,8 +197,7 @@ def test_nothing_overlaps_and_nothing_scrolls_sideways(tab: Tab, width: str) -> 
         page.wait_for_selector(".snac-wave")
         page.fill("#snac-from input", "3.2")
         page.fill("#snac-to input", "6.5")
-        page.evaluate("scrollTo(0, document.querySelector('.snac-modes').getBoundingClientRect().top + scrollY - 12)")
-        picture(page, "page_phone")
+        picture(page, "page_phone", ".snac-modes")
 
 
 OVERLAPS = """() => {

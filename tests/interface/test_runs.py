@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snac_plugin.generation.stages import Stopped
-from snac_plugin.interface.runs import Line, Progress, Run, Runs
+from snac_plugin.interface.runs import Line, Progress, Run, Runs, duration
 
 
 def held(line: Line, amount: float = 1.0) -> tuple[Run, threading.Event, list[Run]]:
@@ -54,6 +54,10 @@ def test_who_waits_is_told_its_place_and_how_long() -> None:
     go.set()
     third.result()
     assert line.seconds_per_work < 3.0
+
+
+def test_long_waits_are_said_in_minutes() -> None:
+    assert [duration(seconds) for seconds in (0.4, 99, 100, 1325)] == ["0 s", "99 s", "2 min", "22 min"]
 
 
 def test_a_run_that_tells_how_far_it_is_is_taken_at_its_word() -> None:
