@@ -32,7 +32,7 @@ from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
 from snac_plugin.generation.batch import sample_seeds
 from snac_plugin.generation.option_rules import check_recording
-from snac_plugin.generation.prompts import Prompt, read_prompts
+from snac_plugin.generation.prompts import Job, read_prompts
 from snac_plugin.generation.request import (
     EDITING,
     LENGTHS,
@@ -107,7 +107,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _seeds(args: argparse.Namespace, count: int, prompts: Sequence[Prompt]) -> str:
+def _seeds(args: argparse.Namespace, count: int, prompts: Sequence[Job]) -> str:
     """Which seeds are used, so that the same samples can be made again."""
     if args.prompts is None:
         return f"seed {args.seed}" if count == 1 else f"seeds {args.seed} to {args.seed + count - 1}"
@@ -124,7 +124,7 @@ def _say_where(sample: Any) -> None:
     print(*(f"{name:8} {file}" for name, file in zip(names, sample.files, strict=True)), sep="\n", flush=True)
 
 
-def _prompts(args: argparse.Namespace) -> list[Prompt]:
+def _prompts(args: argparse.Namespace) -> list[Job]:
     """What the flags ask for: one prompt, or those of a file, over what the flags say; `args.seed` is the one used from now on."""
     earlier, options = _earlier(args), options_from(args)
     if any(name in options for name in LENGTHS):
@@ -132,7 +132,7 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
     before = earlier.pop("seed", -1)
     args.seed = sample_seeds(before if args.seed == -1 else args.seed, 1)[0]
     if args.prompts is None:
-        return [Prompt(Request(**earlier | options), args.seed, args.context)]
+        return [Job(Request(**earlier | options), args.seed, args.context)]
     recording = {} if args.context is None else {"context": args.context}
     return read_prompts(args.prompts, earlier | options | recording | {"seed": args.seed})
 
@@ -171,7 +171,7 @@ def _check_batch(settings: dict[str, Any]) -> None:
         raise UsageError("--settings", found, expected)
 
 
-def _check(args: argparse.Namespace, prompt: Prompt) -> None:
+def _check(args: argparse.Namespace, prompt: Job) -> None:
     """What can be checked without a model, besides the request."""
     check_at_least_one(args, "num", "batch_size")
     request, recording = prompt.request, prompt.context
@@ -200,7 +200,7 @@ def _header(file: Any) -> Any:
     return audio_header(file, counted=False)
 
 
-def _load(args: argparse.Namespace, prompts: Sequence[Prompt]) -> tuple[Any, list[Any]]:
+def _load(args: argparse.Namespace, prompts: Sequence[Job]) -> tuple[Any, list[Any]]:
     """The model, and of each prompt the recording to continue; all requests are checked before the model is built."""
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.device import pick_device

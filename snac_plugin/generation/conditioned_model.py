@@ -13,7 +13,7 @@ from snac_plugin.errors import UsageError
 from snac_plugin.generation.context import Context, ContextInput, context_of
 from snac_plugin.generation.editing import chunk_places, edit_of, seam_place
 from snac_plugin.generation.option import Metadata
-from snac_plugin.generation.prompting import joinable, length_in_chunks, told, with_positions
+from snac_plugin.generation.prompting import Reading, joinable, length_in_chunks, with_positions
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_known_frames
 from snac_plugin.model.conditioners import blanks
@@ -115,8 +115,8 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         shares = {} if training is None else training.condition_dropouts([*self.read_ids])
         if never := [name for name in guidance.alone if not shares.get(name, 1.0)]:
             log.warning(NEVER_ALONE, ", ".join(never))
-        aliases = self.conditioner.default_keys
-        return told(self.condition_tensors, self.joined, self.conditioner.by_id, metadata, negative, guidance, aliases)
+        reading = Reading(self.condition_tensors, self.joined, self.conditioner.by_id, self.conditioner.default_keys)
+        return reading.told(metadata, negative, guidance)
 
     def _encoded(self, inputs: Sequence[ContextInput]) -> Context | None:
         network = self.model.network.config

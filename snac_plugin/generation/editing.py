@@ -123,25 +123,29 @@ def _between(name: str, recordings: tuple[Any, Any], request: Request, chunk_sam
     return Edit(rate, torch.cat([before, new, parts[-1][1]], dim=-1), (span,), wide=request.width == "keep")
 
 
-def edited(
-    edit: Edit,
-    codec: SnacPretransform,
-    window: int,
-    chunk_frames: int,
-    generate: Generate,
-    seeds: Sequence[int],
-    match: Match | None = None,
-) -> StreamedChunk:
-    """Audio [B, 1, N] at the codec's rate, its spans generated, and the codes around them; `window` frames of context.
+@dataclass(frozen=True)
+class Maker:
+    """What generates within an edit, and decodes."""
+
+    generate: Generate
+    codec: SnacPretransform
+    chunk_frames: int
+    window: int  # frames of context
+    seeds: Sequence[int]  # of each sample
+
+
+def edited(edit: Edit, maker: Maker, match: Match | None = None) -> StreamedChunk:
+    """Audio [B, 1, N] at the codec's rate, its spans generated, and the codes around them.
 
     `match` brings what is generated to the level of the recording.
     """
+    codec = maker.codec
     spans, shift = edit.turned(codec.sample_rate)
     audio = edit.at(codec.sample_rate).audio[0].roll(shift)
     size = len(audio)
-    known, first = _frames_of(audio, spans, codec, window, chunk_frames)
-    codes = torch.cat(list(generate(known=known)), dim=-1)
-    decoded = decode(codec, codes, seeds)[:, 0]
+    known, first = _frames_of(audio, spans, codec, maker.window, maker.chunk_frames)
+    codes = torch.cat(list(maker.generate(known=known)), dim=-1)
+    decoded = decode(codec, codes, maker.seeds)[:, 0]
     if match is not None:
         decoded = torch.stack([match(one, audio, first, spans, codec.sample_rate) for one in decoded])
     if edit.loop:
@@ -169,18 +173,16 @@ def matched_within(made: Tensor, audio: Tensor, first: int, spans: Sequence[tupl
     return made
 
 
-def looped(
-    codes: Tensor, codec: SnacPretransform, chunk_frames: int, generate: Generate, seeds: Sequence[int], chunks: int
-) -> StreamedChunk:
-    """Generated codes [B, R, T] whose seam, in the middle of them once they are turned by half, is generated anew."""
-    frames, margin = codes.shape[-1], codec.margin
-    half, seam = frames // 2, _seam(frames, chunk_frames)
+def looped(codes: Tensor, maker: Maker, chunks: int) -> StreamedChunk:
+    """So many generated chunks [B, R, T] whose seam, in the middle of them once they are turned by half, is generated anew."""
+    codec, frames, margin = maker.codec, codes.shape[-1], maker.codec.margin
+    half, seam = frames // 2, _seam(frames, maker.chunk_frames)
     shown = torch.ones(frames, dtype=torch.bool)
     shown[half - seam : half + seam] = False
-    sealed = torch.cat(list(generate(known=Known(codes.roll(half, dims=-1), shown, placed=True), first_index=chunks)), dim=-1)
+    sealed = torch.cat(list(maker.generate(known=Known(codes.roll(half, dims=-1), shown, placed=True), first_index=chunks)), dim=-1)
     codes = sealed.roll(-half, dims=-1)
     around = torch.arange(-margin, frames + margin) % frames  # each end sounds with the other one beside it
-    sound = decode(codec, codes[..., around], seeds)
+    sound = decode(codec, codes[..., around], maker.seeds)
     size, border = round(JOIN_SECONDS * codec.sample_rate), margin * codec.downsampling_ratio
     audio, after = sound[..., border:-border], sound[..., sound.shape[-1] - border :]
     # The decoder's noise is another one behind the end than at the beginning: it fades over.

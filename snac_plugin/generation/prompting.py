@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,44 +20,40 @@ from snac_plugin.model.conditions import Conditions
 Tensors = Mapping[str, Any]  # outputs of conditioners by id: [value, mask]
 
 
-def told(
-    read: Callable[[Sequence[Metadata]], Tensors],
-    join: Callable[[Tensors], Conditions],
-    conditioners: Mapping[str, Any],
-    metadata: Sequence[Metadata],
-    negative: Sequence[Metadata] | None,
-    guidance: Guidance,
-    aliases: Mapping[str, str],
-) -> dict[str, Any]:
-    """What `generate_chunks` is told of the metadata of a batch: conditions, negative and others.
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads metadata."""
 
-    Args:
-        read: conditioners' outputs of metadata.
-        join: conditions of such outputs.
-        negative: what guidance leads away from; keys that it leaves out are dropped.
-        aliases: metadata keys that stand for missing ids.
-    """
-    tensors = read(metadata)
-    nothing = blanks(tensors, conditioners)
-    instead = nothing
-    if negative is not None:
-        filled = read([{**wanted, **unwanted} for wanted, unwanted in zip(metadata, negative, strict=True)])
-        kept = [name for name in tensors if isinstance(conditioners.get(name), ChunkPosition)]  # a chunk lies where it lies
-        instead = {name: chosen(_given(name, negative, aliases), filled[name], nothing[name]) for name in tensors}
-        instead |= {name: filled[name] for name in kept}
-    learned = any(hasattr(conditioner, "unconditioned") for conditioner in conditioners.values())
-    return {
-        "conditions": join(tensors),
-        "negative": None if negative is None else join(instead),
-        "others": {
-            "blank": join(nothing) if learned else None,
-            "without": {name: join({**tensors, name: instead[name]}) for name in guidance.alone if name in tensors},
-        },
-    }
+    read: Callable[[Sequence[Metadata]], Tensors]  # conditioners' outputs of metadata
+    join: Callable[[Tensors], Conditions]  # conditions of such outputs
+    conditioners: Mapping[str, Any]  # by id
+    aliases: Mapping[str, str]  # metadata keys that stand for missing ids
 
+    def told(self, metadata: Sequence[Metadata], negative: Sequence[Metadata] | None, guidance: Guidance) -> dict[str, Any]:
+        """What `generate_chunks` is told of the metadata of a batch: conditions, negative and others.
 
-def _given(name: str, metadata: Sequence[Metadata], aliases: Mapping[str, str]) -> Tensor:
-    return torch.tensor([name in entry or aliases.get(name) in entry for entry in metadata])
+        `negative` is what guidance leads away from; keys that it leaves out are dropped.
+        """
+        tensors = self.read(metadata)
+        nothing = blanks(tensors, self.conditioners)
+        instead = nothing
+        if negative is not None:
+            filled = self.read([{**wanted, **unwanted} for wanted, unwanted in zip(metadata, negative, strict=True)])
+            kept = [name for name in tensors if isinstance(self.conditioners.get(name), ChunkPosition)]  # it lies where it lies
+            instead = {name: chosen(self._given(name, negative), filled[name], nothing[name]) for name in tensors}
+            instead |= {name: filled[name] for name in kept}
+        learned = any(hasattr(conditioner, "unconditioned") for conditioner in self.conditioners.values())
+        return {
+            "conditions": self.join(tensors),
+            "negative": None if negative is None else self.join(instead),
+            "others": {
+                "blank": self.join(nothing) if learned else None,
+                "without": {name: self.join({**tensors, name: instead[name]}) for name in guidance.alone if name in tensors},
+            },
+        }
+
+    def _given(self, name: str, metadata: Sequence[Metadata]) -> Tensor:
+        return torch.tensor([name in entry or self.aliases.get(name) in entry for entry in metadata])
 
 
 def joinable(

@@ -15,8 +15,8 @@ KEYS = (*OPTIONS, "seed", "context")
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One of many samples."""
+class Job:
+    """What one of many prompts asks for."""
 
     request: Request
     seed: int  # -1 for a random one
@@ -37,13 +37,13 @@ class Prompt:
 
 def prompts_of(
     entries: Iterable[Mapping[str, Any] | None], common: Mapping[str, Any] | None = None, where: str = "prompt"
-) -> list[Prompt]:
+) -> list[Job]:
     """Prompts from one mapping each: fields of `Request` by name, `seed` and `context`, over those in common.
 
     Prompts without a seed count up from the one in common; None stands for no prompt. What is said in common of recordings holds
     for prompts that have one. Raises UsageError that names the prompt by its number, from 1 on.
     """
-    found: list[Prompt] = []
+    found: list[Job] = []
     common = dict(common or {})
     for number, entry in enumerate(entries, 1):
         if entry is None:
@@ -58,7 +58,7 @@ def prompts_of(
         seed += len(found) if "seed" not in entry and seed >= 0 else 0
         if context is None and not values.keys() & {"edit", "before", "bridge"}:
             values = {key: value for key, value in values.items() if key in entry or key not in BESIDE_RECORDINGS}
-        prompt = Prompt(Request(), seed, context, f"{where} {number}")
+        prompt = Job(Request(), seed, context, f"{where} {number}")
         with prompt.named():
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < -1:
                 raise UsageError("seed", seed, "a whole number, 0 or more, or -1 for a random one")
@@ -69,7 +69,7 @@ def prompts_of(
     return found
 
 
-def read_prompts(path: str | Path, common: Mapping[str, Any] | None = None) -> list[Prompt]:
+def read_prompts(path: str | Path, common: Mapping[str, Any] | None = None) -> list[Job]:
     """Prompts from a file of JSON objects, one a line; empty lines say nothing. Raises as `prompts_of`, with the line's number."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()

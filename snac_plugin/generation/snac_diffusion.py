@@ -23,7 +23,7 @@ from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chu
 from snac_plugin.generation.conditioned_model import ConditionedModel
 from snac_plugin.generation.context import Conditioners, ContextInput, check_width, checked_recording, stereo_ends
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
-from snac_plugin.generation.editing import Generate, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
+from snac_plugin.generation.editing import Generate, Maker, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
 from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.option import Metadata
 from snac_plugin.generation.option_rules import check_recording
@@ -179,15 +179,15 @@ class SnacDiffusion(Adapted, ConditionedModel):
 
     def _edited(self, request: Request, generate: Generate, seeds: Sequence[int], samples: int) -> StreamedChunk:
         """What is generated within recordings, or a loop."""
-        network, codec = self.model.network.config, self.pretransform
+        network = self.model.network.config
+        window = network.context_chunks * network.chunk_frames
+        maker = Maker(generate, self.pretransform, network.chunk_frames, window, seeds)
         edit = edit_of(request, self.chunk_samples, self.sample_rate)
         if edit is not None:
             if request.width == "keep":
                 check_width([(edit.rate, edit.audio)], self.sample_rate)
-            window = network.context_chunks * network.chunk_frames
             match = matched_within if {"keep_levels", "strength"} & {*request.options_set} else matched_beside
-            match_or_not = match if request.matches else None
-            made = edited(edit, codec, window, network.chunk_frames, generate, seeds, match_or_not)
+            made = edited(edit, maker, match if request.matches else None)
             return replace(made, audio=edit.at(self.sample_rate).new_part(made.audio)) if request.only_new else made
         frames = round(samples / self.levels.frame_samples)  # a loop is whole frames
         if frames < 4:
@@ -198,7 +198,7 @@ class SnacDiffusion(Adapted, ConditionedModel):
             )
         chunks = chunks_for(frames, network.chunk_frames)
         codes = torch.cat(list(generate(chunks)), dim=-1)[..., :frames]
-        return looped(codes, codec, network.chunk_frames, generate, seeds, chunks)
+        return looped(codes, maker, chunks)
 
     def _recordings(self, context: Any, metadata: Sequence[Metadata], request: Request) -> list[ContextInput]:
         """What each sample continues: by default what its metadata names."""

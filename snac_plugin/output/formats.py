@@ -7,9 +7,10 @@ import numpy as np
 BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 """Bits of whole numbers, by libsndfile's name for them."""
 BYTES = {name: bits // 8 for name, bits in BITS.items()} | {"FLOAT": 4, "DOUBLE": 8, "VORBIS": 0}
+# How a wav and a flac hold a recording's samples without the loss of a bit, by how the recording holds them. Samples that it holds
+# in another way become floats in a wav, and 24 bits in a flac.
 IN_WAV = {"PCM_S8": "PCM_U8"} | {name: name for name in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")}
 IN_FLAC = {"PCM_U8": "PCM_S8", "PCM_S8": "PCM_S8", "PCM_16": "PCM_16"}
-"""How samples of a recording are held, all their bits; those that have no name here in others."""
 
 
 class Format(NamedTuple):
