@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
@@ -30,6 +31,7 @@ from snac_plugin.training.callbacks import AVERAGED
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
 from snac_plugin.training.stage_losses import Draw, Share, draw_step, one_shot, stage_losses
+from snac_plugin.training.unused_weights import UnusedWeights
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
@@ -42,6 +44,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         model_config: the whole config as it was read, for checkpoints.
         seed: of noise, noise levels and context lengths, together with the global step.
     """
+
+    finds_unused_weights = True
 
     def __init__(self, model: SnacDiffusion, training: TrainingSection, model_config: dict[str, Any], seed: int = 0) -> None:
         optimizer_configs = training.optimizer_configs
@@ -69,12 +73,17 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
+        self._unused: UnusedWeights | None = None  # in a training by several processes
         self._average_updated = False
 
-    @property
-    def all_weights_learn(self) -> bool:
-        """Whether every weight has a gradient in every step: not where a phase leaves levels out."""
-        return all(len(phase.trained) == len(self.levels) for phase in self.curriculum.phases)
+    def on_train_start(self) -> None:
+        """Several processes wait for the gradient of every weight, and a step may leave some out."""
+        if isinstance(self.trainer.strategy, DDPStrategy):
+            self._unused = UnusedWeights(self.parameters())
+
+    def on_after_backward(self) -> None:
+        if self._unused is not None:
+            self._unused.empty(lambda used: self.trainer.strategy.reduce(used, reduce_op="sum"))
 
     def training_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> Tensor:
         """Loss of one batch, the mean over trained levels by weight."""
@@ -97,7 +106,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             logged = self.trainer.strategy.reduce(logged.clone(), reduce_op="mean")
         by_name = {self.levels.names[level]: value for level, value in zip(phase.trained, logged, strict=True)}
         self._log_step((logged * weights).sum() / weights.sum(), by_name, context, len(batch[1]))
-        return loss
+        return loss if self._unused is None else self._unused.reached_by(loss)
 
     def configure_optimizers(self) -> Any:
         """stable-audio-tools' optimiser and scheduler; a ConfigError if torch does not know or take them."""
@@ -113,6 +122,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
+        if self._unused is not None:
+            self._unused.used.zero_()
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """`training.clip_grad_norm`, or else what the trainer was told."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,11 +40,17 @@ def test_two_processes_end_with_one_model(tmp_path: Path, kind: str) -> None:
 
 
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
-    """Every loss and weight after twenty steps, with padding, corruption and dropped conditions.
+    """Every loss and weight after twenty steps, with padding, corruption, dropped conditions and, first, levels that are left out.
 
     Noise was drawn by rank, and padding weighed by process. `--num-gpus 2` on CPUs trained one process without a word.
     """
-    changes = {"corruption": 0.1, "p_one_shot": 0.1, "demo": {"demo_every": 1000, "demo_steps": 4, "num_demos": 1}}
+    phases = [
+        {"name": "B", "steps": 6, "levels": "B", "context": {"0": 1.0}},
+        {"name": "all", "steps": None, "context": {"1": 1.0}},
+    ]
+    adam = {"type": "AdamW", "config": {"lr": 1e-3, "weight_decay": 0.5}}  # which zeros in place of no gradient would let go on
+    changes: dict[str, Any] = {"curriculum": phases, "optimizer_configs": {"diffusion": {"optimizer": adam}}}
+    changes |= {"corruption": 0.1, "p_one_shot": 0.1, "demo": {"demo_every": 1000, "demo_steps": 4, "num_demos": 1}}
     flags = [*prepare(tmp_path, changes, files=6, context_chunks=1), "--accelerator", "cpu", "--max-steps", "20"]
     run(flags, tmp_path / "one", "--batch-size", 2, "--precision", "32-true")
     more = ["--num-gpus", "2", "--strategy", "ddp", "--batch-size", "1", "--precision", "32-true"]
@@ -53,11 +60,12 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     one, two = (logged(tmp_path / name) for name in ("one", "two"))
     losses = [name for name in one if name.startswith("train/loss")]
     assert len(losses) == 5
+    assert len(one["train/loss_D"]) == 14
     for name in losses:
         assert one[name].keys() == two[name].keys()
         assert max(abs(one[name][step] - two[name][step]) for step in one[name]) < 1e-5, name
-    first, second = (
+    mine, theirs = (
         torch.load(tmp_path / name / "checkpoints" / "step=00000020.ckpt", weights_only=True)["state_dict"]
         for name in ("one", "two")
     )
-    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+    assert max(float((mine[name] - theirs[name]).abs().max()) for name in mine) < 1e-5

@@ -30,6 +30,8 @@ def main(kind: str, folder: Path) -> None:
         codec = folder / f"codec_{os.environ.get('LOCAL_RANK', '0')}"
         config = tiny_model_config(write_tiny_codec(codec), context_chunks=1)
         config["training"]["curriculum"] = CURRICULUM
+        adam = {"type": "AdamW", "config": {"lr": 0.01, "weight_decay": 0.5}}
+        config["training"]["optimizer_configs"] = {"diffusion": {"optimizer": adam}}
     wrapper = create_training_wrapper_from_config(config, create_model_from_config(config))
     generator = torch.Generator().manual_seed(0)
     audio = [(torch.rand(1, config["sample_size"], generator=generator) - 0.5, {}) for _ in range(32)]
@@ -40,7 +42,7 @@ def main(kind: str, folder: Path) -> None:
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=2,
-        strategy=strategy("auto", getattr(wrapper, "all_weights_learn", False), 2),
+        strategy=strategy("auto", getattr(wrapper, "finds_unused_weights", False), 2),
         max_steps=STEPS[kind],
         logger=False,
         enable_checkpointing=False,
