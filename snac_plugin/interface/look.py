@@ -64,7 +64,7 @@ CSS = """
   background: var(--block-background-fill); }
 .snac-players figcaption { font-size: .85rem; margin-bottom: .3rem; overflow-wrap: anywhere; }
 .snac-players audio { width: 100%; height: 38px; }
-.snac-mixture { padding: .5rem .8rem 0; font-weight: 600; }
+.snac-mixture.block { padding: .5rem .8rem 0; font-weight: 600; }
 @media (max-width: 640px) { .gradio-container { padding: .5rem !important; } .snac-levels { display: none; } }
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """
