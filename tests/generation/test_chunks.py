@@ -205,10 +205,10 @@ def test_settings_take_what_is_given_over_the_config() -> None:
     ("wrong", "message"),
     [
         ({"steps": 3}, "steps: found 3, expected at least 4 in all"),
-        ({"steps": 0}, "steps: found 0, expected at least 4 in all"),
-        ({"steps": [4, 4]}, r"steps: found \[4, 4\], expected one number, or at least 1 step for each of the levels A, B, C, D"),
-        ({"steps": [4, 4, 0, 4]}, r"steps: found \[4, 4, 0, 4\]"),
-        ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found {'A': 1, 'B': 1, 'C': 1}"),
+        ({"steps": 0}, "steps: found 0, expected a whole number above 0"),
+        ({"steps": [4, 4]}, "steps: found 4,4, expected one number, or at least 1 step for each of the levels A, B, C, D"),
+        ({"steps": [4, 4, 0, 4]}, "steps: found 4,4,0,4"),
+        ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found A=1,B=1,C=1"),
         ({"steps": {"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}}, "steps: found"),
         ({"sampler": "pingpong-codes", "temperature": 0.0}, "temperature: found 0.0, expected a finite number above 0"),
         (
@@ -217,7 +217,7 @@ def test_settings_take_what_is_given_over_the_config() -> None:
         ),
         ({"cfg_scale": -1.0}, "cfg_scale: found -1.0, expected a number from 0 up"),
         ({"cfg_rescale": 1.5}, "cfg_rescale: found 1.5, expected a share"),
-        ({"cfg_interval": (0.8, 0.2)}, r"cfg_interval: found \(0.8, 0.2\), expected two noise levels"),
+        ({"cfg_interval": (0.8, 0.2)}, "cfg_interval: found 0.8,0.2, expected two noise levels"),
     ],
 )
 def test_settings_that_do_not_fit_say_so(wrong: dict[str, Any], message: str) -> None:
