@@ -31,6 +31,7 @@ NEAR_MISSES = {
     "demo": ("--max-step-s", "--max-steps"),
     "doctor": ("--hlep", "--help"),
     "config_reference": ("--scheme", "--schema"),
+    "scan": ("--wrokers", "--workers"),
 }
 NO_FILE = "nowhere.*: found no such file"
 WRONG_PATHS = [
