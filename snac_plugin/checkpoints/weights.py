@@ -68,6 +68,9 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
         kinds = {_kinds(state) if isinstance(state, Mapping) else None for state in optimizer.state.values()}
         if len(kinds) > 1 or None in kinds:
             raise CheckpointError(where, "optimizers that remember other things of some weights", expected, advice)
+        switches = {name: value for name, value in optimizer.defaults.items() if value is None or isinstance(value, bool)}
+        if any(group.get(name) != value for group in optimizer.param_groups for name, value in switches.items()):
+            raise CheckpointError(where, "optimizers with other options", "those of this model config", advice)
         for weight, state in optimizer.state.items():
             for name, value in state.items():
                 fits = not isinstance(value, Tensor) or value.ndim != weight.ndim or value.shape == weight.shape

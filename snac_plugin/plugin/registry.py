@@ -101,9 +101,21 @@ def _autoencoders(original: Function) -> Function:
 
     def build(config: Mapping[str, Any]) -> Any:
         builder = BUILDERS["autoencoder"].get(str(_bottleneck_in(config)))
-        return original(config) if builder is None else builder(config, original)
+        if builder is not None:
+            return builder(config, original)
+        _check_parts(config.get("model"))
+        return original(config)
 
     return build
+
+
+def _check_parts(section: Any) -> None:
+    """What stable-audio-tools reads of an autoencoder without asking whether it is there."""
+    for key, kind in {"encoder": dict, "decoder": dict, "latent_dim": int, "downsampling_ratio": int, "io_channels": int}.items():
+        value = section.get(key) if isinstance(section, Mapping) else None
+        if not isinstance(value, kind):
+            expected = "an object with type and config" if kind is dict else "a whole number"
+            raise ConfigError(f"model.{key}", "nothing" if value is None else repr(value)[:80], expected)
 
 
 def _conditioners(original: Function) -> Function:

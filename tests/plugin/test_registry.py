@@ -112,6 +112,20 @@ def test_a_missing_or_misspelt_type_is_named() -> None:
         factory.create_model_from_config({"model_type": "diffusion_snac_dot"})
 
 
+@pytest.mark.parametrize(("part", "value"), [("encoder", None), ("decoder", []), ("latent_dim", "many")])
+def test_parts_that_an_autoencoder_lacks_are_named(part: str, value: Any) -> None:
+    """stable-audio-tools raises a KeyError."""
+    model = {
+        "encoder": {"type": "oobleck"},
+        "decoder": {"type": "oobleck"},
+        "latent_dim": 4,
+        "downsampling_ratio": 8,
+        "io_channels": 1,
+    }
+    with pytest.raises(ConfigError, match=rf"model\.{part}: found (nothing|\[\]|'many'), expected"):
+        factory.create_model_from_config({"model_type": "autoencoder", "sample_rate": 32000, "model": {**model, part: value}})
+
+
 def test_an_unknown_type_further_inside_keeps_its_own_error() -> None:
     config = {"model_type": "diffusion_uncond", "sample_size": 1, "sample_rate": 1, "model": {"type": "no"}}
     with pytest.raises(NotImplementedError, match="Unknown model type: no"):
