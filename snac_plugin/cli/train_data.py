@@ -52,7 +52,7 @@ def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any)
 
 def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
     """stable-audio-tools' loader of shards; over files, items for `resumable` or `repeatable` to put in order."""
-    kind, local = config["dataset_type"], all("path" in entry for entry in config["datasets"])
+    kind, local = config["dataset_type"], all(entry.get("path") for entry in config["datasets"])
     if kind not in ("audio_dir", "pre_encoded") and not (local and config.get("pre_encoded")):
         return create_dataloader_from_config(config, **common)
     about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}

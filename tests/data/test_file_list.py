@@ -17,6 +17,7 @@ from snac_plugin.cli.train_data import audio_files
 from snac_plugin.config import check_dataset_config
 from snac_plugin.data.collection import measure_dataset
 from snac_plugin.data.file_list import scan_dataset
+from snac_plugin.data.pre_encode import _find_tracks
 from snac_plugin.errors import ConfigError
 
 RATE = 32000
@@ -80,6 +81,9 @@ def test_training_and_pre_encoding_read_the_list_and_nothing_else(
     assert {file.path.name for file in files} == {"a.wav", "c.wav", "d.flac", "cut.wav", "caf\udce9.wav"}
     assert "5 audio files are not in the list" in caplog.text
     assert not [message for message in caplog.messages if message.startswith("Cannot train on")]
+    tracks, rejected = _find_tracks(config, RATE, dots=True)
+    assert {track.file.path for track in tracks} == {file.path for file in files}
+    assert rejected == []
     whole = {file.path for scan in scan_dataset({**config, "files": None}, RATE, sort=False) for file in scan.files}
     assert {file.path for file in files} < whole
 
