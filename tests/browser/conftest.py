@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SHOTS = Path(os.environ.get("SNAC_PLUGIN_SHOTS", ROOT / "runs" / "browser"))
-SOON = 120_000
+SOON = 240_000
 """Milliseconds within which a short generation ends on a busy machine with two cores."""
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 RECORDING = "#snac-recording [aria-label=Clear]"
