@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from stable_audio_tools.data.dataset import collation_fn, create_dataloader_from_config
@@ -57,7 +58,10 @@ def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
         return create_dataloader_from_config(config, **common)
     about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
     files = audio_files(config, common["sample_rate"], path) if kind == "audio_dir" else []
-    made = {"audio_dir": lambda: AudioFiles(config, files, **about), "pre_encoded": lambda: PreEncodedFiles(config)}
+    made: dict[str, Callable[[], Any]] = {
+        "audio_dir": lambda: AudioFiles(config, files, **about),
+        "pre_encoded": lambda: PreEncodedFiles(config),
+    }
     dataset = made.get(kind, lambda: PreEncodedShards(config))()
     if not len(dataset):
         advice = "If pre-encoding was stopped, run it again: it goes on where it stopped."
@@ -116,7 +120,7 @@ def audio_files(dataset: dict[str, Any], sample_rate: int, path: str) -> list[Au
     ConfigError: none can be read.
     """
     scans = scan_dataset(dataset, sample_rate, sort=False)
-    files, rejected = ([each for scan in scans for each in scan[kind]] for kind in (0, 1))
+    files, rejected = [each for scan in scans for each in scan.files], [each for scan in scans for each in scan.rejected]
     for file, reason in rejected:
         log.warning("Cannot train on %s: %s", printable(file), reason)
     if not files:

@@ -66,10 +66,7 @@ class CodesFolder:
         """Whether the codes of a track are there, long enough, and made of the audio file as it is now; counts them if so."""
         codes, metadata = self._files(name)
         encoding = (read_json_object(metadata) or {}).get("encoding")
-        if not codes.is_file() or not self._is_of(encoding, audio):
-            return False
-        self.tracks[name] = encoding["frames"], encoding["padded_frames"]
-        return True
+        return codes.is_file() and self._count(name, encoding, audio)
 
     def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
         """Write packed codes [R, T], of which so many `frames` are not silence, and metadata beside them.
@@ -129,10 +126,14 @@ class CodesFolder:
         entry = {"id": folder.name, "path": str(folder), "custom_metadata_module": str(module)}
         return _write_json(self.path / DATASET_CONFIG, {**keys, "datasets": [entry], "latent_crop_length": self.min_frames})
 
-    def _is_of(self, encoding: Any, audio: Path) -> bool:
-        """Whether codes were made of an audio file as it is now, and are long enough."""
-        fits = isinstance(encoding, dict) and self._depends_on(audio).items() <= encoding.items()
-        return fits and encoding["padded_frames"] >= self.min_frames
+    def _count(self, name: str, encoding: Any, audio: Path) -> bool:
+        """Count a track if its codes were made of an audio file as it is now, and are long enough; whether they were."""
+        if not isinstance(encoding, dict) or not self._depends_on(audio).items() <= encoding.items():
+            return False
+        if encoding["padded_frames"] < self.min_frames:
+            return False
+        self.tracks[name] = encoding["frames"], encoding["padded_frames"]
+        return True
 
     def _files(self, name: str) -> tuple[Path, Path]:
         return self.path / f"{name}.npy", self.path / f"{name}.json"

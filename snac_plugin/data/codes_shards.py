@@ -101,10 +101,7 @@ class CodesShards(CodesFolder):
             encoding = self.packed[name].read()[1].get("encoding")
         except (OSError, ValueError):  # damaged: it is encoded again
             return False
-        if not self._is_of(encoding, audio):
-            return False
-        self.tracks[name] = encoding["frames"], encoding["padded_frames"]
-        return True
+        return self._count(name, encoding, audio)
 
     def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
         """As in a folder of tracks; what fills a shard is packed."""

@@ -45,7 +45,10 @@ def scan_dataset(config: Mapping[str, Any], sample_rate: int | None = None, *, s
         raise ConfigError(config["files"], what, "files as they were when they were scanned", AGAIN)
     if len(found) > len(listed):
         log.info("%d audio files are not in the list %s and not read", len(found) - len(listed), config["files"])
-    return [Scan(*([each for each in kind if os.path.abspath(each.path) in listed] for kind in scan)) for scan in scans]
+    return [
+        Scan([f for f in files if os.path.abspath(f.path) in listed], [r for r in rejected if os.path.abspath(r.path) in listed])
+        for files, rejected in scans
+    ]
 
 
 def _read_list(path: Path) -> dict[str, Mapping[str, Any]]:

@@ -6,7 +6,7 @@ Letters: N samples, C channels.
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.signal import sosfilt
@@ -53,7 +53,7 @@ def measure(path: Path) -> Measures:
             if not np.isfinite(block).all():
                 raise UnreadableAudio(path, NOT_FINITE)
             samples, peak = samples + len(block), max(peak, float(np.abs(block).max()))
-            digest.update(np.ascontiguousarray(block))
+            digest.update(block.tobytes())
             loudness.add(block)
             mono = block.mean(axis=1)
             mono = np.pad(mono, (0, -len(mono) % WINDOW)).reshape(-1, WINDOW)
@@ -93,7 +93,7 @@ class _Loudness:
         """Take a block [N, C]."""
         weighted, self.state = sosfilt(self.filter, block.astype(np.float64), axis=0, zi=self.state)
         steps = ((self.seen + np.arange(len(block))) / (0.1 * self.rate)).astype(int)
-        sums = np.bincount(steps, weighted**2 @ self.gains, minlength=len(self.energy))
+        sums: Any = np.bincount(steps, weighted**2 @ self.gains, minlength=len(self.energy))
         sums[: len(self.energy)] += self.energy
         self.energy, self.seen = sums, self.seen + len(block)
 
