@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import queue
 import random
 import re
 import statistics
@@ -30,7 +31,7 @@ from snac_plugin.output.make_samples import make_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS, FICKLE = 8, 3
-SEEDS, SECONDS, STEPS = range(4), (1.536, 7.68), 8
+SEEDS, SECONDS, STEPS = range(3), (1.536, 7.68), 4
 
 
 class Use:
@@ -78,21 +79,22 @@ class Use:
 
     def _give_up(self, client: Client, number: int, draw: random.Random) -> None:
         """Ask for minutes of work; cancel it, or lose the connection, a while after it began or while it waits."""
-        long: dict[str, Any] = {"seed": 1000 + number, "seconds": 61.44, "steps": 96, "edit_mode": "From nothing"}
+        long: dict[str, Any] = {"seed": 1000 + number, "seconds": 122.88, "steps": 48, "edit_mode": "From nothing"}
         leaves, patience = draw.random() < 0.5, draw.uniform(0.5, 6)
-        stop, job = threading.Event(), None
+        stop, gone, job = threading.Event(), queue.SimpleQueue[float](), None
         if leaves:
-            threading.Thread(target=self._listen, args=(client, number, long, stop), daemon=True).start()
+            threading.Thread(target=self._listen, args=(client, number, long, stop, gone), daemon=True).start()
         else:
             job = client.submit(**long, api_name="/generate")
+            self._wait(lambda: job.communicator is not None and job.communicator.event_id, 60)  # or its client cancels nothing
         begun = self._wait(lambda: any(self.folder(number).glob("*.part")), draw.choice((2.0, 60.0)))
         time.sleep(patience if begun else 0)
         with self.giving_up:
             computing = any(self.folder(number).glob("*.part"))
-            started = time.perf_counter()
             stop.set()
             if job is not None:
                 job.cancel()
+            started = time.perf_counter() if job is not None else gone.get(timeout=60)
             self.left += leaves
             if not computing:
                 self.given_up_waiting += 1
@@ -103,7 +105,7 @@ class Use:
         self._wait(lambda: not any(self.folder(number).glob("*.part")), 60)
         time.sleep(draw.uniform(1, 4))
 
-    def _listen(self, client: Client, number: int, asked: dict[str, Any], stop: threading.Event) -> None:
+    def _listen(self, client: Client, number: int, asked: dict[str, Any], stop: threading.Event, gone: Any) -> None:
         """As a browser does that is closed: the connection ends, and nothing is said."""
         api: Any = client.view_api(return_format="dict", print_info=False)
         parameters = api["named_endpoints"]["/generate"]["parameters"]
@@ -114,7 +116,8 @@ class Use:
         with httpx.stream("GET", f"{call}/{event}", **options) as stream:
             for _ in stream.iter_lines():
                 if stop.is_set():
-                    return
+                    break
+        gone.put(time.perf_counter())
 
     def _others_write(self, number: int) -> bool:
         return any(any(self.folder(other).glob("*.part")) for other in range(CLIENTS) if other != number)

@@ -40,10 +40,15 @@ def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, s
     page.wait_for_selector(RECORDING)
     page.fill("#snac-seed input", "5")
     shot(page, "opened")
+    page.click("button:has-text('Steps, sampler')")
+    page.fill("[aria-label='number input for Steps']", "12")
+    page.press("[aria-label='number input for Steps']", "Tab")
+    page.click("button:has-text('Steps, sampler')")
     generate(page)
     heard = sound(server.newest())
     assert len(heard) == 3 * 196608
     assert page.locator(".snac-from").inner_text() == f"from {EXAMPLES[0].name}"
+    page.wait_for_function("() => document.querySelector('#snac-result').innerText.includes('0:18')")  # its waveform is drawn
     picture(page, "page", ".snac-head")
 
 
