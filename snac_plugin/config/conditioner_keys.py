@@ -75,12 +75,20 @@ def check_conditioner(kind: str, config: Mapping[str, Any], index: int | str = "
 
 
 def conditioner_problems(kind: str, config: Mapping[str, Any], index: int) -> Iterator[Problem]:
-    """The same as problems among those of a whole config; none for other types."""
+    """The same as problems among those of a whole config; of other types' configs only bounds and names are checked."""
     try:
         if kind in OUR_CONDITIONERS:
             check_conditioner(kind, config, index)
     except ConfigError as error:
         yield Problem(error.where, str(error.found), error.expected, error.advice.removesuffix("(In model config.)").strip())
+    where = f"model.conditioning.configs[{index}].config"
+    for key in ("min_val", "max_val") if kind in ("number", "int") else ():  # stable-audio-tools' own, taken as they are
+        value = config.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            yield Problem(f"{where}.{key}", show(value), "a number")
+    names = config.get("options", ()) if kind == "list" else ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        yield Problem(f"{where}.options", show(names), "a list of names")
 
 
 def _problems(checked: _OurConditioner, within: tuple[str | int, ...]) -> Iterator[Problem]:

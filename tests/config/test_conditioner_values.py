@@ -147,3 +147,20 @@ def test_dropout_of_a_condition_that_there_is_not() -> None:
     with pytest.raises(ConfigError, match=r'condition_dropout.style: found "style", expected one that model.diffusion reads'):
         check_model_config(with_conditioner("number", {}, **unread))
     check_model_config(with_conditioner("number", {}, **{"training.condition_dropout": 0.1}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "expected"),
+    [
+        ("number", {"min_val": [60], "max_val": 200}, "min_val: found [60], expected a number"),
+        ("number", {"min_val": 60, "max_val": True}, "max_val: found true, expected a number"),
+        ("list", {"options": ["A minor", {"A": 1}]}, "expected a list of names"),
+        ("list", {"options": "A minor"}, 'found "A minor", expected a list of names'),
+    ],
+)
+def test_bounds_and_names_of_stable_audio_tools_conditioners_are_checked(kind: str, config: dict[str, Any], expected: str) -> None:
+    """They failed within a training, or in the first sample."""
+    conditioning = {"configs": [{"id": "it", "type": kind, "config": config}], "cond_dim": 8}
+    with pytest.raises(ConfigError) as told:
+        check_model_config(example({"model.conditioning": conditioning, "model.diffusion.global_cond_ids": ["it"]}))
+    assert expected in str(told.value)
