@@ -36,6 +36,11 @@ def padded_to(config: Mapping[str, Any]) -> int:
     return math.prod(config["encoder_rates"]) * math.lcm(config["vq_strides"][0], config.get("attn_window_size") or 1)
 
 
+def level_names(count: int) -> str:
+    """One letter a level, coarsest first: "ABCD" for four."""
+    return string.ascii_uppercase[:count]
+
+
 def nearest_multiples(value: int, grid: int) -> str:
     """The multiples of `grid` around `value`, none of them 0, for a message: "60 or 64"."""
     return " or ".join(str(n) for n in sorted({max(value // grid, 1) * grid, math.ceil(value / grid) * grid}))
@@ -87,7 +92,7 @@ class Levels:
     @property
     def names(self) -> str:
         """One letter a level, coarsest first: "ABCD"."""
-        return string.ascii_uppercase[: len(self.strides)]
+        return level_names(len(self.strides))
 
     @property
     def per_frame(self) -> tuple[int, ...]:

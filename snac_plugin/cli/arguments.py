@@ -1,7 +1,6 @@
 """Flags for the options of a request, which `generate.py` and `evaluate.py` share."""
 
 import argparse
-import string
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import condition_in
 from snac_plugin.generation.request import OPTIONS, Request
+from snac_plugin.levels import level_names
 
 
 def add_options(group: Any, *names: str, **helps: str) -> None:
@@ -120,7 +120,7 @@ def check_at_once(checkpoint: str, model_config: str | None, complete: bool = Tr
     strides = None if folder is None else _json(str(folder / "config.json")).get("vq_strides")
     if config is None or not isinstance(strides, list):
         return lambda request: None
-    return partial(check_request, config=config, names=string.ascii_uppercase[: len(strides)], complete=complete)
+    return partial(check_request, config=config, names=level_names(len(strides)), complete=complete)
 
 
 def check_before_loading(request: Request, checkpoint: Any, model_config: str | None, complete: bool = True) -> Any:

@@ -139,15 +139,14 @@ def _generate(args: argparse.Namespace, checkpoint: Path, songs: Sequence[Path])
     from snac_plugin.cli import generate
     from snac_plugin.config import check_model_config, load_json
 
-    common = ["--ckpt", str(checkpoint), "--seed", str(args.seed), "--out", str(_made_in(args))]
-    generate.main([*common, "--chunks", str(CHUNKS), "--batch-size", str(SAMPLES)])
-    for song in songs:
-        generate.main([*common, "--chunks", str(CHUNKS), "--continue", str(song)])
+    common, out = ["--ckpt", str(checkpoint), "--seed", str(args.seed)], _made_in(args)
+    for what in (["--batch-size", str(SAMPLES)], *(["--continue", str(song)] for song in songs)):
+        generate.main([*common, "--out", str(out), "--chunks", str(CHUNKS), *what])
     if songs:
         training = check_model_config(load_json(args.model_config), args.model_config).training
         known = ["--put-back"] if training is None or training.infill is None else []
         repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known]
-        generate.main([*common[:-1], str(_made_in(args) / "repainted"), *repaint])
+        generate.main([*common, "--out", str(out / "repainted"), *repaint])
 
 
 def _made_in(args: argparse.Namespace) -> Path:

@@ -31,11 +31,10 @@ from snac_plugin.diffusion.sampler_names import OF_THE_BATCH
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
 from snac_plugin.generation.batch import sample_seeds
-from snac_plugin.generation.option_rules import check_recording
+from snac_plugin.generation.option_rules import LENGTHS, check_recording
 from snac_plugin.generation.prompts import Job, read_prompts
 from snac_plugin.generation.request import (
     EDITING,
-    LENGTHS,
     SAMPLING,
     WRITING,
     Request,

@@ -18,7 +18,7 @@ from snac_plugin.config.section import (
     check_level,
     spread,
 )
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DEFAULT_OBJECTIVE, SAMPLERS, default_sampler
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, CONFIDENCE_NOISE, DEFAULT_OBJECTIVE, REMASK, SAMPLERS, default_sampler
 from snac_plugin.errors import ConfigError
 
 Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [name for names in SAMPLERS.values() for name in names]})]
@@ -44,10 +44,10 @@ class SamplingConfig(Section):
     shift: PerLevel[Positive] = Field(default=1.0, description="above 1 moves sampling steps towards noise")
     temperature: PerLevel[Positive] = Field(default=1.0, description="below 1 samplers that draw codes draw likely ones more often")
     confidence_noise: PerLevel[Weight] = Field(
-        default=4.5, description="of the sampler masked: how far chance counts beside likelihood, at the first step"
+        default=CONFIDENCE_NOISE, description="of the sampler masked: how far chance counts beside likelihood, at the first step"
     )
     remask: PerLevel[Share] = Field(
-        default=0.0, description="of the masked samplers: largest share of the codes drawn so far that a step masks again"
+        default=REMASK, description="of the masked samplers: largest share of the codes drawn so far that a step masks again"
     )
     cfg_scale: float = Field(default=1.0, ge=0, description="scale of classifier-free guidance; 1 is none")
     cfg_rescale: Share = Field(default=0.0, description="share of the rescaling that keeps guidance from raising the variance")
@@ -80,8 +80,8 @@ class SamplingConfig(Section):
     def masked_options(self, names: str) -> dict[str, tuple[float, ...]]:
         """By level, what the masked samplers alone have."""
         path = "model.diffusion.config.sampling"
-        noise = spread(self.confidence_noise, names, 4.5, f"{path}.confidence_noise")
-        return {"confidence_noise": noise, "remask": spread(self.remask, names, 0.0, f"{path}.remask")}
+        noise = spread(self.confidence_noise, names, CONFIDENCE_NOISE, f"{path}.confidence_noise")
+        return {"confidence_noise": noise, "remask": spread(self.remask, names, REMASK, f"{path}.remask")}
 
 
 def split_steps(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:

@@ -152,11 +152,6 @@ def is_masked(x: Tensor) -> Tensor:
     return ~x.any(dim=-1)
 
 
-def add_noise(objective: Objective, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """x_t for data and own noise of one shape; t broadcasts against them."""
-    return objective.noised(data, noise, t)
-
-
 def log_likelihood(objective: Gaussian, x: Tensor, points: Tensor, t: Tensor) -> Tensor:
     """log p(x_t | data = point) up to a constant, -|x_t - alpha point|^2 / (2 sigma^2), float32 at least: [B, N, K].
 

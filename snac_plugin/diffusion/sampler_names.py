@@ -22,6 +22,8 @@ V_SAMPLERS = (
 )
 BY_CONFIDENCE, AT_RANDOM, EVENLY = MASKED_SAMPLERS = ("masked", "masked-random", "masked-halton")
 """Of this package, for masked codes: each step draws all of them and keeps some."""
+CONFIDENCE_NOISE, REMASK = 4.5, 0.0
+"""Defaults of the options that the samplers for masked codes alone have."""
 DRAWING = (CODE_SAMPLER, *MASKED_SAMPLERS)
 """The samplers that draw codes, at a temperature."""
 NEEDS_UNCONDITIONED = "v-ddim-cfgpp"

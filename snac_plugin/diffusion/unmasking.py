@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.diffusion.objectives import is_masked
-from snac_plugin.diffusion.sampler_names import BY_CONFIDENCE, EVENLY
+from snac_plugin.diffusion.sampler_names import BY_CONFIDENCE, CONFIDENCE_NOISE, EVENLY, REMASK
 from snac_plugin.diffusion.samplers import codes_at
 
 # (x [B, N, 8], zero where a code is masked, share of masked codes t [B]) -> log-probabilities of the codes [B, N, K]
@@ -27,8 +27,8 @@ class Unmasking:
     steps: int
     shift: float = 1.0  # above 1 leaves more codes masked in the middle of the steps
     temperature: float = 1.0  # what logits are divided by
-    confidence_noise: float = 4.5  # of `BY_CONFIDENCE`: how far chance counts in the order, at the first step
-    remask: float = 0.0  # largest share of the drawn codes that are masked again in a step
+    confidence_noise: float = CONFIDENCE_NOISE  # of `BY_CONFIDENCE`: how far chance counts in the order, at the first step
+    remask: float = REMASK  # largest share of the drawn codes that are masked again in a step
 
 
 def masked_counts(total: int, steps: int, shift: float = 1.0) -> list[int]:

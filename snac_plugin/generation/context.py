@@ -91,15 +91,15 @@ def _encode(
 
 
 def stereo_ends(inputs: Sequence[ContextInput], rate: int, seconds: float) -> list[Tensor]:
-    """The last seconds of stereo recordings at a rate [2, N]; none of mono ones. Raises as `check_width`."""
-    if check_width(inputs, rate) != 2:
+    """The last seconds of stereo recordings at a rate [2, N]; none of mono ones. Raises as `channels_to_widen`."""
+    if channels_to_widen(inputs, rate) != 2:
         return []
     recordings = [checked_recording(one, rate) for one in inputs]
     ends = [(given, audio[:, -math.ceil(seconds * given) :].cpu()) for given, audio in recordings]
     return [torch.stack([mono(channel, given, rate) for channel in end]) for given, end in ends]
 
 
-def check_width(inputs: Sequence[ContextInput], rate: int) -> int:
+def channels_to_widen(inputs: Sequence[ContextInput], rate: int) -> int:
     """How many channels recordings have whose width is to be kept; UsageError unless all are stereo, or all mono."""
     contents = [checked_recording(one, rate)[1] for one in inputs if one is not None]
     channels = {1 if one.ndim == 1 else len(one) for one in contents if one.is_floating_point()}

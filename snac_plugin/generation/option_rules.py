@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import as_written
+from snac_plugin.levels import level_names
 
 if TYPE_CHECKING:
     from snac_plugin.generation.request import Request
@@ -46,11 +46,11 @@ def check_together(request: Request) -> None:
 def _check_levels(request: Request) -> None:
     """UsageError for levels that no codec has: they are named A, B, C, ... from the coarsest on."""
     kept = request.keep_levels
-    if kept is not None and (not kept or not string.ascii_uppercase.startswith(kept.upper())):
+    if kept is not None and (not kept or kept.upper() != level_names(len(kept))):
         raise UsageError("keep_levels", kept or "none", "one of A, AB, ABC and so on: levels from the coarsest on")
     for name in ("steps", "strength"):
         by_level = getattr(request, name)
-        if isinstance(by_level, Mapping) and {*by_level} != {*string.ascii_uppercase[: len(by_level)]}:
+        if isinstance(by_level, Mapping) and {*by_level} != {*level_names(len(by_level))}:
             expected = "one number, or one for each level from the coarsest, A, on"
             raise UsageError(name, as_written(by_level), expected)
 

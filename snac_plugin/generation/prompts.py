@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import Mismatch, UsageError, did_you_mean
-from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, check_recording
-from snac_plugin.generation.request import LENGTHS, OPTIONS, PAIRS, Request
+from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, LENGTHS, check_recording
+from snac_plugin.generation.request import OPTIONS, PAIRS, Request
 
 KEYS = (*OPTIONS, "seed", "context")
 

@@ -23,7 +23,6 @@ from snac_plugin.generation.option import (
     strength_in,
 )
 from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, check_together
-from snac_plugin.generation.option_rules import LENGTHS as LENGTHS
 
 
 def one_of(names: tuple[str, ...]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from snac_plugin.generation.adapted import Adapted
 from snac_plugin.generation.batch import per_sample, sample_seeds
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
 from snac_plugin.generation.conditioned_model import ConditionedModel
-from snac_plugin.generation.context import Conditioners, ContextInput, check_width, checked_recording, stereo_ends
+from snac_plugin.generation.context import Conditioners, ContextInput, channels_to_widen, checked_recording, stereo_ends
 from snac_plugin.generation.decoding import StreamedChunk, decoded_chunks, wide_chunks
 from snac_plugin.generation.editing import Generate, Maker, cut_at, decode, edit_of, edited, looped, matched_beside, matched_within
 from snac_plugin.generation.matching import MATCH_SECONDS
@@ -185,7 +185,7 @@ class SnacDiffusion(Adapted, ConditionedModel):
         edit = edit_of(request, self.chunk_samples, self.sample_rate)
         if edit is not None:
             if request.width == "keep":
-                check_width([(edit.rate, edit.audio)], self.sample_rate)
+                channels_to_widen([(edit.rate, edit.audio)], self.sample_rate)
             match = matched_within if {"keep_levels", "strength"} & {*request.options_set} else matched_beside
             made = edited(edit, maker, match if request.matches else None)
             return replace(made, audio=edit.at(self.sample_rate).new_part(made.audio)) if request.only_new else made

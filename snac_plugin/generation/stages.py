@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
 from snac_plugin.diffusion.samplers import Velocity, codes_at, solve, solve_by_codes
 from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
@@ -94,7 +93,7 @@ class ChunkSolver:
         """A denoiser of [B, 8, N] for whose input the vectors of known codes are put back, under noise."""
         if kept is None:
             return denoise
-        return lambda x, t: denoise(torch.where(kept, add_noise(self.model.path, vectors, noise, t[:, None, None]), x), t)
+        return lambda x, t: denoise(torch.where(kept, self.model.path.noised(vectors, noise, t[:, None, None]), x), t)
 
     def _solve_by_velocity(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
         """One level by a sampler of stable-audio-tools: noise and own vectors [B, 8, N] -> latents [B, 8, N]."""

@@ -14,7 +14,8 @@ from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.condition_inputs import condition_inputs
 from snac_plugin.generation.option import json_object
-from snac_plugin.generation.request import CHANGING, EDITING, LENGTHS, OPTIONS, WRITING, Request
+from snac_plugin.generation.option_rules import LENGTHS
+from snac_plugin.generation.request import CHANGING, EDITING, OPTIONS, WRITING, Request
 from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later
 from snac_plugin.interface.modes import JOINS, MODES, PLACES, counting, strengths
 from snac_plugin.levels import Levels

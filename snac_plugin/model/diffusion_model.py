@@ -37,8 +37,8 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         self.network, self.levels, self.space = network, network.levels, copy.deepcopy(space)
         self.objective = OBJECTIVES[objective]
         assert len(network.mask_vectors) == self.objective.masks * len(network.levels), "a network for another objective"
-        if self.objective.masks and bool((nobody := is_masked(self.space.codebooks)).any()):
-            level, code = nobody.nonzero()[0].tolist()
+        if self.objective.masks and bool((at_zero := is_masked(self.space.codebooks)).any()):
+            level, code = at_zero.nonzero()[0].tolist()
             found = f"code {code} of level {self.levels.names[level]} at the mean of its codebook"
             raise ConfigError("model.pretransform.config.codec", found, "another codec: this vector stands for a masked code")
         self.step_weights = tuple(step_weights)

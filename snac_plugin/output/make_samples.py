@@ -19,7 +19,7 @@ from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.recordings import Recording
-from snac_plugin.output.sample_in_progress import Heard, Plan, Sample, SampleInProgress
+from snac_plugin.output.sample_in_progress import Listener, Plan, Sample, SampleInProgress
 
 
 def make_samples(
@@ -35,7 +35,7 @@ def make_samples(
     skip: bool = False,
     progress: bool = True,
     callback: StepCallback | None = None,
-    heard: Heard | None = None,
+    heard: Listener | None = None,
 ) -> Iterator[Sample]:
     """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`, chunk by chunk as they come.
 

@@ -21,7 +21,7 @@ from snac_plugin.output.recordings import Own, Recording, Sources, read_recordin
 from snac_plugin.output.sample_files import SampleFiles, SampleWriter, finished
 
 log = logging.getLogger(__name__)
-Heard = Callable[[Tensor, int], None]
+Listener = Callable[[Tensor, int], None]
 BEFORE_JOIN_SECONDS = 20  # of a recording, in the picture of what is new
 
 
@@ -123,7 +123,7 @@ class Plan:
 class SampleInProgress:
     """A sample while it is written; after the samples of the recording that it continues, or within those that it changes."""
 
-    def __init__(self, folder: Path, name: str, seed: int, plan: Plan, form: Format, heard: Heard | None = None) -> None:
+    def __init__(self, folder: Path, name: str, seed: int, plan: Plan, form: Format, heard: Listener | None = None) -> None:
         self.seed, self.plan, self.own, self.heard = seed, plan, plan.own(), heard
         rate, channels, model = plan.model.sample_rate, 1, plan.model
         if plan.edit is not None:

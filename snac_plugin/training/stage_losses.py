@@ -13,7 +13,6 @@ from torch.nn.functional import cross_entropy
 
 from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.noise_levels import noise_levels_at, stratified
-from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.generation.context import Context
 from snac_plugin.levels import Levels, chunk_sizes, pick_frames
 from snac_plugin.model.conditions import Conditions
@@ -151,7 +150,7 @@ def code_losses(
     draw = in_own_noise(model, draw, sizes)
     data, clean = model.space.from_codes(codes), model.space.from_codes(draw.clean_codes)
     t, noise = _spread(model, draw).to(data), draw.noise.to(data)
-    noised = add_noise(model.objective, data, noise, t)
+    noised = model.objective.noised(data, noise, t)
     visible, chunks_before, visible_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
     trained = tuple(range(len(levels)) if stages is None else stages)
     outputs = all_stages(

@@ -89,12 +89,10 @@ def test_velocity_is_turned_into_the_data() -> None:
     """Of a perfect velocity network the estimate is the data, whatever the objective."""
     import estimates
 
-    from snac_plugin.diffusion.objectives import add_noise
-
     data, noise, t = torch.randn(2, 5, 8), torch.randn(2, 5, 8), torch.full((2, 1), 0.4)
     for objective in GAUSSIAN.values():
         model = SimpleNamespace(path=objective, network=SimpleNamespace(config=SimpleNamespace(head="velocity")))
-        x = add_noise(objective, data, noise, t[..., None])
+        x = objective.noised(data, noise, t[..., None])
         estimate = estimates._estimate(model, 0, x, t, objective.target(data, noise, t[..., None]))
         torch.testing.assert_close(estimate, data, atol=1e-5, rtol=1e-5)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snac_plugin.config.network_keys import DiffusionSection
 from snac_plugin.diffusion import sampler_names, samplers
-from snac_plugin.diffusion.objectives import OBJECTIVES, RectifiedFlow, add_noise
+from snac_plugin.diffusion.objectives import OBJECTIVES, RectifiedFlow
 from snac_plugin.diffusion.sampler_names import SAMPLERS, default_sampler
 from snac_plugin.diffusion.samplers import SOLVERS, solve
 
@@ -65,7 +65,7 @@ def test_an_objective_in_the_tables_is_solved_by_its_own_sampler(monkeypatch: py
     monkeypatch.setitem(SAMPLERS, "squared", ("euler-squared",))
     monkeypatch.setitem(samplers.SOLVERS, "squared", euler)
     data, noise = torch.randn(2, 1, 8, 4, generator=torch.Generator().manual_seed(0))
-    halfway = add_noise(OBJECTIVES["squared"], data, noise, torch.tensor(0.5))
+    halfway = OBJECTIVES["squared"].noised(data, noise, torch.tensor(0.5))
     torch.testing.assert_close(halfway, 0.75 * data + 0.25 * noise)
     found = solve("squared", lambda x, t: noise - data, noise, steps=3, sampler=default_sampler("squared", predicts_codes=True))
     torch.testing.assert_close(found, data)

@@ -9,7 +9,7 @@ from stable_audio_tools.inference.sampling import sample_discrete_euler, sample_
 from torch import Tensor
 
 from snac_plugin.diffusion.global_time import CERTAIN_T, Window, active, flow_velocity, windows
-from snac_plugin.diffusion.objectives import Gaussian, add_noise
+from snac_plugin.diffusion.objectives import Gaussian
 
 WEIGHTS = (1.0, 1.5, 2.0, 3.0)
 
@@ -76,7 +76,7 @@ def test_any_objective_is_a_rectified_flow_to_callers(objective: Gaussian) -> No
     at = t[:, None, None]
 
     def output(x: Tensor, own_t: Tensor) -> Tensor:
-        torch.testing.assert_close(x, add_noise(objective, data, noise, own_t[:, None, None]), rtol=0, atol=1e-12)
+        torch.testing.assert_close(x, objective.noised(data, noise, own_t[:, None, None]), rtol=0, atol=1e-12)
         return objective.target(data, noise, own_t[:, None, None])
 
     velocity = flow_velocity(objective, output, (1 - at) * data + at * noise, t)

@@ -7,7 +7,7 @@ import torch
 from known import GAUSSIAN
 from torch import Tensor
 
-from snac_plugin.diffusion.objectives import Gaussian, add_noise, log_likelihood
+from snac_plugin.diffusion.objectives import Gaussian, log_likelihood
 
 NOISE_LEVELS = torch.tensor([0.01, 0.15, 0.5, 0.85, 0.99], dtype=torch.float64)[:, None, None]
 
@@ -26,7 +26,7 @@ def data_and_noise() -> tuple[Tensor, Tensor]:
 def test_path_runs_from_data_to_noise(objective: Gaussian) -> None:
     """A path turned around would train the model on noise as if it were data."""
     data, noise = data_and_noise()
-    ends = [add_noise(objective, data, noise, torch.full_like(NOISE_LEVELS, t)) for t in (0.0, 1.0)]
+    ends = [objective.noised(data, noise, torch.full_like(NOISE_LEVELS, t)) for t in (0.0, 1.0)]
     torch.testing.assert_close(ends[0], data, rtol=0, atol=1e-12)
     torch.testing.assert_close(ends[1], noise, rtol=0, atol=1e-12)
 
@@ -35,7 +35,7 @@ def test_target_is_the_derivative_of_the_path(objective: Gaussian) -> None:
     """d x_t / dt for rectified flow, d x / d phi at the angle phi = pi t / 2 for v, by central differences."""
     data, noise = data_and_noise()
     step = 1e-6
-    ahead, behind = (add_noise(objective, data, noise, NOISE_LEVELS + sign * step) for sign in (1, -1))
+    ahead, behind = (objective.noised(data, noise, NOISE_LEVELS + sign * step) for sign in (1, -1))
     per_t = (ahead - behind) / (2 * step)
     expected = per_t if objective.name == "rectified_flow" else per_t / (math.pi / 2)
     torch.testing.assert_close(objective.target(data, noise, NOISE_LEVELS), expected, rtol=0, atol=1e-8)
@@ -44,7 +44,7 @@ def test_target_is_the_derivative_of_the_path(objective: Gaussian) -> None:
 def test_the_right_output_gives_the_data_back(objective: Gaussian) -> None:
     """A wrong sign in `denoised` shows as a wrong sample at the first step, and in training not at all."""
     data, noise = data_and_noise()
-    x = add_noise(objective, data, noise, NOISE_LEVELS)
+    x = objective.noised(data, noise, NOISE_LEVELS)
     target = objective.target(data, noise, NOISE_LEVELS)
     torch.testing.assert_close(objective.denoised(x, target, NOISE_LEVELS), data, rtol=0, atol=1e-12)
 

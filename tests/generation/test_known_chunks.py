@@ -11,7 +11,7 @@ from networks import FOUR_LEVELS
 from test_chunks import SIZE, generated, settings
 from torch import Tensor
 
-from snac_plugin.diffusion.objectives import OBJECTIVES, add_noise
+from snac_plugin.diffusion.objectives import OBJECTIVES
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.diffusion.samplers import flow_times, solve, solve_by_codes
 from snac_plugin.diffusion.seeds import stage_noise
@@ -144,7 +144,7 @@ def test_put_back_codes_are_seen_in_every_step_and_stay(sampler: str, monkeypatc
     for level, x, t in first:
         count = FOUR_LEVELS.per_frame[level]
         noise = stage_noise([3], 0, level, (8, SIZE * count), model.space.codebooks).transpose(1, 2)
-        expected = add_noise(model.objective, model.space.level_latents(level, initial[level]), noise, t[:, None, None])
+        expected = model.objective.noised(model.space.level_latents(level, initial[level]), noise, t[:, None, None])
         torch.testing.assert_close(x[:, count:], expected[:, count:], rtol=0, atol=1e-12)
 
 
@@ -168,7 +168,7 @@ def test_a_strength_is_the_noise_level_that_own_data_begins_with(objective: str,
         found = solve(objective, velocity, noise, steps=4, sampler=sampler, initial=initial, start=start)
     (x, t), times = seen[0], [float(t[0]) for _, t in seen]
     assert float(t[0]) == pytest.approx(max(start, 0.0382) if sampler in V_SAMPLERS and "ddim" not in sampler else start, abs=1e-4)
-    torch.testing.assert_close(x, add_noise(kind, initial, noise, t[:, None, None]), rtol=0, atol=1e-3)
+    torch.testing.assert_close(x, kind.noised(initial, noise, t[:, None, None]), rtol=0, atol=1e-3)
     assert max(times) <= t[0] + 1e-6
     torch.testing.assert_close(found, initial, rtol=0, atol=0.4)
 

@@ -12,7 +12,8 @@ import soundfile
 from pages import build, served
 
 from snac_plugin.cli import generate
-from snac_plugin.generation.request import LENGTHS, OPTIONS
+from snac_plugin.generation.option_rules import LENGTHS
+from snac_plugin.generation.request import OPTIONS
 from snac_plugin.interface.controls import CHANGES, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.page import create_page
 

@@ -12,7 +12,6 @@ from networks import FOUR_LEVELS
 from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config.training_keys import InfillSection
-from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.levels import Levels, pick_frames
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import KnownFrames, all_stages
@@ -88,7 +87,7 @@ def test_the_loss_is_the_plain_formula_over_unknown_frames(levels: Levels, head:
     losses, outputs = stage_losses(model, codes, draw, Conditions(), None)
     data, rows = model.space.from_codes(codes), list(model.levels.level_of_rows())
     at = draw.t[:, :, rows].repeat_interleave(8, 2).transpose(1, 2).repeat_interleave(3, 2).double()
-    noised = add_noise(model.objective, data, draw.noise.double(), at)
+    noised = model.objective.noised(data, draw.noise.double(), at)
     expected = all_stages(model.network, data, noised, draw.t.double(), Conditions(), context_chunks=1, known=known)
     targets = model.levels.unpack_latents(model.objective.target(data, draw.noise.double(), at))
     for level, output in enumerate(expected):

@@ -7,7 +7,6 @@ import torch
 from known import GAUSSIAN, make_model, random_codes, small_codebooks
 from networks import FOUR_LEVELS
 
-from snac_plugin.diffusion.objectives import add_noise
 from snac_plugin.generation.context import Context
 from snac_plugin.levels import Levels
 from snac_plugin.model.conditions import Conditions
@@ -42,7 +41,7 @@ def test_loss_is_the_plain_formula(levels: Levels, head: str, objective: str) ->
     at = torch.cat(
         [drawn.t[:, c, list(model.levels.level_of_rows())].repeat_interleave(8, 1)[..., None].expand(-1, -1, 3) for c in (0, 1)], -1
     )
-    noised = add_noise(model.objective, data, drawn.noise.double(), at.double())
+    noised = model.objective.noised(data, drawn.noise.double(), at.double())
     expected_outputs = all_stages(model.network, clean, noised, drawn.t.double(), NOTHING, context_chunks=1)
     targets = model.levels.unpack_latents(model.path.target(data, drawn.noise.double(), at.double()))
     points = model.levels.unpack_latents(noised)
