@@ -31,7 +31,7 @@ def report_picture(
     lower = figure.add_gridspec(1, 2, left=0.05, right=0.95, top=0.42, bottom=0.07, wspace=0.26)
     for place, (heading, clip) in enumerate(audio.items()):
         axis = figure.add_subplot(lower[0, place])
-        draw_spectrogram(figure, axis, torch.from_numpy(np.ascontiguousarray(clip)).float(), rate, len(clip) / rate)
+        draw_spectrogram(figure, axis, torch.from_numpy(np.ascontiguousarray(clip)).float(), rate, (0, len(clip) / rate))
         _heading(axis, heading)
         axis.set_xlabel("time (s)", fontsize=10, color=INK)
         axis.tick_params(labelsize=9, labelcolor=INK, color=FAINT)

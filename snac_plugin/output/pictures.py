@@ -33,24 +33,26 @@ def sample_picture(
     levels: Levels | None = None,
     title: str = "",
     new: Sequence[tuple[float, float]] = (),
+    begin: float = 0.0,
 ) -> Figure:
     """Draw mono audio, [1, N] or [N], and its packed codes [R, T], if given; those past the end of the audio are cut off.
 
+    The axis counts from the beginning of the file, whose part from second `begin` on this is; codes are drawn from 0 on.
     Above the spectrogram a bar marks what is `new` beside a recording, (start, end) in seconds, and lines its joins.
     """
     assert codes is None or levels is not None, "codes are drawn by the geometry of their codec"
     audio = audio.detach().float().cpu().reshape(-1)
     strips = 0 if codes is None or levels is None else len(levels)
     figure, axes = _layout(strips)
-    seconds = max(len(audio), 1) / sample_rate
-    draw_spectrogram(figure, axes[0], audio, sample_rate, seconds)
+    seconds = begin + max(len(audio), 1) / sample_rate
+    draw_spectrogram(figure, axes[0], audio, sample_rate, (begin, seconds))
     axes[0].set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=9, parse_math=False)
     for start, end in new:
         axes[0].axvspan(start, end, 0.98, 1, color=NEW, linewidth=0)
-        for join in (join for join in (start, end) if 0 < join < seconds):
+        for join in (join for join in (start, end) if begin < join < seconds):
             axes[0].axvline(join, color=NEW, linewidth=1.2, linestyle=(0, (4, 3)))
     for axis in axes:
-        axis.set_xlim(0, seconds)
+        axis.set_xlim(begin, seconds)
         axis.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
         axis.tick_params(labelbottom=axis is axes[-1], bottom=axis is axes[-1], labelsize=9, labelcolor=INK, color=FAINT)
         for spine in axis.spines.values():
@@ -80,9 +82,10 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_axes(box) for box in boxes]
 
 
-def draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, seconds: float) -> None:
+def draw_spectrogram(figure: Figure, axis: Axes, audio: Tensor, sample_rate: int, span: tuple[float, float]) -> None:
+    """Mono audio [N] between two seconds of the axis."""
     decibels = mel_spectrogram(audio, sample_rate)
-    top, extent = max(float(decibels.max()), QUIETEST_PEAK_DB), (0, seconds, 0, PICTURE_BANDS)
+    top, extent = max(float(decibels.max()), QUIETEST_PEAK_DB), (*span, 0, PICTURE_BANDS)
     image = axis.imshow(decibels.numpy(), SPECTRUM, aspect="auto", interpolation="bilinear", origin="lower", extent=extent)
     image.set_clim(top - RANGE_DB, top)
     shown = [f for f in FREQUENCIES if f <= 0.97 * sample_rate / 2]

@@ -103,8 +103,9 @@ class SampleWriter:
             log.warning("%s: %d samples beyond full scale were cut to it.", files.wav, self.clipped)
         shown, rate = soundfile.read(files.wav, PICTURE_SECONDS * self.sample_rate, shown_from, dtype="float32", always_2d=True)
         mono = torch.from_numpy(shown).mean(dim=1)
-        marks = [((start - shown_from) / rate, (stop - shown_from) / rate) for start, stop in new]
-        save_picture(files.picture, mono, rate, codes, levels, files.wav.stem if title is None else title, marks)
+        marks = [(start / rate, stop / rate) for start, stop in new]
+        title = files.wav.stem if title is None else title
+        save_picture(files.picture, mono, rate, codes, levels, title, marks, shown_from / rate)
         write_whole(files.json, lambda part: part.write_text(text, encoding="utf-8"))
         return files
 

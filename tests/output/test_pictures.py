@@ -123,3 +123,12 @@ def test_what_is_new_is_marked_and_its_joins() -> None:
     for second in (1, 2, 3):
         heights = range(2, 150)
         assert sum(bool((plain(0, second, y) != marked(0, second, y)).any()) for y in heights) > 40
+
+
+def test_a_part_of_a_file_lies_at_its_own_seconds() -> None:
+    """A join at second 25 stands at 25, not at the 5 s after which the picture shows it."""
+    figure = sample_picture(tone(440, 8, 32000), 32000, new=((25, 28),), begin=20)
+    axis = figure.axes[0]
+    assert axis.get_xlim() == (20, 28)
+    assert tuple(axis.images[0].get_extent()[:2]) == (20, 28)
+    assert [line.get_xdata()[0] for line in axis.lines] == [25]
