@@ -13,7 +13,7 @@ from snac_plugin.errors import SnacPluginError
 from snac_plugin.interface.cards import EMPTY, cards
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
-from snac_plugin.interface.layout import EXAMPLES, QUIET
+from snac_plugin.interface.layout import EXAMPLES, QUEUED, QUIET
 from snac_plugin.interface.results import Results, Serve, Shown, there
 from snac_plugin.interface.settings_in import settings_from, values_of
 
@@ -48,7 +48,7 @@ class Actions:
         pack = gr.Button("All of it as a zip", size="sm")
         pack.click(self._packed, None, gr.File(label="All samples of this browser", visible=False), **QUIET)
         do = gr.Textbox("", elem_id="snac-do", elem_classes="snac-hidden", show_label=False)
-        do.input(self._act(results), [do, results.current], [self.cards, *results.components], **QUIET)
+        do.input(self._act(results), [do, results.current], [self.cards, *results.components], **QUEUED)
         for name, values in USES.items():
             getattr(results, name).click(self._use(values), results.current, self._inputs, **QUIET)
         self.four_variations = results.four.click(

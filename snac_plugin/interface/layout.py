@@ -17,6 +17,7 @@ from snac_plugin.interface.waveform import said, short, waveform
 EXAMPLES = tuple(sorted(Path(__file__).with_name("examples").glob("*.ogg")))
 """Recordings that the page offers; benchmarks/page_examples.py renders them."""
 QUIET: dict[str, Any] = {"api_name": False, "show_progress": "hidden", "queue": False}  # for handlers that only move values
+QUEUED = QUIET | {"queue": True, "concurrency_limit": None}  # outside of the queue gradio sends values of gr.JSON as Python's text
 NEEDED = ("recording", "edit_repaint", *OF_MODES, *JOINS)
 """Inputs that a mode shows or hides."""
 UNTRAINED = " This model was not trained on gaps: known codes are put back in each step, and joins are less smooth."

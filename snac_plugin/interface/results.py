@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from snac_plugin.interface.cards import comparison, players
-from snac_plugin.interface.layout import QUIET
+from snac_plugin.interface.layout import QUEUED, QUIET
 from snac_plugin.interface.settings_in import link_with
 
 Serve = Callable[[Path], str]
@@ -60,7 +60,7 @@ class Results:
         self.components = [audio, picture, self.seed, settings, files, self.choice, self.samples]
         self.components += [self.status, self.link, self.current, self.actions, self.details]
         self.components += [self.source, self.beside, self.compared, self.players]
-        self.choice.input(lambda index, samples: self._shown(samples[index]), [self.choice, self.samples], self._one, **QUIET)
+        self.choice.input(lambda index, samples: self._shown(samples[index]), [self.choice, self.samples], self._one, **QUEUED)
         self.beside.click(self._with_source, [self.current, self.source], self.compared, **QUIET)
 
     def _shown(self, sample: Shown) -> list[Any]:

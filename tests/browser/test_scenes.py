@@ -141,6 +141,9 @@ def test_history_is_found_after_a_reload_and_by_this_browser_alone(tab: Tab) -> 
     page.wait_for_selector(".snac-card.snac-star")
     page.click(".snac-card [data-do=open]")
     page.wait_for_selector("text=Use these settings")
+    page.click("text=Settings of this sample")
+    page.wait_for_selector(".json-holder >> text=new_seconds")
+    assert "root=" not in page.locator(".json-holder").inner_text()
     assert tab(beside=page).locator(".snac-card").count() == 1
     assert tab().locator(".snac-card").count() == 0
     page.on("dialog", lambda dialog: dialog.accept())
