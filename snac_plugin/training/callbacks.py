@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from snac_plugin.checkpoints.weights import check_optimizers
@@ -125,7 +126,9 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        check_optimizers(trainer.optimizers, str(trainer.ckpt_path))
+        if trainer.ckpt_path:
+            theirs = [each for each in trainer.optimizers if isinstance(each, Optimizer)]  # DeepSpeed's are wrapped, and none
+            check_optimizers(theirs, str(trainer.ckpt_path))
         self.started = True
         self._last_global_step_saved = trainer.global_step  # or a resumed run would save its first step again, half done
 

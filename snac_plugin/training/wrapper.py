@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
 from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
@@ -78,7 +78,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
 
     def on_train_start(self) -> None:
         """Several processes wait for the gradient of every weight, and a step may leave some out."""
-        if isinstance(self.trainer.strategy, DDPStrategy):
+        strategy = self.trainer.strategy
+        # Lightning's DeepSpeedStrategy is one too, but DeepSpeed hooks the same weights to reduce their gradients itself.
+        if isinstance(strategy, DDPStrategy) and not isinstance(strategy, DeepSpeedStrategy):
             self._unused = UnusedWeights(self.parameters())
 
     def on_after_backward(self) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from snac_plugin.cli.run_folder import checkpoints_in
+from snac_plugin.errors import CheckpointError
 from snac_plugin.training.callbacks import Checkpoints, StopOnSignal
 
 
@@ -101,3 +103,19 @@ def test_of_one_step_the_checkpoint_written_last_is_the_newest(tmp_path: Path) -
     os.utime(tmp_path / "step=00000005.ckpt", (2000, 2000))
     assert checkpoints_in(tmp_path)[0] == tmp_path / "step=00000005.ckpt"
     assert checkpoints_in(tmp_path / "nothing") == []
+
+
+def test_optimizers_are_checked_where_a_checkpoint_filled_them(tmp_path: Path) -> None:
+    """A new run has nothing to check, and what DeepSpeed wraps has no state of torch's form."""
+    weight = torch.ones(2, 3, requires_grad=True)
+    broken = torch.optim.AdamW([weight])
+    broken.state[weight] = {"exp_avg": torch.full((2, 3), torch.nan)}
+
+    def start(ckpt_path: str | None, optimizer: Any) -> None:
+        trainer = SimpleNamespace(ckpt_path=ckpt_path, optimizers=[optimizer], global_step=0)
+        Checkpoints(tmp_path, 1, 3).on_train_start(trainer, pl.LightningModule())  # type: ignore[arg-type]
+
+    start(None, broken)
+    start("step.ckpt", SimpleNamespace(param_groups=broken.param_groups))
+    with pytest.raises(CheckpointError, match=r"^step\.ckpt: found exp_avg of an optimizer"):
+        start("step.ckpt", broken)

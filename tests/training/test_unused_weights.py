@@ -1,9 +1,14 @@
 """Weights without a part in a step get no gradient, and their processes still know that none will come."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
+from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 from torch import nn
 
 from snac_plugin.training.unused_weights import UnusedWeights
+from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 
 
 def test_the_backward_pass_comes_by_all_weights_and_gives_only_the_used_ones_a_gradient() -> None:
@@ -37,3 +42,12 @@ def test_what_another_process_has_used_keeps_its_gradient() -> None:
     assert first.grad is not None
     assert second.grad is not None
     assert third.grad is None
+
+
+@pytest.mark.parametrize(("strategy", "watched"), [(DDPStrategy, True), (DeepSpeedStrategy, False), (SingleDeviceStrategy, False)])
+def test_only_plain_ddp_needs_the_watch(strategy: type, watched: bool) -> None:
+    """DeepSpeed's strategy is a subclass of DDP's, and hooks the same weights itself."""
+    trainer = SimpleNamespace(strategy=strategy.__new__(strategy))  # DeepSpeed's constructor wants its package
+    training = SimpleNamespace(trainer=trainer, parameters=nn.Linear(3, 2).parameters, _unused=None)
+    SnacDiffusionTrainingWrapper.on_train_start(training)  # type: ignore[arg-type]
+    assert (training._unused is not None) == watched
