@@ -62,24 +62,35 @@ def check_finite(weights: Mapping[str, Any], where: str, advice: str, error: typ
 
 
 def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
-    """CheckpointError unless what optimizers remember of each weight is of one kind, has its shape and is finite."""
+    """CheckpointError unless what optimizers remember of each weight is finite and fits its shape, and is the same for all.
+
+    Adafactor remembers a row and a column of a matrix, with dimensions of 1, and other things of a vector.
+    """
     expected, advice = "the state of a training", "Start a new run from its weights: --pretrained-ckpt-path."
     for optimizer in optimizers:
-        kinds = {_kinds(state) if isinstance(state, Mapping) else None for state in optimizer.state.values()}
-        if len(kinds) > 1 or None in kinds:
+        kinds = {(getattr(weight, "ndim", 0) > 1, _kinds(state)) for weight, state in optimizer.state.items()}
+        if len(kinds) > len({matrix for matrix, _ in kinds}) or any(kind is None for _, kind in kinds):
             raise CheckpointError(where, "optimizers that remember other things of some weights", expected, advice)
         switches = {name: value for name, value in optimizer.defaults.items() if value is None or isinstance(value, bool)}
-        if any(group.get(name) != value for group in optimizer.param_groups for name, value in switches.items()):
+        absent = {"differentiable": False}  # torch adds it to the defaults as it loads; Adafactor's groups never have it
+        if any({**absent, **group}.get(name) != value for group in optimizer.param_groups for name, value in switches.items()):
             raise CheckpointError(where, "optimizers with other options", "those of this model config", advice)
         for weight, state in optimizer.state.items():
             for name, value in state.items():
-                fits = not isinstance(value, Tensor) or value.ndim != weight.ndim or value.shape == weight.shape
-                if not isinstance(weight, Tensor) or not fits or (isinstance(value, Tensor) and not value.isfinite().all()):
+                if not isinstance(weight, Tensor) or (isinstance(value, Tensor) and not _fits(value, weight)):
                     raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
 
 
-def _kinds(state: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+def _kinds(state: Any) -> tuple[tuple[str, str], ...] | None:
+    if not isinstance(state, Mapping):
+        return None
     return tuple(sorted((str(name), type(value).__name__) for name, value in state.items()))
+
+
+def _fits(value: Tensor, weight: Tensor) -> bool:
+    """Whether it is finite and has a weight's shape, some dimensions 1; counts have other numbers of dimensions."""
+    shaped = value.ndim != weight.ndim or all(mine in (1, size) for mine, size in zip(value.shape, weight.shape, strict=True))
+    return shaped and bool(value.isfinite().all())
 
 
 def load_state(model: Any, state: Mapping[str, Tensor], where: str) -> None:

@@ -38,6 +38,16 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]
     return flags, folder / "run"
 
 
+@pytest.fixture(scope="module")
+def adafactor(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """Flags, and the folder of a run of two steps with Adafactor, with a checkpoint of each."""
+    folder = tmp_path_factory.mktemp("adafactor")
+    optimizer = {"diffusion": {"optimizer": {"type": "Adafactor", "config": {"lr": 1e-3}}}}
+    flags = [*prepare(folder, {"optimizer_configs": optimizer, "learning_rate": None}), "--checkpoint-every", "1"]
+    run(flags, folder / "run", "--max-steps", 2)
+    return flags, folder / "run"
+
+
 def killed_after(step: int, whole: Path, folder: Path) -> Path:
     """A run folder as kill -9 leaves it: with the checkpoint of a step, and no end."""
     (folder / "checkpoints").mkdir(parents=True)
@@ -145,6 +155,34 @@ def test_what_optimizers_remember_must_fit_the_weights(
     torch.save(content, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match=r"other\.ckpt: found (optimizers (that|with)|exp_avg of|the state of another)"):
         run(flags, tmp_path / "run", "--max-steps", 4, "--ckpt-path", tmp_path / "other.ckpt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "changed", "message"),
+    [
+        ("row_var", None, None),
+        ("row_var", torch.ones(3, 3), "row_var of an optimizer"),
+        ("variance", torch.tensor([torch.nan]), "variance of an optimizer"),
+        ("other", torch.ones(1), "optimizers that remember other things of some weights"),
+    ],
+)
+def test_adafactor_goes_on(
+    adafactor: tuple[list[str], Path], tmp_path: Path, name: str, changed: Tensor | None, message: str | None
+) -> None:
+    """It remembers rows and columns of matrices and all of vectors, which were taken for the state of something else."""
+    flags, whole = adafactor
+    content = torch.load(whole / "checkpoints" / "step=00000001.ckpt", weights_only=False)
+    states = content["optimizer_states"][0]["state"].values()
+    if message is None:
+        assert {"row_var", "variance"} <= {key for state in states for key in state}
+        newest = run(flags, tmp_path / "run", "--max-steps", 2, "--ckpt-path", whole / "checkpoints" / "step=00000001.ckpt")
+        assert_equal(newest, whole / "checkpoints" / "step=00000002.ckpt")
+        return
+    next(state for state in states if name == "other" or (name in state and state[name].ndim <= 2))[name] = changed
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=rf"other\.ckpt: found {message}"):
+        run(flags, tmp_path / "run", "--max-steps", 2, "--ckpt-path", tmp_path / "other.ckpt")
 
 
 @pytest.mark.slow
