@@ -9,7 +9,7 @@ FOLDER/ID/RELATIVE/PATH.flac.json   metadata: padding_mask (T ints), seconds_sta
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,9 @@ class CodesFolder:
         codes, metadata = self._files(name)
         encoding = (read_json_object(metadata) or {}).get("encoding")
         return codes.is_file() and self._count(name, encoding, audio)
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Called once, before tracks of these names are written."""
 
     def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
         """Write packed codes [R, T], of which so many `frames` are not silence, and metadata beside them.

@@ -76,7 +76,8 @@ def listed_tracks(folder: Path) -> dict[str, Packed]:
 class CodesShards(CodesFolder):
     """A folder of codes in shards of at least `shard_bytes`, but for the last.
 
-    Whenever the program is killed, no track is lost or there twice, and the next run ends with the same shards.
+    Whenever the program is killed, no track is there twice, and none is lost but those that were to be encoded anew: the next run
+    encodes them. Where none was there before, it ends with the same shards.
     """
 
     shard_bytes: int = 0
@@ -103,23 +104,45 @@ class CodesShards(CodesFolder):
             return False
         return self._count(name, encoding, audio)
 
+    def begin(self, names: Iterable[str]) -> None:
+        """Take tracks out that are encoded anew: a shard with such ones is taken apart once, and its others are packed again.
+
+        Their old codes are gone from here on. A run that is killed has lost those it did not come to; the next one encodes them.
+        """
+        anew, inside = set(names), dict[Path, list[str]]()
+        self._remove([name for name in self.unpacked if name in anew])
+        for name, packed in self.packed.items():
+            inside.setdefault(packed.shard, []).append(name)
+        self._pack_full()  # it was stopped before it could
+        for shard, there in inside.items():
+            if not anew.isdisjoint(there):
+                self._unpack(shard, there, anew)
+                self._pack_full()
+
     def write(self, name: str, audio: Path, codes: Tensor, frames: int, metadata: dict[str, Any]) -> None:
-        """As in a folder of tracks; what fills a shard is packed."""
-        if name in self.packed:
-            self._unpack(self.packed[name].shard, but=name)
+        """As in a folder of tracks; what fills a shard is packed. Of a track in a shard `begin` must have been told."""
         super().write(name, audio, codes, frames, metadata)
         self.unpacked[name] = self._bytes(name)
-        if sum(self.unpacked.values()) >= self.shard_bytes:
-            self.finish()
+        self._pack_full()
 
     def finish(self) -> None:
-        """Pack what waits into a shard."""
-        if not self.unpacked:
-            return
+        """Pack what waits into a last shard."""
+        if self.unpacked:
+            self._pack(list(self.unpacked))
+
+    def _pack_full(self) -> None:
+        """Pack what waits into shards, each as soon as it is full; what does not fill one waits on."""
+        names, size = list[str](), 0
+        for name, length in list(self.unpacked.items()):
+            names, size = [*names, name], size + length
+            if size >= self.shard_bytes:
+                self._pack(names)
+                names, size = [], 0
+
+    def _pack(self, names: list[str]) -> None:
         numbers = [int(path.stem.rpartition("-")[2]) for path in self.path.glob("shard-*.tar")]
         shard = self.path / f"shard-{max(numbers, default=-1) + 1:06d}.tar"
-        names = sorted(self.unpacked)
-        write_whole(shard, lambda part: _write_tar(part, self._contents(names)), sync=True)
+        write_whole(shard, lambda part: _write_tar(part, self._contents(sorted(names))), sync=True)
         self.packed |= tracks_in([shard])
         self._remove(names)
 
@@ -153,17 +176,19 @@ class CodesShards(CodesFolder):
             for path in self._files(name):
                 path.unlink(missing_ok=True)
 
-    def _unpack(self, shard: Path, but: str) -> None:
-        """Take a shard apart, without one of its tracks, which is encoded anew."""
-        mine = {name: packed for name, packed in self.packed.items() if packed.shard == shard}
+    def _unpack(self, shard: Path, inside: list[str], but: set[str]) -> None:
+        """Take a shard with these tracks apart, without some of them."""
+        kept = [name for name in inside if name not in but]
         with shard.open("rb") as file:
-            for name, packed in mine.items():
-                for path, part in zip(self._files(name), (packed.codes, packed.metadata), strict=True) if name != but else ():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(path, _part(file, *part))
+            for name in kept:
+                codes, metadata = self._files(name)
+                codes.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(metadata, _part(file, *self.packed[name].metadata))  # first: codes alone would be half a track
+                write_whole(codes, _part(file, *self.packed[name].codes))
         shard.unlink()
-        self.packed = {name: packed for name, packed in self.packed.items() if name not in mine}
-        self.unpacked |= {name: self._bytes(name) for name in mine if name != but}
+        for name in inside:
+            del self.packed[name]
+        self.unpacked |= {name: self._bytes(name) for name in kept}
 
 
 def _write_tar(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:

@@ -88,6 +88,7 @@ def pre_encode(
         short = round(CPU_PIECE_SECONDS * pretransform.levels.frames_per_second / grid) * grid
         pretransform.piece_frames = min(usual, max(short, grid))
     try:
+        folder.begin(track.name for track in todo)
         _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4)
         folder.finish()
     finally:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from snac_plugin.codec.load import load_codec
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_dataset_config
+from snac_plugin.data import codes_shards
 from snac_plugin.data.codes_shards import CodesShards, listed_tracks
 from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.data.resumable_loader import resumable
@@ -171,6 +172,49 @@ def test_changed_and_new_tracks_alone_are_encoded_again(
     assert len(PreEncodedShards(config)) == 8, "not the one whose audio is gone"
     encode(music, tmp_path / "out", codec, overwrite=True)
     assert sorted(listed_tracks(tmp_path / "out")) == sorted(whole)
+
+
+@pytest.mark.parametrize("changed", [(), (0, 3, 6)])
+def test_tracks_encoded_anew_do_not_write_a_shard_each(
+    music: Path, tmp_path: Path, codec: SnacPretransform, monkeypatch: pytest.MonkeyPatch, changed: tuple[int, ...]
+) -> None:
+    """Each track took the shard apart that the one before had been packed into, with all others in it."""
+    encode(music, tmp_path / "out", codec)
+    for index in changed:
+        os.utime(next(music.rglob(f"t{index}.wav")), (1000, 1000))
+    written, write_tar = [], codes_shards._write_tar
+    monkeypatch.setattr(codes_shards, "_write_tar", lambda path, contents: written.append(path) or write_tar(path, contents))
+    encode(music, tmp_path / "out", codec, overwrite=not changed)
+    assert len(written) <= len(tars(tmp_path / "out")), "none twice"
+    assert 3 <= len(tars(tmp_path / "out")) <= 4, "not all in one"
+    names = names_in(tmp_path / "out")
+    assert len(names) == len(set(names)) == 16
+
+
+def test_killed_while_tracks_are_encoded_anew_the_next_run_ends_with_all(
+    music: Path, tmp_path: Path, codec: SnacPretransform
+) -> None:
+    """Before a shard is taken apart, between the files of a track, before one is packed again, and in an encoding."""
+    encode(music, tmp_path / "whole", codec)
+    for at, count in [
+        ("_unpack", 1),
+        ("replace", 1),
+        ("replace", 2),
+        ("_pack", 1),
+        ("_remove", 2),
+        ("tokenize", 1),
+        ("tokenize", 3),
+    ]:
+        folder = tmp_path / f"{at} {count}"
+        encode(music, folder, codec)
+        os.utime(music / "t0.wav")
+        killed(lambda folder=folder, count=count: encode(music, folder, codec, overwrite=count == 3), at, count)
+        names = names_in(folder)
+        assert len(names) == len(set(names)), "none twice"
+        encode(music, folder, codec)
+        mine, whole = listed_tracks(folder), listed_tracks(tmp_path / "whole")
+        assert sorted(names_in(folder)) == sorted(names_in(tmp_path / "whole"))
+        assert all(np.array_equal(mine[name].read()[0], whole[name].read()[0]) for name in whole)
 
 
 def test_damaged_and_missing_shards_are_told(music: Path, tmp_path: Path, codec: SnacPretransform) -> None:
