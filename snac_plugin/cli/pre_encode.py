@@ -83,13 +83,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _fine_tunes(path: str) -> tuple[bool, str]:
-    """Whether a model config trains adapters, which need a checkpoint, and the shipped model that has the same network, or ""."""
+    """Whether a model config trains adapters, which need a checkpoint, and the shipped model that it can fine-tune, or ""."""
     from snac_plugin.config import check_model_config, load_json
 
-    config, shipped = check_model_config(load_json(path)), check_model_config(config_at_once(DEFAULT) or {})
-    models = [one.model for one in (config, shipped)]
-    networks = [(one.pretransform.config.codec, one.diffusion.config.model_dump(exclude={"sampling"})) for one in models]
+    config, shipped = check_model_config(load_json(path)), config_at_once(DEFAULT)
     adapters = config.training is not None and config.training.lora is not None
+    if shipped is None:  # nothing to fine-tune, and no reason to fail after hours of encoding
+        return adapters, ""
+    models = [one.model for one in (config, check_model_config(shipped))]
+    networks = [
+        (one.pretransform.config.codec, one.diffusion.diffusion_objective, one.diffusion.config.model_dump(exclude={"sampling"}))
+        for one in models
+    ]
     return adapters, DEFAULT if networks[0] == networks[1] else ""
 
 

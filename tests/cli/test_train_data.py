@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -179,6 +180,20 @@ def test_command_names_the_checkpoint_that_is_fine_tuned(config, said, capsys, m
     monkeypatch.setattr(pre_encode, "run", lambda args: "encoded")
     assert main(["pre_encode", "--model-config", f"model_configs/{config}", "--output-path", "encoded"]) == 0
     assert re.search(said, capsys.readouterr().out)
+
+
+def test_another_objective_or_no_shipped_model_is_no_fine_tuning(tmp_path, monkeypatch):
+    """A config of masked codes was told to start from weights of another objective."""
+    path = tmp_path / "model.json"
+    config = json.loads(Path("model_configs/snac_dit_finetune.json").read_text())
+    path.write_text(json.dumps(config))
+    assert pre_encode._fine_tunes(str(path)) == (False, "snac_dit_tiny")
+    with monkeypatch.context() as patched:
+        patched.setattr(pre_encode, "config_at_once", lambda _: None)
+        assert pre_encode._fine_tunes(str(path)) == (False, "")
+    config["model"]["diffusion"]["diffusion_objective"] = "masked"
+    path.write_text(json.dumps(config))
+    assert pre_encode._fine_tunes(str(path)) == (False, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "setpgid"), reason="needs process groups")
