@@ -17,6 +17,7 @@ from typing import Any
 
 from snac_plugin.cli.arguments import check_at_least_one
 from snac_plugin.cli.command_parser import CommandParser
+from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import AudioError, ConfigError, UsageError
 from snac_plugin.files import make_folder, write_whole
 
@@ -45,10 +46,11 @@ def main(argv: Sequence[str]) -> int:
     from snac_plugin.data.file_list import write_list
 
     try:
-        found = measure_dataset(config, args.sample_rate, workers=args.workers, keep_duplicates=args.keep_duplicates)
-    except KeyboardInterrupt:
+        with as_by_ctrl_c():
+            found = measure_dataset(config, args.sample_rate, workers=args.workers, keep_duplicates=args.keep_duplicates)
+    except KeyboardInterrupt as stopped:
         print("stopped; nothing was written")
-        return 130
+        return exit_status(stopped)
     text = report(found)
     print(text)
     write_whole(folder / "report.md", text)
@@ -74,7 +76,8 @@ def _dataset(name: str) -> dict[str, Any]:
     if not Path(name).suffix:
         raise UsageError("dataset", f"{name}, which is not there", "a folder of audio, or a dataset config")
     config = load_json(name)
-    if config.get("dataset_type") in ("pre_encoded", "wds", "s3"):
-        raise ConfigError(f"{name}: dataset_type", repr(config["dataset_type"]), '"audio_dir": audio files in folders')
     config.pop("files", None)  # of an earlier scan
-    return check_dataset_config(config, name)
+    config = check_dataset_config(config, name)
+    if config["dataset_type"] != "audio_dir":
+        raise ConfigError(f"{name}: dataset_type", repr(config["dataset_type"]), '"audio_dir": audio files in folders')
+    return config

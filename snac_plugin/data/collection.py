@@ -1,6 +1,7 @@
 """Read every file of a dataset once, and tell what is in it: which files, of what kind, how loud, cut where, which twice."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,7 +38,7 @@ def measure_dataset(
 
     Of files with the same samples the first is accepted, the others are not unless `keep_duplicates`.
     """
-    scans = scan_dataset({**config, "files": None}, sample_rate)
+    scans = scan_dataset(config, sample_rate)
     found = Collection([], [each for scan in scans for each in scan.rejected])
     files = {os.path.abspath(file.path): file for scan in scans for file in scan.files}  # a folder may be named twice
     first: dict[str, Path] = {}
@@ -60,7 +61,9 @@ def _measured(paths: Sequence[Path], workers: int) -> Iterator[Found]:
     if workers <= 1:
         yield from map(_measure, paths)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches every process of a terminal; this one ends the others.
+    ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), **ignoring) as pool:
         yield from pool.map(_measure, paths)
 
 

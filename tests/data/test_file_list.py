@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,19 @@ def test_several_processes_find_the_same(music: Path) -> None:
 def test_what_cannot_be_scanned_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    (tmp_path / "codes.json").write_text('{"dataset_type": "pre_encoded", "datasets": []}')
+    codes = tmp_path / "codes"
+    codes.mkdir()
+    (codes / "a.npy").touch()
+    config = {"dataset_type": "pre_encoded", "datasets": [{"id": "codes", "path": str(codes)}], "latent_crop_length": 8}
+    (tmp_path / "codes.json").write_text(json.dumps(config))
     assert main(["scan", *(argument.format(tmp=tmp_path) for argument in arguments), "--out", str(tmp_path / "out")]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_the_end_of_a_job_stops_a_scan_as_ctrl_c_does(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snac_plugin.data.collection.measure", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert main(["scan", str(music), "--out", str(tmp_path / "out")]) == 128 + signal.SIGTERM
+    assert "stopped; nothing was written" in capsys.readouterr().out
+    assert not list((tmp_path / "out").iterdir())
