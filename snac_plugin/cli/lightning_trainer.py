@@ -31,13 +31,13 @@ def make_trainer(
     if args.num_gpus > max(there, 1) and not on_cpu:
         raise UsageError("--num-gpus", args.num_gpus, f"-1, or at most the {there} that are here", "doctor says what is installed.")
     devices = (there if args.num_gpus < 0 else args.num_gpus) if accelerator == "gpu" else max(args.num_gpus, 1) if on_cpu else 1
-    plain = getattr(wrapper, "finds_unused_weights", False)
+    finds_unused_weights = getattr(wrapper, "finds_unused_weights", False)
     try:
         return pl.Trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=args.num_nodes,
-            strategy=strategy(args.strategy, plain, devices * args.num_nodes),
+            strategy=strategy(args.strategy, finds_unused_weights, devices * args.num_nodes),
             precision=pick_precision(device) if args.precision == "auto" else args.precision,
             accumulate_grad_batches=args.accum_batches,
             gradient_clip_val=args.gradient_clip_val,
@@ -59,13 +59,13 @@ def make_trainer(
         raise UsageError("the flags", "values that Lightning does not take", "values that it does", str(error)) from error
 
 
-def strategy(name: str, plain: bool, devices: int) -> Any:
+def strategy(name: str, finds_unused_weights: bool, devices: int) -> Any:
     """Lightning's strategy for --strategy, on `devices` of all nodes.
 
     Plain DDP would wait for weights without a gradient: of a discriminator in warm-up, of a frozen encoder. It searches for them
     in each step, but for trainings that see to it themselves.
     """
-    if name == "auto" and not plain and devices > 1:
+    if name == "auto" and not finds_unused_weights and devices > 1:
         return "ddp_find_unused_parameters_true"
     if name != "deepspeed":
         return name

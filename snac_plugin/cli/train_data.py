@@ -7,7 +7,6 @@ import argparse
 import logging
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from stable_audio_tools.data.dataset import collation_fn, create_dataloader_from_config
@@ -43,11 +42,11 @@ def data_loaders(args: argparse.Namespace, config: dict[str, Any], wrapper: Any)
         return (wrapper.trainer.global_rank, wrapper.trainer.world_size) if wrapper._trainer is not None else (0, 1)
 
     loader = resumable(_loader(train_config, common, args.dataset_config), args.seed, batches_so_far, rank)
-    loader.worker_init_fn = own_group
+    loader.worker_init_fn = ignore_job_signals
     if val_config is None:
         return loader, None
     validation = repeatable(_loader(val_config, common, args.val_dataset_config), args.seed)
-    validation.worker_init_fn = own_group
+    validation.worker_init_fn = ignore_job_signals
     return loader, validation
 
 
@@ -56,20 +55,21 @@ def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
     kind, local = config["dataset_type"], all(entry.get("path") for entry in config["datasets"])
     if kind not in ("audio_dir", "pre_encoded") and not (local and config.get("pre_encoded")):
         return create_dataloader_from_config(config, **common)
-    about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
-    files = audio_files(config, common["sample_rate"], path) if kind == "audio_dir" else []
-    made: dict[str, Callable[[], Any]] = {
-        "audio_dir": lambda: AudioFiles(config, files, **about),
-        "pre_encoded": lambda: PreEncodedFiles(config),
-    }
-    dataset = made.get(kind, lambda: PreEncodedShards(config))()
+    dataset: AudioFiles | PreEncodedFiles | PreEncodedShards
+    if kind == "audio_dir":
+        about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
+        dataset = AudioFiles(config, audio_files(config, common["sample_rate"], path), **about)
+    elif kind == "pre_encoded":
+        dataset = PreEncodedFiles(config)
+    else:
+        dataset = PreEncodedShards(config)
     if not len(dataset):
         advice = "If pre-encoding was stopped, run it again: it goes on where it stopped."
         raise ConfigError(f"{path}: datasets", "no track in any folder", "pre-encoded tracks", advice)
     return DataLoader(dataset, common["batch_size"], num_workers=common["num_workers"], collate_fn=collation_fn)
 
 
-def own_group(_: int) -> None:
+def ignore_job_signals(_: int) -> None:
     """Ctrl-C and the end of a job reach every process of a group; if they ended a worker, the trainer could not finish its step.
 
     A worker whose trainer is gone ends by itself.
@@ -107,7 +107,7 @@ def checked(path: str, config: dict[str, Any]) -> dict[str, Any]:
 def _check_for_diffusion(dataset: dict[str, Any], config: dict[str, Any], path: str) -> None:
     """Codes must come from the model's codec, and fit the model as other data must."""
     codec, paths = load_codec(config["model"]["pretransform"]["config"]["codec"]), [e.get("path") for e in dataset["datasets"]]
-    codes = {path: read_details(path) for path in paths if path is not None} if holds_latents(dataset) else {}
+    codes = {each: read_details(each) for each in paths if each is not None} if holds_latents(dataset) else {}
     for folder, details in codes.items():
         if details is not None:
             check_fingerprint(details, codec.name, codec.known_as, folder)

@@ -201,9 +201,9 @@ def test_a_signal_to_the_whole_group_leaves_the_workers():
     """The end of a job killed them, and training with them, in a traceback."""
     program = """
 import os, signal, torch
-from snac_plugin.cli.train_data import own_group
+from snac_plugin.cli.train_data import ignore_job_signals
 signal.signal(signal.SIGTERM, lambda *_: print("told"))
-loader = torch.utils.data.DataLoader(range(40), num_workers=2, prefetch_factor=1, worker_init_fn=own_group)
+loader = torch.utils.data.DataLoader(range(40), num_workers=2, prefetch_factor=1, worker_init_fn=ignore_job_signals)
 for number in loader:
     if number == 5:
         os.killpg(0, signal.SIGTERM)
