@@ -12,6 +12,7 @@ from gradio.utils import get_upload_folder
 
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.stages import Stopped
 from snac_plugin.interface.actions import Actions
 from snac_plugin.interface.controls import CLIENT, Controls
 from snac_plugin.interface.history import Histories, History
@@ -166,11 +167,16 @@ def _through_codec(runs: Runs, maker: Maker, results: Results) -> Callable[..., 
         session = str(request.session_hash)
         run = runs.new(session, lambda run: maker.through_codec(path, run))
         yield from _followed(runs, session, run, lambda status: {results.status: status})
+        yield {results.status: ""}
         try:
             coded = run.result()
+        except Stopped:  # between its start and the codec
+            coded = None
         except SnacPluginError as error:
             raise gr.Error(short(error, path), print_exception=False) from None
-        yield {results.status: "", results.compared: results.compare(Path(path), Path(coded))}
+        if coded is None:
+            raise gr.Error("Stopped.", print_exception=False)
+        yield {results.compared: results.compare(Path(path), Path(coded))}
 
     return through_codec
 

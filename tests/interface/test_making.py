@@ -2,8 +2,9 @@
 
 import json
 import shutil
+import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from pages import build
 
 from snac_plugin.cli import generate
 from snac_plugin.errors import SnacPluginError
+from snac_plugin.interface import making
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.making import Maker
-from snac_plugin.interface.results import Shown
-from snac_plugin.interface.runs import Line, Run
+from snac_plugin.interface.page import _through_codec
+from snac_plugin.interface.results import Results, Shown
+from snac_plugin.interface.runs import Line, Run, Runs
 from snac_plugin.output.make_samples import make_samples
 
 Made = Callable[..., tuple[list[Shown], Run]]
@@ -109,6 +112,32 @@ def test_the_codec_s_round_trip_is_as_long_as_the_recording(tmp_path: Path) -> N
     codec, recorded = maker.model.pretransform, soundfile.read(tmp_path / "a.wav", dtype="float32")[0]
     mono = torch.from_numpy(recorded)[None, None]
     np.testing.assert_array_equal(coded, codec.decode(codec.encode(mono), length=30000)[0, 0].numpy())
+
+
+def test_stop_ends_the_codec_s_run_in_a_sentence_whether_it_waits_or_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker, runs, go = maker_of(tmp_path), Runs(), threading.Event()
+    with gr.Blocks():
+        results = Results(str, gr.HTML())
+    soundfile.write(tmp_path / "a.wav", np.zeros(32000), 32000)
+
+    def asked() -> Iterator[Any]:
+        return _through_codec(runs, maker, results)(str(tmp_path / "a.wav"), gr.Request(session_hash="tab"))
+
+    before = runs.new("other", lambda run: go.wait(60))
+    before.start()
+    waiting = asked()
+    assert "Place 1 in the queue" in [next(waiting), next(waiting)][1][results.status]
+    runs.stop("tab")
+    with pytest.raises(gr.Error, match=r"Stopped\."):
+        list(waiting)
+    go.set()
+    before.result()
+    assert "a_through_codec.wav" in list(asked())[-1][results.compared]["value"]
+    monkeypatch.setattr(making, "check_length", lambda path: runs.stop("tab"))  # after it began, before it tells anything
+    with pytest.raises(gr.Error, match=r"Stopped\."):
+        list(asked())
 
 
 def test_how_much_a_run_computes(tmp_path: Path) -> None:
