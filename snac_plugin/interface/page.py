@@ -165,7 +165,7 @@ def _through_codec(runs: Runs, maker: Maker, results: Results) -> Callable[..., 
         if not path:
             raise gr.Error("Put in a recording first.", print_exception=False)
         session = str(request.session_hash)
-        run = runs.new(session, lambda run: maker.through_codec(path, run))
+        run = runs.new(session, lambda run: maker.through_codec(path, run), 0.0)
         yield from _followed(runs, session, run, lambda status: {results.status: status})
         yield {results.status: ""}
         try:

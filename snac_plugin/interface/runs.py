@@ -59,7 +59,7 @@ class Run:
     """One generation: `work` is called in a thread, with the run itself, which takes its progress.
 
     Args:
-        amount: how much it computes, in any unit that all runs of a line share.
+        amount: how much it computes, in any unit that all runs of a line share; 0 for what the time of others does not follow from.
     """
 
     def __init__(self, work: Callable[["Run"], Any], line: Line, amount: float = 1.0) -> None:
@@ -121,7 +121,7 @@ class Run:
         result, failure = None, None
         try:
             result = None if self.stopped else self._work(self)
-            if not self.stopped:
+            if self._amount and not self.stopped:
                 self._line.seconds_per_work = (time.perf_counter() - self._began) / self._amount
         except BaseException as error:
             failure = error

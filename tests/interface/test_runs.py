@@ -56,6 +56,16 @@ def test_who_waits_is_told_its_place_and_how_long() -> None:
     assert line.seconds_per_work < 3.0
 
 
+def test_a_run_of_no_amount_says_nothing_of_how_long_others_take() -> None:
+    """The codec's run counted as one step of a chunk."""
+    line = Line()
+    line.seconds_per_work = 3.0
+    coded = Run(lambda run: "coded", line, 0.0)
+    coded.start()
+    assert coded.result() == "coded"
+    assert line.seconds_per_work == 3.0
+
+
 def test_long_waits_are_said_in_minutes() -> None:
     assert [duration(seconds) for seconds in (0.4, 99, 100, 1325)] == ["0 s", "99 s", "2 min", "22 min"]
 
