@@ -91,10 +91,14 @@ def _connect(page: gr.Blocks, maker: Maker, buttons: Buttons, results: Results, 
         runs.expect(str(request.session_hash))
         return buttons.working(True)
 
+    def settle(request: gr.Request) -> Any:
+        runs.settle(str(request.session_hash))
+        return buttons.working(False)
+
     def generate_after(asked: Any, api_name: str | bool) -> None:
         looks: Any = {"show_progress": "minimal", "api_name": api_name}
         done = asked.then(handler, list(controls.components.values()), results.components, **looks, **queue)
-        done.then(lambda: buttons.working(False), None, both, **QUIET)
+        done.then(settle, None, both, **QUIET)
         done.then(actions.shown_cards, None, actions.cards, **QUIET)
 
     def stop(request: gr.Request) -> None:
@@ -132,9 +136,10 @@ def _endpoint(
     def generate(request: gr.Request, *arguments: Any) -> Iterator[Any]:
         assert results is not None
         session, history = str(request.session_hash), history_of(request)
+        from_page = runs.expected(session)
         try:
-            values = _checked(maker.controls, dict(zip(names, arguments, strict=True)), runs.expected(session))
-            run = runs.new(session, lambda run: maker.make(values, history, run), maker.amount(values))
+            values = _checked(maker.controls, dict(zip(names, arguments, strict=True)), from_page)
+            run = runs.new(session, lambda run: maker.make(values, history, run), maker.amount(values), from_page)
             yield from _followed(runs, session, run, lambda status: {results.status: status})
             stopped, samples = run.stopped_early, run.result()
         except SnacPluginError as error:

@@ -139,20 +139,26 @@ class Runs:
     def __init__(self) -> None:
         self._line = Line()
         self._of_session: dict[str, list[Run]] = {}
-        self._expected: dict[str, bool] = {}  # sessions whose next run is not made yet; True if it was stopped already
+        self._expected: dict[str, list[bool]] = {}  # by session, for each run that is not made yet, whether it was stopped already
 
     def expect(self, session: str) -> None:
         """A run was asked for, which may wait in a queue."""
-        self._expected[session] = False
+        self._expected.setdefault(session, []).append(False)
 
     def expected(self, session: str) -> bool:
-        """Whether the page itself asked for the next run of a session, not a client without one."""
-        return session in self._expected
+        """Whether the page itself asked for the next generation of a session, not a client without one."""
+        return bool(self._expected.get(session))
 
-    def new(self, session: str, work: Callable[[Run], Any], amount: float = 1.0) -> Run:
+    def settle(self, session: str) -> None:
+        """Expect nothing of a session that runs nothing: gradio refused a value before the handler of its run began."""
+        if session not in self._of_session:
+            self._expected.pop(session, None)
+
+    def new(self, session: str, work: Callable[[Run], Any], amount: float = 1.0, expected: bool = False) -> Run:
+        """A run of a session; `expected`: one that `expect` told of, which was stopped if Stop was pressed since."""
         run = Run(work, self._line, amount)
         self._of_session.setdefault(session, []).append(run)
-        if self._expected.pop(session, False):
+        if expected and self.expected(session) and self._expected[session].pop(0):
             run.stop()
         return run
 
@@ -166,6 +172,6 @@ class Runs:
     def stop(self, session: str) -> None:
         """Stop what a session runs or waits for."""
         if session in self._expected:
-            self._expected[session] = True
+            self._expected[session] = [True] * len(self._expected[session])
         for run in self._of_session.get(session, []):
             run.stop()

@@ -107,5 +107,23 @@ def test_the_page_s_own_runs_are_told_from_those_of_clients() -> None:
     runs.expect("page")
     assert (runs.expected("page"), runs.expected("client")) == (True, False)
     runs.stop("page")
-    assert runs.new("page", lambda run: None).stopped, "Stop was pressed before it began"
+    assert runs.new("page", lambda run: None, expected=True).stopped, "Stop was pressed before it began"
+    assert not runs.expected("page")
+
+
+def test_each_generation_that_was_asked_for_is_expected_and_no_other_run_takes_its_place() -> None:
+    runs: Any = Runs()
+    runs.expect("page")
+    coded = runs.new("page", lambda run: None)
+    assert runs.expected("page"), "the codec's run took the place of a generation"
+    runs.stop("page")
+    runs.expect("page")
+    made = [runs.new("page", lambda run: None, expected=runs.expected("page")) for _ in range(3)]
+    assert [run.stopped for run in (coded, *made)] == [True, True, False, False]
+    runs.expect("page")  # and gradio refuses a value
+    runs.settle("page")
+    assert runs.expected("page"), "another run may be that one's"
+    for run in (coded, *made):
+        runs.end("page", run)
+    runs.settle("page")
     assert not runs.expected("page")
