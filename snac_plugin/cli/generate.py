@@ -27,10 +27,9 @@ from snac_plugin.cli.arguments import (
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
-from snac_plugin.diffusion.sampler_names import OF_THE_BATCH
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.batch import sample_seeds
+from snac_plugin.generation.batch import check_batch, sample_seeds
 from snac_plugin.generation.option_rules import LENGTHS, check_recording
 from snac_plugin.generation.prompts import Job, read_prompts
 from snac_plugin.generation.request import (
@@ -155,19 +154,10 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
     options = options_in(settings) | writing_in(settings)
     size = options.pop("batch_size", None)
     if args.seed == -1 and args.prompts is None:
-        _check_batch(settings)
+        again = f"--seed with the seed of the first beside it, and --batch-size {settings.get('batch_size')}: all of them again"
+        check_batch(settings, "--settings", again)
         args.batch_size = args.batch_size or size
     return options
-
-
-def _check_batch(settings: dict[str, Any]) -> None:
-    """UsageError for one sample of a batch that was solved as one, from a version that did not note the batch."""
-    size, samplers = settings.get("batch_size", 1), settings.get("sampler")
-    names = {*samplers.values()} & {*OF_THE_BATCH} if isinstance(samplers, dict) else set()
-    if size > 1 and names and "batch_seed" not in settings:
-        found = f"one of {size} samples that {', '.join(sorted(names))} made together"
-        expected = f"--seed with the seed of the first beside it, and --batch-size {size}: all of them again"
-        raise UsageError("--settings", found, expected)
 
 
 def _check(args: argparse.Namespace, prompt: Job) -> None:

@@ -46,10 +46,24 @@ def told_of_batch(request: Request, count: int, size: int, start: int) -> dict[s
     return told
 
 
+def solved_as_one(samplers: Any) -> list[str]:
+    """Those of the samplers, by level or of all, that solve the samples of a batch as one."""
+    found = [*samplers.values()] if isinstance(samplers, Mapping) else [samplers]
+    return [name for name in OF_THE_BATCH if name in found]
+
+
+def check_batch(settings: Mapping[str, Any], where: str = "settings", expected: str = "") -> None:
+    """UsageError for one sample of a batch that was solved as one, from a version that did not note the batch."""
+    size, names = settings.get("batch_size"), solved_as_one(settings.get("sampler"))
+    if isinstance(size, int) and size > 1 and names and "batch_seed" not in settings:
+        found = f"one of {size} samples that {', '.join(names)} made together"
+        raise UsageError(where, found, expected or '"batch_seed" in it, the seed of the first of them: all come again')
+
+
 def settings_of_each(seeds: Sequence[int], settings: Mapping[str, Any], told: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     """The settings of each sample of a batch, by its seed; those of the batch, where its sampler solves all samples as one."""
     first: dict[str, Any] = {"batch_size": len(seeds)}
-    if len(seeds) > 1 and {*settings["sampler"].values()} & {*OF_THE_BATCH}:
+    if len(seeds) > 1 and solved_as_one(settings["sampler"]):
         return {seed: {"seed": seed, **first, "batch_seed": seeds[0], **settings, **told} for seed in seeds}
     each = [{name: one[row] if isinstance(one, list) else one for name, one in told.items()} for row in range(len(seeds))]
     return {seed: {"seed": seed, **first, **settings, **own} for seed, own in zip(seeds, each, strict=True)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.batch import check_batch
 from snac_plugin.generation.request import EDITING, WRITING, options_in, writing_in
 from snac_plugin.interface.controls import NEGATIVE, SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
@@ -53,6 +54,7 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     `find` gives the browser's own file for the name of a recording: no path in the settings is ever opened.
     """
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
+    check_batch(settings)
     try:
         options = options_in(settings) | writing_in(settings)
         values = own | _sampling(controls, options) | _conditions(controls, options)

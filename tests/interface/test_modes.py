@@ -140,6 +140,16 @@ def test_other_text_is_said_to_be_no_settings(controls: Controls, text: str) -> 
         values_of(controls, settings_from(text), lambda name: None)
 
 
+def test_a_sample_of_a_batch_that_was_solved_as_one_is_not_made_alone(controls: Controls) -> None:
+    """Settings of earlier versions, which gave another sample without a word."""
+    settings = {"seed": 4, "seconds": 0.384, "batch_size": 2, "sampler": dict.fromkeys("ABCD", "pingpong")}
+    with pytest.raises(UsageError, match=r"settings: found one of 2 samples that pingpong made together, expected .batch_seed."):
+        values_of(controls, settings, lambda name: None)
+    values, _ = values_of(controls, settings | {"batch_seed": 3}, lambda name: None)
+    assert (values["seed"], values["batch_size"]) == (3, 2)
+    assert values_of(controls, settings | {"batch_size": 1}, lambda name: None)[0]["seed"] == 4
+
+
 CONDITIONING = [
     {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz", "rock"]}},
     {"id": "quality", "type": "quality", "config": {"thresholds": [1, 2, 3, 4]}},
