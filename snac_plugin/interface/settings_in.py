@@ -18,6 +18,9 @@ _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature"
 LINKED = (*_SAMPLING, "batch_size", "batch_seed", "guidance", *WRITING, "lora")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
+NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
+"""By mode, options that the command takes beside it and the page does not."""
+
 
 def link_with(settings: Mapping[str, Any]) -> str:
     """A link that opens the page with the settings of a sample; recordings in it are names, and have to be put in."""
@@ -83,6 +86,11 @@ def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict
 def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: bool) -> dict[str, Any]:
     mode = mode_of(dict(options))
     mode = "From nothing" if mode == "Continue" and (not has_recordings or mode not in controls.modes) else mode
+    if lost := next((name for name in NOT_IN.get(mode, ()) if name in options and options[name] is not False), None):
+        advice = "`python generate.py --settings FILE` makes that sample again."
+        raise UsageError(
+            "settings", f"`{lost}` beside `{mode.lower()}`", f"no `{lost}`: the mode {mode} has no input for it", advice
+        )
     values: dict[str, Any] = {"edit_mode": mode, "edit_from_second": options.get("from_second")}
     values |= {name: bool(options.get(name.removeprefix("edit_"))) for name in ("edit_only_new", "edit_put_back")}
     spans: Sequence[tuple[float, float]] = options.get("repaint") or ()

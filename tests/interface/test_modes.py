@@ -140,6 +140,18 @@ def test_other_text_is_said_to_be_no_settings(controls: Controls, text: str) -> 
         values_of(controls, settings_from(text), lambda name: None)
 
 
+@pytest.mark.parametrize("changes", [{"strength": 0.3}, {"strength": 0.0}, {"keep_levels": "A"}, {"only_new": True}])
+@pytest.mark.parametrize("mode", [{"repaint": [[0.1, 0.2]]}, {"loop": True}])
+def test_what_a_mode_has_no_input_for_is_told(controls: Controls, mode: dict[str, Any], changes: dict[str, Any]) -> None:
+    """What the command makes so came in without its strength, and sounded otherwise."""
+    settings, (name,) = {"seed": 1, "edit": "a.wav", **mode, **changes}, changes
+    if mode.keys() | changes.keys() == {"repaint", "only_new"}:
+        assert controls.request(values_of(controls, settings, Path)[0]).only_new
+        return
+    with pytest.raises(UsageError, match=rf"settings: found {name} beside \w+, expected no {name}: .* --settings FILE"):
+        values_of(controls, settings, Path)
+
+
 def test_a_sample_of_a_batch_that_was_solved_as_one_is_not_made_alone(controls: Controls) -> None:
     """Settings of earlier versions, which gave another sample without a word."""
     settings = {"seed": 4, "seconds": 0.384, "batch_size": 2, "sampler": dict.fromkeys("ABCD", "pingpong")}
