@@ -95,7 +95,7 @@ class Maker:
                 self.model, request, self.out if history is None else history.folder, heard=heard, **options
             ):
                 samples.append(sample)
-        used = [str(one) for one in (continued, request.edit, request.before, *(request.bridge or ())) if one]
+        used = [str(one) for one in (continued, *request.recordings) if one]
         if history is not None and samples:
             named = mode or "Edit"
             sources = [Path(one) for one in dict.fromkeys(used)]
