@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-import soxr
-import torch
 from torch import Tensor
 
 from snac_plugin.data.audio_file import read_header
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.context import mono
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
@@ -121,9 +120,9 @@ class Maker:
         check_length(path)
         recording, codec = Recording.read(path, self.model.levels), self.model.pretransform
         run.tell(Progress(0.0, "Through the codec"))
-        audio = recording.part(0, CODEC_SECONDS * recording.rate).mean(dim=0).clamp(-1, 1).numpy()
-        mono = torch.from_numpy(soxr.resample(audio, recording.rate, codec.sample_rate)).float()[None, None].to(self.model.device)
-        coded = codec.decode_tokens(codec.tokenize(mono), mono.shape[-1])[0, 0].cpu()
+        part = recording.part(0, CODEC_SECONDS * recording.rate)
+        audio = mono(part, recording.rate, codec.sample_rate)[None, None].to(self.model.device)  # as a generation hears it
+        coded = codec.decode_tokens(codec.tokenize(audio), audio.shape[-1])[0, 0].cpu()
         with tempfile.TemporaryDirectory() as folder:
             wav = Path(folder) / f"{Path(path).stem}_through_codec.wav"
             soundfile.write(wav, coded.numpy(), codec.sample_rate, subtype="FLOAT")

@@ -17,6 +17,7 @@ from pages import build
 
 from snac_plugin.cli import generate
 from snac_plugin.errors import SnacPluginError
+from snac_plugin.generation.context import mono
 from snac_plugin.interface import making
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
@@ -102,6 +103,17 @@ def test_a_recording_that_is_refused_leaves_no_copy(tmp_path: Path, history: His
             made(maker, history, recording=str(tmp_path / name), steps=4)
         assert str(tmp_path) not in str(error.value)
     assert not list((tmp_path / "histories").rglob("*.wav"))
+
+
+@pytest.mark.slow
+def test_the_codec_gets_what_a_generation_gets(tmp_path: Path) -> None:
+    """Loud stereo at another rate was resampled and cut off in another way."""
+    maker, codec = (one := maker_of(tmp_path)), one.model.pretransform
+    wave = 1.2 * np.sin(np.arange(22050)[:, None] / np.array([20, 31]))
+    soundfile.write(tmp_path / "a.wav", wave, 44100, subtype="FLOAT")
+    coded = soundfile.read(maker.through_codec(str(tmp_path / "a.wav"), Run(lambda run: None, Line())), dtype="float32")[0]
+    heard = mono(torch.from_numpy(wave.T).float(), 44100, 32000)[None, None]
+    np.testing.assert_array_equal(coded, codec.decode_tokens(codec.tokenize(heard), heard.shape[-1])[0, 0].numpy())
 
 
 @pytest.mark.slow
