@@ -4,17 +4,20 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import soundfile
+import torch
 from torch import Tensor
 
-from snac_plugin.data.audio_file import read_header
+from snac_plugin.data.audio_file import audio_header
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.context import mono
+from snac_plugin.generation.editing import chunk_places, edit_of
+from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
@@ -49,45 +52,52 @@ class Maker:
         try:
             request = self.controls.request(values)
             steps = sum(check_request(request, self.model.config, self.model.levels.names).steps)
-            seconds = request.samples(self.model.chunk_samples, self.model.sample_rate) / self.model.sample_rate
-            if request.repaint is not None:
-                seconds = sum(stop - start for start, stop in request.repaint)
-            elif request.edit is not None and not request.loop:
-                seconds, _ = read_header(request.edit)
-            chunks = chunks_for(round(seconds * self.model.sample_rate), self.model.chunk_samples)
-            return float(steps * chunks * max(1, int(values.get("batch_size") or 1)))
+            return float(steps * self.chunks(request) * max(1, int(values.get("batch_size") or 1)))
         except (SnacPluginError, TypeError, ValueError):  # which `make` says
             return 1.0
+
+    def chunks(self, request: Request) -> int:
+        """Chunks that a request computes, as far as headers say; AudioError, UsageError for a recording that does not fit."""
+        size, codec = self.model.model.network.config.chunk_frames, self.model.pretransform
+        if request.edit is not None:
+            header = audio_header(request.edit, counted=False)
+            silence = header.rate, torch.zeros(1, 1).expand(1, header.samples)  # as long, without its memory
+            edit = edit_of(replace(request, edit=silence), self.model.chunk_samples, codec.sample_rate)
+            return 1 if edit is None else len(chunk_places(edit, codec, size))
+        samples = request.samples(self.model.chunk_samples, codec.sample_rate)
+        if request.loop:  # whole frames, and the seam
+            return chunks_for(round(samples / codec.downsampling_ratio), size) + 1
+        return chunks_for(samples, self.model.chunk_samples)
 
     def make(self, values: Values, history: History | None, run: Run) -> list[Shown]:
         """Generate what the inputs ask for, into the history's folder or `out`; stopped, what is finished of it.
 
         What cannot be made leaves no copy of a recording behind; errors name recordings without their folders.
         """
+        values = self.controls.filled(values)
         given = {name: Path(values[name]) for name in FILES if values.get(name)}
         kept: dict[str, Path] = {}
         try:
             for path in given.values():
                 check_length(path)
-            check_request(self.controls.request(values), self.model.config, self.model.levels.names)
             if history is not None:
                 kept = {name: history.keep(path) for name, path in given.items()}
-            return self._made({**values, **{name: str(path) for name, path in (given | kept).items()}}, history, run)
+            values |= {name: str(path) for name, path in (given | kept).items()}
+            request = self.controls.request(values)
+            steps = check_request(request, self.model.config, self.model.levels.names).steps
+            return self._made(values, request, steps, history, run)
         except SnacPluginError as error:
             raise SnacPluginError(short(error, *given.values(), *kept.values())) from None
         finally:
             if history is not None:
                 history.let_go(kept.values())
 
-    def _made(self, values: Values, history: History | None, run: Run) -> list[Shown]:
-        values = self.controls.filled(values)
-        request, mode, levels = self.controls.request(values), self.controls.mode(values), self.model.levels
-        steps = check_request(request, self.model.config, levels.names).steps
-        chunks = chunks_for(request.samples(self.model.chunk_samples, self.model.sample_rate), self.model.chunk_samples)
+    def _made(self, values: Values, request: Request, steps: Sequence[int], history: History | None, run: Run) -> list[Shown]:
+        mode, levels = self.controls.mode(values), self.model.levels
         continued = values.get("recording") if mode in ("", "Continue") else None
         recording = Recording.read(continued, levels) if continued else None
         options: Any = {"seed": int(values["seed"]), "count": int(values["batch_size"]), "recording": recording, "progress": False}
-        options |= {"callback": reporter(run.tell, levels.names, steps, chunks), "checkpoint": self.checkpoint}
+        options |= {"callback": reporter(run.tell, levels.names, steps, self.chunks(request)), "checkpoint": self.checkpoint}
         samples = []
         with self._heard(run) as heard, contextlib.suppress(Stopped):  # what is finished is kept
             for sample in make_samples(
@@ -134,7 +144,7 @@ def reporter(tell: Tell, names: str, steps: Sequence[int], chunks: int) -> StepC
     started = time.perf_counter()
 
     def report(chunk: int, level: int, step: int) -> None:
-        done, total = chunk * sum(steps) + sum(steps[:level]) + step + 1, max(chunks, chunk + 1)  # a recording may need more
+        done, total = chunk * sum(steps) + sum(steps[:level]) + step + 1, max(chunks, chunk + 1)  # a header may say too little
         place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
         share, taken = done / (total * sum(steps)), time.perf_counter() - started
         left = f" · about {duration(taken * (1 - share) / share)} left" if taken > 2 else ""

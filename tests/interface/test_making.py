@@ -152,6 +152,30 @@ def test_stop_ends_the_codec_s_run_in_a_sentence_whether_it_waits_or_has_begun(
         list(asked())
 
 
+@pytest.mark.slow
+def test_the_chunks_that_are_told_are_those_that_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an edit the default length was told, and chunks beyond it."""
+    maker, made_of = maker_of(tmp_path, context_chunks=1), dict[str, set[int]]()
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(60000) / 20), 44100)  # 1.36 s: four chunks of 0.384 s
+    asked: dict[str, dict[str, Any]] = {
+        "Vary": {"edit_keep_levels": "A"},
+        "Repaint": {"edit_repaint": "0.1:0.2,0.9:1.3"},
+        "Loop": {},
+        "Bridge": {"edit_bridge_second": str(tmp_path / "a.wav"), "seconds": 0.5},
+        "From nothing": {"seconds": 0.8},
+    }
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        making, "reporter", lambda tell, names, steps, chunks: lambda chunk, level, step: told.append((chunk, chunks))
+    )
+    for mode, values in {**asked, "Loop alone": {"edit_mode": "Loop", "recording": None, "seconds": 0.8}}.items():
+        told.clear()
+        made(maker, **{"edit_mode": mode, "recording": str(tmp_path / "a.wav"), "steps": 4, "seed": 1, **values})
+        assert {chunks for _, chunks in told} == {max(chunk for chunk, _ in told) + 1}, mode
+        made_of[mode] = {chunks for _, chunks in told}
+    assert (made_of["Vary"], made_of["Loop"]) == ({4}, {1})
+
+
 def test_how_much_a_run_computes(tmp_path: Path) -> None:
     maker = maker_of(tmp_path, context_chunks=1)
     soundfile.write(tmp_path / "a.wav", np.zeros(32000), 32000)  # three chunks of 0.384 s
