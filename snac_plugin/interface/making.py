@@ -38,7 +38,7 @@ CODEC_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Maker:
+class PageGenerator:
     """Makes what the inputs of a page ask for."""
 
     model: SnacDiffusion

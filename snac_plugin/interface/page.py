@@ -18,7 +18,7 @@ from snac_plugin.interface.controls import CLIENT, Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import QUIET, Buttons, lay_out
 from snac_plugin.interface.look import CSS, heading, progress_bar, theme
-from snac_plugin.interface.making import Maker
+from snac_plugin.interface.making import PageGenerator
 from snac_plugin.interface.results import Results, with_pieces
 from snac_plugin.interface.runs import Run, Runs
 from snac_plugin.interface.waveform import short
@@ -57,7 +57,7 @@ def create_page(
             controls.components["recording"].temp_files.add(served)  # so that gradio takes it away after a day
             return served
 
-        maker = Maker(model, controls, out, serve, checkpoint)
+        maker = PageGenerator(model, controls, out, serve, checkpoint)
         with gr.Row(equal_height=False, elem_classes="snac-columns"):
             with gr.Column(scale=4, min_width=330):
                 buttons = lay_out(controls)
@@ -81,7 +81,7 @@ class _Page(gr.Blocks):
         super().validate_inputs(block_fn, inputs)
 
 
-def _connect(page: gr.Blocks, maker: Maker, buttons: Buttons, results: Results, actions: Actions) -> None:
+def _connect(page: gr.Blocks, maker: PageGenerator, buttons: Buttons, results: Results, actions: Actions) -> None:
     """Let buttons generate, one sample after the other, and stop."""
     runs, both, controls = Runs(), [buttons.generate, buttons.stop], maker.controls
     handler = _endpoint(runs, maker, results, actions.history)
@@ -128,7 +128,7 @@ def _followed(runs: Runs, session: str, run: Run, of: Callable[[str], Any]) -> I
 
 
 def _endpoint(
-    runs: Runs, maker: Maker, results: Results | None, history_of: Callable[[gr.Request], History | None]
+    runs: Runs, maker: PageGenerator, results: Results | None, history_of: Callable[[gr.Request], History | None]
 ) -> Callable[..., Iterator[Any]]:
     """A handler whose parameters bear the inputs' names, as clients of the page see them."""
     names = list(maker.controls.components)
@@ -163,7 +163,7 @@ def _checked(controls: Controls, values: Mapping[str, Any], from_page: bool) -> 
     return values
 
 
-def _through_codec(runs: Runs, maker: Maker, results: Results) -> Callable[..., Iterator[Any]]:
+def _through_codec(runs: Runs, maker: PageGenerator, results: Results) -> Callable[..., Iterator[Any]]:
     """A handler that puts a recording beside what the codec makes of it: the best that any model can sound."""
 
     def through_codec(path: str | None, request: gr.Request) -> Iterator[Any]:

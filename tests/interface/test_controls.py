@@ -16,7 +16,7 @@ from snac_plugin.generation.request import EDITING
 from snac_plugin.generation.settings import check_request
 from snac_plugin.interface import layout
 from snac_plugin.interface.controls import CLIENT, OF_LEVELS, OTHERS, Controls
-from snac_plugin.interface.making import Maker
+from snac_plugin.interface.making import PageGenerator
 from snac_plugin.interface.page import _endpoint
 from snac_plugin.interface.runs import Runs
 
@@ -53,7 +53,7 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     conditioning = [{"id": key, "type": "number", "config": {"min_val": i, "max_val": i + 1}} for i, key in enumerate(ids)]
     controls = lay_out(tmp_path, conditioning)
     model: Any = None
-    inspect.signature(_endpoint(Runs(), Maker(model, controls, tmp_path, str), None, lambda request: None))
+    inspect.signature(_endpoint(Runs(), PageGenerator(model, controls, tmp_path, str), None, lambda request: None))
     assert controls.inputs["seed"].parameters == ("cond_seed",)
     assert controls.inputs["key no"].parameters == ("key_no",)
     assert len({one.parameters for one in controls.inputs.values()}) == len(ids)

@@ -21,7 +21,7 @@ from snac_plugin.generation.context import mono
 from snac_plugin.interface import making
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
-from snac_plugin.interface.making import Maker
+from snac_plugin.interface.making import PageGenerator
 from snac_plugin.interface.page import _through_codec
 from snac_plugin.interface.results import Results, Shown
 from snac_plugin.interface.runs import Line, Run, Runs
@@ -35,7 +35,7 @@ CONDITIONING = [
 ]
 
 
-def maker_of(folder: Path, conditioning: list[dict[str, Any]] | None = None, **network: Any) -> Maker:
+def maker_of(folder: Path, conditioning: list[dict[str, Any]] | None = None, **network: Any) -> PageGenerator:
     _, model = build(folder, conditioning, **network)
 
     def serve(file: Path) -> str:
@@ -43,10 +43,10 @@ def maker_of(folder: Path, conditioning: list[dict[str, Any]] | None = None, **n
         return str(shutil.copy(file, folder / "served"))
 
     with gr.Blocks():
-        return Maker(model, Controls(model.config, model.levels), folder / "out", serve)
+        return PageGenerator(model, Controls(model.config, model.levels), folder / "out", serve)
 
 
-def made(maker: Maker, history: History | None = None, **values: Any) -> tuple[list[Shown], Run]:
+def made(maker: PageGenerator, history: History | None = None, **values: Any) -> tuple[list[Shown], Run]:
     run = Run(lambda run: maker.make(maker.controls.filled(values), history, run), Line())
     run.start()
     return run.result(), run
