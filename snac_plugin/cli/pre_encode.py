@@ -33,6 +33,8 @@ FOREIGN_FLAGS = {
     "--shuffle": "All tracks are encoded once, in any order.",
 }
 
+TO_MEND = "Correct the JSON file beside it, or the conditioner in the model config."
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags; UsageError for one of stable-audio-tools' that is not used here."""
@@ -116,6 +118,7 @@ def run(args: argparse.Namespace) -> Path:
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.device import pick_device
+    from snac_plugin.generation.data_conditions import DataConditions
     from snac_plugin.plugin import builders
 
     reuse_freed_memory()
@@ -133,4 +136,5 @@ def run(args: argparse.Namespace) -> Path:
         workers=args.num_workers,
         overwrite=args.overwrite,
         shard_bytes=None if args.shards is None else round(args.shards * 1e6),
+        check=DataConditions(config.model.conditioning, TO_MEND).check,
     )

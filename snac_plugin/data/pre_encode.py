@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from snac_plugin.data.codes_folder import DETAILS, CodesFolder
 from snac_plugin.data.codes_shards import CodesShards
 from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
-from snac_plugin.errors import AudioError, ConfigError
+from snac_plugin.errors import AudioError, ConfigError, UsageError
 from snac_plugin.files import fitting_name, printable
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,16 @@ log = logging.getLogger(__name__)
 CPU_PIECE_SECONDS = 10.0  # longer pieces are no faster on a CPU, and take gigabytes
 
 
+JSON_BESIDE = Path(__file__).with_name("demo_music") / "metadata.py"  # this metadata module needs no audio
+
+Check = Callable[[Any, Mapping[str, Any]], None]  # of a file and its metadata; UsageError for what the model cannot train on
+
+
 class Track(NamedTuple):
     file: AudioFile
     name: str  # of its codes in the folder, without an ending
     get_metadata: GetMetadata | None  # of the dataset's `custom_metadata_module`
+    json_beside: bool = False  # whether its metadata are the JSON file beside it
 
 
 def pre_encode(
@@ -47,6 +53,7 @@ def pre_encode(
     workers: int | None = None,
     overwrite: bool = False,
     shard_bytes: int | None = None,
+    check: Check = lambda file, metadata: None,
 ) -> Path:
     """Encode every track of a dataset into a folder that stable-audio-tools' PreEncodedDataset reads.
 
@@ -60,6 +67,8 @@ def pre_encode(
         workers: threads that read ahead; by default 4, or none where the codec runs on the CPU.
         overwrite: encode everything again, so that changed metadata is taken over.
         shard_bytes: pack tracks into tar files of this size, for WebDataset; None: a file a track.
+        check: of each track's metadata. JSON files beside the audio are all checked before anything is encoded; what other
+            metadata modules say is checked before its track is, which is left out if it does not fit.
 
     Returns:
         The dataset config to train with, a JSON file in the folder.
@@ -75,6 +84,7 @@ def pre_encode(
     if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
         raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
     tracks, rejected = _find_tracks(source, pretransform.sample_rate, dots=shard_bytes is None)
+    _check_all(tracks, check)
     if shard_bytes is None:
         folder = CodesFolder(Path(output), pretransform, min_frames)
     else:
@@ -89,7 +99,7 @@ def pre_encode(
         pretransform.piece_frames = min(usual, max(short, grid))
     try:
         folder.begin(track.name for track in todo)
-        _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4)
+        _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4, check)
         folder.finish()
     finally:
         pretransform.piece_frames = usual
@@ -111,14 +121,37 @@ def _find_tracks(source: Mapping[str, Any], sample_rate: int, dots: bool) -> tup
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["id"])
         name = f"{name}_{index}" if name in ids else name
         ids.add(name)
-        get_metadata = load_get_metadata(entry.get("custom_metadata_module"))
+        get_metadata = load_get_metadata(module := entry.get("custom_metadata_module"))
+        json_beside = module is not None and Path(module).resolve() == JSON_BESIDE.resolve()
         for file in scan.files:
             relative = os.path.relpath(file.path, entry["path"])
             track = f"{name}/{_safe(relative, dots)}"
             track = track if track not in names else f"{track}_{len(names)}"
             names.add(track)
-            tracks.append(Track(file, track, get_metadata))
+            tracks.append(Track(file, track, get_metadata, json_beside))
     return tracks, rejected
+
+
+def _check_all(tracks: list[Track], check: Check) -> None:
+    """Check what can be known without audio: UsageError for the JSON files, a warning where no module says anything."""
+    wrong = []
+    for track in tracks:
+        info: dict[str, Any] = {"path": str(track.file.path), "seconds_start": 0, "seconds_total": math.ceil(track.file.seconds)}
+        try:
+            info |= track.get_metadata(info, torch.zeros(1, 0)) if track.json_beside and track.get_metadata else {}
+        except Exception:  # its turn tells why
+            continue
+        try:
+            if track.json_beside or track.get_metadata is None:
+                check(track.file.path, info)
+        except UsageError as error:
+            if not track.json_beside:
+                advice = "The dataset config names no custom_metadata_module; a training needs one that says it."
+                return log.warning("%s: found %s, expected %s. %s", printable(error.where), error.found, error.expected, advice)
+            wrong.append(error)
+    if wrong:
+        first, others = wrong[0], f" {len(wrong)} files do not fit in all." if len(wrong) > 1 else ""
+        raise UsageError(first.where, first.found, first.expected, first.advice + others)
 
 
 def _safe(relative: str, dots: bool) -> str:
@@ -131,7 +164,9 @@ def _safe(relative: str, dots: bool) -> str:
     return "/".join([*(fitting_name(folder, 0) for folder in folders), fitting_name(name, len(".json"))])
 
 
-def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejected], progress: bool, workers: int) -> None:
+def _encode_all(
+    folder: CodesFolder, tracks: list[Track], rejected: list[Rejected], progress: bool, workers: int, check: Check
+) -> None:
     """Encode tracks one by one; what cannot be encoded is added to `rejected`."""
     audios = read_mono_ahead([track.file.path for track in tracks], folder.pretransform.sample_rate, workers)
     total = sum(track.file.seconds for track in tracks)
@@ -139,7 +174,7 @@ def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejecte
     started, seconds, there = time.perf_counter(), 0.0, len(folder.tracks)
     with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and tracks)) as bar:
         for track, audio in zip(tracks, audios, strict=True):
-            reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio)
+            reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio, check)
             if reason:
                 rejected.append(Rejected(track.file.path, reason))
                 log.warning("Left out %s: %s", printable(track.file.path), reason)
@@ -150,7 +185,7 @@ def _encode_all(folder: CodesFolder, tracks: list[Track], rejected: list[Rejecte
     log.info("Encoded %d tracks, %.0f s of audio in %.0f s; %d were there already", encoded, seconds, took, there)
 
 
-def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
+def _encode(folder: CodesFolder, track: Track, audio: Tensor, check: Check) -> str:
     """Encode the audio [1, N] of a track; returns why it was not, or nothing."""
     pretransform, levels = folder.pretransform, folder.pretransform.levels
     if audio.abs().max() < SILENCE:
@@ -172,6 +207,10 @@ def _encode(folder: CodesFolder, track: Track, audio: Tensor) -> str:
             return f"its custom_metadata_module failed ({type(error).__name__}: {error})"
         if info.get("__reject__"):
             return "rejected by its custom_metadata_module"
+        try:
+            check(path, info)
+        except UsageError as error:
+            return str(error)
     frames = levels.frames_for(samples)
     lacking = max(frames, folder.min_frames) * levels.frame_samples - samples
     padded = torch.nn.functional.pad(audio, (0, lacking))[None].to(next(pretransform.parameters()).device)

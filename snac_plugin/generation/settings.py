@@ -1,6 +1,6 @@
 """How the levels of a chunk are solved: a request resolved against the model's config."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,11 +160,21 @@ def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mappi
         raise UsageError("conditioning", found, f"values for {', '.join(keys)}", advice)
 
 
+class Replaced(UsageError):
+    """A value that stable-audio-tools replaces without a word: by the nearest number, or by no class."""
+
+
 def check_values(metadata: Metadata, section: ConditioningSection | None) -> None:
     """UsageError for a number outside its conditioner's range, or a name that is none of its classes.
 
     stable-audio-tools would take the nearest number, or no class, without a word. An empty name stands for no class.
     """
+    for error in value_errors(metadata, section):
+        raise error
+
+
+def value_errors(metadata: Metadata, section: ConditioningSection | None) -> Iterator[UsageError]:
+    """The errors of `check_values`, one for each wrong value."""
     for conditioner in section.configs if section else ():
         assert section is not None
         key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
@@ -172,7 +182,10 @@ def check_values(metadata: Metadata, section: ConditioningSection | None) -> Non
             continue
         value, reads = metadata[key], condition_input(conditioner)
         value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-        _check_value(value, reads, conditioner.config, f"conditioning: {key}")
+        try:
+            _check_value(value, reads, conditioner.config, f"conditioning: {key}")
+        except UsageError as error:
+            yield error
 
 
 def _check_value(value: Any, reads: ConditionInput, config: Mapping[str, Any], where: str) -> None:
@@ -180,11 +193,10 @@ def _check_value(value: Any, reads: ConditionInput, config: Mapping[str, Any], w
         number, whole = number_in(value), reads.kind == "whole number"
         if number is None or not reads.low <= number <= reads.high or (whole and number != round(number)):
             kind = reads.kind if number is not None and number != round(number) else "number"
-            raise UsageError(
-                where, show(value), f"a {kind} from {reads.low} to {reads.high}, the range that the model was built for"
-            )
+            expected = f"a {kind} from {reads.low} to {reads.high}, the range that the model was built for"
+            raise (UsageError if number is None else Replaced)(where, show(value), expected)
     elif reads.kind == "class" and value and value not in reads.names:
-        raise UsageError(where, show(value), f"one of {', '.join(reads.names)}", did_you_mean(value, reads.names))
+        raise Replaced(where, show(value), f"one of {', '.join(reads.names)}", did_you_mean(value, reads.names))
     elif reads.kind == "mixture":
         class_weights(value, reads.names, where)
     elif reads.kind == "quality":

@@ -21,6 +21,7 @@ from snac_plugin.config.optimizers import optimizer_configs_named, try_optimizer
 from snac_plugin.diffusion.seeds import condition_dropout_seed, gap_seed, mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
+from snac_plugin.generation.data_conditions import DataConditions
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditioners import blanks, chosen
@@ -35,6 +36,7 @@ from snac_plugin.training.unused_weights import UnusedWeights
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
+TO_MEND = "Correct the JSON file beside it; where codes are trained on, run pre_encode.py --overwrite then."
 
 
 class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
@@ -70,6 +72,7 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self.curriculum = curriculum_from_config(training, levels.names, self.full_context)
         self.infill = training.infill
         self.condition_dropout = training.condition_dropouts([*model.read_ids])
+        self.said = DataConditions(model.config.model.conditioning, TO_MEND)
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
@@ -210,6 +213,8 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
             codes = self.codes(reals)
         except AudioError as error:
             raise naming_files(error, reals, metadata) from error
+        for index, entry in enumerate(metadata):
+            self.said.check(entry.get("path", f"sample {index} of the batch"), entry)
         frame_mask = None
         unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
         if self.mask_padding and not unmasked:

@@ -117,3 +117,11 @@ def test_a_step_with_positions_runs_with_and_without_context(codec: Path, monkey
     before = Context(torch.zeros(2, 15, CHUNK_FRAMES, dtype=torch.long), torch.ones(2, CHUNK_FRAMES, dtype=torch.bool))
     monkeypatch.setattr(wrapper, "_context_before", lambda *_: before if context else None)
     assert wrapper.training_step(batch(2), 0).isfinite()
+
+
+def test_training_names_the_file_whose_label_is_wrong(codec: Path) -> None:
+    codes, metadata = batch(2)
+    for wrong, found in ({"style": "rock"}, 'style: found "rock"'), ({"tempo": None}, "tempo: found null"):
+        said = [{**metadata[0], "path": "fine.wav"}, {**metadata[1], "path": "bad.wav"} | wrong]
+        with pytest.raises(UsageError, match=rf"bad\.wav: {found}, expected .* pre_encode\.py --overwrite"):
+            wrapper_for(codec)._prepare((codes, said))

@@ -1,0 +1,54 @@
+"""What training data say of themselves, against what the model's conditioners read."""
+
+import logging
+from typing import Any
+
+from snac_plugin.config.conditioner_keys import FILLED_IN
+from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.condition_inputs import ConditionInput, condition_input
+from snac_plugin.generation.option import Metadata
+from snac_plugin.generation.settings import Replaced, value_errors
+
+log = logging.getLogger(__name__)
+MEASURED = ("seconds_start", "seconds_total")  # of the file, not said of it
+REPLACED = "%s: found %s, expected %s. It trains as the nearest number, or as no class; this is said once for each condition."
+
+
+class DataConditions:
+    """Checks what is said of each file, as generation checks it.
+
+    What stable-audio-tools replaces in training, numbers out of range and unknown names of a `list`, is a warning, once for each
+    condition.
+
+    Args:
+        section: of the model config; None for a model without conditions.
+        advice: what to do about an error.
+    """
+
+    def __init__(self, section: ConditioningSection | None, advice: str) -> None:
+        self.section, self.advice = section, advice
+        self._warned: set[str] = set()
+
+    def check(self, file: Any, metadata: Metadata) -> None:
+        """UsageError that names file and condition for one that is missing or cannot be trained on."""
+        for conditioner in self.section.configs if self.section else ():
+            assert self.section is not None
+            reads, name = condition_input(conditioner), conditioner.id
+            given = conditioner.type in FILLED_IN or name in self.section.pre_encoded_keys or reads.kind in ("audio", "sources")
+            if not given and conditions_missing(metadata, [name], self.section.default_keys):
+                raise UsageError(f"{file}: {name}", "nothing", _expected(reads), self.advice)
+        placed = [c.id for c in self.section.configs if c.type in FILLED_IN] if self.section else []  # pieces may be of any length
+        for error in value_errors({key: value for key, value in metadata.items() if key not in placed}, self.section):
+            name = error.where.removeprefix("conditioning: ")
+            if not isinstance(error, Replaced):
+                raise UsageError(f"{file}: {name}", error.found, error.expected, f"{error.advice} {self.advice}".lstrip())
+            if name not in (*self._warned, *MEASURED):
+                self._warned.add(name)
+                log.warning(REPLACED, f"{file}: {name}", error.found, error.expected)
+
+
+def _expected(reads: ConditionInput) -> str:
+    if reads.low is not None:
+        return f"a {reads.kind} from {reads.low} to {reads.high}"
+    return f"one of {', '.join(reads.names)}" if reads.names else f"a {reads.kind or 'value'}"
