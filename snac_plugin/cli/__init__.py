@@ -32,6 +32,9 @@ REMOVED = {
 }
 """Commands of earlier versions, and what to use instead."""
 
+SINGLE = {"conditioning": "condition", "negative_conditioning": "negative_condition"}
+"""Flags that take JSON, and those beside them that take one key of it."""
+
 
 def usage() -> str:
     width = max(map(len, COMMANDS))
@@ -61,19 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(name, rest)
         return 0
     except SnacPluginError as error:
-        return _failed(error, name)
+        return _failed(error, name, rest)
     except Exception as error:
         if told := unwritable(error):  # a log, say, that another package writes
-            return _failed(told, name)
+            return _failed(told, name, rest)
         raise
 
 
-def _failed(error: SnacPluginError, command: str) -> int:
-    text = error.message(_flags(command)) if isinstance(error, UsageError | InstallationError | CodecError) else error
+def _failed(error: SnacPluginError, command: str, words: Sequence[str]) -> int:
+    text = error.message(_flags(command, words)) if isinstance(error, UsageError | InstallationError | CodecError) else error
     print(f"error: {text}", file=sys.stderr)
     return 1
 
 
-def _flags(command: str) -> dict[str, str]:
-    """How a command calls what has another name in Python."""
-    return importlib.import_module(f"snac_plugin.cli.{command}").parser().flag_names if command in COMMANDS else {}
+def _flags(command: str, words: Sequence[str]) -> dict[str, str]:
+    """How a command calls what has another name in Python; conditions by the flag for one of them, unless JSON was given."""
+    names = importlib.import_module(f"snac_plugin.cli.{command}").parser().flag_names if command in COMMANDS else {}
+    used = {word.partition("=")[0] for word in words}
+    return {name: flag if flag in used else names.get(SINGLE.get(name, ""), flag) for name, flag in names.items()}

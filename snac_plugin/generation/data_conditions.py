@@ -40,7 +40,7 @@ class DataConditions:
                 raise UsageError(f"{file}: {name}", "nothing", _expected(reads), self.advice)
         placed = [c.id for c in self.section.configs if c.type in FILLED_IN] if self.section else []  # pieces may be of any length
         for error in value_errors({key: value for key, value in metadata.items() if key not in placed}, self.section):
-            name = error.where.removeprefix("conditioning: ")
+            name = error.where
             if not isinstance(error, Replaced):
                 raise UsageError(f"{file}: {name}", error.found, error.expected, f"{error.advice} {self.advice}".lstrip())
             if name not in (*self._warned, *MEASURED):

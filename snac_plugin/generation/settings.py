@@ -126,9 +126,9 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
     placed = [reads.name for reads in condition_inputs(config) if reads.kind == "position"]
     for metadata, negative in ((request.conditioning or {}, False), (request.negative_conditioning, True)):
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
-            check_metadata(one, config, complete=complete and not negative)  # what a negative leaves out is dropped
+            where = "negative_conditioning" if negative else "conditioning"
+            check_metadata(one, config, complete and not negative, where)  # what a negative leaves out is dropped
             if (negative or not complete) and (place := next((name for name in placed if name in one), None)):
-                where = "negative_conditioning" if negative else "conditioning"
                 raise UsageError(where, f"the key {place!r}", "no position: it is where the chunk lies in its piece")
     guided = guided_names(config)
     if unknown := [name for name in request.guidance or () if name not in guided]:
@@ -139,42 +139,48 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
     return resolve(request, config.model.diffusion.config, names, config.model.diffusion.diffusion_objective)
 
 
-def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool = True) -> None:
+def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool = True, where: str = "conditioning") -> None:
     """UsageError for a key that no conditioner reads, a value that it does not take, or, if `complete`, a missing one."""
     section = config.model.conditioning
     known = section.keys if section else []
     if unknown := [key for key in metadata if key not in known]:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
-        raise UsageError("conditioning", f"the key {unknown[0]!r}", expected, did_you_mean(unknown[0], known))
+        raise UsageError(where, f"the key {unknown[0]!r}", expected, did_you_mean(unknown[0], known))
     if section is not None and complete:
-        check_complete(metadata, section.needed, section.default_keys)
-    check_values(metadata, section)
+        check_complete(metadata, section.needed, section.default_keys, SAY_EACH)
+    check_values(metadata, section, where)
 
 
-def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mapping[str, str]) -> None:
-    """UsageError for metadata without a value for one of these conditioners, or for the key that stands in for it."""
+OF_DATA = "Training data get them from the dataset config's custom_metadata_module, or from the JSON beside codes."
+SAY_EACH = 'Say each: conditioning={{"{0}": ...}} in Python, --condition "{0}=..." on the command line.'
+
+
+def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mapping[str, str], advice: str = OF_DATA) -> None:
+    """UsageError for metadata without a value for one of these conditioners, or for the key that stands in for it.
+
+    `{0}` in the advice is the first of them.
+    """
     if missing := conditions_missing(metadata, ids, default_keys):
-        advice = "Training data get them from the dataset config's custom_metadata_module, or from the JSON beside codes."
         found = f"nothing for {', '.join(missing)}"
         keys = sorted({key for name in ids for key in (name, default_keys.get(name, name))})
-        raise UsageError("conditioning", found, f"values for {', '.join(keys)}", advice)
+        raise UsageError("conditioning", found, f"values for {', '.join(keys)}", advice.format(missing[0]))
 
 
 class Replaced(UsageError):
     """A value that stable-audio-tools replaces without a word: by the nearest number, or by no class."""
 
 
-def check_values(metadata: Metadata, section: ConditioningSection | None) -> None:
+def check_values(metadata: Metadata, section: ConditioningSection | None, where: str = "conditioning") -> None:
     """UsageError for a number outside its conditioner's range, or a name that is none of its classes.
 
     stable-audio-tools would take the nearest number, or no class, without a word. An empty name stands for no class.
     """
-    for error in value_errors(metadata, section):
+    for error in value_errors(metadata, section, f"{where}: "):
         raise error
 
 
-def value_errors(metadata: Metadata, section: ConditioningSection | None) -> Iterator[UsageError]:
-    """The errors of `check_values`, one for each wrong value."""
+def value_errors(metadata: Metadata, section: ConditioningSection | None, where: str = "") -> Iterator[UsageError]:
+    """The errors of `check_values`, one for each wrong value; they begin with `where` and the key."""
     for conditioner in section.configs if section else ():
         assert section is not None
         key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
@@ -183,7 +189,7 @@ def value_errors(metadata: Metadata, section: ConditioningSection | None) -> Ite
         value, reads = metadata[key], condition_input(conditioner)
         value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
         try:
-            _check_value(value, reads, conditioner.config, f"conditioning: {key}")
+            _check_value(value, reads, conditioner.config, f"{where}{key}")
         except UsageError as error:
             yield error
 
