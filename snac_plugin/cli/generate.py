@@ -29,7 +29,7 @@ from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.batch import check_batch, sample_seeds
+from snac_plugin.generation.batch import PER_SAMPLE, check_batch, sample_seeds
 from snac_plugin.generation.option_rules import LENGTHS, check_recording
 from snac_plugin.generation.prompts import Job, read_prompts
 from snac_plugin.generation.request import (
@@ -125,6 +125,9 @@ def _say_where(sample: Any) -> None:
 def _prompts(args: argparse.Namespace) -> list[Job]:
     """What the flags ask for: one prompt, or those of a file, over what the flags say; `args.seed` is the one used from now on."""
     earlier, options = _earlier(args), options_from(args)
+    options |= {
+        name: _over(earlier[name], options[name]) for name in PER_SAMPLE if name in earlier and _by_key(args, options, name)
+    }
     if any(name in options for name in LENGTHS):
         earlier.pop("seconds", None)
     before = earlier.pop("seed", -1)
@@ -133,6 +136,16 @@ def _prompts(args: argparse.Namespace) -> list[Job]:
         return [Job(Request(**earlier | options), args.seed, args.context)]
     recording = {} if args.context is None else {"context": args.context}
     return read_prompts(args.prompts, earlier | options | recording | {"seed": args.seed})
+
+
+def _by_key(args: argparse.Namespace, options: dict[str, Any], name: str) -> bool:
+    """Whether flags name single conditions, and not all of them as JSON."""
+    return name in options and getattr(args, name) is None
+
+
+def _over(earlier: Any, conditions: dict[str, Any]) -> Any:
+    """Earlier conditions, of all samples or of each, with others in place of those of the same name."""
+    return [{**one, **conditions} for one in earlier] if isinstance(earlier, list) else {**earlier, **conditions}
 
 
 def _earlier(args: argparse.Namespace) -> dict[str, Any]:
