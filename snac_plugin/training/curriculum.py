@@ -48,6 +48,11 @@ class Curriculum:
         """Which phase a global step belongs to, from 0."""
         return sum(phase.first_step <= step for phase in self.phases) - 1
 
+    def untrained(self, steps: int) -> dict[int, int]:
+        """Levels that only phases beyond so many steps train, with the step from which they do."""
+        first = {level: phase.first_step for phase in reversed(self.phases) for level in phase.trained}
+        return {level: step for level, step in sorted(first.items()) if step >= steps}
+
 
 def curriculum_from_config(training: TrainingSection, names: str, context_chunks: int) -> Curriculum:
     """The curriculum of a config; without one, a single phase with full context, left out as often as other conditioning.

@@ -36,6 +36,7 @@ from snac_plugin.training.unused_weights import UnusedWeights
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
+TOO_SHORT = "%d steps leave levels untrained: training.curriculum trains %s from step %d on"
 TO_MEND = "Correct the JSON file beside it; where codes are trained on, run pre_encode.py --overwrite then."
 
 
@@ -81,6 +82,9 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
 
     def on_train_start(self) -> None:
         """Several processes wait for the gradient of every weight, and a step may leave some out."""
+        late = self.curriculum.untrained(self.trainer.max_steps) if self.trainer.max_steps > 0 else {}
+        if late and self.global_rank == 0:
+            log.warning(TOO_SHORT, self.trainer.max_steps, " ".join(self.levels.names[n] for n in late), min(late.values()))
         strategy = self.trainer.strategy
         # Lightning's DeepSpeedStrategy is one too, but DeepSpeed hooks the same weights to reduce their gradients itself.
         if isinstance(strategy, DDPStrategy) and not isinstance(strategy, DeepSpeedStrategy):

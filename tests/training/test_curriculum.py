@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snac_plugin.config import TrainingSection, check_model_config
-from snac_plugin.training.curriculum import Curriculum, curriculum_from_config
+from snac_plugin.training.curriculum import Curriculum, Phase, curriculum_from_config
 
 PHASES = [
     {"name": "alone", "steps": 10, "context": {"0": 1.0}, "levels": "BCD", "learning_rate_scale": 2.0},
@@ -88,3 +88,11 @@ def test_shipped_production_config_reaches_two_chunks_of_context() -> None:
     assert made.phases[0].context == (1.0, 0.0, 0.0)
     assert made.phases[-1].context[2] > 0.5
     assert all(sum(phase.context) == pytest.approx(1) for phase in made.phases)
+
+
+def test_levels_that_a_short_run_never_reaches() -> None:
+    """A and B train first, C from step 10, D in no phase at all."""
+    weights = ((1.0, 1.0, 0.0, 0.0), (1.0, 1.0, 1.0, 0.0))
+    made = Curriculum(tuple(Phase("", first, (1.0,), each) for first, each in zip((0, 10), weights, strict=True)))
+    assert made.untrained(10) == {2: 10}
+    assert made.untrained(11) == {}

@@ -106,3 +106,12 @@ def test_a_bad_sample_names_its_file(codec: Path) -> None:
         wrapper._prepare((audio, metadata))
     with pytest.raises(AudioError, match=r"^sample 1 of the batch: found NaN"):
         wrapper._prepare((audio, [{}] * 3))
+
+
+def test_a_run_too_short_for_all_levels_says_so(codec: Path, caplog: pytest.LogCaptureFixture) -> None:
+    phases = [{"name": "coarse", "steps": 9, "levels": "AB", "context": {"0": 1.0}}, {"name": "all", "context": {"0": 1.0}}]
+    wrapper = wrapper_for(codec, {"curriculum": phases})
+    for steps in (-1, 10, 9):
+        wrapper._trainer = SimpleNamespace(max_steps=steps, strategy=None, global_rank=0)
+        wrapper.on_train_start()
+    assert caplog.messages == ["9 steps leave levels untrained: training.curriculum trains C D from step 9 on"]
