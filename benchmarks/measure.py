@@ -4,7 +4,8 @@ import argparse
 import contextlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.config import NetworkConfig
 from snac_plugin.device import pick_device, pick_precision
+from snac_plugin.errors import SnacPluginError
 
 
 def precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -68,6 +70,14 @@ def start(args: argparse.Namespace) -> torch.device:
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     return pick_device(args.device)
+
+
+def told(main: Callable[..., None], *args: Any) -> None:
+    """Run a benchmark; an error that a user can mend is one sentence, as of the commands."""
+    try:
+        main(*args)
+    except SnacPluginError as error:
+        sys.exit(f"error: {error}")
 
 
 def machine(device: torch.device) -> str:

@@ -14,12 +14,14 @@ from snac_plugin.generation.option import Metadata
 from snac_plugin.generation.settings import check_metadata
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 
+OR_FOR_ALL = ", or give --condition NAME=VALUE for all clips"
 
-def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_samples: int) -> Options:
+
+def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_samples: int, or_else: str = OR_FOR_ALL) -> Options:
     """The options with the conditions of each clip, for a model that reads any.
 
     They come from the JSON file beside the song, `song.json` beside `song.flac`; those of the request, for all clips, go over them.
-    AudioError: a song without a condition that the model needs.
+    `or_else` is what else an error advises. AudioError: a song without a condition that the model needs.
     """
     section = config.model.conditioning
     if section is None:
@@ -31,7 +33,7 @@ def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_sa
         try:
             check_metadata(of_songs[-1], config)
         except UsageError as error:
-            advice = f"Write it into {file.with_suffix('.json').name} beside it, or give --condition NAME=VALUE for all clips."
+            advice = f"Write it into {file.with_suffix('.json').name} beside it{or_else}."
             raise AudioError(str(file), f"{error.found} ({error.where})", error.expected, advice) from None
     places = tuple((start / chunk_samples, length / chunk_samples) for start, length in clips.places)
     return replace(options, metadata=tuple(of_songs[song] for song in clips.songs), places=places)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 def test_conditions(music: SimpleNamespace, tmp_path: Path) -> None:
     """Two songs of one style and one of another tempo each: the style of the two makes no difference between them."""
     import conditions
+    import measure
 
     config = json.loads(music.config.read_text())
     configs = [
@@ -45,3 +46,11 @@ def test_conditions(music: SimpleNamespace, tmp_path: Path) -> None:
     assert not losses["style"].any()
     assert losses["tempo"].any()
     assert torch.equal(losses["tempo"], losses["all"])
+    (tmp_path / "songs" / "1.json").unlink()
+    for folder, said in (("nowhere", "no such folder"), ("songs", r"1\.wav: found nothing for style")):
+        wrong = ["--ckpt", tmp_path / "model.safetensors", "--data", tmp_path / folder]
+        with pytest.raises(SystemExit, match=f"^error: .*{said}"):
+            measure.told(conditions.main, [*map(str, wrong), *COMMON])
+    (tmp_path / "songs" / "0.wav").unlink()
+    with pytest.raises(SystemExit, match=r"^error: .*found 1 songs"):
+        measure.told(conditions.main, [*map(str, wrong), *COMMON])
