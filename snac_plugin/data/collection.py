@@ -62,8 +62,7 @@ def _measured(paths: Sequence[Path], workers: int) -> Iterator[Found]:
         yield from map(_measure, paths)
         return
     # Ctrl-C reaches every process of a terminal; this one ends the others.
-    ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), **ignoring) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from pool.map(_measure, paths)
 
 
