@@ -47,7 +47,7 @@ def test_what_another_process_has_used_keeps_its_gradient() -> None:
 @pytest.mark.parametrize(("strategy", "watched"), [(DDPStrategy, True), (DeepSpeedStrategy, False), (SingleDeviceStrategy, False)])
 def test_only_plain_ddp_needs_the_watch(strategy: type, watched: bool) -> None:
     """DeepSpeed's strategy is a subclass of DDP's, and hooks the same weights itself."""
-    trainer = SimpleNamespace(strategy=strategy.__new__(strategy))  # DeepSpeed's constructor wants its package
+    trainer = SimpleNamespace(strategy=strategy.__new__(strategy), max_steps=-1)  # DeepSpeed's constructor wants its package
     training = SimpleNamespace(trainer=trainer, parameters=nn.Linear(3, 2).parameters, _unused=None)
     SnacDiffusionTrainingWrapper.on_train_start(training)  # type: ignore[arg-type]
     assert (training._unused is not None) == watched
