@@ -101,6 +101,12 @@ def _guarded(get_metadata: GetMetadata, dataset: _Replacing, info: dict[str, Any
         raise dataset.another(f"its custom_metadata_module failed ({type(error).__name__}: {error})") from None
 
 
+def _metadata_modules(config: Mapping[str, Any]) -> dict[str, GetMetadata]:
+    """The custom_metadata_module of each dataset that has one, by its folder."""
+    modules = {entry["path"]: load_get_metadata(entry.get("custom_metadata_module")) for entry in config["datasets"]}
+    return {path: module for path, module in modules.items() if module is not None}
+
+
 class AudioFiles(_Replacing, SampleDataset):
     """Random crops of audio files, made by stable-audio-tools' SampleDataset, in the order in which it lists files."""
 
@@ -112,8 +118,7 @@ class AudioFiles(_Replacing, SampleDataset):
             super().__init__([], sample_size, sample_rate, random_crop=crop, force_channels=channels)
         self.root_paths = [entry["path"] for entry in config["datasets"]]
         self.filenames = [os.path.join(file.folder, file.path.relative_to(Path(file.folder))) for file in files]
-        modules = {entry["path"]: load_get_metadata(entry.get("custom_metadata_module")) for entry in config["datasets"]}
-        self.custom_metadata_fns = {path: module for path, module in modules.items() if module is not None}
+        self.custom_metadata_fns = _metadata_modules(config)
         self._watch(self.root_paths)
 
     def load_file(self, filename: str) -> Tensor:
@@ -132,8 +137,7 @@ class _ShardedTracks(Dataset):
         tracks = {entry["path"]: listed_tracks(Path(entry["path"])) for entry in config["datasets"]}
         self.tracks = [(folder, packed) for folder, mine in tracks.items() for packed in mine.values()]
         self.filenames = [os.path.join(packed.shard, name) for mine in tracks.values() for name, packed in mine.items()]
-        modules = {entry["path"]: load_get_metadata(entry.get("custom_metadata_module")) for entry in config["datasets"]}
-        self.custom_metadata_fns = {path: module for path, module in modules.items() if module is not None}
+        self.custom_metadata_fns = _metadata_modules(config)
 
     def __getitem__(self, index: int) -> Any:
         folder, packed = self.tracks[index]
