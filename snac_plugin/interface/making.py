@@ -98,6 +98,7 @@ class PageGenerator:
         recording = Recording.read(continued, levels) if continued else None
         options: Any = {"seed": int(values["seed"]), "count": int(values["batch_size"]), "recording": recording, "progress": False}
         options |= {"callback": reporter(run.tell, levels.names, steps, self.chunks(request)), "checkpoint": self.checkpoint}
+        options |= {"computed": run.computed}
         samples = []
         with self._heard(run) as heard, contextlib.suppress(Stopped):  # what is finished is kept
             for sample in make_samples(

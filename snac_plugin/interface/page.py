@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from snac_plugin.errors import SnacPluginError
+from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
 from snac_plugin.interface.actions import Actions
@@ -21,6 +21,7 @@ from snac_plugin.interface.look import CSS, heading, progress_bar, theme
 from snac_plugin.interface.making import PageGenerator
 from snac_plugin.interface.results import Results, with_pieces
 from snac_plugin.interface.runs import Run, Runs
+from snac_plugin.interface.served_page import Listener, ServedPage
 from snac_plugin.interface.waveform import short
 
 AT_ONCE = 20
@@ -48,7 +49,7 @@ def create_page(
     temporary = tempfile.TemporaryDirectory(prefix="snac_plugin_") if folder is None else None
     out = Path(str(folder) if temporary is None else temporary.name)
     title = gradio_title or "SNAC diffusion"
-    with _Page(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with ServedPage(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(heading(title, _about(model), model.levels))
         controls = Controls(model.config, model.levels)
 
@@ -70,21 +71,10 @@ def create_page(
     return page
 
 
-class _Page(gr.Blocks):
-    """A page that takes fewer values than it has inputs from clients that name none, curl say: those it had before still work."""
-
-    temporary: tempfile.TemporaryDirectory[str] | None = None  # where its samples lie, unless in a folder that was named
-
-    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
-        if block_fn.api_name == "generate":
-            inputs.extend(getattr(component, "value", None) for component in block_fn.inputs[len(inputs) :])
-        super().validate_inputs(block_fn, inputs)
-
-
-def _connect(page: gr.Blocks, maker: PageGenerator, buttons: Buttons, results: Results, actions: Actions) -> None:
+def _connect(page: ServedPage, maker: PageGenerator, buttons: Buttons, results: Results, actions: Actions) -> None:
     """Let buttons generate, one sample after the other, and stop."""
     runs, both, controls = Runs(), [buttons.generate, buttons.stop], maker.controls
-    handler = _endpoint(runs, maker, results, actions.history)
+    handler = _endpoint(page, runs, maker, results, actions.history)
     queue: Any = {"concurrency_limit": AT_ONCE, "concurrency_id": "generate"}
 
     def expect(request: gr.Request) -> Any:
@@ -107,14 +97,17 @@ def _connect(page: gr.Blocks, maker: PageGenerator, buttons: Buttons, results: R
     generate_after(buttons.generate.click(expect, None, both, **QUIET), "generate")
     generate_after(actions.four_variations.then(expect, None, both, **QUIET), False)
     buttons.stop.click(stop, None, None, **QUIET)
-    codec = _through_codec(runs, maker, results)
+    codec = _through_codec(page, runs, maker, results)
     outputs = [results.status, results.compared]
     buttons.codec.click(codec, controls.components["recording"], outputs, api_name=False, show_progress="hidden", **queue)
     actions.on_load(page, buttons.examples)
 
 
-def _followed(runs: Runs, session: str, run: Run, of: Callable[[str], Any]) -> Iterator[Any]:
-    """What is told of a run while it waits and computes. gradio closes it when its client cancels or leaves: the run ends."""
+def _followed(runs: Runs, session: str, run: Run, listener: Listener, of: Callable[[str], Any]) -> Iterator[Any]:
+    """What is told of a run while it waits and computes. gradio closes it when its client cancels or leaves: the run ends.
+
+    UsageError if nobody listens while others wait.
+    """
     try:
         yield of(progress_bar(0, "Begins"))  # gradio closes only what has begun to yield
         run.start()
@@ -123,24 +116,25 @@ def _followed(runs: Runs, session: str, run: Run, of: Callable[[str], Any]) -> I
             news = run.news()
             yield gr.skip() if news in (None, told) else of(with_pieces(progress_bar(*news), run.heard))
             told = news or told
+            if listener.has_left() and run.keeps_others_waiting:
+                raise UsageError("request", "nobody who listens", "a client that fetches its events while others wait")
     finally:
         runs.end(session, run)
 
 
 def _endpoint(
-    runs: Runs, maker: PageGenerator, results: Results | None, history_of: Callable[[gr.Request], History | None]
+    page: ServedPage, runs: Runs, maker: PageGenerator, results: Results, history_of: Callable[[gr.Request], History | None]
 ) -> Callable[..., Iterator[Any]]:
     """A handler whose parameters bear the inputs' names, as clients of the page see them."""
     names = list(maker.controls.components)
 
     def generate(request: gr.Request, *arguments: Any) -> Iterator[Any]:
-        assert results is not None
         session, history = str(request.session_hash), history_of(request)
         from_page = runs.expected(session)
         try:
             values = _checked(maker.controls, dict(zip(names, arguments, strict=True)), from_page)
             run = runs.new(session, lambda run: maker.make(values, history, run), maker.amount(values), from_page)
-            yield from _followed(runs, session, run, lambda status: {results.status: status})
+            yield from _followed(runs, session, run, page.listener(session), lambda status: {results.status: status})
             stopped, samples = run.stopped_early, run.result()
         except SnacPluginError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from None
@@ -163,7 +157,7 @@ def _checked(controls: Controls, values: Mapping[str, Any], from_page: bool) -> 
     return values
 
 
-def _through_codec(runs: Runs, maker: PageGenerator, results: Results) -> Callable[..., Iterator[Any]]:
+def _through_codec(page: ServedPage, runs: Runs, maker: PageGenerator, results: Results) -> Callable[..., Iterator[Any]]:
     """A handler that puts a recording beside what the codec makes of it: the best that any model can sound."""
 
     def through_codec(path: str | None, request: gr.Request) -> Iterator[Any]:
@@ -171,7 +165,7 @@ def _through_codec(runs: Runs, maker: PageGenerator, results: Results) -> Callab
             raise gr.Error("Put in a recording first.", print_exception=False)
         session = str(request.session_hash)
         run = runs.new(session, lambda run: maker.through_codec(path, run), 0.0)
-        yield from _followed(runs, session, run, lambda status: {results.status: status})
+        yield from _followed(runs, session, run, page.listener(session), lambda status: {results.status: status})
         yield {results.status: ""}
         try:
             coded = run.result()

@@ -1,5 +1,7 @@
 """Generations of a page in the background: one computes at a time, in the order they came; each can be stopped within a step."""
 
+import itertools
+import logging
 import queue
 import threading
 import time
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 
 from snac_plugin.generation.stages import Stopped
 
+log = logging.getLogger(__name__)
 BEAT = 0.25
 """Seconds after which a run that has nothing to tell gives way, so that a client that left is noticed."""
 
@@ -31,7 +34,9 @@ class Line:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
+        self.finishing = threading.Lock()  # held by who writes its files while the next computes
         self.runs: list[Run] = []
+        self.numbers = itertools.count(1)
         self.seconds_per_work: float | None = None  # as the last run on this server took
 
     def wait(self, run: "Run") -> None:
@@ -40,8 +45,10 @@ class Line:
             self.changed.wait_for(lambda: run.stopped or self.runs[0] is run)
 
     def leave(self, run: "Run") -> None:
+        """Let the next compute; who has left already stays out."""
         with self.changed:
-            self.runs.remove(run)
+            if run in self.runs:
+                self.runs.remove(run)
             self.changed.notify_all()
 
     def place(self, run: "Run") -> Progress | None:
@@ -60,10 +67,12 @@ class Run:
 
     Args:
         amount: how much it computes, in any unit that all runs of a line share; 0 for what the time of others does not follow from.
+        session: whose it is, for the log.
     """
 
-    def __init__(self, work: Callable[["Run"], Any], line: Line, amount: float = 1.0) -> None:
+    def __init__(self, work: Callable[["Run"], Any], line: Line, amount: float = 1.0, session: str = "") -> None:
         self._work, self._line, self._amount = work, line, amount
+        self._name = f"request {next(line.numbers)} of {session[:8] or 'nobody'}"
         self._result: Future[Any] = Future()
         self._news: queue.SimpleQueue[Progress] = queue.SimpleQueue()
         self._stopped, self._began, self._share = threading.Event(), 0.0, 0.0
@@ -71,12 +80,15 @@ class Run:
         self.heard: list[str] = []  # where the page finds what is finished of the first sample, piece after piece
 
     def start(self) -> None:
+        log.info("%s: asked", self._name)
         with self._line.changed:
             self._line.runs.append(self)
         threading.Thread(target=self._compute, daemon=True).start()
 
     def stop(self) -> None:
         """Let it end within a step; what is finished is kept."""
+        if not self.stopped and not self.done:
+            log.info("%s: stopped", self._name)
         self._stopped.set()
         with self._line.changed:
             self._line.changed.notify_all()
@@ -88,6 +100,11 @@ class Run:
     @property
     def done(self) -> bool:
         return self._result.done()
+
+    @property
+    def keeps_others_waiting(self) -> bool:
+        with self._line.changed:
+            return len(self._line.runs) > 1 and self._line.runs[0] is self
 
     def seconds_left(self, per_work: float | None) -> float | None:
         """Seconds that it still takes, by its own speed or by that of the run before; None if neither is known."""
@@ -112,12 +129,21 @@ class Run:
     def tell(self, progress: Progress) -> None:
         if self.stopped:
             raise Stopped
+        if not self._share:
+            log.info("%s: first step", self._name)
         self._share = progress.share
         self._news.put(progress)
 
+    def computed(self) -> None:
+        """Only its files are to be written: the next may compute."""
+        log.info("%s: gives way", self._name)
+        self._line.leave(self)
+        self._line.finishing.acquire()
+        self._finishing = True
+
     def _compute(self) -> None:
-        self._line.wait(self)  # one that was stopped may still finish its files
-        self._began = time.perf_counter()
+        self._line.wait(self)  # one that was stopped may still compute its last audio
+        self._began, self._finishing = time.perf_counter(), False
         result, failure = None, None
         try:
             result = None if self.stopped else self._work(self)
@@ -126,7 +152,10 @@ class Run:
         except BaseException as error:
             failure = error
         self.stopped_early = self.stopped
+        if self._finishing:
+            self._line.finishing.release()
         self._line.leave(self)  # before anybody is told: who asks then finds the line free
+        log.info("%s: ends", self._name)
         if failure is None:
             self._result.set_result(result)
         else:
@@ -156,7 +185,7 @@ class Runs:
 
     def new(self, session: str, work: Callable[[Run], Any], amount: float = 1.0, expected: bool = False) -> Run:
         """A run of a session; `expected`: one that `expect` told of, which was stopped if Stop was pressed since."""
-        run = Run(work, self._line, amount)
+        run = Run(work, self._line, amount, session)
         self._of_session.setdefault(session, []).append(run)
         if expected and self.expected(session) and self._expected[session].pop(0):
             run.stop()

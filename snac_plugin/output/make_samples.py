@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def make_samples(
     progress: bool = True,
     callback: StepCallback | None = None,
     heard: Listener | None = None,
+    computed: Callable[[], None] | None = None,
 ) -> Iterator[Sample]:
     """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`, chunk by chunk as they come.
 
@@ -52,6 +53,7 @@ def make_samples(
         callback: called with (chunk, level, step) after each denoising step.
         heard: called with the new audio of the first sample, [C, N] at the rate of its file, and that rate, as soon as it is made;
             not with edits, which are made in one piece.
+        computed: called once nothing is left to do of a batch but to finish files with audio in them.
 
     Raises:
         SnacPluginError: the request does not fit the model.
@@ -82,6 +84,8 @@ def make_samples(
                         sample.add(audio[0], codes)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
+            if computed is not None and any(one.codes for one in samples):
+                computed()
             finished, unwritable = _finish(samples, notes)
             yield from finished
             if failure is not None or unwritable is not None:

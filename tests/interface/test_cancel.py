@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 import soundfile
-from pages import AUDIO, build, client_of, served
+from gradio_client import Client
+from pages import AUDIO, SEED, build, client_of, served
 
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.interface import runs
 from snac_plugin.interface.page import create_page
 from snac_plugin.output.make_samples import make_samples
 
@@ -71,6 +73,52 @@ def test_a_client_that_goes_away_stops_its_work(url: str, tmp_path: Path) -> Non
     with httpx.stream("GET", f"{url}gradio_api/call/generate/{call.json()['event_id']}", timeout=60):
         wait_for(lambda: begun(tmp_path / "out"))
     wait_for(lambda: not begun(tmp_path / "out"), SOON + 3)  # its last beat, its step and its picture
+
+
+def test_a_client_that_cancels_before_it_knows_its_event_stops_its_work(url: str, tmp_path: Path) -> None:
+    """gradio's client told the server then by /reset alone, which does nothing in gradio: its work went on for minutes."""
+    client = client_of(url)
+    job = client.submit(**LONG, api_name="/generate")
+    job.cancel()
+    wait_for(lambda: client.pending_event_ids or begun(tmp_path / "out"))
+    wait_for(lambda: not client.pending_event_ids and not begun(tmp_path / "out"), SOON + 3)
+    again = client.predict(seed=2, steps=8, api_name="/generate")
+    assert again[SEED] == 2, "its connection works on"
+
+
+def test_what_is_cancelled_in_gradio_s_own_queue_never_begins(
+    model: tuple[dict[str, Any], SnacDiffusion], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """gradio told its client that it was over, and computed it later for nobody."""
+    page = create_page(*model, folder=tmp_path / "out")
+    with served(page) as client, caplog.at_level("INFO", runs.__name__):
+        page._queue.sleep_when_free = 1.0  # how long an event may wait there
+        data = {"fn_index": _endpoint(client), "session_hash": "here", "data": _arguments(client.src)}
+        time.sleep(1.1)
+        event = httpx.post(f"{client.src}gradio_api/queue/join", json=data).json()["event_id"]
+        assert event in {one._id for queue in page._queue.event_queue_per_concurrency_id.values() for one in queue.queue}
+        cancel = {"fn_index": data["fn_index"], "session_hash": "here", "event_id": event}
+        assert httpx.post(f"{client.src}gradio_api/cancel", json=cancel).json() == {"success": True}
+        told = httpx.get(f"{client.src}gradio_api/queue/data", params={"session_hash": "here"}, timeout=30).text
+        assert "process_completed" in told
+        client.predict(seed=2, steps=8, api_name="/generate")
+    assert "of here" not in caplog.text
+    assert "request 1 of" in caplog.text
+
+
+def test_a_request_to_which_nobody_listens_gives_way_to_others(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A tab that was closed before it listened held the page for minutes."""
+    call = httpx.post(f"{url}gradio_api/call/generate", json={"data": _arguments(url)}).json()["event_id"]
+    with caplog.at_level("INFO", runs.__name__):
+        made = client_of(url).predict(seed=2, steps=8, api_name="/generate")
+    assert made[SEED] == 2
+    assert f"of {call[:8]}: stopped" in caplog.text
+    told = httpx.get(f"{url}gradio_api/call/generate/{call}", timeout=30).text
+    assert "event: error" in told
+
+
+def _endpoint(client: Client) -> int:
+    return next(i for i, one in client.endpoints.items() if one.api_name == "/generate")
 
 
 def _arguments(url: str) -> list[Any]:

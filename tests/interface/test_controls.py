@@ -53,7 +53,8 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     conditioning = [{"id": key, "type": "number", "config": {"min_val": i, "max_val": i + 1}} for i, key in enumerate(ids)]
     controls = lay_out(tmp_path, conditioning)
     model: Any = None
-    inspect.signature(_endpoint(Runs(), PageGenerator(model, controls, tmp_path, str), None, lambda request: None))
+    none: Any = None
+    inspect.signature(_endpoint(none, Runs(), PageGenerator(model, controls, tmp_path, str), none, lambda request: None))
     assert controls.inputs["seed"].parameters == ("cond_seed",)
     assert controls.inputs["key no"].parameters == ("key_no",)
     assert len({one.parameters for one in controls.inputs.values()}) == len(ids)

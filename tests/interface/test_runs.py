@@ -127,3 +127,26 @@ def test_each_generation_that_was_asked_for_is_expected_and_no_other_run_takes_i
         runs.end("page", run)
     runs.settle("page")
     assert not runs.expected("page")
+
+
+def test_the_next_computes_while_files_of_the_one_before_are_written() -> None:
+    """A stopped run drew its picture for seconds while others waited."""
+    line, write, order = Line(), threading.Event(), list[str]()
+
+    def work(run: Run) -> str:
+        run.computed()
+        write.wait(30)
+        order.append("written")
+        return "first"
+
+    first = Run(work, line)
+    first.start()
+    second = Run(lambda run: (order.append("computed"), run.computed(), order.append("second written")), line)
+    second.start()
+    while "computed" not in order:
+        time.sleep(0.01)
+    write.set()
+    assert first.result() == "first"
+    second.result()
+    assert order == ["computed", "written", "second written"], "files are written one after the other"
+    assert line.runs == []
