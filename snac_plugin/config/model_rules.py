@@ -17,7 +17,7 @@ from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, Sam
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, show, validated
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, HEADS, MASKED_SAMPLERS, SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, HEADS, LEARNT, MASKED_SAMPLERS, SAMPLERS
 from snac_plugin.errors import did_you_mean
 
 NETWORK = "model.diffusion.config"
@@ -67,6 +67,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
     if training is not None:
         yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
         yield from _timestep_problems(training)
+        yield from _learnt_timestep_problems(training, diffusion.config.head)
         yield from _infill_problems(training)
         yield from _dropout_problems(training, config)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
@@ -191,11 +192,26 @@ def _timestep_option_problems(where: str, sampler: str, options: Mapping[str, fl
         if key not in known:
             problem = not_one_of(f"{where}.{key}", key, f"an option of {sampler}", known)
             yield problem._replace(found=f"an unknown key {show(key)}")
-        elif key in ("shift", "std", "std_logsnr") and value <= 0:
+        elif key in ("shift", "std", "std_logsnr", "scale") and value <= 0:
             yield Problem(f"{where}.{key}", show(value), "a number greater than 0")
+        elif key == "warmup" and value < 0:
+            yield Problem(f"{where}.{key}", show(value), "a number of steps of at least 0")
+        elif key == "floor" and not 0 <= value < 1:
+            yield Problem(f"{where}.{key}", show(value), "a share of at least 0 and below 1")
     left, right = options.get("left_trunc", 0.075), options.get("right_trunc", 1.0)
     if not 0 <= left < right <= 1:
         yield Problem(f"{where}.left_trunc", f"{show(left)} with right_trunc {show(right)}", "0 <= left_trunc < right_trunc <= 1")
+
+
+def _learnt_timestep_problems(training: TrainingSection, head: str) -> Iterator[Problem]:
+    """Cross-entropy is lowest where nothing is left to predict, and the error of velocities rises at both ends."""
+    where, samplers = "training.timestep_sampler", training.timestep_sampler
+    fitting = "adaptive" if head == "velocity" else "time_warp"
+    for sampler in sorted({*LEARNT} & ({*samplers.values()} if isinstance(samplers, dict) else {samplers})):
+        if not training.uncertainty:
+            yield Problem(where, show(sampler), "training.uncertainty beside it", "It follows what that learns: set it to true.")
+        if sampler != fitting:
+            yield Problem(where, show(sampler), f"{show(fitting)} for the head {show(head)}", f"Set it to {show(fitting)}.")
 
 
 def _infill_problems(training: TrainingSection) -> Iterator[Problem]:

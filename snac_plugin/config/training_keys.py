@@ -21,7 +21,7 @@ from snac_plugin.config.section import (
     spread,
 )
 
-TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr", "cosine"]
+TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr", "cosine", "adaptive", "time_warp"]
 
 TIMESTEP_OPTIONS: dict[str, tuple[str, ...]] = {
     "uniform": ("shift",),
@@ -29,6 +29,8 @@ TIMESTEP_OPTIONS: dict[str, tuple[str, ...]] = {
     "trunc_logit_normal": ("left_trunc", "right_trunc", "shift"),
     "log_snr": ("mean_logsnr", "std_logsnr", "shift"),
     "cosine": ("shift",),
+    "adaptive": ("scale", "warmup", "floor", "shift"),
+    "time_warp": ("warmup", "floor", "shift"),
 }
 """Keys of `timestep_sampler_options` by sampler."""
 
@@ -137,15 +139,27 @@ class TrainingSection(Section):
         "a number, or an object with one for some ids",
     )
     clip_grad_norm: Weight = Field(default=0.0, description="largest norm of the gradient; 0: --gradient-clip-val")
+    clip_grad_deviations: Positive | None = Field(
+        default=None,
+        description="clip the gradient's norm at its running mean plus so many running standard deviations, in place of "
+        "--gradient-clip-val; dualdiffusion takes 6; null: no",
+    )
     p_one_shot: Share = Field(default=0.0, description="share of noise levels that are 1: the first step counts for more")
     mask_padding: bool = Field(
         default=True, description="leave padding out of the loss; true by default, unlike stable-audio-tools"
     )
     mask_padding_dropout: Share = Field(default=0.0, description="share of steps that train on padding all the same")
     timestep_sampler: PerLevel[TimestepSampler] = Field(
-        default="uniform", description="distribution of t; of masked codes t is the share: uniform (MDLM) or cosine (MaskGIT)"
+        default="uniform",
+        description="distribution of t; of masked codes t is the share: uniform (MDLM) or cosine (MaskGIT); adaptive "
+        "(dualdiffusion, for the head velocity) and time_warp (CDCD, for heads that predict codes) follow the learned uncertainty",
     )
     timestep_sampler_options: TimestepOptions = Field(default={}, description="its parameters")
+    uncertainty: bool = Field(
+        default=False,
+        description="weigh the loss L at each level and noise level by a learned uncertainty u, L / exp(u) + u (EDM2); "
+        "train/loss stays L",
+    )
     validation_timesteps: ListOf[Share] = Field(
         default=(0.1, 0.3, 0.5, 0.7, 0.9), description="noise levels of the validation loss"
     )

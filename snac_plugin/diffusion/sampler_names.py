@@ -35,6 +35,8 @@ SAMPLERS = {"rectified_flow": FLOW_SAMPLERS, "v": V_SAMPLERS, "masked": MASKED_S
 HEADS = {"rectified_flow": ("velocity", "logits", "posterior"), "v": ("velocity", "logits", "posterior"), "masked": ("logits",)}
 """What the network can predict, by objective."""
 DEFAULT_OBJECTIVE = "rectified_flow"
+LEARNT = ("adaptive", "time_warp")
+"""Distributions of noise levels in training that follow what it has learnt of the loss at each."""
 EULER = {"rectified_flow": "euler", "v": "v-ddim", "masked": "masked"}
 """The sampler of each objective that takes the place of "euler", the default of stable-audio-tools' calls."""
 

@@ -59,7 +59,7 @@ def draw_step(
     levels: Levels,
     chunks: int,
     context_chunks: int,
-    timesteps: Sequence[tuple[str, dict[str, float]]],
+    timesteps: Sequence[tuple[Any, ...]],
     corruption: Sequence[float],
     generator: torch.Generator,
     share: Share = Share(),
@@ -70,7 +70,7 @@ def draw_step(
 
     Args:
         codes: packed codes [B, R, T] of this process.
-        timesteps: (distribution of t, its options) of each level.
+        timesteps: arguments of `noise_levels_at` of each level: the distribution of t, its options, what was learnt of it.
         corruption: share of codes of each level that are replaced by random ones in clean tokens.
     """
     batch, frames = len(codes) * share.ranks, codes.shape[-1]
@@ -102,6 +102,9 @@ class CodeLosses(NamedTuple):
     counted: Tensor | None  # frames that are not padding, as a mask over those that are not known
     per_frame: list[int]  # codes in a frame
     outputs: list[Tensor]  # of the network [B * C or B, N, 8 or K]: velocities, or logits
+    levels: tuple[int, ...]  # that are trained
+    t: Tensor  # noise level of each chunk and level [B * C, 1, L] or [B, C, L]
+    frames: list[int]  # of each chunk, that are not known
 
     def by_level(self) -> Tensor:
         """Mean over samples and codes [len(stages)]."""
@@ -182,7 +185,8 @@ def code_losses(
         velocities = denoised(levels.unpack_latents(model.path.target(data, noise, t)))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
     counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
-    return CodeLosses(losses, counted, [levels.per_frame[i] for i in trained], outputs)
+    frames = [len(unknown_frames(size, here)) for size, here in zip(sizes, draw.known or ((),) * len(sizes), strict=True)]
+    return CodeLosses(losses, counted, [levels.per_frame[i] for i in trained], outputs, trained, draw.t, frames)
 
 
 def in_own_noise(model: SnacDiffusionModel, draw: Draw, sizes: Sequence[int]) -> Draw:

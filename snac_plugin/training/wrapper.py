@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
-from stable_audio_tools.training.diffusion import DiffusionCondTrainingWrapper
 from torch import Tensor
 
 from snac_plugin.checkpoints.notes import put_config, replace_codec_by_note, replace_note_by_codec, saved_config
 from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
-from snac_plugin.config.optimizers import optimizer_configs_named, try_optimizers
+from snac_plugin.diffusion.noise_levels import bin_edges, learnt_masses
+from snac_plugin.diffusion.sampler_names import LEARNT
 from snac_plugin.diffusion.seeds import condition_dropout_seed, gap_seed, mixed_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
@@ -28,11 +28,11 @@ from snac_plugin.model.conditioners import blanks, chosen
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask, positions
-from snac_plugin.training.callbacks import AVERAGED
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
-from snac_plugin.training.stage_losses import Draw, Share, draw_step, one_shot, stage_losses
+from snac_plugin.training.stage_losses import Draw, Share, code_losses, draw_step, one_shot, stage_losses
 from snac_plugin.training.unused_weights import UnusedWeights
+from snac_plugin.training.weight_updates import WeightUpdates
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
@@ -40,7 +40,7 @@ TOO_SHORT = "%d steps leave levels untrained: training.curriculum trains %s from
 TO_MEND = "Correct the JSON file beside it; where codes are trained on, run pre_encode.py --overwrite then."
 
 
-class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
+class SnacDiffusionTrainingWrapper(WeightUpdates):
     """Trains every stage of every chunk of a window in one forward.
 
     Args:
@@ -51,34 +51,18 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
     finds_unused_weights = True
 
     def __init__(self, model: SnacDiffusion, training: TrainingSection, model_config: dict[str, Any], seed: int = 0) -> None:
-        optimizer_configs = training.optimizer_configs
-        super().__init__(
-            model,
-            lr=training.learning_rate if optimizer_configs is None else None,
-            mask_padding=training.mask_padding,
-            mask_padding_dropout=training.mask_padding_dropout,
-            use_ema=training.use_ema,
-            optimizer_configs=None if optimizer_configs is None else optimizer_configs.as_dict(),
-            pre_encoded=training.pre_encoded,
-            cfg_dropout_prob=training.cfg_dropout_prob,
-            validation_timesteps=list(training.validation_timesteps),
-            p_one_shot=training.p_one_shot,
-        )
-        self.clip_grad_norm = training.clip_grad_norm
-        try_optimizers(self.optimizer_configs)
         levels, network = model.levels, model.config.model.diffusion.config
+        chunks = len(chunk_sizes(model.sample_size // levels.frame_samples, network.chunk_frames))
+        full_context = min(network.context_chunks, chunks - 1)
+        super().__init__(model, training, curriculum_from_config(training, levels.names, full_context))
+        self.chunks, self.full_context = chunks, full_context
         self.levels, self.model_config, self.seed = levels, model_config, seed
-        self.chunks = len(chunk_sizes(model.sample_size // levels.frame_samples, network.chunk_frames))
-        self.full_context = min(network.context_chunks, self.chunks - 1)
-        self.curriculum = curriculum_from_config(training, levels.names, self.full_context)
         self.infill = training.infill
         self.condition_dropout = training.condition_dropouts([*model.read_ids])
         self.said = DataConditions(model.config.model.conditioning, TO_MEND)
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
-        self._unused: UnusedWeights | None = None  # in a training by several processes
-        self._average_updated = False
 
     def on_train_start(self) -> None:
         """Several processes wait for the gradient of every weight, and a step may leave some out."""
@@ -90,10 +74,6 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         if isinstance(strategy, DDPStrategy) and not isinstance(strategy, DeepSpeedStrategy):
             self._unused = UnusedWeights(self.parameters())
 
-    def on_after_backward(self) -> None:
-        if self._unused is not None:
-            self._unused.empty(lambda used: self.trainer.strategy.reduce(used, reduce_op="sum"))
-
     def training_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> Tensor:
         """Loss of one batch, the mean over trained levels by weight."""
         phase = self._enter_phase()
@@ -102,46 +82,41 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         # One draw for context and conditioning: guidance subtracts the output without either.
         keep = share.of(torch.rand(len(batch[1]) * share.ranks, generator=generator) >= self.cfg_dropout_prob)
         codes, frame_mask, conditions = self._prepare(batch, generator, keep, self._single_kept(len(batch[1]), batch_idx, share))
-        draw = draw_step(codes, self.levels, self._chunks_in(codes), context, self.timesteps, self.corruption, generator, share)
+        timesteps = self._timesteps()
+        draw = draw_step(codes, self.levels, self._chunks_in(codes), context, timesteps, self.corruption, generator, share)
         draw = replace(
             one_shot(draw, self.p_one_shot, generator, share), known=self._known_frames(codes.shape[-1], context, batch_idx)
         )
         before = self._context_before(batch[1], keep)
-        per_level, _ = stage_losses(self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained, share=share)
+        window = (self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained)
+        per_level, trained = self._losses(*window, share=share)
         weights = per_level.new_tensor([phase.level_weights[level] for level in phase.trained])
-        loss = (per_level * weights).sum() / weights.sum()
+        loss = (trained * weights).sum() / weights.sum()
         logged = per_level.detach()
         if share.ranks > 1:
             logged = self.trainer.strategy.reduce(logged.clone(), reduce_op="mean")
         by_name = {self.levels.names[level]: value for level, value in zip(phase.trained, logged, strict=True)}
-        self._log_step((logged * weights).sum() / weights.sum(), by_name, context, len(batch[1]))
+        self._log_step((logged * weights).sum() / weights.sum(), by_name, context, len(batch[1]), loss.detach())
         return loss if self._unused is None else self._unused.reached_by(loss)
 
-    def configure_optimizers(self) -> Any:
-        """stable-audio-tools' optimiser and scheduler; a ConfigError if torch does not know or take them."""
-        with optimizer_configs_named():
-            return super().configure_optimizers()
+    def _losses(self, *window: Any, share: Share) -> tuple[Tensor, Tensor]:
+        """The mean loss of each trained level, and what is trained: the same, or weighed by the learned uncertainty."""
+        if self.uncertainty is None:
+            losses, _ = stage_losses(*window, share=share)
+            return losses, losses
+        found = code_losses(*window)
+        return share.weighed(found), share.weighed(self.uncertainty.weighed(found))
 
-    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """A step at the phase's share of the scheduled learning rate; schedulers never see the share."""
-        scale = self.curriculum.at(self.global_step).learning_rate_scale
-        scheduled = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            group["lr"] *= scale
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
-            group["lr"] = rate
-        if self._unused is not None:
-            self._unused.used.zero_()
-
-    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
-        """`training.clip_grad_norm`, or else what the trainer was told."""
-        if not self.clip_grad_norm:
-            return super().configure_gradient_clipping(optimizer, *args, **kwargs)
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip_grad_norm)
-
-    def on_before_optimizer_step(self, optimizer: Any) -> None:
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
+    def _timesteps(self) -> list[tuple[Any, ...]]:
+        """The distribution of noise levels of each level, as training has learnt it so far."""
+        if self.uncertainty is None:
+            return [*self.timesteps]
+        learnt = self.uncertainty.at(bin_edges().tolist())
+        drawn: list[tuple[Any, ...]] = []
+        for (sampler, options), u in zip(self.timesteps, learnt, strict=True):
+            masses = (learnt_masses(sampler, options, u, self.global_step),) if sampler in LEARNT else ()
+            drawn.append((sampler, options, *masses))
+        return drawn
 
     @torch.no_grad()
     def validation_step(self, batch: tuple[Tensor, list[dict[str, Any]]], batch_idx: int) -> None:
@@ -166,19 +141,14 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         values |= {f"val/loss_{name}": loss for name, loss in zip(self.levels.names, every.mean(dim=0), strict=True)}
         self.log_dict(values | {"val/avg_loss": every.mean()}, sync_dist=True)
 
-    def on_before_zero_grad(self, *args: Any, **kwargs: Any) -> None:
-        """Take the step before into the moving average, but not twice."""
-        if not self._average_updated:
-            super().on_before_zero_grad(*args, **kwargs)
-        self._average_updated = False
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         put_config(checkpoint, self.model_config)
         replace_codec_by_note(checkpoint, self.diffusion, "diffusion.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""
-        self._average_updated = checkpoint.get(AVERAGED, False)
+        super().on_load_checkpoint(checkpoint)
         replace_note_by_codec(checkpoint, self.diffusion, "diffusion.")
         check_head(saved_config(checkpoint), self.diffusion, "checkpoint")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
@@ -288,10 +258,12 @@ class SnacDiffusionTrainingWrapper(DiffusionCondTrainingWrapper):
         self._phase = phase
         return phase
 
-    def _log_step(self, loss: Tensor, level_losses: dict[str, Tensor], context: int, batch_size: int) -> None:
+    def _log_step(self, loss: Tensor, level_losses: dict[str, Tensor], context: int, batch_size: int, trained: Tensor) -> None:
         """Show the losses in the bar by the levels' names, and log them with the context's length and the phase."""
         self.log("train/loss", loss, prog_bar=True, on_step=True, batch_size=batch_size)
         self.log_dict(level_losses, prog_bar=True, logger=False, on_step=True, batch_size=batch_size)
         logged: dict[str, Any] = {f"train/loss_{name}": value for name, value in level_losses.items()}
         logged |= {"train/context_chunks": float(context), "train/phase": float(self.curriculum.index(self.global_step))}
+        if self.uncertainty is not None:
+            logged["train/weighed_loss"] = trained
         self.log_dict(logged, on_step=True, batch_size=batch_size)
