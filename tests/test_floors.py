@@ -32,7 +32,7 @@ MODULES_AT_THE_TOP = 10
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 LINES = 300
 FUNCTION_LINES = 50
-PACKAGE_LINES = 22_200
+PACKAGE_LINES = 26_000
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
