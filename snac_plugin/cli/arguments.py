@@ -103,6 +103,8 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
             check(value)
     for place in getattr(args, "lora", None) or ():
         locate_adapter(adapter_in(place)[0])
+    for place in getattr(args, "average", ()):
+        checkpoint_file(place)
 
 
 def check_at_once(checkpoint: str, model_config: str | None, complete: bool = True) -> Callable[[Request], object]:

@@ -2,7 +2,8 @@
 
     python -m snac_plugin unwrap --ckpt-path runs/snac_dit/checkpoints/step=00001000.ckpt --name my_model
 
-The flags are those of stable-audio-tools' unwrap_model.py, which knows only its own model types.
+The flags are those of stable-audio-tools' unwrap_model.py, which knows only its own model types. --average writes the mean of the
+weights of several checkpoints, as of a training and of a fine-tuning that began from it.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ def parser() -> CommandParser:
     made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
     made.add_argument("--name", default="exported_model", help="path of the result without its ending")
     made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
+    mean = "other checkpoints of the same network: the mean of their weights and its own is written; one named twice counts twice"
+    made.add_argument("--average", nargs="+", default=[], metavar="FILE", help=mean)
     add_lora(made)
     made.add_argument("--half", action="store_true", help="store float16, at half the size")
     return made
@@ -30,11 +33,12 @@ def main(argv: Sequence[str]) -> int:
     check_paths(args)
     check_folder("--name", Path(args.name).parent)
 
+    from snac_plugin.checkpoints.averaging import mean_of
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.checkpoints.writing import save_unwrapped
     from snac_plugin.plugin.loading import load_model
 
-    checkpoint = read_checkpoint(args.ckpt_path)
+    checkpoint = mean_of([read_checkpoint(path) for path in (args.ckpt_path, *args.average)])
     config = checkpoint.config_for(args.model_config)
     model = load_model(checkpoint, config, lora=args.lora or ()).merge_lora()
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
