@@ -31,9 +31,10 @@ def test_a_shipped_model_loads_and_fits_its_configs(name: str) -> None:
     config = read_checkpoint(name).model_config
     assert config is not None
     assert config["model"]["pretransform"]["config"]["codec"] in shipped_codecs()
-    for path in ("snac_dit.json", "snac_dit_tiny.json", "snac_dit_finetune.json", "snac_dit_lora.json"):
-        assert json.loads((ROOT / "model_configs" / path).read_text())["model"] == config["model"], path
-    assert config["training"] == json.loads((ROOT / "model_configs" / "snac_dit_tiny.json").read_text())["training"]
+    for kind in ("", "_tiny", "_tiny_infill", "_finetune", "_lora"):
+        made_with = json.loads((ROOT / "model_configs" / f"snac_dit{kind}.json").read_text())
+        assert made_with["model"] == config["model"], kind
+        assert (made_with["training"] == config["training"]) == (kind == "_tiny_infill"), kind
     assert all(bool(p.isfinite().all()) for p in load_model(name).parameters())
 
 

@@ -54,6 +54,7 @@ WRONG_PATHS = [
     ("run_gradio", ["--ckpt-path", "nowhere.ckpt"], NO_FILE),
     ("run_gradio", [*CONFIG[:1], "nowhere.json"], NO_FILE),
     ("unwrap", ["--ckpt-path", "nowhere.ckpt"], NO_FILE),
+    ("unwrap", ["--ckpt-path", "snac_dit_tiny", "--average", "snac_dit_tiny", "nowhere.ckpt"], NO_FILE),
     ("export_codec", ["--ckpt-path", "nowhere.ckpt", "--out", "made"], NO_FILE),
     ("demo", [*CONFIG[:1], "nowhere.json", "--save-dir", "made"], NO_FILE),
 ]
@@ -66,7 +67,7 @@ FLAG_NAMES = [
     ("generate", ["--steps", "0"], "--steps: found 0, expected a whole number above 0, or one for each level"),
     ("generate", ["--strength", "A=0,X=0.2", "--edit", "README.md"], "--strength: found A=0,X=0.2, expected one number"),
     ("generate", ["--repaint", "5:3", "--edit", "README.md"], "--repaint: found 5:3, expected pairs of seconds"),
-    ("generate", ["--loop"], "--loop: found a model that was trained without known frames, .* Or ask for --put-back"),
+    ("generate", ["--loop", *CONFIG], "--loop: found a model that was trained without known frames, .* Or ask for --put-back"),
     ("generate", ["--condition", "tempo=120"], "--condition: found the key 'tempo', expected nothing"),
     ("generate", ["--conditioning", '{"tempo": 120}'], "--conditioning: found the key 'tempo', expected nothing"),
     ("generate", ["--negative-condition", "tempo=120"], "--negative-condition: found the key 'tempo', expected nothing"),
