@@ -38,6 +38,7 @@ EXTRAS = {
     },
     "browser": {"playwright": ">=1.49,<2"},  # drives Debian's chromium in `make browser-test`
     "evaluate": {"librosa": "==0.11.0"},
+    "cluster": {"distributed": ">=2025.12,<2027"},  # Dask without dask[array], which would ask for another numpy
     "dev": {
         "pytest": "==9.2.0",
         "pytest-timeout": "==2.4.0",
@@ -45,6 +46,7 @@ EXTRAS = {
         "ruff": "==0.17.5",
         "mypy": "==2.4.1",
         "librosa": "==0.11.0",
+        "distributed": "==2025.12.0",
         "wheel": ">=0.40",
     },
 }

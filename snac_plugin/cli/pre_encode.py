@@ -10,25 +10,33 @@ where it has them. The random inversion of polarity, which stable-audio-tools' a
 
 import argparse
 import logging
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from multiprocessing import current_process
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from snac_plugin.checkpoints.config_inside import config_at_once
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli import demo_songs
 from snac_plugin.cli.command_parser import CommandParser
+from snac_plugin.cli.run_lock import PRE_ENCODING, locked
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
 from snac_plugin.files import check_folder
 
+if TYPE_CHECKING:
+    from snac_plugin.codec.pretransform import SnacPretransform
+
 # Flags of stable-audio-tools' script that this one has no use for, and why.
 FOREIGN_FLAGS = {
     "--ckpt-path": "The model config names the codec, with its weights: model.pretransform.config.codec.",
     "--batch-size": "Whole tracks are encoded one by one.",
-    "--num-nodes": "One process encodes; several may share the work by folders of their own.",
-    "--strategy": "One process encodes; several may share the work by folders of their own.",
+    "--num-nodes": "Several machines encode as workers of a Dask cluster: --cluster.",
+    "--strategy": "Several processes encode with --processes, several machines with --cluster.",
     "--limit-batches": "Name a folder with fewer files.",
     "--shuffle": "All tracks are encoded once, in any order.",
 }
@@ -61,6 +69,12 @@ def parser() -> CommandParser:
     made.add_argument("--overwrite", action="store_true", help="encode everything again, to take over changed metadata")
     text = "pack tracks into tar files of so many megabytes, for WebDataset and collections of many files (%(const)s)"
     made.add_argument("--shards", type=float, nargs="?", const=256.0, metavar="MB", help=text)
+    text = "encode each track N times, from N places inside its first frame: more codes of the same music (%(default)s)"
+    made.add_argument("--offsets", type=int, default=1, metavar="N", help=text)
+    text = "encode in N processes of this machine, on its GPUs in turn; the codes are the same"
+    made.add_argument("--processes", type=int, metavar="N", help=text)
+    text = "encode on the workers of this Dask scheduler, tcp://HOST:8786 say; the codes are the same"
+    made.add_argument("--cluster", metavar="ADDRESS", help=text)
     demo_songs.add_arguments(made)
     return made
 
@@ -69,8 +83,9 @@ def main(argv: Sequence[str]) -> int:
     """Encode, and say how to train on the codes."""
     args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _check_others(args)
     try:
-        with as_by_ctrl_c():
+        with as_by_ctrl_c(), locked(Path(args.output_path), PRE_ENCODING):
             config = str(run(args))
     except KeyboardInterrupt as stopped:
         print(f"stopped; what was encoded stays in {args.output_path}, and the same command goes on from there")
@@ -82,6 +97,31 @@ def main(argv: Sequence[str]) -> int:
     if base and not adapters:
         print(f"or, to fine-tune {base}, with --pretrained-ckpt-path {base} beside it")
     return 0
+
+
+def _check_others(args: argparse.Namespace) -> None:
+    """What several processes and machines must not be asked for. UsageError: they were."""
+    if args.processes is not None and args.cluster:
+        raise UsageError("--processes", f"{args.processes} and --cluster", "one of both", "Workers of a cluster are its own.")
+    if args.processes is not None and args.processes < 1:
+        raise UsageError("--processes", args.processes, "at least 1")
+    ranks = {name: int(value) for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS") if (value := os.environ.get(name, "")).isdigit()}
+    if name := next((name for name, count in ranks.items() if count > 1), None):
+        advice = "Use --processes on one machine; on several, start dask workers as those tasks, and this command once: --cluster."
+        raise UsageError("the launcher", f"{ranks[name]} tasks ({name})", "one: it writes what all encode", advice)
+
+
+def codec_on(section: Mapping[str, Any], sample_rate: int, half: bool, device: str | None) -> "SnacPretransform":
+    """The codec of a model config, on a device: here, or in a worker, which takes the GPU of its number."""
+    import torch
+
+    from snac_plugin.device import pick_device
+    from snac_plugin.plugin import builders
+
+    number = (current_process()._identity or (1,))[0] - 1  # type: ignore[attr-defined]
+    gpus = torch.cuda.device_count() if device in (None, "cuda") else 0
+    codec = builders.pretransform(section, sample_rate).to(pick_device(f"cuda:{number % gpus}" if gpus > 1 else device))
+    return codec.half() if half else codec
 
 
 def _fine_tunes(path: str) -> tuple[bool, str]:
@@ -116,25 +156,29 @@ def run(args: argparse.Namespace) -> Path:
     check_folder("--output-path", args.output_path)
 
     from snac_plugin.cli.memory import reuse_freed_memory
+    from snac_plugin.data.encode_elsewhere import by_cluster, by_processes
     from snac_plugin.data.pre_encode import pre_encode
-    from snac_plugin.device import pick_device
     from snac_plugin.generation.data_conditions import DataConditions
-    from snac_plugin.plugin import builders
 
     reuse_freed_memory()
-    codec = builders.pretransform(raw["model"]["pretransform"], config.sample_rate)
+    there = partial(codec_on, raw["model"]["pretransform"], config.sample_rate, args.model_half)
+    codec = there("cpu" if args.processes or args.cluster else args.device)  # where others encode, its geometry is wanted alone
     check_against_codec(config, codec.levels, codec.codec_name, args.model_config)
     window, frame = config.sample_size if args.sample_size is None else args.sample_size, codec.levels.frame_samples
     if window < 1 or window % frame:
         raise UsageError("--sample-size", window, f"a multiple of {frame}, the samples of a frame")
-    codec = codec.to(pick_device(args.device))
+    elsewhere = by_cluster(args.cluster, partial(there, args.device)) if args.cluster else None
+    if args.processes:
+        elsewhere = by_processes(args.processes, partial(there, args.device))
     return pre_encode(
         source or demo_songs.songs_from(args).dataset(args.split, config.sample_rate),
         args.output_path,
-        codec.half() if args.model_half else codec,
+        codec,
         min_frames=window // frame,
         workers=args.num_workers,
         overwrite=args.overwrite,
         shard_bytes=None if args.shards is None else round(args.shards * 1e6),
+        offsets=args.offsets,
         check=DataConditions(config.model.conditioning, TO_MEND).check,
+        elsewhere=elsewhere,
     )

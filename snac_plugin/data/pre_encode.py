@@ -1,46 +1,37 @@
 """Encode whole tracks once, as integer codes, so that training need not run the codec."""
 
-import json
+import functools
+import itertools
 import logging
 import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.data.audio import UnreadableAudio, read_mono_ahead
-from snac_plugin.data.audio_file import SILENCE, SILENT
-from snac_plugin.data.audio_folders import AudioFile, Rejected
+from snac_plugin.data.audio import read_mono_ahead
+from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.data.codes_folder import DETAILS, CodesFolder
 from snac_plugin.data.codes_shards import CodesShards
+from snac_plugin.data.encode_track import Check, Encoded, Encoder, Track, unchecked
 from snac_plugin.data.file_list import scan_dataset
-from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
+from snac_plugin.data.metadata_module import load_get_metadata
 from snac_plugin.errors import AudioError, ConfigError, UsageError
 from snac_plugin.files import fitting_name, printable
 
 log = logging.getLogger(__name__)
 
-CPU_PIECE_SECONDS = 10.0  # longer pieces are no faster on a CPU, and take gigabytes
-
-
 JSON_BESIDE = Path(__file__).with_name("demo_music") / "metadata.py"  # this metadata module needs no audio
 
-Check = Callable[[Any, Mapping[str, Any]], None]  # of a file and its metadata; UsageError for what the model cannot train on
-
-
-class Track(NamedTuple):
-    file: AudioFile
-    name: str  # of its codes in the folder, without an ending
-    get_metadata: GetMetadata | None  # of the dataset's `custom_metadata_module`
-    json_beside: bool = False  # whether its metadata are the JSON file beside it
+Elsewhere = Callable[[Sequence[Track], Encoder], Iterator[Encoded | str]]
+"""Encodes tracks in other processes; gives, in order, what became of each: its codes, or why there are none."""
 
 
 def pre_encode(
@@ -53,7 +44,9 @@ def pre_encode(
     workers: int | None = None,
     overwrite: bool = False,
     shard_bytes: int | None = None,
-    check: Check = lambda file, metadata: None,
+    offsets: int = 1,
+    check: Check = unchecked,
+    elsewhere: Elsewhere | None = None,
 ) -> Path:
     """Encode every track of a dataset into a folder that stable-audio-tools' PreEncodedDataset reads.
 
@@ -69,6 +62,9 @@ def pre_encode(
         shard_bytes: pack tracks into tar files of this size, for WebDataset; None: a file a track.
         check: of each track's metadata. JSON files beside the audio are all checked before anything is encoded; what other
             metadata modules say is checked before its track is, which is left out if it does not fit.
+        offsets: encode each track so many times, from as many samples inside its first frame: each as a track of its own.
+        elsewhere: encodes in other processes, with a `check` that can be sent there; by default this process does, ahead of
+            which `workers` read. What is written is the same.
 
     Returns:
         The dataset config to train with, a JSON file in the folder.
@@ -83,7 +79,8 @@ def pre_encode(
         raise ConfigError("dataset_type", repr(source.get("dataset_type")), '"audio_dir": folders of audio are encoded')
     if pretransform.codebook_size - 1 > np.iinfo(np.int16).max:
         raise ConfigError("codebook_size", pretransform.codebook_size, "at most 32,768 codes, which int16 files hold")
-    tracks, rejected = _find_tracks(source, pretransform.sample_rate, dots=shard_bytes is None)
+    starts = _starts(offsets, pretransform.levels.frame_samples)
+    tracks, rejected = _find_tracks(source, pretransform.sample_rate, dots=shard_bytes is None, starts=starts)
     _check_all(tracks, check)
     if shard_bytes is None:
         folder = CodesFolder(Path(output), pretransform, min_frames)
@@ -92,17 +89,17 @@ def pre_encode(
     for path, reason in rejected:
         log.warning("Left out %s: %s", printable(path), reason)
     todo = [track for track in tracks if overwrite or not folder.holds(track.name, track.file.path)]
-    on_cpu = next(pretransform.parameters()).device.type == "cpu"
-    usual, grid = pretransform.piece_frames, pretransform.levels.grid_frames
-    if on_cpu:  # the codes are the same
-        short = round(CPU_PIECE_SECONDS * pretransform.levels.frames_per_second / grid) * grid
-        pretransform.piece_frames = min(usual, max(short, grid))
+    encoder = Encoder(pretransform, min_frames, check)
+    on_cpu = encoder.device.type == "cpu"
     try:
         folder.begin(track.name for track in todo)
-        _encode_all(folder, todo, rejected, progress, workers if workers is not None else 0 if on_cpu else 4, check)
+        if elsewhere is None:
+            outcomes = _encoded_here(todo, encoder, workers if workers is not None else 0 if on_cpu else 4)
+        else:
+            outcomes = elsewhere(todo, encoder)
+        _write_all(folder, todo, outcomes, rejected, progress)
         folder.finish()
     finally:
-        pretransform.piece_frames = usual
         folder.write_details(rejected)
     if not folder.tracks:
         raise AudioError(
@@ -114,35 +111,45 @@ def pre_encode(
     return folder.write_dataset_config(source.get("random_crop", True), source.get("drop_last", True))
 
 
-def _find_tracks(source: Mapping[str, Any], sample_rate: int, dots: bool) -> tuple[list[Track], list[Rejected]]:
+def _starts(offsets: int, frame_samples: int) -> list[int]:
+    """The samples at which a track begins to be encoded, spread over its first frame."""
+    if not 1 <= offsets <= frame_samples:
+        raise UsageError("offsets", offsets, f"at least 1, and at most {frame_samples}, the samples of a frame")
+    return [index * frame_samples // offsets for index in range(offsets)]
+
+
+def _find_tracks(
+    source: Mapping[str, Any], sample_rate: int, dots: bool, starts: Sequence[int] = (0,)
+) -> tuple[list[Track], list[Rejected]]:
     tracks, rejected, ids, names = [], [], set(), set[str]()
     for index, (entry, scan) in enumerate(zip(source["datasets"], scan_dataset(source, sample_rate), strict=True)):
         rejected += scan.rejected
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["id"])
         name = f"{name}_{index}" if name in ids else name
         ids.add(name)
-        get_metadata = load_get_metadata(module := entry.get("custom_metadata_module"))
+        load_get_metadata(module := entry.get("custom_metadata_module"))  # it is told at once if it cannot be
         json_beside = module is not None and Path(module).resolve() == JSON_BESIDE.resolve()
-        for file in scan.files:
-            relative = os.path.relpath(file.path, entry["path"])
+        for file, start in itertools.product(scan.files, starts):
+            relative = os.path.relpath(file.path, entry["path"]) + (f"_from_{start}" if start else "")
             track = f"{name}/{_safe(relative, dots)}"
             track = track if track not in names else f"{track}_{len(names)}"
             names.add(track)
-            tracks.append(Track(file, track, get_metadata, json_beside))
+            tracks.append(Track(file, track, module, json_beside, start))
     return tracks, rejected
 
 
 def _check_all(tracks: list[Track], check: Check) -> None:
     """Check what can be known without audio: UsageError for the JSON files, a warning where no module says anything."""
-    wrong = []
-    for track in tracks:
+    wrong, loaded = [], functools.lru_cache(load_get_metadata)
+    for track in (track for track in tracks if not track.start):
         info: dict[str, Any] = {"path": str(track.file.path), "seconds_start": 0, "seconds_total": math.ceil(track.file.seconds)}
         try:
-            info |= track.get_metadata(info, torch.zeros(1, 0)) if track.json_beside and track.get_metadata else {}
+            get_metadata = loaded(track.metadata_module) if track.json_beside else None
+            info |= get_metadata(info, torch.zeros(1, 0)) if get_metadata else {}
         except Exception:  # its turn tells why
             continue
         try:
-            if track.json_beside or track.get_metadata is None:
+            if track.json_beside or track.metadata_module is None:
                 check(track.file.path, info)
         except UsageError as error:
             if not track.json_beside:
@@ -164,69 +171,29 @@ def _safe(relative: str, dots: bool) -> str:
     return "/".join([*(fitting_name(folder, 0) for folder in folders), fitting_name(name, len(".json"))])
 
 
-def _encode_all(
-    folder: CodesFolder, tracks: list[Track], rejected: list[Rejected], progress: bool, workers: int, check: Check
+def _encoded_here(tracks: Sequence[Track], encoder: Encoder, workers: int) -> Iterator[Encoded | str]:
+    audios = read_mono_ahead([track.file.path for track in tracks], encoder.pretransform.sample_rate, workers)
+    for track, audio in zip(tracks, audios, strict=True):
+        yield encoder.encode(track, audio)
+
+
+def _write_all(
+    folder: CodesFolder, tracks: Sequence[Track], outcomes: Iterator[Encoded | str], rejected: list[Rejected], progress: bool
 ) -> None:
-    """Encode tracks one by one; what cannot be encoded is added to `rejected`."""
-    audios = read_mono_ahead([track.file.path for track in tracks], folder.pretransform.sample_rate, workers)
+    """Write tracks one by one, as they were encoded; those that could not be are added to `rejected`."""
     total = sum(track.file.seconds for track in tracks)
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
     started, seconds, there = time.perf_counter(), 0.0, len(folder.tracks)
     with tqdm(total=total or None, desc="Encoding", bar_format=layout, disable=not (progress and tracks)) as bar:
-        for track, audio in zip(tracks, audios, strict=True):
-            reason = audio.reason if isinstance(audio, UnreadableAudio) else _encode(folder, track, audio, check)
-            if reason:
-                rejected.append(Rejected(track.file.path, reason))
-                log.warning("Left out %s: %s", printable(track.file.path), reason)
+        for track, outcome in zip(tracks, outcomes, strict=True):
+            if isinstance(outcome, Encoded):
+                codes = torch.from_numpy(outcome.codes)
+                folder.write(track.name, track.file.path, codes, outcome.frames, outcome.metadata)
+            else:
+                rejected.append(Rejected(track.file.path, outcome))
+                log.warning("Left out %s: %s", printable(track.file.path), outcome)
             seconds += track.file.seconds
             bar.set_postfix_str(f"{seconds / (time.perf_counter() - started):.0f}x real time", refresh=False)
             bar.update(track.file.seconds)
     took, encoded = time.perf_counter() - started, len(folder.tracks) - there
     log.info("Encoded %d tracks, %.0f s of audio in %.0f s; %d were there already", encoded, seconds, took, there)
-
-
-def _encode(folder: CodesFolder, track: Track, audio: Tensor, check: Check) -> str:
-    """Encode the audio [1, N] of a track; returns why it was not, or nothing."""
-    pretransform, levels = folder.pretransform, folder.pretransform.levels
-    if audio.abs().max() < SILENCE:
-        return SILENT
-    path, samples = track.file.path, audio.shape[-1]
-    info: dict[str, Any] = {  # stable-audio-tools' metadata of a whole track
-        "path": str(path),
-        "relpath": os.path.relpath(path, track.file.folder),
-        "timestamps": (0.0, 1.0),
-        "seconds_start": 0,
-        "seconds_total": math.ceil(samples / pretransform.sample_rate),
-        "padding_mask": torch.ones(samples),
-        "sample_rate": pretransform.sample_rate,
-    }
-    if track.get_metadata is not None:
-        try:
-            info |= track.get_metadata(info, audio)
-        except Exception as error:  # whatever a user's module raises
-            return f"its custom_metadata_module failed ({type(error).__name__}: {error})"
-        if info.get("__reject__"):
-            return "rejected by its custom_metadata_module"
-        try:
-            check(path, info)
-        except UsageError as error:
-            return str(error)
-    frames = levels.frames_for(samples)
-    lacking = max(frames, folder.min_frames) * levels.frame_samples - samples
-    padded = torch.nn.functional.pad(audio, (0, lacking))[None].to(next(pretransform.parameters()).device)
-    folder.write(track.name, path, pretransform.tokenize(padded)[0], frames, _serialisable(info, path))
-    return ""
-
-
-def _serialisable(info: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The part of a track's metadata that a JSON file can hold; arrays become lists."""
-    kept = {}
-    for key, value in info.items():
-        if key == "padding_mask" or key.startswith("__"):
-            continue
-        try:
-            kept[key] = json.loads(json.dumps(value, default=lambda array: array.tolist()))
-        except (TypeError, ValueError, AttributeError):
-            unknown = "%s: its metadata %r is of type %s, which JSON cannot hold: left out"
-            log.warning(unknown, printable(path), key, type(value).__name__)
-    return kept

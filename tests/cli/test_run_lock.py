@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from snac_plugin.cli.run_lock import LOCK, locked
+from snac_plugin.cli.run_lock import PRE_ENCODING, TRAINING, locked
 from snac_plugin.errors import UsageError
 
 HOLD = """
 import multiprocessing, sys, time
 from pathlib import Path
-from snac_plugin.cli.run_lock import locked
-with locked(Path(sys.argv[1])):
-    if sys.argv[2:]:  # a worker that outlives it
+from snac_plugin.cli.run_lock import PRE_ENCODING, TRAINING, locked
+with locked(Path(sys.argv[1]), PRE_ENCODING if "encode" in sys.argv else TRAINING):
+    if "worker" in sys.argv:  # a worker that outlives it
         multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,)).start()
     print("held", flush=True)
     time.sleep(60)
@@ -52,7 +52,7 @@ def test_a_killed_one_does_not_block_even_if_a_worker_lives_on(tmp_path: Path) -
     (tmp_path / "run" / "checkpoints" / ".step=00000001.ckpt.1234.part").touch()
     started = time.monotonic()
     with locked(tmp_path / "run"):
-        assert f"process {os.getpid()} on" in (tmp_path / "run" / LOCK).read_text()
+        assert f"process {os.getpid()} on" in (tmp_path / "run" / TRAINING.lock).read_text()
         assert list((tmp_path / "run" / "checkpoints").iterdir()) == [], "half a checkpoint of the killed one"
     assert time.monotonic() - started < 5
 
@@ -82,3 +82,19 @@ def test_other_processes_of_one_training_leave_the_lock_to_the_first(tmp_path: P
     monkeypatch.setenv("LOCAL_RANK", "1")
     with locked(tmp_path / "run"):
         assert not (tmp_path / "run").exists()
+
+
+def test_two_pre_encodings_do_not_write_one_folder(tmp_path: Path) -> None:
+    """Both used to pack the same tracks, each into shards of its own."""
+    process = holder(tmp_path / "codes", "encode")
+    said = rf"--output-path: found {tmp_path}/codes, in which process {process.pid} on .*, is encoding, expected"
+    try:
+        with pytest.raises(UsageError, match=said), locked(tmp_path / "codes", PRE_ENCODING):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    (tmp_path / "codes" / "sub").mkdir()
+    (tmp_path / "codes" / "sub" / ".a.npy.1234.part").touch()
+    with locked(tmp_path / "codes", PRE_ENCODING):
+        assert list((tmp_path / "codes" / "sub").iterdir()) == []

@@ -108,6 +108,24 @@ def test_crops_are_columns_of_the_whole_encoding_with_their_own_times(music, tmp
     assert len(starts) > 3
 
 
+def test_offsets_are_encodings_of_the_same_audio_from_inside_its_first_frame(music, tmp_path, codec):
+    """SNAC is not shift-equivariant: other places inside a frame give other codes, not shifted ones."""
+    encode(audio_dir(music), tmp_path / "out", codec, offsets=3)
+    assert details(tmp_path / "out")["tracks"] == 9
+    audio = read_mono(music / "long.wav", RATE)
+    for start, name in ((0, "long.wav"), (1024, "long.wav_from_1024"), (2048, "long.wav_from_2048")):
+        (tmp_path / "cut").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / "cut" / f"{start}.wav", audio[0, start:].numpy(), RATE, "FLOAT")
+        encode(audio_dir(tmp_path / "cut"), tmp_path / "alone", codec)
+        assert np.array_equal(loaded(tmp_path / "out", name)[0], loaded(tmp_path / "alone", f"{start}.wav")[0])
+    before = encoded_at(tmp_path / "out")
+    encode(audio_dir(music), tmp_path / "out", codec, offsets=3)
+    assert encoded_at(tmp_path / "out") == before, "nothing is encoded twice"
+    for count in (0, FRAME + 1):
+        with pytest.raises(UsageError, match=f"offsets: found {count}, expected at least 1, and at most 3072"):
+            encode(audio_dir(music), tmp_path / "out", codec, offsets=count)
+
+
 def test_short_track_is_followed_by_silence_that_its_mask_marks(music, tmp_path, codec):
     encode(audio_dir(music), tmp_path / "out", codec)
     codes, info = loaded(tmp_path / "out", "short.wav")
