@@ -68,6 +68,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         yield from optimizer_problems(training.learning_rate, training.optimizer_configs)
         yield from _timestep_problems(training)
         yield from _learnt_timestep_problems(training, diffusion.config.head)
+        yield from _noise_problems(training, diffusion.diffusion_objective)
         yield from _infill_problems(training)
         yield from _dropout_problems(training, config)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
@@ -214,6 +215,17 @@ def _learnt_timestep_problems(training: TrainingSection, head: str) -> Iterator[
             yield Problem(where, show(sampler), f"{show(fitting)} for the head {show(head)}", f"Set it to {show(fitting)}.")
 
 
+def _noise_problems(training: TrainingSection, objective: str) -> Iterator[Problem]:
+    """Masked codes have no noise, and codes under noise no masks."""
+    perturbation, spans = training.input_perturbation, training.mask_spans
+    if objective == "masked" and any(perturbation.values() if isinstance(perturbation, dict) else [perturbation]):
+        expected, advice = "0: masked codes have no noise", "training.corruption replaces codes that the network sees."
+        yield Problem("training.input_perturbation", show(perturbation), expected, advice)
+    if objective != "masked" and any(span > 1 for span in (spans.values() if isinstance(spans, dict) else [spans])):
+        advice = 'It goes with diffusion_objective "masked"; spans of known frames are training.infill.'
+        yield Problem("training.mask_spans", show(spans), f"1: no codes are masked with objective {show(objective)}", advice)
+
+
 def _infill_problems(training: TrainingSection) -> Iterator[Problem]:
     infill = training.infill
     if infill is not None and not sum(infill.gaps.values()):
@@ -235,6 +247,9 @@ def _curriculum_problems(training: TrainingSection, context_chunks: int) -> Iter
             if key not in known:
                 expected = f"a number of chunks up to context_chunks: {', '.join(known)}"
                 yield Problem(f"{where}.context.{key}", show(key), expected, f"See {NETWORK}.context_chunks.")
+        if phase.infill_share and training.infill is None:
+            expected = "training.infill beside it, which says which frames are known"
+            yield Problem(f"{where}.infill_share", show(phase.infill_share), expected)
         total = sum(phase.context.values())
         if abs(total - 1) > 1e-6:
             yield Problem(f"{where}.context", f"probabilities that sum to {total:g}", "probabilities that sum to 1")

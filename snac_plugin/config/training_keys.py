@@ -71,6 +71,9 @@ class CurriculumPhase(Section):
         default=None, description="loss weight of each level, in place of training.level_weights"
     )
     learning_rate_scale: Positive = Field(default=1.0, description="factor on the learning rate")
+    infill_share: Share | None = Field(
+        default=None, description="share of steps with known frames, in place of training.infill.share: 1 for masked pre-training"
+    )
 
     @field_validator("levels", mode="before")
     @classmethod
@@ -83,7 +86,7 @@ class CurriculumPhase(Section):
         return tuple(self.context.get(str(count), 0.0) for count in range(context_chunks + 1))
 
 
-Gap = Literal["prefix", "suffix", "middle", "several", "whole"]
+Gap = Literal["prefix", "suffix", "middle", "several", "whole", "spans"]
 
 
 class InfillSection(Section):
@@ -94,11 +97,14 @@ class InfillSection(Section):
     )
     gaps: dict[Gap, Weight] = Field(
         default={"prefix": 1.0, "suffix": 1.0, "middle": 1.0, "several": 1.0, "whole": 1.0},
-        description="how often each gap is drawn: beginning, end or middle of a chunk, two or three places, the whole chunk",
+        description="how often each gap is drawn: beginning, end or middle of a chunk, two or three places, the whole chunk; or "
+        "spans at random places (EzAudio's masked pre-training)",
     )
     length: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
-        default=(0.1, 0.9), description="shortest and longest gap at the beginning, end or middle, as shares of a chunk"
+        default=(0.1, 0.9),
+        description="shortest and longest gap at the beginning, end or middle, as shares of a chunk; of spans their sum",
     )
+    span: AtLeastOne = Field(default=10, description="frames of each of the spans")
     after: Share = Field(default=0.5, description="share of gaps with known frames in the chunk after too; with whole always")
 
 
@@ -165,6 +171,12 @@ class TrainingSection(Section):
     )
     level_weights: dict[str, Weight] | None = Field(default=None, description="loss weight of each level")
     corruption: PerLevel[Share] = Field(default=0.0, description="share of codes replaced in context and finished levels")
+    input_perturbation: PerLevel[Weight] = Field(
+        default=0.0, description="noise in the network's input alone, as a share of the noise (Ning et al. 2023: 0.1)"
+    )
+    mask_spans: PerLevel[AtLeastOne] = Field(
+        default=1, description="of masked codes: how many neighbours of a level are masked together (MAGNeT: 3)"
+    )
     infill: InfillSection | None = Field(default=None, description="known frames within the chunks; null: none")
     lora: LoraSection | None = Field(default=None, description="train low-rank adapters alone; null: all weights")
     curriculum: tuple[CurriculumPhase, ...] | None = Field(
@@ -188,6 +200,12 @@ class TrainingSection(Section):
 
     def weights(self, names: str) -> tuple[float, ...]:
         return spread(self.level_weights, names, 1.0, "training.level_weights")
+
+    def perturbations(self, names: str) -> tuple[float, ...]:
+        return spread(self.input_perturbation, names, 0.0, "training.input_perturbation")
+
+    def spans(self, names: str) -> tuple[int, ...]:
+        return spread(self.mask_spans, names, 1, "training.mask_spans")
 
     def corruptions(self, names: str) -> tuple[float, ...]:
         return spread(self.corruption, names, 0.0, "training.corruption")

@@ -25,8 +25,8 @@ class Objective(ABC):
     def noised(self, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t for data and own noise of one shape; t broadcasts against them."""
 
-    def own_noise(self, noise: Tensor) -> Tensor:
-        """What `noised` takes, from unit Gaussian noise of a stage [B, N, 8]."""
+    def own_noise(self, noise: Tensor, span: int = 1) -> Tensor:
+        """What `noised` takes, from unit Gaussian noise of a stage [B, N, 8]; `span` is for masks alone."""
         return noise
 
     def own_level(self, t: Tensor, codes: Tensor | int) -> Tensor:
@@ -125,9 +125,14 @@ class Masked(Objective):
     name: str = "masked"
     masks: ClassVar[bool] = True
 
-    def own_noise(self, noise: Tensor) -> Tensor:
-        """The order in which codes are masked, in (0, 1), for all dimensions alike."""
-        order = noise[..., :1].argsort(dim=-2).argsort(dim=-2)
+    def own_noise(self, noise: Tensor, span: int = 1) -> Tensor:
+        """The order in which codes are masked, in (0, 1), for all dimensions alike.
+
+        With a `span` above 1 neighbours are masked together (MAGNeT: Ziv et al. 2024, arXiv:2401.04577, section 3.1): spans of so
+        many codes, that begin anywhere, come in random order, and each is masked from its first code on. So exactly t N codes are
+        masked here too, and one span at most is masked in part.
+        """
+        order = noise[..., :1].argsort(dim=-2).argsort(dim=-2) if span == 1 else _in_spans(noise, span)
         return ((order + 0.5) / noise.shape[-2]).expand_as(noise)
 
     def noised(self, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -142,6 +147,15 @@ class Masked(Objective):
 
     def from_flow(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(t), t
+
+
+def _in_spans(noise: Tensor, span: int) -> Tensor:
+    """The order [B, N, 1] in which codes are masked by spans, which go on from the end at the beginning: no place is special."""
+    codes = torch.arange(noise.shape[1], device=noise.device)
+    offset = (torch.special.ndtr(noise[:, :1, 1]) * len(codes)).long().clamp(max=len(codes) - 1)  # where the first span begins
+    first = (codes // span * span + offset) % len(codes)  # of the span of each code, counted from there
+    order = noise[..., 0].gather(1, first).argsort(dim=1, stable=True).argsort(dim=1)
+    return order.gather(1, (codes - offset) % len(codes))[..., None]
 
 
 OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in (RectifiedFlow(), VPrediction(), Masked())}

@@ -32,6 +32,11 @@ def condition_dropout_seed(batch_seed: int) -> int:
     return mixed_seed(batch_seed, 0, 3)
 
 
+def perturbation_seed(batch_seed: int) -> int:
+    """What `training.input_perturbation` adds in a training step: of its own, so that it changes no other draw."""
+    return mixed_seed(batch_seed, 0, 4)
+
+
 def order_seed(seed: int, epoch: int) -> int:
     """Order of the training items in an epoch."""
     return mixed_seed(seed, epoch, 0)

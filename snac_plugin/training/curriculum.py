@@ -17,6 +17,7 @@ class Phase:
     context: tuple[float, ...]  # probability of seeing 0, 1, ... chunks of context
     level_weights: tuple[float, ...]  # of the losses, coarsest first; 0 for levels not trained
     learning_rate_scale: float = 1.0  # factor on the scheduled learning rate
+    infill_share: float | None = None  # share of steps with known frames; None: as training.infill has it
 
     @property
     def trained(self) -> tuple[int, ...]:
@@ -31,7 +32,8 @@ class Phase:
         context = ", ".join(f"{count}: {share:.0%}" for count, share in enumerate(self.context) if share)
         levels = " ".join(name if w == 1 else f"{name} x {w:g}" for name, w in zip(names, self.level_weights, strict=True) if w)
         scale = "" if self.learning_rate_scale == 1 else f"; learning rate x {self.learning_rate_scale:g}"
-        return f"{self.name}: chunks of context {context}; levels {levels}{scale}"
+        infill = "" if self.infill_share is None else f"; known frames in {self.infill_share:.0%} of the steps"
+        return f"{self.name}: chunks of context {context}; levels {levels}{scale}{infill}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def curriculum_from_config(training: TrainingSection, names: str, context_chunks
     phases, first = [], 0
     for phase in training.curriculum:
         context, phase_weights = phase.context_probabilities(context_chunks), _level_weights(phase, names, weights)
-        phases.append(Phase(phase.name, first, context, phase_weights, phase.learning_rate_scale))
+        phases.append(Phase(phase.name, first, context, phase_weights, phase.learning_rate_scale, phase.infill_share))
         first += phase.steps or 0
     return Curriculum(tuple(phases))
 

@@ -22,6 +22,14 @@ def draw_gaps(infill: InfillSection, sizes: Sequence[int], context_chunks: int, 
     return tuple(_known(infill, size, after, generator) for size, after in zip(sizes, [*sizes[1:], 0], strict=True))
 
 
+def _spans(span: int, size: int, length: int, generator: torch.Generator) -> set[int]:
+    """`length` frames of `size` in spans that begin anywhere (EzAudio's masks). They go on from the end at the beginning."""
+    offset = int(torch.randint(size, (1,), generator=generator))
+    places = torch.randperm(-(-size // span), generator=generator).tolist()
+    frames = [frame for place in places for frame in range(place * span, min((place + 1) * span, size))]
+    return {(frame + offset) % size for frame in frames[:length]}
+
+
 def _known(infill: InfillSection, size: int, after: int, generator: torch.Generator) -> tuple[int, ...]:
     """Known frames of a chunk of `size` frames, and of the chunk after, which has `after`."""
 
@@ -38,6 +46,8 @@ def _known(infill: InfillSection, size: int, after: int, generator: torch.Genera
         count = min(2 * between(2, 3), (size + 1) // 2 * 2)
         cuts = sorted(torch.randperm(size + 1, generator=generator)[:count].tolist())
     unknown = {frame for first, stop in zip(cuts[::2], cuts[1::2], strict=True) for frame in range(first, stop)}
+    if kind == "spans":
+        unknown = _spans(infill.span, size, length, generator)
     known = [frame for frame in range(size) if frame not in unknown]
     if after and (kind == "whole" or float(torch.rand(1, generator=generator)) < infill.after):
         begins = between(0, after - 1) if between(0, 1) else 0  # a gap may end in the chunk after

@@ -29,6 +29,8 @@ class Draw:
     clean_codes: Tensor  # packed codes of the clean tokens [B, R, T], some replaced
     context_chunks: int  # how many earlier chunks are visible
     known: KnownFrames = ()  # frames that are shown in every sample, and not trained
+    spans: tuple[int, ...] = ()  # how many codes of each level are masked together; one each by default
+    perturbation: Tensor | None = None  # packed [B, R * 8, T], in the network's input alone, added to the noise
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,21 @@ def one_shot(draw: Draw, probability: float, generator: torch.Generator, share: 
     return replace(draw, t=draw.t.masked_fill(hit.to(draw.t.device), 1.0))
 
 
+def perturbed(draw: Draw, levels: Levels, amounts: Sequence[float], generator: torch.Generator, share: Share = Share()) -> Draw:
+    """The draw with input perturbation (Ning et al. 2023, arXiv:2301.11706, eq. 11): the network sees
+
+        alpha data + sigma (noise + gamma noise'),
+
+    and its target keeps the noise alone: it learns to go on from points that are a little off. `amounts` are gamma by level.
+    """
+    if not any(amounts):
+        return draw
+    batch, *shape = draw.noise.shape
+    other = share.of(torch.randn(batch * share.ranks, *shape, generator=generator))
+    rows = torch.tensor([amounts[level] for level in levels.level_of_rows()]).repeat_interleave(levels.codebook_dim)
+    return replace(draw, perturbation=(rows[:, None] * other).to(draw.noise))
+
+
 class CodeLosses(NamedTuple):
     """The loss of each code that is not known, and what it was computed from: an entry for each trained level."""
 
@@ -155,11 +172,12 @@ def code_losses(
     t, noise = _spread(model, draw).to(data), draw.noise.to(data)
     noised = model.objective.noised(data, noise, t)
     visible, chunks_before, visible_mask = _after_context(model, clean, frame_mask, before if draw.context_chunks else None)
+    seen = noised if draw.perturbation is None else model.objective.noised(data, noise + draw.perturbation.to(data), t)
     trained = tuple(range(len(levels)) if stages is None else stages)
     outputs = all_stages(
         model.network,
         visible,
-        noised,
+        seen,
         draw.t.to(data),
         conditions,
         frame_mask=visible_mask,
@@ -176,17 +194,28 @@ def code_losses(
 
     if model.network.config.head != "velocity":
         points, times = denoised(levels.unpack_latents(noised)), denoised(levels.unpack_latents(t))
-        targets = denoised(levels.unpack(codes))
         outputs = [model.logits(i, o, points[i], times[i][..., 0]) for i, o in zip(trained, outputs, strict=True)]
-        by_class = [o.transpose(1, 2).float() for o in outputs]
-        losses = [cross_entropy(o, targets[i], reduction="none") for i, o in zip(trained, by_class, strict=True)]
-        losses = [model.objective.weighed(o, points[i], times[i][..., 0]) for i, o in zip(trained, losses, strict=True)]
+        losses = _cross_entropies(model, trained, outputs, denoised(levels.unpack(codes)), points, times)
     else:
         velocities = denoised(levels.unpack_latents(model.path.target(data, noise, t)))
         losses = [(o.float() - velocities[i].float()).square().mean(dim=-1) for i, o in zip(trained, outputs, strict=True)]
     counted = frame_mask[:, unknown] if frame_mask is not None and unknown else frame_mask
     frames = [len(unknown_frames(size, here)) for size, here in zip(sizes, draw.known or ((),) * len(sizes), strict=True)]
     return CodeLosses(losses, counted, [levels.per_frame[i] for i in trained], outputs, trained, draw.t, frames)
+
+
+def _cross_entropies(
+    model: SnacDiffusionModel,
+    trained: Sequence[int],
+    logits: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    points: Sequence[Tensor],
+    times: Sequence[Tensor],
+) -> list[Tensor]:
+    """Of the codes of trained levels [B, N], from logits [B, N, K], as the objective weighs them; the rest are of all levels."""
+    by_class = [one.transpose(1, 2).float() for one in logits]
+    losses = [cross_entropy(one, targets[i], reduction="none") for i, one in zip(trained, by_class, strict=True)]
+    return [model.objective.weighed(one, points[i], times[i][..., 0]) for i, one in zip(trained, losses, strict=True)]
 
 
 def in_own_noise(model: SnacDiffusionModel, draw: Draw, sizes: Sequence[int]) -> Draw:
@@ -197,8 +226,9 @@ def in_own_noise(model: SnacDiffusionModel, draw: Draw, sizes: Sequence[int]) ->
     known = draw.known or ((),) * len(sizes)
     for chunk, (size, known_here) in enumerate(zip(sizes, known, strict=True)):
         frames = [sum(sizes[:chunk]) + frame for frame in unknown_frames(size, known_here)]
-        parts = levels.unpack_latents(noise[..., frames])
-        noise[..., frames] = levels.pack_latents([model.objective.own_noise(part) for part in parts])
+        parts, spans = levels.unpack_latents(noise[..., frames]), draw.spans or (1,) * len(levels)
+        own = [model.objective.own_noise(part, span) for part, span in zip(parts, spans, strict=True)]
+        noise[..., frames] = levels.pack_latents(own)
         counts = torch.tensor([part.shape[1] for part in parts], device=t.device)
         t[:, chunk] = model.objective.own_level(t[:, chunk], counts)
     return replace(draw, t=t, noise=noise)
@@ -256,7 +286,9 @@ def _chunks_as_samples(
     def fold(x: Tensor) -> Tensor:
         return rearrange(x, "b r (c t) -> (b c) r t", c=chunks)
 
-    folded = Draw(rearrange(draw.t, "b c l -> (b c) 1 l"), fold(draw.noise), fold(draw.clean_codes), 0, draw.known[:1])
+    other = None if draw.perturbation is None else fold(draw.perturbation)
+    t = rearrange(draw.t, "b c l -> (b c) 1 l")
+    folded = Draw(t, fold(draw.noise), fold(draw.clean_codes), 0, draw.known[:1], draw.spans, other)
     others = replace(conditions, concat=None).map(lambda x: x.repeat_interleave(chunks, dim=0))
     if (rows := conditions.embedding) is not None and rows.ndim == 3:  # one for tokens of no chunk, then each chunk's
         pairs = torch.stack([rows[:, :1].expand(-1, chunks, -1), rows[:, 1:]], dim=2)

@@ -18,7 +18,7 @@ from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
 from snac_plugin.diffusion.noise_levels import bin_edges, learnt_masses
 from snac_plugin.diffusion.sampler_names import LEARNT
-from snac_plugin.diffusion.seeds import condition_dropout_seed, gap_seed, mixed_seed
+from snac_plugin.diffusion.seeds import condition_dropout_seed, gap_seed, mixed_seed, perturbation_seed
 from snac_plugin.errors import AudioError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.data_conditions import DataConditions
@@ -30,7 +30,7 @@ from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask, positions
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
-from snac_plugin.training.stage_losses import Draw, Share, code_losses, draw_step, one_shot, stage_losses
+from snac_plugin.training.stage_losses import Draw, Share, code_losses, draw_step, one_shot, perturbed, stage_losses
 from snac_plugin.training.unused_weights import UnusedWeights
 from snac_plugin.training.weight_updates import WeightUpdates
 
@@ -60,6 +60,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         self.infill = training.infill
         self.condition_dropout = training.condition_dropouts([*model.read_ids])
         self.said = DataConditions(model.config.model.conditioning, TO_MEND)
+        self.mask_spans, self.input_perturbation = training.spans(levels.names), training.perturbations(levels.names)
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
@@ -84,9 +85,9 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         codes, frame_mask, conditions = self._prepare(batch, generator, keep, self._single_kept(len(batch[1]), batch_idx, share))
         timesteps = self._timesteps()
         draw = draw_step(codes, self.levels, self._chunks_in(codes), context, timesteps, self.corruption, generator, share)
-        draw = replace(
-            one_shot(draw, self.p_one_shot, generator, share), known=self._known_frames(codes.shape[-1], context, batch_idx)
-        )
+        draw = one_shot(draw, self.p_one_shot, generator, share)
+        known = self._known_frames(codes.shape[-1], context, batch_idx, phase)
+        draw = self._perturbed(replace(draw, known=known, spans=self.mask_spans), batch_idx, share)
         before = self._context_before(batch[1], keep)
         window = (self.diffusion.model, codes, draw, conditions, frame_mask, before, phase.trained)
         per_level, trained = self._losses(*window, share=share)
@@ -238,13 +239,18 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         """The same on all ranks: a step takes as long as its slowest rank, and more context takes longer."""
         return phase.draw_context(torch.Generator().manual_seed(mixed_seed(self._batch_seed(batch_idx), 0, 1)))
 
-    def _known_frames(self, frames: int, context: int, batch_idx: int) -> KnownFrames:
+    def _perturbed(self, draw: Draw, batch_idx: int, share: Share) -> Draw:
+        generator = torch.Generator().manual_seed(perturbation_seed(self._batch_seed(batch_idx)))
+        return perturbed(draw, self.levels, self.input_perturbation, generator, share)
+
+    def _known_frames(self, frames: int, context: int, batch_idx: int, phase: Phase) -> KnownFrames:
         """The same in the whole batch and on all ranks, and drawn apart: without the key no other draw changes."""
         if self.infill is None:
             return ()
+        infill = self.infill if phase.infill_share is None else self.infill.model_copy(update={"share": phase.infill_share})
         generator = torch.Generator().manual_seed(gap_seed(self._batch_seed(batch_idx)))
         sizes = chunk_sizes(frames, self.diffusion.config.model.diffusion.config.chunk_frames)
-        return draw_gaps(self.infill, sizes, context, generator)
+        return draw_gaps(infill, sizes, context, generator)
 
     def _enter_phase(self) -> Phase:
         phase = self.curriculum.at(self.global_step)

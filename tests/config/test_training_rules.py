@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
-from config_examples import example
+from config_examples import example, phase
 
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import ConfigError
 
 VELOCITY = {"model.diffusion.config.head": "velocity"}
+MASKED = {"model.diffusion.diffusion_objective": "masked"}
 LEARNT = {"training.uncertainty": True}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"training.timestep_sampler": "time_warp"}, "training.timestep_sampler", "set it to true"),
@@ -19,6 +20,13 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "training.timestep_sampler_options.floor",
         "below 1",
     ),
+    (
+        MASKED | {"training.input_perturbation": 0.1},
+        "training.input_perturbation",
+        "corruption",
+    ),
+    ({"training.mask_spans": {"D": 3}}, "training.mask_spans", '"masked"'),
+    ({"training.curriculum": [phase(infill_share=1.0)]}, "training.curriculum[0].infill_share", "training.infill beside it"),
     ({"training.clip_grad_deviations": 0.0}, "training.clip_grad_deviations", "greater than 0"),
 ]
 

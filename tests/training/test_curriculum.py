@@ -79,6 +79,14 @@ def test_a_phase_tells_what_it_does() -> None:
     assert made.at(10).describe("ABCD") == "one: chunks of context 0: 25%, 1: 75%; levels A x 0.5 B C D"
 
 
+def test_a_phase_of_masked_pre_training_has_a_share_of_known_frames_of_its_own() -> None:
+    phases = [{"name": "masked", "steps": 5, "context": {"0": 1.0}, "infill_share": 1.0}, {"name": "plain", "context": {"0": 1.0}}]
+    section = TrainingSection(learning_rate=1e-4, infill={"share": 0.25}, curriculum=phases)  # type: ignore[arg-type]
+    made = curriculum_from_config(section, "ABCD", 1)
+    assert [made.at(step).infill_share for step in (0, 5)] == [1.0, None]
+    assert made.at(0).describe("ABCD").endswith("known frames in 100% of the steps")
+
+
 def test_shipped_production_config_reaches_two_chunks_of_context() -> None:
     """The plan: from no context over one chunk to two."""
     path = Path(__file__).parents[2] / "model_configs" / "snac_dit_32khz.json"

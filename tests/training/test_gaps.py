@@ -53,6 +53,17 @@ def test_gaps_lie_where_their_name_says(kind: str) -> None:
         assert len({one[0][0] for one in gaps}) > 6
 
 
+def test_spans_cover_the_share_that_is_drawn_and_lie_anywhere() -> None:
+    """EzAudio's masks: spans of `span` frames until the ratio is reached. Spans on a fixed grid would teach the grid."""
+    patterns = [known for draw in drawn(gaps={"spans": 1.0}, length=(0.25, 0.75), span=3, after=0.0) for known in draw]
+    unknown = [{*range(12)} - {*known} for known in patterns]
+    assert {len(frames) for frames in unknown} == set(range(3, 10))
+    starts = {first for known in patterns for first, _ in gaps_of(known)}
+    assert starts == set(range(12))
+    covered = [sum(frame in frames for frames in unknown) / len(unknown) for frame in range(12)]
+    assert max(covered) - min(covered) < 0.12
+
+
 def test_frames_of_the_chunk_after_are_shown_where_there_is_one() -> None:
     draws = drawn(after=0.5, gaps={"prefix": 1.0})
     ahead = [[frame - 12 for frame in known if frame >= 12] for draw in draws for known in draw[:2]]

@@ -15,6 +15,8 @@ OPTIONS: dict[str, Any] = {
     "uncertainty": True,
     "timestep_sampler": "time_warp",
     "timestep_sampler_options": {"warmup": 2},
+    "input_perturbation": {"B": 0.1, "D": 0.2},
+    "infill": {"share": 0.5, "gaps": {"spans": 1.0}, "span": 2},
     "clip_grad_deviations": 0.5,
 }
 
