@@ -17,7 +17,7 @@ from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, Sam
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, show, validated
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, HEADS, LEARNT, MASKED_SAMPLERS, SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, DRAWING, HEADS, LEARNT, MASKED_SAMPLERS, OWN_ADDED_NOISE, SAMPLERS
 from snac_plugin.errors import did_you_mean
 
 NETWORK = "model.diffusion.config"
@@ -59,7 +59,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         return
     yield from _network_problems(diffusion.config)
     yield from _sampler_problems(diffusion)
-    yield from _temperature_problems(diffusion.config.sampling)
+    yield from _unfollowed_problems(diffusion.config.sampling)
     low, high = diffusion.config.sampling.cfg_interval
     if low >= high:
         yield Problem(f"{NETWORK}.sampling.cfg_interval", show([low, high]), "two noise levels, the smaller first")
@@ -111,17 +111,21 @@ def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:
             yield Problem(path, show(name), "another sampler for head velocity", advice)
 
 
-def _temperature_problems(sampling: SamplingConfig) -> Iterator[Problem]:
-    """A temperature where no codes are drawn would do nothing."""
-    temperature, sampler = sampling.temperature, sampling.sampler
-    temperatures = temperature if isinstance(temperature, dict) else {"": temperature}
-    for level, value in temperatures.items():
-        samplers: list[str | None] = [sampler] if isinstance(sampler, str) else [*sampler.values()]
-        if level and isinstance(sampler, dict):
-            samplers = [sampler.get(level)]
-        if value != 1 and not {*DRAWING} & {*samplers}:
-            where = f"{NETWORK}.sampling.temperature{f'.{level}' if level else ''}"
-            yield Problem(where, show(value), f"a sampler that draws codes beside it: {', '.join(DRAWING)}")
+def _unfollowed_problems(sampling: SamplingConfig) -> Iterator[Problem]:
+    """What a level's sampler does not follow would do nothing, a temperature where no codes are drawn for one."""
+    drawing, noising = f"a sampler that draws codes beside it: {', '.join(DRAWING)}", " or ".join(OWN_ADDED_NOISE)
+    for key, followers, idle, expected in (
+        ("temperature", DRAWING, 1, drawing),
+        ("top_p", DRAWING, 1, drawing),
+        ("added_noise", tuple(OWN_ADDED_NOISE), None, f"the sampler {noising} beside it"),
+    ):
+        value, sampler = getattr(sampling, key), sampling.sampler
+        for level, one in (value if isinstance(value, dict) else {"": value}).items():
+            samplers: list[str | None] = [sampler] if isinstance(sampler, str) else [*sampler.values()]
+            if level and isinstance(sampler, dict):
+                samplers = [sampler.get(level, "euler")]
+            if one != idle and not {*followers} & {*samplers}:
+                yield Problem(f"{NETWORK}.sampling.{key}{f'.{level}' if level else ''}", show(one), expected)
     if not {*MASKED_SAMPLERS} & ({sampler} if isinstance(sampler, str) else {*sampler.values()}):
         for key in ("confidence_noise", "remask"):
             if key in sampling.model_fields_set:

@@ -12,13 +12,22 @@ from snac_plugin.config.section import (
     ListOf,
     PerLevel,
     Positive,
+    PositiveShare,
     Section,
     Share,
     Weight,
     check_level,
     spread,
 )
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, CONFIDENCE_NOISE, DEFAULT_OBJECTIVE, REMASK, SAMPLERS, default_sampler
+from snac_plugin.diffusion.sampler_names import (
+    CODE_SAMPLER,
+    CONFIDENCE_NOISE,
+    DEFAULT_OBJECTIVE,
+    REMASK,
+    SAMPLERS,
+    SCHEDULES,
+    default_sampler,
+)
 from snac_plugin.errors import ConfigError
 
 Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [name for names in SAMPLERS.values() for name in names]})]
@@ -49,10 +58,23 @@ class SamplingConfig(Section):
     remask: PerLevel[Share] = Field(
         default=REMASK, description="of the masked samplers: largest share of the codes drawn so far that a step masks again"
     )
+    top_p: PerLevel[PositiveShare] = Field(
+        default=1.0, description="below 1 samplers that draw codes draw of the likeliest ones that together reach this probability"
+    )
+    added_noise: PerLevel[Share] | None = Field(
+        default=None,
+        description="of euler and pingpong-codes: share of each step's noise that is drawn anew: 0 keeps its own, as euler does by "
+        "default, 1 draws all of it, as pingpong-codes does; levels left out of an object keep their sampler's default",
+    )
     cfg_scale: float = Field(default=1.0, ge=0, description="scale of classifier-free guidance; 1 is none")
     cfg_rescale: Share = Field(default=0.0, description="share of the rescaling that keeps guidance from raising the variance")
     cfg_interval: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
         default=(0.0, 1.0), description="noise levels t between which guidance acts"
+    )
+    cfg_schedule: Literal[SCHEDULES] = Field(  # type: ignore[valid-type]
+        default="constant",
+        description="guidance along the steps of a level: constant, rising (weak at first, times 1 - t) or falling (weak at last, "
+        "times t)",
     )
 
     def weights(self, names: str) -> tuple[float, ...]:
@@ -76,6 +98,9 @@ class SamplingConfig(Section):
 
     def temperatures(self, names: str) -> tuple[float, ...]:
         return spread(self.temperature, names, 1.0, "model.diffusion.config.sampling.temperature")
+
+    def top_ps(self, names: str) -> tuple[float, ...]:
+        return spread(self.top_p, names, 1.0, "model.diffusion.config.sampling.top_p")
 
     def masked_options(self, names: str) -> dict[str, tuple[float, ...]]:
         """By level, what the masked samplers alone have."""

@@ -35,6 +35,7 @@ class Guidance:
     rescale: float = 0.0  # share of the result, in [0, 1], whose deviation is set back to that of the conditioned one
     interval: tuple[float, float] = (0.0, 1.0)  # noise levels t between which it acts; outside, the conditioned one stands
     by_condition: Mapping[str, float] = field(default_factory=dict)  # scale of a condition by its name, or of `CONTEXT`
+    schedule: str = "constant"  # of `SCHEDULES`: see `strength`
 
     @property
     def acts(self) -> bool:
@@ -45,6 +46,17 @@ class Guidance:
         """The conditions that have to be dropped alone."""
         return tuple(name for name, scale in self.by_condition.items() if scale != 1.0)
 
+    def strength(self, t: Tensor) -> Tensor | float:
+        """The factor on all (scale - 1) at noise levels t [B], as [B, 1, 1]; of masked codes t is the share that is masked.
+
+        "falling": t, strong early and weak late, as MAGNeT's annealed guidance t w + (1 - t) (Ziv et al. 2024, arXiv:2401.04577,
+        there from 10 to 1). "rising": 1 - t, weak early and strong late, where guidance of masked codes does no harm (Rojas et al.
+        2025, arXiv:2507.08965). Codes are drawn from the softmax of what is combined, their one-line normalisation.
+        """
+        if self.schedule == "constant":
+            return 1.0
+        return (t if self.schedule == "falling" else 1 - t)[:, None, None]
+
     def combine(
         self, conditioned: Tensor, unconditioned: Tensor | None, t: Tensor, without: Mapping[str, Tensor] | None = None
     ) -> Tensor:
@@ -52,9 +64,11 @@ class Guidance:
 
         `without` has those that lack one condition, by its name; `unconditioned` is None where nothing of it is needed.
         """
-        guided = conditioned if unconditioned is None else unconditioned + self.scale * (conditioned - unconditioned)
+        strength = self.strength(t.to(conditioned))
+        scale = self.scale if self.schedule == "constant" else 1 + strength * (self.scale - 1)
+        guided = conditioned if unconditioned is None else unconditioned + scale * (conditioned - unconditioned)
         for name, other in (without or {}).items():
-            guided = guided + (self.by_condition[name] - 1) * (conditioned - other)
+            guided = guided + strength * (self.by_condition[name] - 1) * (conditioned - other)
         if self.rescale:  # deviations over all of a sample's stage: a code vector alone has only eight values
             ratio = conditioned.std(dim=(1, 2), keepdim=True) / guided.std(dim=(1, 2), keepdim=True).clamp(min=1e-8)
             guided = self.rescale * ratio * guided + (1 - self.rescale) * guided

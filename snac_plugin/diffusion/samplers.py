@@ -129,17 +129,31 @@ def solve_by_codes(
     callback: StepDone | None = None,
     initial: Tensor | None = None,
     start: float = 1.0,
+    added: float = 1.0,
 ) -> Tensor:
-    """Denoise one stage of a rectified flow by drawn codes: unit Gaussian noise [B, C, N] -> data [B, C, N].
+    """Denoise one stage of a rectified flow with noise that is added in each step: unit Gaussian noise [B, C, N] -> data [B, C, N].
 
-    Ping-pong sampling (Novack et al. 2025, arXiv:2505.08175) whose estimate is the vector of one drawn code: `draw` maps (x, t) to
-    such vectors. The expected vector, a mean of many codes, would lose variety. `renoise` gives new noise of the same shape.
-    `initial` and `start` as in `solve`.
+    `draw` maps (x, t) to an estimate d of the data. A step goes straight towards it, beyond the next level sigma = t / (1 - t) down
+    to (1 - added) sigma, and adds noise of deviation sqrt(sigma^2 - ((1 - added) sigma)^2), as dualdiffusion's sampling does:
+
+        x' = d + (t' / t) (x - d), with t' the level of (1 - added) sigma
+        x_next = (1 - t_next) / (1 - t') x' + t_next sqrt(1 - (1 - added)^2) n
+
+    0 is Euler's step. 1 is ping-pong sampling (Novack et al. 2025, arXiv:2505.08175), where the estimate is the vector of one drawn
+    code: the expected vector, a mean of many codes, would lose variety. `renoise` gives new noise of the same shape. `initial` and
+    `start` as in `solve`.
     """
     times, x = flow_times(steps, shift, start).to(noise), noised(initial, noise, start)
     for i, (t, after) in enumerate(itertools.pairwise(times)):
         denoised = draw(x, t.expand(len(x)))
-        x = denoised if after == 0 else (1 - after) * denoised + after * renoise()
+        if after == 0:
+            x = denoised
+        elif added == 1:
+            x = (1 - after) * denoised + after * renoise()
+        else:
+            below = (1 - added) * after / (1 - after)  # sigma, at t' below / (1 + below)
+            straight = denoised + below / (1 + below) / t * (x - denoised)
+            x = (1 - after) * (1 + below) * straight + after * (1 - (1 - added) ** 2) ** 0.5 * renoise()
         if callback is not None:
             callback({"i": i, "t": t, "denoised": denoised})
     return x
@@ -148,6 +162,18 @@ def solve_by_codes(
 def noised(initial: Tensor | None, noise: Tensor, start: float) -> Tensor:
     """Where a rectified flow starts: noise, or data under noise."""
     return noise if initial is None or start == 1 else (1 - start) * initial + start * noise
+
+
+def likely(logits: Tensor, top_p: float) -> Tensor:
+    """Logits [B, N, K] of the likeliest codes that together reach the probability `top_p`, -inf for all others.
+
+    Top-p sampling (Holtzman et al. 2020, arXiv:1904.09751, section 3.1); the likeliest code always stays.
+    """
+    if top_p >= 1:
+        return logits
+    shares, order = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    beyond = shares.cumsum(dim=-1) - shares >= top_p
+    return logits.masked_fill(beyond.gather(-1, order.argsort(dim=-1)), -torch.inf)
 
 
 def codes_at(quantiles: Tensor, logits: Tensor) -> Tensor:

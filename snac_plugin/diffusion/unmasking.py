@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snac_plugin.diffusion.objectives import is_masked
 from snac_plugin.diffusion.sampler_names import BY_CONFIDENCE, CONFIDENCE_NOISE, EVENLY, REMASK
-from snac_plugin.diffusion.samplers import codes_at
+from snac_plugin.diffusion.samplers import codes_at, likely
 
 # (x [B, N, 8], zero where a code is masked, share of masked codes t [B]) -> log-probabilities of the codes [B, N, K]
 LogProbabilities = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +29,7 @@ class Unmasking:
     temperature: float = 1.0  # what logits are divided by
     confidence_noise: float = CONFIDENCE_NOISE  # of `BY_CONFIDENCE`: how far chance counts in the order, at the first step
     remask: float = REMASK  # largest share of the drawn codes that are masked again in a step
+    top_p: float = 1.0  # codes are drawn from the likeliest ones that together reach this probability
 
 
 def masked_counts(total: int, steps: int, shift: float = 1.0) -> list[int]:
@@ -87,7 +88,7 @@ def unmask(
         before, after = (torch.tensor([row[i] for row in counts], device=x.device) for i in (step, step + 1))
         uniform = torch.stack([torch.rand(3, x.shape[1], generator=g, dtype=torch.float64) for g in generators]).to(x.device, wide)
         scores = log_probabilities(x, masked.float().mean(dim=1).to(x)).to(wide)
-        codes = codes_at(uniform[:, 0], scores / how.temperature)
+        codes = codes_at(uniform[:, 0], likely(scores / how.temperature, how.top_p))
         if how.sampler == BY_CONFIDENCE:
             drawn = scores.log_softmax(dim=-1).gather(-1, codes[..., None])[..., 0]
             chance = how.confidence_noise * (1 - (step + 1) / how.steps)

@@ -145,3 +145,20 @@ class Option:
             fits = False
         if not fits:
             raise UsageError(name, as_written(value), self.expected)
+
+
+def one_of(names: tuple[str, ...]) -> dict[str, Any]:
+    """What an option has that takes one of some names."""
+    return {"choices": names, "fits": lambda value: value in names, "expected": f"one of {', '.join(names)}"}
+
+
+def said_by_level(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What settings say of each level; under "" of all."""
+    said = settings.get(name)
+    return said if isinstance(said, Mapping) else {} if said is None else {"": said}
+
+
+def shared(by_level: Mapping[str, Any]) -> Any:
+    """The value that all levels have, or None."""
+    found = {*by_level.values()}
+    return found.pop() if len(found) == 1 else None

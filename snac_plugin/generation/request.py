@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS, check_sampler
+from snac_plugin.diffusion.sampler_names import DRAWING, OWN_ADDED_NOISE, SAMPLERS, SCHEDULES, check_sampler
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
     Option,
@@ -17,17 +17,15 @@ from snac_plugin.generation.option import (
     are_steps,
     json_object,
     on_or_off,
+    one_of,
+    said_by_level,
     scales_in,
+    shared,
     spans_in,
     steps_in,
     strength_in,
 )
 from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, check_together
-
-
-def one_of(names: tuple[str, ...]) -> dict[str, Any]:
-    """What an option has that takes one of some names."""
-    return {"choices": names, "fits": lambda value: value in names, "expected": f"one of {', '.join(names)}"}
 
 
 def option(*args: Any, **kwargs: Any) -> Any:
@@ -38,6 +36,8 @@ def option(*args: Any, **kwargs: Any) -> Any:
 AWAY = "what guidance leads away from"
 SCALE_OF_EACH = "an object with a scale from 0 up for each condition"
 COLDER = "below 1 samplers that draw codes draw likely ones more often"
+LIKELIEST = "below 1 they draw of the likeliest codes that together reach this probability"
+SHARE = {"fits": lambda value: 0 <= value <= 1, "expected": "a share between 0 and 1"}
 COUNT = {"fits": lambda value: isinstance(value, int) and value > 0, "expected": "a whole number above 0"}
 RECORDING = {"parse": str, "metavar": "FILE"}
 SWITCH = {"parse": bool, "metavar": "", "fits": lambda value: isinstance(value, bool), "expected": "true or false"}
@@ -61,7 +61,10 @@ class Request:
         steps: denoising steps of a chunk in all, one a level in order, or by level name.
         sampler: stable-audio-tools' name of the sampler, pingpong-codes, or masked for masked codes; for all levels.
         temperature: below 1 samplers that draw codes (pingpong-codes, masked) draw likely ones more often; for all levels.
-        cfg_scale, cfg_rescale, cfg_interval: classifier-free guidance; see `snac_plugin.diffusion.guidance.Guidance`.
+        top_p: the same samplers draw of the likeliest codes that together reach this probability; for all levels.
+        added_noise: share of each step's noise that euler and pingpong-codes draw anew; see `solve_by_codes`. For all levels.
+        cfg_scale, cfg_rescale, cfg_interval, cfg_schedule: classifier-free guidance; see
+            `snac_plugin.diffusion.guidance.Guidance`.
         format: of the file that is written, in place of a wav of 32-bit floats: "wav", "flac" or "ogg", at the bit depth of the
             recording in it. Not for `generate` and `stream`, which write none.
         guidance: scale of single conditions by name, and of "context"; cfg_scale is 1 then, unless it is given too.
@@ -105,6 +108,18 @@ class Request:
         sampling=True,
         sliders=(Slider("Temperature", 0.1, 2, 0.05, COLDER, "drawn codes"),),
     )
+    top_p: float | None = option(
+        LIKELIEST,
+        fits=lambda value: 0 < value <= 1,
+        expected="a probability above 0, up to 1",
+        sampling=True,
+        sliders=(Slider("Top p", 0.05, 1, 0.05, LIKELIEST, "drawn codes"),),
+    )
+    added_noise: float | None = option(
+        "0 to 1: share of each step's noise that euler (by default 0) and pingpong-codes (1) draw anew",
+        sampling=True,
+        **SHARE,
+    )
     cfg_scale: float | None = option(
         "classifier-free guidance; 1 is none",
         fits=lambda value: 0 <= value < math.inf,
@@ -117,9 +132,8 @@ class Request:
     )
     cfg_rescale: float | None = option(
         "0 to 1: keeps guidance from raising the variance",
-        fits=lambda value: 0 <= value <= 1,
-        expected="a share between 0 and 1",
         sampling=True,
+        **SHARE,
         sliders=(Slider("Rescale of guidance", 0, 1, 0.05, needs="guidance"),),
     )
     cfg_interval: tuple[float, float] | None = option(
@@ -132,6 +146,12 @@ class Request:
             Slider("Guidance from noise level", 0, 1, 0.01, needs="guidance"),
             Slider("Guidance up to noise level", 0, 1, 0.01, needs="guidance"),
         ),
+    )
+    cfg_schedule: str | None = option(
+        "guidance along a level's steps: constant, rising (weak at first) or falling (weak at last)",
+        str,
+        sampling=True,
+        **one_of(SCHEDULES),
     )
     format: str | None = option(
         "of the file: wav, flac or ogg, at the recording's own bit depth; a wav of 32-bit floats by default",
@@ -237,9 +257,11 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
     left_out = {"chunks", *WRITING}
     found = {name: settings[name] for name in (*OPTIONS, "seed") if settings.get(name) is not None and name not in left_out}
     found["seconds"] = settings.get("new_seconds", settings.get("seconds"))
-    samplers, temperatures = _by_level(found, "sampler"), _by_level(found, "temperature")
-    drawn = {name: one for name, one in temperatures.items() if samplers.get(name, samplers.get("")) in DRAWING}
-    found |= {"sampler": _shared(samplers), "temperature": _shared(drawn)}  # of all levels, or the config's own
+    samplers = said_by_level(found, "sampler")
+    for key, followers in (("temperature", DRAWING), ("top_p", DRAWING), ("added_noise", OWN_ADDED_NOISE)):
+        values = said_by_level(found, key).items()
+        found[key] = shared({name: one for name, one in values if samplers.get(name, samplers.get("")) in followers})
+    found["sampler"] = shared(samplers)  # of all levels, or the config's own
     if "batch_seed" in settings:
         found |= {"seed": settings["batch_seed"], "batch_size": settings["batch_size"]}
     if "edit" in found:
@@ -255,18 +277,6 @@ def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
 def writing_in(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the same settings that say how files are written."""
     return {name: settings[name] for name in WRITING if settings.get(name) is not None}
-
-
-def _by_level(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """What settings say of each level; under "" of all."""
-    said = settings.get(name)
-    return said if isinstance(said, Mapping) else {} if said is None else {"": said}
-
-
-def _shared(by_level: Mapping[str, Any]) -> Any:
-    """The value that all levels have, or None."""
-    found = {*by_level.values()}
-    return found.pop() if len(found) == 1 else None
 
 
 CHANGING = ("edit", "repaint", "keep_levels", "strength", "before", "bridge", "loop", "from_second", "only_new", "put_back")

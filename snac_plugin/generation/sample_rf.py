@@ -53,7 +53,8 @@ def sample_rf(
     check_sampler(sampler_type, tuple(dict.fromkeys(("euler", *exact, *SAMPLERS[objective]))), f" for {objective}")
     varied, how = init_data is not None and sigma_max < 1, {"steps": steps, "sampler_type": sampler_type, "sigma_max": sigma_max}
     spans = windows(len(chunk_sizes(noise.shape[-1], model_fn.network.config.chunk_frames)), model_fn.step_weights)
-    if not varied and sampler_type in exact:
+    noised = sampler_type == "euler" and model_fn.network.config.sampling.added_noise  # which global time knows nothing of
+    if not varied and sampler_type in exact and not noised:
         with silent():
             unsolved = noise_left(lambda velocity, x: original(velocity, x, **how), spans)
         if unsolved <= CERTAIN_T:

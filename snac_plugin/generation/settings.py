@@ -1,6 +1,6 @@
 """How the levels of a chunk are solved: a request resolved against the model's config."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from snac_plugin.diffusion.sampler_names import (
     DRAWING,
     MASKED_SAMPLERS,
     NEEDS_UNCONDITIONED,
+    OWN_ADDED_NOISE,
     SAMPLERS,
     check_sampler,
 )
@@ -36,6 +37,8 @@ class Settings:
     strengths: tuple[float, ...] = ()  # noise level that a level's own codes get first: 1 begins with noise, 0 keeps them; () is 1
     confidence_noise: tuple[float, ...] = ()  # this and the next of masked samplers alone: see `Unmasking`
     remask: tuple[float, ...] = ()
+    top_ps: tuple[float, ...] = ()  # codes are drawn of the likeliest that together reach this probability; () is 1
+    added_noise: tuple[float, ...] = ()  # share of a step's noise that is drawn anew; () is each sampler's own
     put_back: bool = False  # known codes are put back in each step, for models that were not trained on known frames
 
     def strength(self, level: int) -> float:
@@ -44,6 +47,8 @@ class Settings:
     def as_dict(self, names: str) -> dict[str, Any]:
         """For a JSON file, by the names of the levels."""
         per_level = {"steps": self.steps, "sampler": self.samplers, "shift": self.shifts, "temperature": self.temperatures}
+        per_level |= {"top_p": self.top_ps} if self.top_ps else {}
+        per_level |= {"added_noise": self.added_noise} if self.added_noise else {}
         per_level |= {"confidence_noise": self.confidence_noise, "remask": self.remask} if self.remask else {}
         return (
             {key: dict(zip(names, values, strict=True)) for key, values in per_level.items()}
@@ -51,6 +56,7 @@ class Settings:
                 "cfg_scale": self.guidance.scale,
                 "cfg_rescale": self.guidance.rescale,
                 "cfg_interval": list(self.guidance.interval),
+                "cfg_schedule": self.guidance.schedule,
             }
             | ({"guidance": dict(self.guidance.by_condition)} if self.guidance.by_condition else {})
         )
@@ -64,23 +70,45 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     samplers = sampling.samplers(names) if request.sampler is None else (request.sampler,) * len(names)
     if CODE_SAMPLER in samplers and network.head == "velocity":
         raise UsageError("sampler", CODE_SAMPLER, "another one: this model predicts velocities, and it draws from logits of codes")
-    if request.temperature not in (None, 1) and not {*DRAWING} & {*samplers}:
-        expected = f"the `sampler` {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
-        raise UsageError("temperature", request.temperature, expected)
-    values = sampling.temperatures(names) if request.temperature is None else (request.temperature,) * len(names)
-    temperatures = tuple(value if name in DRAWING else 1.0 for value, name in zip(values, samplers, strict=True))
+    for name in ("temperature", "top_p") if not {*DRAWING} & {*samplers} else ():
+        if getattr(request, name) not in (None, 1):
+            expected = f"the `sampler` {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
+            raise UsageError(name, getattr(request, name), expected)
+    drawing = [name in DRAWING for name in samplers]
+    asked = (request.temperature, sampling.temperatures(names)), (request.top_p, sampling.top_ps(names))
+    temperatures, top_ps = (_where(drawing, value, own, 1.0) for value, own in asked)
     scale = request.cfg_scale
     if scale is None:
         scale = 1.0 if request.guidance else sampling.cfg_scale  # each condition's own scale takes the place of the one for all
     rescale = sampling.cfg_rescale if request.cfg_rescale is None else request.cfg_rescale
     low, high = sampling.cfg_interval if request.cfg_interval is None else request.cfg_interval
-    guidance = Guidance(scale, rescale, (low, high), request.guidance or {})
+    schedule = sampling.cfg_schedule if request.cfg_schedule is None else request.cfg_schedule
+    guidance = Guidance(scale, rescale, (low, high), request.guidance or {}, schedule)
     if request.guidance and NEEDS_UNCONDITIONED in samplers:
         raise UsageError("guidance", f"the sampler {NEEDS_UNCONDITIONED}", "another sampler: this one follows cfg_scale alone")
     steps, shifts = _steps(sampling, names, request.steps), sampling.shifts(names)
     masked = sampling.masked_options(names) if {*samplers} & {*MASKED_SAMPLERS} else {}
     strengths, put_back = _strengths(request, names), bool(request.put_back)
-    return Settings(steps, samplers, shifts, temperatures, guidance, strengths, put_back=put_back, **masked)
+    extra: Any = {"top_ps": top_ps, "added_noise": _added_noise(request, sampling, names, samplers)}
+    return Settings(steps, samplers, shifts, temperatures, guidance, strengths, put_back=put_back, **extra, **masked)
+
+
+def _where(follows: Sequence[bool], value: float | None, own: Sequence[float], idle: float) -> tuple[float, ...]:
+    """A value for all levels, or each one's own; `idle` for those that do not follow it."""
+    return tuple((one if value is None else value) if does else idle for does, one in zip(follows, own, strict=True))
+
+
+def _added_noise(request: Request, sampling: SamplingConfig, names: str, samplers: Sequence[str]) -> tuple[float, ...]:
+    """The share of noise that each level draws anew; () where nobody says so."""
+    if request.added_noise is None and sampling.added_noise is None:
+        return ()
+    if request.added_noise is not None and not {*OWN_ADDED_NOISE} & {*samplers}:
+        expected = f"the `sampler` {' or '.join(OWN_ADDED_NOISE)} beside it: {samplers[0]} has its own noise"
+        raise UsageError("added_noise", request.added_noise, expected)
+    defaults = [OWN_ADDED_NOISE.get(name, 0.0) for name in samplers]
+    said = sampling.added_noise if request.added_noise is None else request.added_noise
+    by_level = said if isinstance(said, Mapping) else dict.fromkeys(names, said)
+    return tuple(by_level.get(n, own) if s in OWN_ADDED_NOISE else own for n, s, own in zip(names, samplers, defaults, strict=True))
 
 
 def _strengths(request: Request, names: str) -> tuple[float, ...]:

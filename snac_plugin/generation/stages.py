@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
-from snac_plugin.diffusion.samplers import Velocity, codes_at, solve, solve_by_codes
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS, OWN_ADDED_NOISE
+from snac_plugin.diffusion.samplers import Velocity, codes_at, likely, solve, solve_by_codes
 from snac_plugin.diffusion.seeds import code_draw_seed, stage_noise, stage_seed
 from snac_plugin.diffusion.unmasking import Unmasking, unmask
 from snac_plugin.generation.settings import Settings
@@ -81,6 +81,7 @@ class ChunkSolver:
         vectors = model.space.level_latents(level, initial).transpose(1, 2)
         kept = torch.tensor(self.known, device=initial.device).repeat_interleave(count) if self._puts_back else None
         ways = {CODE_SAMPLER: self._solve_by_codes, **dict.fromkeys(MASKED_SAMPLERS, self._solve_masked)}
+        ways |= {"euler": self._solve_by_codes} if self._added(level) else {}
         latents = ways.get(self.settings.samplers[level], self._solve_by_velocity)(level, noise, vectors, kept)
         codes = model.space.nearest(level, latents.transpose(1, 2))
         return codes if kept is None else torch.where(kept, initial, codes)
@@ -117,17 +118,29 @@ class ChunkSolver:
         self.bar.update(len(list(steps)))  # steps that the sampler did not report
         return latents
 
+    def _added(self, level: int) -> float:
+        """The share of noise that a level draws anew."""
+        return (
+            self.settings.added_noise[level]
+            if self.settings.added_noise
+            else OWN_ADDED_NOISE.get(self.settings.samplers[level], 0.0)
+        )
+
     def _solve_by_codes(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
-        """The same by drawn codes; all randomness comes from each sample's own seed, drawn on the CPU."""
+        """The same by drawn codes, or with added noise; all randomness comes from each sample's own seed, drawn on the CPU."""
         model, temperature, generators = self.model, self.settings.temperatures[level], self._generators(level)
-        log_probabilities = self.chunk.denoiser(level, model.log_probabilities)
+        top_p, draws = self._top_p(level), self.settings.samplers[level] == CODE_SAMPLER
+        guided = self.chunk.denoiser(level, model.log_probabilities if draws else model.velocity)
 
         def draw(x: Tensor, t: Tensor) -> Tensor:
             quantiles = torch.stack([torch.rand(noise.shape[-1], generator=g) for g in generators]).to(noise.device)
-            codes = codes_at(quantiles, log_probabilities(x.transpose(1, 2), t) / temperature)
+            codes = codes_at(quantiles, likely(guided(x.transpose(1, 2), t) / temperature, top_p))
             return model.space.level_latents(level, codes).transpose(1, 2)
 
-        seen = self._with_known(draw, noise, initial, kept)
+        def estimate(x: Tensor, t: Tensor) -> Tensor:
+            return model.path.denoised(x, guided(x.transpose(1, 2), t).transpose(1, 2), t[:, None, None])
+
+        seen = self._with_known(draw if draws else estimate, noise, initial, kept)
 
         def renoise() -> Tensor:
             return torch.stack([torch.randn(noise.shape[1:], generator=g) for g in generators]).to(noise)
@@ -135,7 +148,8 @@ class ChunkSolver:
         steps, shift = self.settings.steps[level], self.settings.shifts[level]
         done = self._step_done(level, iter(range(steps)))
         start = self.settings.strength(level)
-        return solve_by_codes(seen, noise, renoise, steps=steps, shift=shift, callback=done, initial=initial, start=start)
+        options: Any = {"steps": steps, "shift": shift, "callback": done, "initial": initial, "start": start}
+        return solve_by_codes(seen, noise, renoise, added=self._added(level), **options)
 
     def _solve_masked(self, level: int, noise: Tensor, initial: Tensor, kept: Tensor | None) -> Tensor:
         """The same by masked codes: of the strength's share of codes, in the noise's order, which are drawn anew."""
@@ -152,6 +166,7 @@ class ChunkSolver:
             settings.temperatures[level],
             settings.confidence_noise[level],
             settings.remask[level],
+            self._top_p(level),
         )
         done, book = self._step_done(level, steps), model.space.codebooks[level]
 
@@ -162,6 +177,9 @@ class ChunkSolver:
         latents = unmask(read, book, x, order[..., 0], self._generators(level), how, step_done)
         self.bar.update(len(list(steps)))  # a stage of few codes takes fewer steps
         return latents.transpose(1, 2)
+
+    def _top_p(self, level: int) -> float:
+        return self.settings.top_ps[level] if self.settings.top_ps else 1.0
 
     def _generators(self, level: int) -> list[torch.Generator]:
         seeds = [code_draw_seed(seed, self.index, level, len(self.model.levels)) for seed in self.seeds]

@@ -7,7 +7,10 @@ from typing import Any
 import gradio as gr
 
 from snac_plugin.config.condition_values import class_weights, number_in
+from snac_plugin.errors import UsageError
 from snac_plugin.generation.condition_inputs import ConditionInput
+from snac_plugin.generation.option import json_object
+from snac_plugin.generation.request import OPTIONS
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme", "lut")
 LATER = ("mixture", "quality", "lut")
@@ -83,3 +86,16 @@ def mixed(name: str, names: tuple[str, ...], *weights: float | None) -> str:
         return f"{name}: none"
     parts = (f"{round(100 * weight / total)} % {one}" for one, weight in zip(names, weights, strict=True) if weight)
     return f"{name}: {', '.join(parts)}"
+
+
+def json_in(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a field of JSON says."""
+    return json_object(values.get(name) or "{}")
+
+
+def parsed(name: str, text: str) -> Any:
+    """A text input read as its flag is."""
+    try:
+        return OPTIONS[name].parse(text)
+    except ValueError as error:
+        raise UsageError(name, repr(text), "a number") from error

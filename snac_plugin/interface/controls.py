@@ -13,10 +13,9 @@ from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.condition_inputs import condition_inputs
-from snac_plugin.generation.option import json_object
 from snac_plugin.generation.option_rules import LENGTHS
 from snac_plugin.generation.request import CHANGING, EDITING, OPTIONS, WRITING, Request
-from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later
+from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later, json_in, parsed
 from snac_plugin.interface.modes import JOINS, MODES, PLACES, counting, strengths
 from snac_plugin.levels import Levels
 
@@ -26,6 +25,8 @@ SLIDERS = {
     if option.sliders
 }
 """Endpoint parameters of the options that have sliders."""
+NEWEST = ("top_p", "added_noise", "cfg_schedule")
+"""Options whose inputs come after all others, so that clients that name no parameters get what they got."""
 FIXED = ("recording", "conditioning", "seconds", "seed", "batch_size", "steps", "steps_by_level", "sampler")
 CHANGES = {
     name: (f"edit_{name}",) if name != "bridge" else ("edit_bridge_first", "edit_bridge_second") for name in (*EDITING, *WRITING)
@@ -79,6 +80,7 @@ class Controls:
             make()
         self._modes()
         self._later_conditions()
+        self._add_options(*NEWEST)
 
     def _recording(self) -> None:
         label = MODES[self.modes[0]].recording or "Recording"
@@ -138,18 +140,31 @@ class Controls:
         """The sampler, and the sliders that a request's options have; each shown if the model can follow it."""
         default = sorted(set(self.sampling.samplers(self.levels.names)))
         choices = list(SAMPLERS[self.config.model.diffusion.diffusion_objective])
-        can = {"": True, "guidance": self.guided, "drawn codes": bool({*DRAWING} & {*choices}) and self.network.head != "velocity"}
         mixed = [("each level's own", "")] if len(default) > 1 else []
         options = mixed + [(name, name) for name in choices]
         self._add("sampler", gr.Dropdown, options, value="" if mixed else default[0], label="Sampler")
-        for option, parameters in SLIDERS.items():
-            for name, slider, value in zip(parameters, OPTIONS[option].sliders, self._default(option), strict=True):
-                low, high = min(slider.low, value), max(slider.high, value)
-                look: dict[str, Any] = {"label": slider.label, "info": slider.info or None, "visible": can[slider.needs]}
-                self._add(name, gr.Slider, low, high, value, step=slider.step, **look)
+        self._add_options(*(name for name in SLIDERS if name not in NEWEST))
         for key in (key for key, one in self.inputs.items() if one.reads.type in TEXT_TYPES):
             self.negative[key] = self._free_name(f"negative_{self.inputs[key].parameters[0]}")
             self._add(self.negative[key], gr.Textbox, "", label=f"Negative {key.replace('_', ' ')}", lines=1)
+
+    def _add_sliders(self, option: str, parameters: tuple[str, ...]) -> None:
+        draws = bool({*DRAWING} & {*SAMPLERS[self.config.model.diffusion.diffusion_objective]}) and self.network.head != "velocity"
+        can = {"": True, "guidance": self.guided, "drawn codes": draws}
+        for name, slider, value in zip(parameters, OPTIONS[option].sliders, self._default(option), strict=True):
+            low, high = min(slider.low, value), max(slider.high, value)
+            look: dict[str, Any] = {"label": slider.label, "info": slider.info or None, "visible": can[slider.needs]}
+            self._add(name, gr.Slider, low, high, value, step=slider.step, **look)
+
+    def _add_options(self, *names: str) -> None:
+        for name in names:
+            option, label = OPTIONS[name], name.replace("_", " ").capitalize()
+            if option.sliders:
+                self._add_sliders(name, SLIDERS[name])
+            elif option.choices:
+                self._add(name, gr.Dropdown, ["", *option.choices], value="", label=label, info=option.help)
+            else:
+                self._add(name, gr.Textbox, "", label=label, info=option.help, lines=1)
 
     def _changes(self) -> None:
         """Inputs of the options that change recordings: files, switches, and text as the flags take it."""
@@ -183,8 +198,7 @@ class Controls:
         for level, name in enumerate(self.levels.names):
             value, look = STRENGTHS[min(level, len(STRENGTHS) - 1)], {"label": f"Strength, level {name}", "min_width": 150}
             self._add(f"edit_strength_{name.lower()}", gr.Slider, 0, 1, value, step=0.05, **look)
-        for name in OTHER_OPTIONS:
-            self._add(name, gr.Textbox, "", label=name.replace("_", " ").capitalize(), info=OPTIONS[name].help, lines=1)
+        self._add_options(*(name for name in OTHER_OPTIONS if name not in NEWEST))
 
     def _changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What clients that know no modes ask for."""
@@ -194,13 +208,14 @@ class Controls:
             if any(raw):
                 asked[name] = tuple(raw) if len(raw) > 1 else raw[0]
                 if name not in RECORDINGS and OPTIONS[name].metavar:
-                    asked[name] = _parsed(name, str(raw[0]))
+                    asked[name] = parsed(name, str(raw[0]))
         return asked
 
     def _default(self, option: str) -> tuple[float, ...]:
-        """What an option's sliders show at first; for temperature the lowest of the levels' own."""
-        if option == "temperature":
-            return (min(self.sampling.temperatures(self.levels.names)),)
+        """What an option's sliders show at first; of values by level the lowest."""
+        if option in ("temperature", "top_p"):
+            names = self.levels.names
+            return (min(self.sampling.temperatures(names) if option == "temperature" else self.sampling.top_ps(names)),)
         value = getattr(self.sampling, option)
         return value if isinstance(value, tuple) else (value,)
 
@@ -247,14 +262,14 @@ class Controls:
         sampling: dict[str, Any] = {
             option: value if len(value) > 1 else value[0] for option, value in moved.items() if value != self._default(option)
         }
-        conditioning = {key: one.value(values) for key, one in self.inputs.items()} | _json(values, "conditioning")
-        negative = _json(values, NEGATIVE) | {key: values[name] for key, name in self.negative.items() if values[name]}
+        conditioning = {key: one.value(values) for key, one in self.inputs.items()} | json_in(values, "conditioning")
+        negative = json_in(values, NEGATIVE) | {key: values[name] for key, name in self.negative.items() if values[name]}
         mode = self.mode(values)
         changes = MODES[mode].options(values, self.levels.names) if mode else self._changed(values)
         known = {"repaint", "before", "bridge", "loop"} & changes.keys()
         if mode:
             changes |= self._changed({one: values[one] for name in BESIDE_MODES for one in CHANGES[name]})
-        changes |= {name: _parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
+        changes |= {name: parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
         if "guidance" in changes:  # beside which no scale would be 1
             sampling["cfg_scale"] = float(values["cfg_scale"])
         if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says
@@ -281,16 +296,3 @@ class Controls:
 
     def _add(self, name: str, kind: Any, *args: Any, **options: Any) -> None:
         self.components[name] = kind(*args, render=False, **options)
-
-
-def _json(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a field of JSON says."""
-    return json_object(values.get(name) or "{}")
-
-
-def _parsed(name: str, text: str) -> Any:
-    """A text input read as its flag is."""
-    try:
-        return OPTIONS[name].parse(text)
-    except ValueError as error:
-        raise UsageError(name, repr(text), "a number") from error

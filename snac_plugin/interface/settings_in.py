@@ -10,12 +10,12 @@ from typing import Any
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.batch import check_batch
 from snac_plugin.generation.request import EDITING, WRITING, options_in, writing_in
-from snac_plugin.interface.controls import NEGATIVE, SLIDERS, Controls
+from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
 
 Find = Callable[[str], Path | None]
 _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
-LINKED = (*_SAMPLING, "batch_size", "batch_seed", "guidance", *WRITING, "lora")
+LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING, "lora")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
@@ -125,6 +125,7 @@ def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
         if options.get(option) is not None:
             value = options[option]
             values |= dict(zip(parameters, value if isinstance(value, tuple) else (value,), strict=True))
+    values |= {name: str(options.get(name, "")) for name in OTHER_OPTIONS}
     return values | {"guidance": ",".join(f"{name}={scale!r}" for name, scale in (options.get("guidance") or {}).items())}
 
 

@@ -124,7 +124,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         frames = () if known_mask is None else tuple((known_mask[0] > 0.5).nonzero().flatten().tolist())
         unwanted, nothing = (None if one.empty else one for one in (negative, blank))
         prompt = Prompt(Conditions.of(inputs), unwanted, context, mask, known, frames, blank=nothing)
-        guidance = Guidance(cfg_scale, scale_phi, cfg_interval)
+        guidance = Guidance(cfg_scale, scale_phi, cfg_interval, schedule=self.network.config.sampling.cfg_schedule)
         spans = windows(len(chunk_sizes(x.shape[-1], self.network.config.chunk_frames)), self.step_weights)
         rounding = max(1e-6, torch.finfo(t.dtype).eps / 2)  # callers compute t in the precision of x
         stage_of_sample = torch.tensor([active(spans, float(time), rounding) for time in t], device=x.device)

@@ -105,6 +105,20 @@ CASES = [
         "",
     ),
     (
+        "top p of samplers that draw nothing",
+        {"model.diffusion.config.sampling": {"top_p": 0.8, "sampler": "euler"}},
+        "model.diffusion.config.sampling.top_p",
+        "0.8",
+        "",
+    ),
+    (
+        "added noise of another sampler",
+        {"model.diffusion.config.sampling": {"added_noise": {"B": 0.8}, "sampler": {"A": "euler", "B": "rk4"}}},
+        "model.diffusion.config.sampling.added_noise.B",
+        "0.8",
+        "",
+    ),
+    (
         "temperature of another level",
         {
             "model.diffusion.config.sampling": {"temperature": {"D": 0.8}, "sampler": {"A": "pingpong-codes"}},

@@ -31,6 +31,18 @@ def test_full_rescale_keeps_the_conditioned_deviation_of_each_sample() -> None:
     torch.testing.assert_close(half, (plain + guided) / 2, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "factors"), [("constant", (1, 1, 1)), ("rising", (0.9, 0.5, 0.1)), ("falling", (0.1, 0.5, 0.9))]
+)
+def test_a_schedule_weighs_every_scale_by_the_noise_level_of_each_sample(schedule: str, factors: tuple[float, ...]) -> None:
+    """Rising: weak where most is noise, that is at first."""
+    conditioned, unconditioned, t = branches()
+    style, weight = torch.randn_like(conditioned), torch.tensor(factors, dtype=torch.float64)[:, None, None]
+    guidance = Guidance(3.0, by_condition={"style": 5.0}, schedule=schedule)
+    expected = conditioned + weight * (2 * (conditioned - unconditioned) + 4 * (conditioned - style))
+    torch.testing.assert_close(guidance.combine(conditioned, unconditioned, t, {"style": style}), expected, rtol=0, atol=1e-12)
+
+
 def test_outside_its_interval_guidance_does_nothing() -> None:
     """Each sample of a batch has its own t."""
     conditioned, unconditioned, t = branches()

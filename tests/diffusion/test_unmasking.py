@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snac_plugin.diffusion.objectives import OBJECTIVES, is_masked
 from snac_plugin.diffusion.sampler_names import BY_CONFIDENCE, EVENLY, MASKED_SAMPLERS
-from snac_plugin.diffusion.samplers import codes_at
+from snac_plugin.diffusion.samplers import codes_at, likely
 from snac_plugin.diffusion.unmasking import Unmasking, first_of, halton_order, masked_counts, unmask
 
 CODES, SIZE, BATCH = 20, 16, 3
@@ -130,6 +130,10 @@ def slowly(how: Unmasking, generator: torch.Generator, item: int) -> list[int]:
         for i in masked:
             shares = (scores[i] / how.temperature).exp()
             shares = shares / shares.sum()
+            most_first, reached = sorted(range(CODES), key=lambda k: -float(shares[k])), 0.0
+            for k in most_first:
+                reached, shares[k] = reached + float(shares[k]), shares[k] if reached < how.top_p else 0.0
+            shares = shares / shares.sum()
             drawn[i] = next(k for k in range(CODES) if shares[: k + 1].sum() > chance[0, i])
             gumbel = -math.log(-math.log(float(chance[1, i])))
             likely = float(scores[i, drawn[i]]) + how.confidence_noise * (1 - (step + 1) / how.steps) * gumbel
@@ -146,12 +150,23 @@ def slowly(how: Unmasking, generator: torch.Generator, item: int) -> list[int]:
 
 
 @pytest.mark.parametrize("sampler", MASKED_SAMPLERS)
-@pytest.mark.parametrize("options", [{}, {"remask": 0.35}, {"temperature": 0.5, "shift": 2.0, "confidence_noise": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"remask": 0.35}, {"temperature": 0.5, "shift": 2.0, "confidence_noise": 1.0}, {"top_p": 0.6}], ids=str
+)
 def test_it_is_the_slow_sampler_item_by_item(sampler: str, options: dict[str, float]) -> None:
     how = Unmasking(sampler, 7, **options)
     found = states(how)[-1]
     assert found.tolist() == [slowly(how, generator, item) for item, generator in enumerate(generators())]
     assert len({tuple(row) for row in found.tolist()}) == BATCH
+
+
+def test_the_likeliest_codes_that_reach_the_probability_stay() -> None:
+    """The one that reaches it is among them, and one always is."""
+    logits = torch.tensor([0.1, 0.5, 0.15, 0.25], dtype=torch.float64).log().expand(1, 1, -1)
+    for top_p, kept in ((1.0, [0, 1, 2, 3]), (0.95, [0, 1, 2, 3]), (0.89, [1, 2, 3]), (0.74, [1, 3]), (0.3, [1]), (1e-9, [1])):
+        found = likely(logits, top_p)[0, 0]
+        assert found.isfinite().nonzero().flatten().tolist() == kept
+        assert torch.equal(found[kept], logits[0, 0, kept])
 
 
 def test_without_chance_the_likeliest_draws_are_kept() -> None:

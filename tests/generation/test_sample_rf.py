@@ -54,6 +54,19 @@ def test_samplers_of_v_models_run(sampler: str) -> None:
     assert torch.equal(model.space.to_codes(x), model.answer)
 
 
+def test_the_configs_own_added_noise_is_drawn() -> None:
+    """Euler's method on global time knows nothing of it."""
+    options: Any = {"dim": 8, "depth": 1, "chunk_frames": 2, "context_chunks": 0}
+    own = make_model(FOUR_LEVELS, **options, sampling={"sampler": "euler", "added_noise": 0.5})
+    plain = make_model(FOUR_LEVELS, **options)
+    found = []
+    for model in (own, own, plain):
+        torch.manual_seed(3)
+        found.append(sampling.sample_rf(model, noise_for(model, 2), steps=100, sampler_type="euler", device="cpu"))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(own.space.to_codes(found[0]), own.space.to_codes(found[2]))
+
+
 def test_chunks_follow_each_other_and_the_last_may_be_short() -> None:
     model = knowing(chunks=2)
     x = sampling.sample_rf(model, noise_for(model, 3), steps=8, sampler_type="pingpong", device="cpu")

@@ -114,7 +114,7 @@ def test_the_endpoint_s_parameters_stay_what_clients_call_them_by(tmp_path: Path
         "edit_format",
         *("edit_mode", "edit_repaint_from", "edit_repaint_to"),
         *("edit_strength_a", "edit_strength_b", "edit_strength_c", "edit_strength_d"),
-        *("guidance", "negative_conditioning"),
+        *("guidance", "negative_conditioning", "top_p", "added_noise", "cfg_schedule"),
     ]
 
 

@@ -115,12 +115,14 @@ def test_a_number_that_was_cleared_gives_its_default_back(controls: Controls) ->
         {"edit_mode": "Vary", "edit_keep_levels": "A", "edit_match": "off", "edit_width": "mono", "edit_format": "flac"},
         {"edit_mode": "From nothing", "guidance": "context=2,style=0.1"},
         {"edit_mode": "From nothing", "guidance": "context=2", "cfg_scale": 3},
+        {"edit_mode": "From nothing", "sampler": "euler", "added_noise": "0.3", "cfg_schedule": "rising"},
     ],
 )
 def test_settings_bring_back_what_was_asked(controls: Controls, values: dict[str, Any]) -> None:
     request = controls.request({"recording": "a.wav", **values})
     settings = {"seed": 5, "seconds": 0.384, **json.loads(json.dumps(request.as_dict()))}
-    settings |= {name: value for name in ("steps", "guidance", "cfg_scale") if (value := getattr(request, name))}
+    named = ("steps", "guidance", "cfg_scale", "sampler", "added_noise", "cfg_schedule")
+    settings |= {name: value for name in named if (value := getattr(request, name))}
     again, lacking = values_of(controls, settings_from(json.dumps(settings)), lambda name: Path(name))
     assert controls.request(again) == request
     assert (again["seed"], lacking) == (5, [])
@@ -183,7 +185,8 @@ def conditioned(tmp_path: Path) -> Controls:
 def test_a_mixture_has_sliders_and_a_quality_a_list_behind_what_was_there(conditioned: Controls) -> None:
     names = list(conditioned.components)
     assert names[1:4] == ["prompt", "tempo", "conditioning"]
-    assert names[-5:] == ["style_house", "style_jazz", "style_rock", "quality", "negative_conditioning"]
+    newest = ["top_p", "added_noise", "cfg_schedule"]
+    assert names[-8:] == ["style_house", "style_jazz", "style_rock", "quality", "negative_conditioning", *newest]
     assert not conditioned.components["conditioning"].visible, "nothing is left to be written as JSON"
     first = conditioned.request({}).conditioning
     assert first == {"prompt": "", "tempo": 120, "style": {"jazz": 1.0}, "quality": "low"}, "as in the config's demo"

@@ -36,6 +36,8 @@ NEW: list[dict[str, Any]] = [
     {"bridge": True, "seconds": 0.3125, "match": False},
     {"loop": True, "seconds": 0.6},
     {"sample_size": 9999, "sampler": "pingpong-codes", "temperature": 0.7, "steps": {"A": 1, "B": 2, "C": 1, "D": 3}},
+    {"sample_size": 9999, "sampler": "pingpong-codes", "top_p": 0.7, "added_noise": 0.4},
+    {"seconds": 0.3, "sampler": "euler", "added_noise": 0.4, "cfg_scale": 2.0, "cfg_schedule": "rising"},
     {"seconds": 0.3, "sampler": "euler", "guidance": {"context": 2.0}, "cfg_interval": (0.1, 0.8), "format": "flac"},
 ]
 
