@@ -112,14 +112,14 @@ def _model_config(path: str) -> dict[str, Any]:
 
 def _check_paths(args: argparse.Namespace, config: dict[str, Any], resume: Path | None) -> None:
     """What takes no torch to check. A run that goes on may take the config from its checkpoint, and is checked with that."""
-    from snac_plugin.config import check_model_config
+    from snac_plugin.config import check_training_config
 
     check_paths(args, "ckpt_path")
     if _lora(config) is not None and not (args.pretrained_ckpt_path or resume):
         found, expected = "nothing", "the checkpoint whose weights stay as they are below the adapters of training.lora"
         raise UsageError("--pretrained-ckpt-path", found, expected, "snac_dit_tiny ships here.")
     if config["model_type"] == "diffusion_snac_dit" and resume is None:
-        check_name(check_model_config(config, args.model_config).model.pretransform.config.codec)
+        check_name(check_training_config(config, args.model_config)[0].model.pretransform.config.codec)
 
 
 def _lora(config: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from snac_plugin.config.model_rules import check_model_config, check_pretransfor
 from snac_plugin.config.network_keys import NetworkConfig, SamplingConfig
 from snac_plugin.config.read_json import load_json
 from snac_plugin.config.training_keys import CurriculumPhase, DemoSection, TrainingSection
+from snac_plugin.config.training_rules import check_training_config
 
 __all__ = [
     "CodecModelConfig",
@@ -26,6 +27,7 @@ __all__ = [
     "check_dataset_config",
     "check_model_config",
     "check_pretransform_config",
+    "check_training_config",
     "load_json",
     "snac_config",
 ]

@@ -3,12 +3,11 @@
 import logging
 from typing import Any
 
+from snac_plugin.config.condition_checks import ConditionInput, Replaced, condition_input, value_errors
 from snac_plugin.config.conditioner_keys import FILLED_IN
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.condition_inputs import ConditionInput, condition_input
 from snac_plugin.generation.option import Metadata
-from snac_plugin.generation.settings import Replaced, value_errors
 
 log = logging.getLogger(__name__)
 MEASURED = ("seconds_start", "seconds_total")  # of the file, not said of it

@@ -1,14 +1,12 @@
 """How the levels of a chunk are solved: a request resolved against the model's config."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
-from snac_plugin.config.condition_values import Position, class_weights, number_in, position_in, quality_weights
-from snac_plugin.config.conditioner_keys import check_conditioner
+from snac_plugin.config.condition_checks import value_errors
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
-from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import (
     CODE_SAMPLER,
@@ -20,7 +18,7 @@ from snac_plugin.diffusion.sampler_names import (
     check_sampler,
 )
 from snac_plugin.errors import UsageError, did_you_mean
-from snac_plugin.generation.condition_inputs import ConditionInput, condition_input, condition_inputs, guided_names
+from snac_plugin.generation.condition_inputs import condition_inputs, guided_names
 from snac_plugin.generation.option import Metadata, as_written
 from snac_plugin.generation.request import Request, Steps
 
@@ -194,10 +192,6 @@ def check_complete(metadata: Metadata, ids: Collection[str], default_keys: Mappi
         raise UsageError("conditioning", found, f"values for {', '.join(keys)}", advice.format(missing[0]))
 
 
-class Replaced(UsageError):
-    """A value that stable-audio-tools replaces without a word: by the nearest number, or by no class."""
-
-
 def check_values(metadata: Metadata, section: ConditioningSection | None, where: str = "conditioning") -> None:
     """UsageError for a number outside its conditioner's range, or a name that is none of its classes.
 
@@ -205,35 +199,3 @@ def check_values(metadata: Metadata, section: ConditioningSection | None, where:
     """
     for error in value_errors(metadata, section, f"{where}: "):
         raise error
-
-
-def value_errors(metadata: Metadata, section: ConditioningSection | None, where: str = "") -> Iterator[UsageError]:
-    """The errors of `check_values`, one for each wrong value; they begin with `where` and the key."""
-    for conditioner in section.configs if section else ():
-        assert section is not None
-        key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
-        if key is None or key not in metadata or conditioner.id in section.pre_encoded_keys:
-            continue
-        value, reads = metadata[key], condition_input(conditioner)
-        value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-        try:
-            _check_value(value, reads, conditioner.config, f"{where}{key}")
-        except UsageError as error:
-            yield error
-
-
-def _check_value(value: Any, reads: ConditionInput, config: Mapping[str, Any], where: str) -> None:
-    if reads.low is not None and reads.high is not None:
-        number, whole = number_in(value), reads.kind == "whole number"
-        if number is None or not reads.low <= number <= reads.high or (whole and number != round(number)):
-            kind = reads.kind if number is not None and number != round(number) else "number"
-            expected = f"a {kind} from {reads.low} to {reads.high}, the range that the model was built for"
-            raise (UsageError if number is None else Replaced)(where, show(value), expected)
-    elif reads.kind == "class" and value and value not in reads.names:
-        raise Replaced(where, show(value), f"one of {', '.join(reads.names)}", did_you_mean(value, reads.names))
-    elif reads.kind == "mixture":
-        class_weights(value, reads.names, where)
-    elif reads.kind == "quality":
-        quality_weights(value, config["thresholds"], where)
-    elif reads.kind == "position" and not isinstance(value, Position):
-        position_in(value, check_conditioner(reads.type, config).most_chunks, where)

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from snac_plugin.config.condition_checks import ConditionInput
 from snac_plugin.config.condition_values import class_weights, number_in
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.condition_inputs import ConditionInput
 from snac_plugin.generation.option import json_object
 from snac_plugin.generation.request import OPTIONS
 

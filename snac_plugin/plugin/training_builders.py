@@ -4,9 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from snac_plugin.config import TrainingSection, check_model_config
+from snac_plugin.config import check_training_config
 from snac_plugin.config.optimizers import check_installed
-from snac_plugin.errors import ConfigError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.training.demo import SnacDemoCallback
 from snac_plugin.training.lora import LoraTrainingWrapper
@@ -16,7 +15,7 @@ from snac_plugin.training.wrapper import SnacDiffusionTrainingWrapper
 def training_wrapper(config: Mapping[str, Any], model: SnacDiffusion) -> SnacDiffusionTrainingWrapper:
     """The Lightning module that trains a model of this whole config, seeded by Lightning's `seed_everything`."""
     seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-    training = _training_section(config)
+    _, training = check_training_config(dict(config))
     check_installed(training.optimizer_configs)
     if training.lora is not None:
         return LoraTrainingWrapper(model, training, dict(config), seed=seed)
@@ -24,11 +23,4 @@ def training_wrapper(config: Mapping[str, Any], model: SnacDiffusion) -> SnacDif
 
 
 def demo_callback(config: Mapping[str, Any], **_: Any) -> SnacDemoCallback:
-    return SnacDemoCallback(_training_section(config).demo)
-
-
-def _training_section(config: Mapping[str, Any]) -> TrainingSection:
-    training = check_model_config(dict(config)).training
-    if training is None:
-        raise ConfigError("training", "nothing", "a training section", "See model_configs/snac_dit.json.")
-    return training
+    return SnacDemoCallback(check_training_config(dict(config))[1].demo)

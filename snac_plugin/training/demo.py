@@ -41,7 +41,7 @@ class SnacDemoCallback(DemoCallback):
             **options, conditioning=conditioning or None, batch_size=count, seed=DEMO_SEED, progress=False, return_codes=True
         )
         for index, (audio, codes) in enumerate(zip(*batch, strict=True)):
-            settings = {**options, "seed": DEMO_SEED + index}
+            settings = {**options, "seed": DEMO_SEED + index} | ({"conditioning": conditioning[index]} if conditioning else {})
             log_demo(trainer, f"demo_cfg_{scale:g}_{index}", audio, codes, model.levels, settings)
 
 

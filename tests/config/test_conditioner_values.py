@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from config_examples import example
 
-from snac_plugin.config import check_model_config
+from snac_plugin.config import check_model_config, check_training_config
 from snac_plugin.config.condition_values import class_weights, number_in, position_in, quality_weights
 from snac_plugin.config.conditioner_keys import QUALITIES
 from snac_plugin.errors import ConfigError, UsageError
@@ -164,3 +164,31 @@ def test_bounds_and_names_of_stable_audio_tools_conditioners_are_checked(kind: s
     with pytest.raises(ConfigError) as told:
         check_model_config(example({"model.conditioning": conditioning, "model.diffusion.global_cond_ids": ["it"]}))
     assert expected in str(told.value)
+
+
+DEMO = "training.demo.demo_cond[1].style"
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "value", "message"),
+    [
+        ("class_mixture", {"classes": ["house", "jazz"]}, "hause", f'{DEMO}: found "hause", expected one of house, jazz. Did you'),
+        ("class_mixture", {"classes": ["house"]}, {"house": -1}, f"{DEMO}: found weight -1 of house, expected a finite number"),
+        ("list", {"options": ["A minor"]}, "B minor", f'{DEMO}: found "B minor", expected one of A minor'),
+        ("number", {"min_val": 60, "max_val": 200}, 900, f"{DEMO}: found 900, expected a number from 60 to 200"),
+        ("quality", {"thresholds": [1, 2, 3, 4]}, "hihg", f'{DEMO}: found "hihg"'),
+    ],
+)
+def test_what_a_demo_cannot_ask_for_is_told_before_training(kind: str, config: dict[str, Any], value: Any, message: str) -> None:
+    """Every demo failed in a traceback, and training went on; a checkpoint of such a training is read all the same."""
+    fits = {"class_mixture": "house", "list": "A minor", "number": 120, "quality": "high"}[kind]
+    demo: dict[str, Any] = {"num_demos": 2, "demo_cond": [{"style": fits}, {"style": value}]}
+    wrong = with_conditioner(kind, config, **{"training.demo": demo})
+    with pytest.raises(ConfigError) as error:
+        check_training_config(wrong)
+    assert message in str(error.value)
+    check_model_config(wrong)
+    demo["demo_cond"][1] = demo["demo_cond"][0]
+    checked, training = check_training_config(with_conditioner(kind, config, **{"training.demo": demo}))
+    assert checked.training is training
+    check_training_config(with_conditioner(kind, config))

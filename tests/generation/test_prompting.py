@@ -10,9 +10,10 @@ from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 from torch import Tensor
 
 from snac_plugin.config import check_model_config
+from snac_plugin.config.condition_checks import ConditionInput
 from snac_plugin.config.condition_values import Position
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.condition_inputs import ConditionInput, condition_inputs, guided_names
+from snac_plugin.generation.condition_inputs import condition_inputs, guided_names
 from snac_plugin.generation.request import Request, options_in
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion

@@ -1,5 +1,6 @@
 """The training wrapper under Lightning's trainer, on the CPU, with a tiny model."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -273,6 +274,8 @@ def test_a_demo_takes_from_a_batch_what_the_conditioners_read(codec: Path, tmp_p
     trainer: Any = SimpleNamespace(global_step=1, default_root_dir=tmp_path, logger=None)
     batch = torch.zeros(1, 1, config["sample_size"]), [{"tempo": 3.0, "path": "a.wav"}]
     SnacDemoCallback(module.diffusion.config.training.demo).make_demos(trainer, module, batch)
+    noted = json.loads((tmp_path / "demos" / "step_00000001" / "demo_cfg_1_0.json").read_text())
+    assert noted["conditioning"] == {"tempo": 3.0}
     assert (tmp_path / "demos" / "step_00000001" / "demo_cfg_1_0.wav").exists()
 
 
