@@ -6,6 +6,7 @@ from typing import Any
 
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.condition_values import Position
+from snac_plugin.config.validation import show
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.options import Options
@@ -37,6 +38,20 @@ def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_sa
             raise AudioError(str(file), f"{error.found} ({error.where})", error.expected, advice) from None
     places = tuple((start / chunk_samples, length / chunk_samples) for start, length in clips.places)
     return replace(options, metadata=tuple(of_songs[song] for song in clips.songs), places=places)
+
+
+def conditions_used(model: SnacDiffusion, options: Options, clips: Clips) -> tuple[dict[str, Any], str]:
+    """What a report holds of the conditions: those of each song by its file, and a sentence; nothing for a model without any."""
+    if model.config.model.conditioning is None:
+        return {}, ""
+    files = [str(file.relative_to(clips.folder)) for file in clips.files]
+    by_song = {files[song]: dict(said) for song, said in zip(clips.songs, options.metadata, strict=True)}
+    for_all = dict(options.conditioning)
+    said_of_songs = sorted({key for said in by_song.values() for key in said} - for_all.keys())
+    parts = [f"{', '.join(said_of_songs)} as the JSON file beside each song says"] if said_of_songs else []
+    parts += [f"{key} {show(value)} for all clips" for key, value in for_all.items()]
+    parts += [f"{name}: where each clip lies in its song" for name in model.position_ids]
+    return {"conditions": {"for_all_clips": for_all, "by_song": by_song}}, f" Conditions: {'; '.join(parts)}." if parts else ""
 
 
 def metadata_of(model: SnacDiffusion, options: Options, which: Sequence[int], first: int, chunks: int) -> list[Metadata]:

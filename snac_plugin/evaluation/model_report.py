@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.evaluation import music_measures as music
-from snac_plugin.evaluation.clip_conditions import with_clips
+from snac_plugin.evaluation.clip_conditions import conditions_used, with_clips
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
 from snac_plugin.evaluation.frechet_distance import NOISE, REAL, distance_table
@@ -51,15 +51,18 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
     elif network.context_chunks:
         tables.append(_agreement_table(clips, kinds, options))
     settings = {"seed": seed, "sampling": sampling, "codec": model.pretransform.codec_name, "data": clips.as_dict()}
-    report = Report(f"{name} on {clips.folder}", _about(model, clips, options), tables, notes, settings)
+    conditions, told = conditions_used(model, options, clips)
+    report = Report(f"{name} on {clips.folder}", _about(model, clips, options, told), tables, notes, settings | conditions)
     return report, _picture(report, clips, kinds, len(model.levels))
 
 
-def _about(model: SnacDiffusion, clips: Clips, options: Options) -> str:
+def _about(model: SnacDiffusion, clips: Clips, options: Options, conditions: str) -> str:
     weights = sum(p.numel() for p in model.model.network.parameters())
     chunks = f"{model.model.network.config.context_chunks} chunks of context and {options.chunks} new in each"
     codec = model.pretransform.codec_name
-    return f"{clips.about()}: {chunks}. {weights / 1e6:.1f} M weights over codec {codec}, seed {options.seed}. {BRACKETS}"
+    return (
+        f"{clips.about()}: {chunks}. {weights / 1e6:.1f} M weights over codec {codec}, seed {options.seed}.{conditions} {BRACKETS}"
+    )
 
 
 def _loss_table(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Options) -> Table:

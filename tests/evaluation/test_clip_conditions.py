@@ -12,7 +12,7 @@ from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
 from snac_plugin.config.condition_values import Position
 from snac_plugin.errors import AudioError
-from snac_plugin.evaluation.clip_conditions import metadata_of, with_clips
+from snac_plugin.evaluation.clip_conditions import conditions_used, metadata_of, with_clips
 from snac_plugin.evaluation.clips import Clips, encode, read_clips
 from snac_plugin.evaluation.held_out_losses import context_losses, gap_losses, validation_losses
 from snac_plugin.evaluation.model_audio import _generated
@@ -56,6 +56,17 @@ def test_each_clip_has_its_song_s_conditions_and_place(model: SnacDiffusion, son
     told = metadata_of(model, options, [1, 3], 1, 1)
     assert [entry["place"] for entry in told] == [Position(3, 4, 1), Position(4, 5, 1)]
     assert told[0]["style"] == "house"
+
+
+def test_the_report_says_which_conditions_were_used(model: SnacDiffusion, songs: Path) -> None:
+    """Nobody could tell afterwards whether a figure was that of the songs' own conditions."""
+    clips = clips_of(songs)
+    options = with_clips(Options(request=Request(conditioning={"tempo": "120"})), clips, model.config, CHUNK)
+    held, told = conditions_used(model, options, clips)
+    by_song = {"0.wav": {"style": "house", "tempo": "120"}, "1.wav": {"style": "jazz:0.5,house:0.5", "tempo": "120"}}
+    assert held == {"conditions": {"for_all_clips": {"tempo": "120"}, "by_song": by_song}}
+    expected = 'style as the JSON file beside each song says; tempo "120" for all clips; place: where each clip lies in its song'
+    assert told == f" Conditions: {expected}."
 
 
 def test_a_song_that_lacks_a_condition_is_named(model: SnacDiffusion, songs: Path) -> None:
