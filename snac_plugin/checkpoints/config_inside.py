@@ -1,16 +1,46 @@
-"""The model config in a checkpoint, read without torch: flags are checked with it before anything heavy is imported."""
+"""What a checkpoint tells without torch, before anything heavy is imported: whether it is one, and the model config in it."""
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.checkpoints.places import locate
+from snac_plugin.checkpoints.places import ADVICE, EXPECTED, locate
 from snac_plugin.config import load_json
 from snac_plugin.config.migration import FIRST_VERSION, with_former_defaults
+from snac_plugin.errors import CheckpointError
 
 CONFIG, CONFIG_VERSION_NOTE = "model_config", "snac_config_version"
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
+
+
+def check_at_a_glance(path: str | Path) -> None:
+    """CheckpointError for a checkpoint that is not there, or whose beginning or directory tells that it is none or was cut off.
+
+    What is damaged further inside its reader tells.
+    """
+    file, _ = locate(path)
+    if fault := _fault(file):
+        raise CheckpointError(str(file), fault, EXPECTED, ADVICE)
+
+
+def _fault(file: Path) -> str:
+    try:
+        if not (size := file.stat().st_size):
+            return "an empty file"
+        with file.open("rb") as opened:
+            start = opened.read(8)
+        if file.suffix == ".safetensors":
+            damaged = not 0 < int.from_bytes(start, "little") < min(size, LONGEST_HEADER) or _notes(file) is None
+            return "a file that cannot be read (no header of safetensors)" if damaged else ""
+        if not start.startswith(b"PK"):  # an archive; before torch 1.6 it was a pickle
+            return "" if start.startswith(b"\x80") else "a file that cannot be read (it does not begin as files of torch do)"
+        with zipfile.ZipFile(file) as archive:
+            holds = any(name.endswith("data.pkl") for name in archive.namelist())
+        return "" if holds else "an archive of something else"
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        return f"a file that was cut off or damaged ({error})"
 
 
 def config_at_once(path: str | Path, given: str | Path | None = None) -> dict[str, Any] | None:

@@ -8,6 +8,8 @@ from typing import Any
 from snac_plugin.checkpoints.shipped import model_file, shipped_models
 from snac_plugin.errors import CheckpointError, UsageError, did_you_mean
 
+EXPECTED = "a checkpoint of this package or of stable-audio-tools (.ckpt or .safetensors)"
+ADVICE = "Copy the file again from where it was made, or take another checkpoint of the run."
 WEIGHTS, CONFIG = ("model.safetensors", "model.ckpt"), "model_config.json"
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 IN_FOLDER = (*WEIGHTS, "last.ckpt", "checkpoints/last.ckpt")

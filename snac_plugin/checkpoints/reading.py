@@ -11,14 +11,11 @@ from torch import Tensor
 from snac_plugin.checkpoints import adapters, notes
 from snac_plugin.checkpoints.new_parts import with_new_parts
 from snac_plugin.checkpoints.opening import open_weights
-from snac_plugin.checkpoints.places import locate
+from snac_plugin.checkpoints.places import ADVICE, EXPECTED, locate
 from snac_plugin.checkpoints.weights import check_finite, load_state, model_weights
 from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
 from snac_plugin.errors import CheckpointError
-
-EXPECTED = "a checkpoint of this package or of stable-audio-tools (.ckpt or .safetensors)"
-ADVICE = "Copy the file again from where it was made, or take another checkpoint of the run."
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from snac_plugin.checkpoints.places import adapter_in, locate_adapter
-from snac_plugin.checkpoints.places import locate as checkpoint_file
 from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import condition_in
@@ -83,10 +82,16 @@ def _dataset(path: str) -> None:
     check_dataset_config(_json(path), path)
 
 
+def _checkpoint(path: str) -> None:
+    from snac_plugin.checkpoints.config_inside import check_at_a_glance
+
+    check_at_a_glance(path)
+
+
 PATHS: dict[str, Callable[[str], Any]] = {
-    "ckpt": checkpoint_file,
-    "ckpt_path": checkpoint_file,
-    "pretrained_ckpt_path": checkpoint_file,
+    "ckpt": _checkpoint,
+    "ckpt_path": _checkpoint,
+    "pretrained_ckpt_path": _checkpoint,
     "model_config": _json,
     "dataset_config": _dataset,
     "val_dataset_config": _dataset,
@@ -104,7 +109,7 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
     for place in getattr(args, "lora", None) or ():
         locate_adapter(adapter_in(place)[0])
     for place in getattr(args, "average", ()):
-        checkpoint_file(place)
+        _checkpoint(place)
 
 
 def check_at_once(checkpoint: str, model_config: str | None, complete: bool = True) -> Callable[[Request], object]:

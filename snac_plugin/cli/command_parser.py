@@ -1,6 +1,7 @@
 """The parser of each command's flags. What it refuses is one line with the near miss, not a page of usage before it."""
 
 import argparse
+import difflib
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -24,9 +25,19 @@ class CommandParser(argparse.ArgumentParser):
         """Say what was wrong and which flag was meant, and end with status 2."""
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
         words = [word.partition("=")[0] for word in self._words if word.startswith("--")]
-        hints = [did_you_mean(word, flags) for word in words if not any(flag.startswith(word) for flag in flags)]
+        unknown = [word for word in words if not any(flag.startswith(word) for flag in flags)]
+        hints = [hint for word in unknown for hint in (self._as_condition(word, flags), did_you_mean(word, flags))]
         sentences = [f"error: {message}.", *dict.fromkeys(filter(None, hints)), f"{self.prog} --help explains all flags."]
         self.exit(2, f"{' '.join(sentences)}\n")
+
+    def _as_condition(self, word: str, flags: list[str]) -> str:
+        """How to say `--style house` where one flag is for all conditions; "" for what looks much like another flag."""
+        if "--condition" not in flags or difflib.get_close_matches(word, flags, n=1, cutoff=0.8):
+            return ""
+        said = next(text for text in self._words if text.partition("=")[0] == word)
+        after = next(iter(self._words[self._words.index(said) + 1 :]), "")
+        value = said.partition("=")[2] or (after if after and not after.startswith("--") else "VALUE")
+        return f'A condition of the model is said so: --condition "{word[2:]}={value}".'
 
     @property
     def flag_names(self) -> dict[str, str]:

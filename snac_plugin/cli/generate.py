@@ -8,6 +8,7 @@ a number behind it; nothing is overwritten but by itself.
 """
 
 import argparse
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -84,6 +85,8 @@ def main(argv: Sequence[str]) -> int:
     reuse_freed_memory()
     from snac_plugin.output.make_samples import make_samples  # only now: wrong flags and paths must not wait for torch
 
+    if overlapping := _overlapping(count, prompts):
+        logging.warning("%s", overlapping)
     model, recordings = _load(args, prompts)
     print(_seeds(args, count, prompts), flush=True)
     started, seconds, first_audio_after = time.perf_counter(), 0.0, 0.0
@@ -111,6 +114,17 @@ def _seeds(args: argparse.Namespace, count: int, prompts: Sequence[Job]) -> str:
         return f"seed {args.seed}" if count == 1 else f"seeds {args.seed} to {args.seed + count - 1}"
     again = f"--seed {args.seed} makes the same again, or skips what is there"
     return f"prompts: {len(prompts)}; where a line names no seed, they count up from {args.seed}: {again}"
+
+
+def _overlapping(count: int, prompts: Sequence[Job]) -> str:
+    """What to say of lines that use the same seeds, since each makes several samples."""
+    seeds = sorted({prompt.seed for prompt in prompts})
+    pair = next((pair for pair in itertools.pairwise(seeds) if pair[1] - pair[0] < count), None)
+    if pair is None:
+        return ""
+    shared = " and ".join(f"{seed} to {seed + count - 1}" for seed in pair)
+    apart = f"Name a seed in each line, {count} or more apart, for noise of its own in each sample."
+    return f"Lines use the same seeds, since each makes {count} samples: {shared}. {apart}"
 
 
 def _say_where(sample: Any) -> None:

@@ -1,5 +1,6 @@
 """A file of weights is whole and what it was when it was written, or a sentence says what is wrong with it."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from weights_of import own
 
+from snac_plugin.checkpoints.config_inside import check_at_a_glance
 from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.errors import CheckpointError
@@ -67,3 +69,28 @@ def test_what_is_no_checkpoint_says_what_is_wrong_in_it(content: dict[str, Any],
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(path)
+
+
+def test_what_is_no_checkpoint_at_a_glance_is_told_without_torch(
+    model: SnacDiffusion, config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Whole files of each kind pass; those that are cut off were told only after torch was imported."""
+    for name in ("a.ckpt", "a.safetensors"):
+        save_unwrapped(model, tmp_path / name, config, None)
+        check_at_a_glance(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        for size in (0, 4, 20, *([len(content) // 2, len(content) - 30] if name == "a.ckpt" else [])):
+            (tmp_path / f"cut_{name}").write_bytes(content[:size])
+            with pytest.raises(
+                CheckpointError, match=rf"cut_{name}: found .*expected a checkpoint of this package.* Copy the file"
+            ):
+                check_at_a_glance(tmp_path / f"cut_{name}")
+    torch.save({"state_dict": own(model)}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    check_at_a_glance(tmp_path / "old.ckpt")
+    with zipfile.ZipFile(tmp_path / "songs.ckpt", "w") as archive:
+        archive.writestr("song.wav", b"")
+    with pytest.raises(CheckpointError, match="found an archive of something else"):
+        check_at_a_glance(tmp_path / "songs.ckpt")
+    (tmp_path / "text.ckpt").write_text("text")
+    with pytest.raises(CheckpointError, match="it does not begin as files of torch do"):
+        check_at_a_glance(tmp_path / "text.ckpt")

@@ -37,6 +37,8 @@ NO_FILE = "nowhere.*: found no such file"
 WRONG_PATHS = [
     ("generate", ["--ckpt", "nowhere.ckpt"], NO_FILE),
     ("generate", [*CONFIG[:1], "nowhere.json"], NO_FILE),
+    ("generate", ["--ckpt", "README.md"], "README.md: found a file that cannot be read .* expected a checkpoint"),
+    ("evaluate", ["--data", "docs", "--ckpt", "README.md"], "README.md: found a file that cannot be read"),
     ("generate", ["--continue", "nowhere.wav"], NO_FILE),
     ("generate", ["--lora", "nowhere:0.5"], "nowhere: found no such file or folder, expected an adapter in peft's format"),
     ("generate", ["--settings", "nowhere.json"], NO_FILE),
@@ -75,6 +77,8 @@ FLAG_NAMES = [
     ("generate", ["--steps", "3"], "--steps: found 3, expected at least 4 in all"),
     ("generate", ["--lora", "docs:abc"], "--lora: found 'abc' behind docs, expected a number there: the adapter's strength"),
     ("evaluate", ["--data", "docs", "--ckpt", "snac_dit_tiny", "--condition", "tempo=120"], "found the key 'tempo'"),
+    ("generate", ["--style", "house"], 'A condition of the model is said so: --condition "style=house"'),
+    ("evaluate", ["--data", "docs", "--tempo=120"], 'A condition of the model is said so: --condition "tempo=120"'),
     ("generate", ["--cfg-scale", "-1"], "--cfg-scale: found -1.0"),
     ("evaluate", ["--data", "docs", "--ckpt", "snac_dit_tiny", "--cfg-rescale", "2"], "--cfg-rescale: found 2.0"),
 ]  # fmt: skip
@@ -112,6 +116,11 @@ def test_what_is_wrong_is_told_before_torch_is_imported(index: int, told: list[A
     assert re.search(CASES[index][2], text), text
     assert text.startswith("error: ")
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("index", [index for index, case in enumerate(CASES) if "contiune" in str(case)])
+def test_a_flag_that_is_nearly_another_is_no_condition(index: int, told: list[Any]) -> None:
+    assert "condition" not in told[index][1]
 
 
 def test_every_command_knows_near_misses() -> None:

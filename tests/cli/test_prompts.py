@@ -161,3 +161,14 @@ def test_lines_overrule_what_they_have_in_common(tmp_path: Path) -> None:
     assert (second.seed, third.seed, third.context) == (21, 3, "a.wav")
     with pytest.raises(UsageError, match="prompt 2: seconds: found -1"):
         prompts_of([{}, {"seconds": -1}])
+
+
+def test_lines_that_share_seeds_are_told(checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each line makes two samples from seed 5 and from seed 6 on: 6 would be used twice."""
+    command = ["generate", "--ckpt", str(checkpoint), "--out", str(tmp_path), "--seed", "5", "--num", "2", "--steps", "4"]
+    assert main([*command, "--prompts", str(write(tmp_path / "p.jsonl", {"seconds": 0.1}, {"seconds": 0.2}))]) == 0
+    assert caplog.records[0].getMessage().startswith("Lines use the same seeds, since each makes 2 samples: 5 to 6 and 6 to 7.")
+    caplog.clear()
+    apart = write(tmp_path / "q.jsonl", {"seconds": 0.1, "seed": 20}, {"seconds": 0.2, "seed": 22})
+    assert main([*command, "--prompts", str(apart)]) == 0
+    assert not caplog.records
