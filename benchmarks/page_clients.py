@@ -66,7 +66,7 @@ class Use:
                 if number < CLIENTS - FICKLE:
                     self._take(client, number, asked)
                 else:
-                    self._give_up(client, number, draw)
+                    self._give_up(number, draw)
         except Exception as error:  # a client that fails is a finding, not the end of the others
             self.wrong.append(f"client {number}: {type(error).__name__}: {error}"[:300])
 
@@ -85,12 +85,12 @@ class Use:
         """Ask for minutes of work; cancel it, or lose the connection, at once, or a while after it began or while it waits."""
         long: dict[str, Any] = {"seed": 1000 + number, "seconds": 122.88, "steps": 48, "edit_mode": "From nothing"}
         client = Client(self.url, verbose=False, headers=self.headers(number), httpx_kwargs={"timeout": 120})
-        leaves, patience = draw.random() < 0.5, draw.choice((0.0, draw.uniform(0.5, 6)))
+        leaves, patience = draw.random() < 0.5, draw.choice((0.0, draw.uniform(0.5, 6), draw.uniform(0.5, 6)))
         stop, gone = threading.Event(), queue.SimpleQueue[str]()
         job = None if leaves else client.submit(**long, api_name="/generate")
         if leaves:
             threading.Thread(target=self._listen, args=(client, number, long, stop, gone), daemon=True).start()
-        begun = patience > 0 and self._wait(lambda: any(self.folder(number).glob("*.part")), draw.choice((2.0, 60.0)))
+        begun = patience > 0 and self._wait(lambda: any(self.folder(number).glob("*.part")), draw.choice((2.0, 60.0, 60.0)))
         time.sleep(patience if begun else 0)
         stop.set()
         if job is not None:
