@@ -20,6 +20,9 @@ class StreamedChunk:
     # [B, 1, N], or [B, 2, N] with the width of recordings; ends a little before the codes do: the next chunk changes their sound
     audio: Tensor
     codes: Tensor  # packed codes of the chunk [B, R, T]
+    kept: Tensor | None = None  # of an edit, [levels, T] bool: codes that were not generated
+    first: int = 0  # sample of the edit's audio at which its codes begin; those of a loop go on behind its end
+    past: Tensor | None = None  # packed codes that the first chunk follows [B, R, S]; what hides none of them is left out
 
 
 def decoded_chunks(
@@ -47,7 +50,8 @@ def decoded_chunks(
                 audio = torch.cat([audio, decoder.finish()], dim=-1)
             audio = border.new_part(audio, last=done == count)[..., :left]
             left -= audio.shape[-1]
-            yield StreamedChunk(audio, codes.cpu())
+            past = None if context is None or done > 1 else context.codes[..., context.mask.any(dim=0)].cpu()
+            yield StreamedChunk(audio, codes.cpu(), past=past)
     except KeyboardInterrupt:
         if done:
             yield StreamedChunk(border.new_part(decoder.finish(), last=True)[..., :left], codes[..., :0].cpu())

@@ -143,15 +143,17 @@ def edited(edit: Edit, maker: Maker, match: Match | None = None) -> StreamedChun
     spans, shift = edit.turned(codec.sample_rate)
     audio = edit.at(codec.sample_rate).audio[0].roll(shift)
     size = len(audio)
-    known, first = _frames_of(audio, spans, codec, maker.window, maker.chunk_frames)
+    known, begin = _frames_of(audio, spans, codec, maker.window, maker.chunk_frames)
     codes = torch.cat(list(maker.generate(known=known)), dim=-1)
     decoded = decode(codec, codes, maker.seeds)[:, 0]
     if match is not None:
-        decoded = torch.stack([match(one, audio, first, spans, codec.sample_rate) for one in decoded])
+        decoded = torch.stack([match(one, audio, begin, spans, codec.sample_rate) for one in decoded])
+    first = begin
     if edit.loop:
-        decoded, first = torch.nn.functional.pad(decoded, (first, size))[:, :size].roll(-shift, dims=-1), 0
+        decoded, first = torch.nn.functional.pad(decoded, (begin, size))[:, :size].roll(-shift, dims=-1), 0
     placed = edit.at(codec.sample_rate, mixed=not edit.wide)
-    return StreamedChunk(torch.stack([placed.with_new(one, first) for one in decoded]), codes.cpu())
+    whole, kept = torch.stack([placed.with_new(one, first) for one in decoded]), known.frames.repeat(len(codec.levels), 1)
+    return StreamedChunk(whole, codes.cpu(), kept, begin - shift)
 
 
 def matched_beside(made: Tensor, audio: Tensor, first: int, spans: Sequence[tuple[int, int]], rate: int) -> Tensor:

@@ -170,12 +170,14 @@ class SnacDiffusion(Adapted, ConditionedModel):
         model = self.model.eval()
         generate: Generate = partial(generate_chunks, model, shown.pop("conditions"), seeds, settings, **shown)
         if request.edits or request.loop:
-            yield self._edited(request, generate, seeds, samples)
+            made = self._edited(request, generate, seeds, samples)
+            own = torch.tensor([settings.strength(level) == 0 for level in range(len(self.levels))])[:, None]
+            yield made if made.kept is None else replace(made, kept=made.kept | own)
             return
         past: Any = {} if before is None else {"context": before.codes, "context_mask": before.mask}
-        made = decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before, request.matches)
+        stream = decoded_chunks(self.pretransform, generate(chunks, **past), chunks, seeds, samples, before, request.matches)
         wide = stereo_ends(pasts, self.sample_rate, WIDTH_SECONDS + 1) if request.width == "keep" else []
-        yield from wide_chunks(made, chunks, wide, self.sample_rate) if wide else made
+        yield from wide_chunks(stream, chunks, wide, self.sample_rate) if wide else stream
 
     def _edited(self, request: Request, generate: Generate, seeds: Sequence[int], samples: int) -> StreamedChunk:
         """What is generated within recordings, or a loop."""

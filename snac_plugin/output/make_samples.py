@@ -80,8 +80,8 @@ def make_samples(
                     listener = heard if one == seeds[0] else None
                     samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form, listener))
                 for chunk in model.stream(plan.asked(), **told, context=plan.context, place=plan.place, **options):
-                    for sample, audio, codes in zip(samples, chunk.audio, chunk.codes, strict=True):
-                        sample.add(audio[0], codes)
+                    for row, sample in enumerate(samples):
+                        sample.add(chunk, row)
             except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
                 failure = error
             if computed is not None and any(one.codes for one in samples):

@@ -18,7 +18,7 @@ from snac_plugin.errors import UnwritableFile, UsageError
 from snac_plugin.files import make_folder, read_json_object, write_whole, writing
 from snac_plugin.levels import Levels
 from snac_plugin.output.formats import BYTES, FLOAT_WAV, Format
-from snac_plugin.output.pictures import save_picture
+from snac_plugin.output.pictures import DrawnCodes, save_picture
 
 log = logging.getLogger(__name__)
 LENGTHS = ("seconds", "new_seconds", "chunks")  # what the settings say of the audio that was made
@@ -77,7 +77,7 @@ class SampleWriter:
         self,
         settings: Mapping[str, Any],
         *,
-        codes: Tensor | None = None,
+        codes: Tensor | DrawnCodes | None = None,
         levels: Levels | None = None,
         title: str | None = None,
         shown_from: int = 0,
@@ -88,7 +88,7 @@ class SampleWriter:
         A sample of that name with the same settings is replaced. One with other settings is kept: this one becomes NAME_2.
 
         Args:
-            codes: packed codes [R, T], for the picture; they need `levels`.
+            codes: packed codes [R, T] from the first sample on, or with their places, for the picture; they need `levels`.
             shown_from: first sample in the picture, which shows no more than `PICTURE_SECONDS`.
             new: samples [start, stop) that are marked there as new, where there is a recording beside them.
         """

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from snac_plugin.generation.chunks import chunks_for
+from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.editing import Edit, edit_of
 from snac_plugin.generation.joining import Continuation
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.formats import BYTES, Format
+from snac_plugin.output.pictures import DrawnCodes
 from snac_plugin.output.recordings import Own, Recording, Sources, read_recordings
 from snac_plugin.output.sample_files import SampleFiles, SampleWriter, finished
 
@@ -136,11 +138,14 @@ class SampleInProgress:
         self.before = own if plan.edit is None else 0
         self.writer = SampleWriter(folder, name, rate, channels, own + plan.new_samples(rate, bool(self.own)), form)
         self.codes: list[Tensor] = []
+        self.past: Tensor | None = None  # codes that they follow [R, S]
+        self.kept, self.first = torch.empty(0), 0  # of an edit, as its chunk says
         self.made = 0  # new samples at the model's rate
         self.started, self.first_audio_after = time.perf_counter(), 0.0
 
-    def add(self, audio: Tensor, codes: Tensor) -> None:
-        """Append new audio [N] at the model's rate, and remember its codes [R, T]."""
+    def add(self, chunk: StreamedChunk, row: int) -> None:
+        """Append the new audio of a row of a chunk, at the model's rate, and remember its codes."""
+        audio = chunk.audio[row, 0]
         self.first_audio_after = self.first_audio_after or time.perf_counter() - self.started
         self.made += len(audio)
         edit = self.plan.edit
@@ -150,7 +155,10 @@ class SampleInProgress:
             if not self.codes:
                 self._copy(self.own)
             self._write_new(audio[None] if self.continuation is None else self.continuation.push(audio))
-        self.codes.append(codes.short())
+        self.codes.append(chunk.codes[row].short())
+        self.past = self.past if chunk.past is None else chunk.past[row].short()
+        if chunk.kept is not None:
+            self.kept, self.first = chunk.kept, chunk.first
 
     def _write_new(self, audio: Tensor) -> None:
         self.writer.write(audio)
@@ -172,6 +180,25 @@ class SampleInProgress:
             for block in part.blocks(self.writer.form.read_as):
                 self.writer.write_samples(block)
 
+    def _drawn(self) -> DrawnCodes | None:
+        """The codes with those beside them, at their seconds of the file; None for what is new in several places alone."""
+        made, plan, rate = torch.cat(self.codes, dim=-1).long(), self.plan, self.plan.model.sample_rate
+        edit = plan.edit
+        if edit is None:
+            begin = self.before / self.writer.sample_rate
+            if self.past is None or not self.before:
+                return DrawnCodes(made, (begin,))
+            begin -= self.past.shape[-1] * plan.model.levels.frame_samples / rate
+            kept = torch.arange(self.past.shape[-1] + made.shape[-1]) < self.past.shape[-1]
+            return DrawnCodes(torch.cat([self.past.long(), made], dim=-1), (begin,), kept.repeat(len(plan.model.levels), 1))
+        begin = self.first / rate + (0 if plan.sources is None else plan.sources.offset / edit.rate)
+        if plan.request.only_new:
+            if len(edit.spans) > 1:
+                return None
+            begin -= plan.spans()[0][0] / edit.rate
+        again = (begin + edit.audio.shape[-1] / edit.rate,) if edit.loop else ()
+        return DrawnCodes(made, (begin, *again), self.kept)
+
     def finish(self, settings: dict[str, Any]) -> Sample:
         if self.continuation is not None:
             self._write_new(self.continuation.finish())
@@ -189,9 +216,8 @@ class SampleInProgress:
         if spans:
             places = ", ".join(f"{start / rate:.1f} to {stop / rate:.1f} s" for start, stop in spans)
             title = f"{self.writer.name}, new from {places}"
-        codes = torch.cat(self.codes, dim=-1).long() if recording is None and not spans else None
         marked = spans or ([(self.before, self.writer.samples)] if self.before else [])
         marked = [] if self.plan.request.only_new else marked
         shown: Any = {"new": marked, "shown_from": max(0, marked[0][0] - BEFORE_JOIN_SECONDS * rate) if marked else 0}
-        files = self.writer.finish(settings, codes=codes, levels=model.levels, title=title, **shown)
+        files = self.writer.finish(settings, codes=self._drawn(), levels=model.levels, title=title, **shown)
         return Sample(self.seed, written / rate, self.first_audio_after, settings, files)
