@@ -22,6 +22,8 @@ def parser() -> CommandParser:
     made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
     mean = "other checkpoints of the same network: the mean of their weights and its own is written; one named twice counts twice"
     made.add_argument("--average", nargs="+", default=[], metavar="FILE", help=mean)
+    folder = "make --name a folder with model.safetensors, model_config.json and a card: what the hub takes"
+    made.add_argument("--folder", action="store_true", help=folder)
     add_lora(made)
     made.add_argument("--half", action="store_true", help="store float16, at half the size")
     return made
@@ -34,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
     check_folder("--name", Path(args.name).parent)
 
     from snac_plugin.checkpoints.averaging import mean_of
+    from snac_plugin.checkpoints.model_folder import write_beside
     from snac_plugin.checkpoints.reading import read_checkpoint
     from snac_plugin.checkpoints.writing import save_unwrapped
     from snac_plugin.plugin.loading import load_model
@@ -42,6 +45,13 @@ def main(argv: Sequence[str]) -> int:
     config = checkpoint.config_for(args.model_config)
     model = load_model(checkpoint, config, lora=args.lora or ()).merge_lora()
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
+    if args.folder:
+        path = Path(args.name) / "model.safetensors"
     save_unwrapped(model, path, config, checkpoint.codec, args.half)
-    print(f"model: {path}")
+    if args.folder:
+        count = sum(weight.numel() for weight in model.model.parameters())
+        write_beside(path, config, checkpoint.codec, count, checkpoint.steps)
+    print(f"model: {path.parent if args.folder else path}")
+    if args.folder and Path(codec := config["model"]["pretransform"]["config"]["codec"]).is_dir():
+        print(f"{codec}, its codec, is a folder of this machine: hand it on, too, and put its place into the config")
     return 0

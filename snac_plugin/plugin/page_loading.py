@@ -86,6 +86,23 @@ def wrap_copy_state_dict(original: Function) -> Function:
     return copy_state_dict
 
 
+def wrap_get_pretrained_model(pages: Mapping[str, Function], original: Function) -> Function:
+    """The function that takes a folder of this machine where the hub's name of a model is expected, for our models."""
+
+    def get_pretrained_model(name: str) -> tuple[Any, dict[str, Any]]:
+        beside = Path(name) / "model_config.json"
+        if not beside.is_file() or _read_config(beside, pages).get("model_type") not in pages:
+            return original(name)
+        from snac_plugin.checkpoints.reading import read_checkpoint
+        from snac_plugin.plugin.loading import load_model
+
+        checkpoint = read_checkpoint(name)
+        config = checkpoint.config_for()
+        return load_model(checkpoint, config), config
+
+    return get_pretrained_model
+
+
 def wrap_remove_weight_norm(original: Function) -> Function:
     """The function that `--remove-pretransform-weight-norm` calls, which knows torch's former weight norm only."""
 

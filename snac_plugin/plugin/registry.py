@@ -175,6 +175,7 @@ WRAPPERS: tuple[tuple[str, str, Wrapper], ...] = (
     (f"{MODELS}.autoencoders", "create_autoencoder_from_config", _autoencoders),
     (f"{MODELS}.conditioners", "create_multi_conditioner_from_conditioning_config", _conditioners),
     (f"{MODELS}.utils", "copy_state_dict", page_loading.wrap_copy_state_dict),
+    (f"{MODELS}.pretrained", "get_pretrained_model", functools.partial(page_loading.wrap_get_pretrained_model, BUILDERS["ui"])),
     (f"{MODELS}.utils", "remove_weight_norm_from_model", page_loading.wrap_remove_weight_norm),
     ("stable_audio_tools.inference.sampling", "sample_rf", sampling.wrap_sample_rf),
     (f"{TRAINING}.factory", "create_training_wrapper_from_config", _factory("training_wrapper", "model_type")),
