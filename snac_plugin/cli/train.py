@@ -55,6 +55,7 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.cli.train_data import data_loaders
     from snac_plugin.training.callbacks import Checkpoints, StepsBar, StopOnSignal
+    from snac_plugin.training.charts import Charts, KeepBest
 
     reuse_freed_memory()
     hide_warnings()
@@ -80,7 +81,9 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     adapter = partial(wrapper.save_adapter, folder / "lora") if _lora(config) else None
     checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k, adapter)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
-    trainer = make_trainer(args, folder, wrapper, [checkpoints, demos, StepsBar(), StopOnSignal()], loaders[1] is not None)
+    callbacks = [checkpoints, demos, StepsBar(), StopOnSignal(), Charts(config["sample_size"] / config["sample_rate"])]
+    callbacks += [] if loaders[1] is None else [KeepBest(folder / "checkpoints")]
+    trainer = make_trainer(args, folder, wrapper, callbacks, loaders[1] is not None)
     _fit(trainer, wrapper, loaders, resume, checkpoints)
     if adapter is not None:
         print(f"adapter: {folder / 'lora'}")

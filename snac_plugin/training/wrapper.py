@@ -28,9 +28,10 @@ from snac_plugin.model.conditioners import blanks, chosen
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask, positions
+from snac_plugin.training.charts import kept
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
-from snac_plugin.training.stage_losses import Draw, Share, code_losses, draw_step, one_shot, perturbed, stage_losses
+from snac_plugin.training.stage_losses import CodeLosses, Draw, Share, code_losses, draw_step, one_shot, perturbed, stage_losses
 from snac_plugin.training.unused_weights import UnusedWeights
 from snac_plugin.training.weight_updates import WeightUpdates
 
@@ -64,6 +65,8 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
         self._phase: Phase | None = None
+        self.gives_logits = network.head != "velocity"
+        self.last_losses: CodeLosses | None = None  # for charts
 
     def on_train_start(self) -> None:
         """Several processes wait for the gradient of every weight, and a step may leave some out."""
@@ -102,11 +105,9 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
 
     def _losses(self, *window: Any, share: Share) -> tuple[Tensor, Tensor]:
         """The mean loss of each trained level, and what is trained: the same, or weighed by the learned uncertainty."""
-        if self.uncertainty is None:
-            losses, _ = stage_losses(*window, share=share)
-            return losses, losses
         found = code_losses(*window)
-        return share.weighed(found), share.weighed(self.uncertainty.weighed(found))
+        self.last_losses, plain = kept(found, self.global_step), share.weighed(found)
+        return plain, plain if self.uncertainty is None else share.weighed(self.uncertainty.weighed(found))
 
     def _timesteps(self) -> list[tuple[Any, ...]]:
         """The distribution of noise levels of each level, as training has learnt it so far."""

@@ -68,7 +68,7 @@ def test_after_a_kill_weights_and_log_are_those_of_a_run_that_was_not(unbroken: 
         assert len(checkpoints_in(folder / "checkpoints")) == 1 + (6 - step) // 2, "none twice"
         found = logged(folder)
         assert sorted(found["train/loss"]) == list(range(step, 6))
-        for name, values in found.items():
+        for name, values in ((name, values) for name, values in found.items() if not name.startswith("speed/")):
             assert values == {at: expected[name][at] for at in values}, name
         again = killed_after(6, folder, tmp_path / f"{step} twice")
         assert sorted(logged(run(flags, again, "--max-steps", 8, "--recover", "true").parents[1])["train/loss"]) == [6, 7]
