@@ -11,6 +11,8 @@ from snac_plugin.config.migration import CONFIG_VERSION, FIRST_VERSION, with_for
 from snac_plugin.errors import CheckpointError
 
 CODEC_NOTE = "snac_codec"
+IN_SNAPSHOTS = (CONFIG, CONFIG_VERSION_NOTE, CODEC_NOTE)
+"""What snapshots of averages hold of a checkpoint's notes."""
 
 
 def put_config(checkpoint: dict[str, Any], config: dict[str, Any]) -> None:
@@ -33,7 +35,11 @@ def replace_codec_by_note(checkpoint: dict[str, Any], model: Any, prefix: str) -
     """Take the codec's weights out of a checkpoint that is about to be saved, and note which codec it was."""
     state = checkpoint["state_dict"]
     checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(prefix + CODEC)}
-    checkpoint[CODEC_NOTE] = {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint}
+    checkpoint[CODEC_NOTE] = codec_note(model)
+
+
+def codec_note(model: Any) -> dict[str, str]:
+    return {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint}
 
 
 def replace_note_by_codec(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "measure a model, a codec or a folder of generated audio on held-out songs",
     "run_gradio": "open the page of a checkpoint",
     "unwrap": "turn a training checkpoint into one for inference",
+    "ema": "rebuild a moving average of any length from a training's snapshots",
     "export_codec": "write a trained codec in the format of the hub, which SNAC itself loads",
     "config_reference": "print all keys of a model config",
     "doctor": "say what is installed, what is wrong and what to do about it",

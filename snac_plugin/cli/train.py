@@ -79,7 +79,8 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
         _clip_in_wrapper(args, wrapper)
     loaders = data_loaders(args, config, wrapper)
     adapter = partial(wrapper.save_adapter, folder / "lora") if _lora(config) else None
-    checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k, adapter)
+    averages = partial(wrapper.save_averages, folder / "ema") if getattr(wrapper, "averages", None) else None
+    checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k, adapter or averages)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     callbacks = [checkpoints, demos, StepsBar(), StopOnSignal(), Charts(config["sample_size"] / config["sample_rate"])]
     callbacks += [] if loaders[1] is None else [KeepBest(folder / "checkpoints")]

@@ -69,6 +69,8 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         yield from _timestep_problems(training)
         yield from _learnt_timestep_problems(training, diffusion.config.head)
         yield from _noise_problems(training, diffusion.diffusion_objective)
+        if training.ema_lengths and training.lora is not None:
+            yield Problem("training.ema_lengths", show(list(training.ema_lengths)), "[] with training.lora: its adapters have none")
         yield from _infill_problems(training)
         yield from _dropout_problems(training, config)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)

@@ -11,14 +11,15 @@ from snac_plugin.config import TrainingSection
 from snac_plugin.config.optimizers import optimizer_configs_named, try_optimizers
 from snac_plugin.errors import CheckpointError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.training.averages import PowerAverages
 from snac_plugin.training.callbacks import AVERAGED
 from snac_plugin.training.clipping import RunningNorm
 from snac_plugin.training.curriculum import Curriculum
 from snac_plugin.training.uncertainty import Uncertainty
 from snac_plugin.training.unused_weights import UnusedWeights
 
-NORMS = "snac_gradient_norms"
-"""In a checkpoint: what `training.clip_grad_deviations` has learnt."""
+NORMS, AVERAGES = "snac_gradient_norms", "snac_averages"
+"""In a checkpoint: what `training.clip_grad_deviations` has learnt, and the averages of `training.ema_lengths`."""
 
 
 class WeightUpdates(DiffusionCondTrainingWrapper):
@@ -42,6 +43,7 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
         self.curriculum = curriculum
         self.clip_grad_norm = training.clip_grad_norm
         self.uncertainty = Uncertainty(len(model.levels)) if training.uncertainty else None
+        self.averages = PowerAverages(training.ema_lengths) if training.ema_lengths else None
         self.norms = None if training.clip_grad_deviations is None else RunningNorm(training.clip_grad_deviations)
         self._unused: UnusedWeights | None = None  # in a training by several processes
         self._average_updated = False
@@ -68,6 +70,8 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
         for group in optimizer.param_groups:
             group["lr"] *= scale
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.averages is not None:
+            self.averages.update(self.diffusion, self.global_step + 1)
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
         if self._unused is not None:
@@ -96,12 +100,16 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.norms is not None:
             checkpoint[NORMS] = self.norms.state()
+        if self.averages is not None:
+            checkpoint[AVERAGES] = self.averages.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """An error if the checkpoint lacks what an option of the config has learnt."""
         self._average_updated = checkpoint.get(AVERAGED, False)
         if self.norms is not None:
             self.norms.restore(_kept(checkpoint, NORMS, "training.clip_grad_deviations"))
+        if self.averages is not None:
+            self.averages.restore(_kept(checkpoint, AVERAGES, "training.ema_lengths"))
 
 
 def _kept(checkpoint: dict[str, Any], note: str, key: str) -> Any:

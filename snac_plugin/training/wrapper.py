@@ -6,13 +6,21 @@ import logging
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import Tensor
 
-from snac_plugin.checkpoints.notes import put_config, replace_codec_by_note, replace_note_by_codec, saved_config
+from snac_plugin.checkpoints.notes import (
+    CODEC_NOTE,
+    codec_note,
+    put_config,
+    replace_codec_by_note,
+    replace_note_by_codec,
+    saved_config,
+)
 from snac_plugin.checkpoints.reading import check_head
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.config import TrainingSection
@@ -147,6 +155,13 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         super().on_save_checkpoint(checkpoint)
         put_config(checkpoint, self.model_config)
         replace_codec_by_note(checkpoint, self.diffusion, "diffusion.")
+
+    def save_averages(self, folder: Path) -> None:
+        """Write a snapshot of the averages of `training.ema_lengths`."""
+        assert self.averages is not None
+        content: dict[str, Any] = {CODEC_NOTE: codec_note(self.diffusion)}
+        put_config(content, self.model_config)
+        self.averages.save(folder, self.diffusion, self.global_step, content)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""

@@ -26,6 +26,7 @@ NEAR_MISSES = {
     "evaluate": ("--genrated", "--generated"),
     "run_gradio": ("--prot", "--port"),
     "unwrap": ("--use-safetensros", "--use-safetensors"),
+    "ema": ("--legnth", "--length"),
     "export_codec": ("--no-eam", "--no-ema"),
     "songs": ("--sogns", "--songs"),
     "demo": ("--max-step-s", "--max-steps"),
@@ -58,6 +59,8 @@ WRONG_PATHS = [
     ("unwrap", ["--ckpt-path", "nowhere.ckpt"], NO_FILE),
     ("unwrap", ["--ckpt-path", "snac_dit_tiny", "--average", "snac_dit_tiny", "nowhere.ckpt"], NO_FILE),
     ("export_codec", ["--ckpt-path", "nowhere.ckpt", "--out", "made"], NO_FILE),
+    ("ema", ["--run", "nowhere", "--length", "0.1"], "--run: found nowhere, expected the folder of a training"),
+    ("ema", ["--run", "docs", "--length", "0.3"], "--length: found 0.3, expected a number above 0, at most 0.28"),
     ("demo", [*CONFIG[:1], "nowhere.json", "--save-dir", "made"], NO_FILE),
 ]
 FLAG_NAMES = [

@@ -27,6 +27,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"training.mask_spans": {"D": 3}}, "training.mask_spans", '"masked"'),
     ({"training.curriculum": [phase(infill_share=1.0)]}, "training.curriculum[0].infill_share", "training.infill beside it"),
+    ({"training.ema_lengths": [0.05, 0.3]}, "training.ema_lengths[1]", "at most 0.28"),
+    ({"training.ema_lengths": [0.05], "training.lora": {}}, "training.ema_lengths", "training.lora"),
     ({"training.clip_grad_deviations": 0.0}, "training.clip_grad_deviations", "greater than 0"),
 ]
 

@@ -17,6 +17,7 @@ OPTIONS: dict[str, Any] = {
     "timestep_sampler_options": {"warmup": 2},
     "input_perturbation": {"B": 0.1, "D": 0.2},
     "infill": {"share": 0.5, "gaps": {"spans": 1.0}, "span": 2},
+    "ema_lengths": [0.05, 0.15],
     "clip_grad_deviations": 0.5,
 }
 
@@ -42,6 +43,9 @@ def test_resuming_equals_not_stopping(runs: dict[str, Any]) -> None:
     assert mine.keys() == theirs.keys()
     assert [name for name in theirs if not torch.equal(mine[name], theirs[name])] == []
     assert mine["uncertainty.weight"].any()
+    resumed, unbroken = (torch.load(runs[name], weights_only=True)["snac_averages"] for name in ("resumed", "whole"))
+    for average, expected in zip(resumed["weights"], unbroken["weights"], strict=True):
+        assert [name for name in expected if not torch.equal(average[name], expected[name])] == []
     ours, whole = logged(runs["folder"] / "parts"), logged(runs["folder"] / "whole")
     assert {name: ours[name] for name in ours if name != "epoch"} == {name: whole[name] for name in whole if name != "epoch"}
     assert {"train/grad_norm", "train/weighed_loss"} <= whole.keys()
@@ -55,7 +59,7 @@ def test_a_run_without_an_option_does_not_go_on_with_it(runs: dict[str, Any], tm
     """It would begin to learn in the middle, from nothing, without a word."""
     flags = prepare(tmp_path, head="logits")
     plain = run(flags, tmp_path / "run", "--max-steps", 1)
-    for option, message in (("clip_grad_deviations", "clip_grad_deviations"), ("uncertainty", "uncertainty")):
+    for option in ("clip_grad_deviations", "uncertainty", "ema_lengths"):
         changed = prepare(tmp_path, {option: OPTIONS[option]}, head="logits")
-        with pytest.raises(CheckpointError, match=message):
+        with pytest.raises(CheckpointError, match=option):
             run(changed, tmp_path / option, "--max-steps", 2, "--ckpt-path", plain)
