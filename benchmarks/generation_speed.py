@@ -33,10 +33,10 @@ from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.latents import LatentSpace
 from snac_plugin.model import diffusion_model
 from snac_plugin.model.attention import SequenceAttention
+from snac_plugin.model.backbones import network_of
 from snac_plugin.model.chunk_in_progress import ChunkInProgress, Denoiser
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.visibility import Role, Segment, attention_calls
 
 CONTEXT_CHUNKS = 2
@@ -83,7 +83,7 @@ class Generator:
         config = measure.network_config(args, CONTEXT_CHUNKS, **options)
         levels = SNAC_32KHZ
         space = LatentSpace(levels, [torch.randn(levels.codebook_size, levels.codebook_dim) for _ in levels.names])
-        network = draw_zeros(SnacDiT(config, levels))
+        network = draw_zeros(network_of(config, levels))
         weights = config.sampling.weights(levels.names)
         model = SnacDiffusionModel(network, "rectified_flow", space, weights)
         self.model = model.to(device).eval().requires_grad_(False)

@@ -28,6 +28,7 @@ from torch.profiler import ProfilerActivity, profile
 from snac_plugin.device import pick_precision
 from snac_plugin.levels import Levels
 from snac_plugin.model.attention import SequenceAttention
+from snac_plugin.model.backbones import network_of
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.training_pass import all_stages
@@ -60,7 +61,7 @@ class Sides:
     def __init__(self, args: argparse.Namespace, device: torch.device, **options: Any) -> None:
         self.device, self.levels, self.frames = device, SNAC_32KHZ, args.chunk_frames
         config = measure.network_config(args, LAST, **options)
-        self.network = draw_zeros(SnacDiT(config, self.levels)).to(device)
+        self.network = draw_zeros(network_of(config, self.levels)).to(device)
         shape = (args.batch_size, self.levels.channels, CHUNKS * self.frames)
         self.clean, self.noised = torch.randn(shape, device=device), torch.randn(shape, device=device)
         self.t = torch.rand(args.batch_size, CHUNKS, len(self.levels), device=device)

@@ -4,6 +4,7 @@ import torch
 
 from snac_plugin.config import NetworkConfig
 from snac_plugin.levels import Levels
+from snac_plugin.model.backbones import network_of
 from snac_plugin.model.network import SnacDiT
 
 FOUR_LEVELS = Levels(strides=(8, 4, 2, 1), hop=384, attn_window=32, sample_rate=32000)
@@ -23,7 +24,7 @@ def make_network(levels: Levels, masks: bool = False, **options: object) -> Snac
     torch.manual_seed(0)
     small = {"dim": 32, "depth": 2, "num_heads": 2, "head": "velocity", "modulation_rank": 4, "chunk_frames": 3}
     config = NetworkConfig(**small | options)
-    network = SnacDiT(config, levels, masks).double()
+    network = network_of(config, levels, masks).double()
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():

@@ -13,7 +13,7 @@ from snac_plugin.config.model_keys import (
     conditions_missing,
     is_context,
 )
-from snac_plugin.config.network_keys import DiffusionSection, NetworkConfig, SamplingConfig
+from snac_plugin.config.network_keys import NOT_OF_BACKBONE, DiffusionSection, NetworkConfig, SamplingConfig
 from snac_plugin.config.optimizers import optimizer_problems
 from snac_plugin.config.training_keys import TIMESTEP_OPTIONS, DemoSection, TrainingSection, options_by_level
 from snac_plugin.config.validation import Problem, not_one_of, show, validated
@@ -72,6 +72,8 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
         if training.ema_lengths and training.lora is not None:
             yield Problem("training.ema_lengths", show(list(training.ema_lengths)), "[] with training.lora: its adapters have none")
         yield from _infill_problems(training)
+        if training.lora is not None and (backbone := diffusion.config.backbone) != "own":
+            yield Problem("training.lora", f"the backbone {backbone}", "the backbone own: only its blocks take adapters")
         yield from _dropout_problems(training, config)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
         yield from _demo_problems(training.demo, config.model.conditioning)
@@ -94,6 +96,9 @@ def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
         expected = f"heads that split dim {dim} into heads of an even width (rotary positions turn pairs)"
         advice = f"For dim {dim}: {' or '.join(map(str, close))}." if close else "Make dim even."
         yield Problem(f"{NETWORK}.num_heads", show(heads), expected, advice)
+    for key in NOT_OF_BACKBONE[network.backbone]:
+        if getattr(network, key) != NetworkConfig.model_fields[key].default:
+            yield Problem(f"{NETWORK}.{key}", show(getattr(network, key)), f"no such key beside the backbone {network.backbone}")
 
 
 def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:

@@ -165,12 +165,28 @@ def _seen(table: str | dict[str, tuple[str, ...]], names: str, level: int, defau
     return tuple(sorted({names.index(name) for name in seen}))
 
 
+BACKBONES = ("own", "magnitude-preserving", "x-transformers", "stable-audio-tools")
+OF_OWN_BLOCKS = ("modulation", "long_skips", "level_adapter_rank")
+"""Keys that no other backbone follows."""
+NOT_OF_BACKBONE: dict[str, tuple[str, ...]] = {
+    "own": (),
+    "magnitude-preserving": (*OF_OWN_BLOCKS, "qk_norm", "dropout"),
+    "x-transformers": (*OF_OWN_BLOCKS, "cond_token_dim", "gradient_checkpointing"),
+    "stable-audio-tools": (*OF_OWN_BLOCKS, "cond_token_dim", "dropout"),
+}
+
+
 class NetworkConfig(Section):
     """The transformer over SNAC's levels."""
 
     dim: AtLeastOne = Field(default=256, description="width of the trunk")
     depth: AtLeastOne = Field(default=6, description="blocks")
     num_heads: AtLeastOne = Field(default=4, description="attention heads; divides dim")
+    backbone: Literal[BACKBONES] = Field(  # type: ignore[valid-type]
+        default="own",
+        description="the transformer's blocks: own; magnitude-preserving, EDM2's mathematics; or, to compare with, x-transformers' "
+        "Encoder or stable-audio-tools' ContinuousTransformer with a dense mask, which compute all tokens anew in each step",
+    )
     ff_mult: Positive = Field(default=4.0, description="width of the feed-forward layer over dim")
     head: Literal["velocity", "logits", "posterior"] = Field(
         default="logits",

@@ -71,6 +71,17 @@ class SequenceAttention:
         masks = [None] * len(segments) if masks is None else masks
         self.masks = [usable_mask(joined_mask([segments[i] for i in c.keys], [masks[i] for i in c.keys])) for c in calls]
 
+    def dense(self, device: torch.device) -> Tensor:
+        """Which tokens see which [1 or B, 1, N, N] bool, for transformers that take a mask."""
+        places = torch.arange(sum(self.lengths), device=device).split(self.lengths)
+        rows = []
+        for call, mask in zip(self.calls, self.masks, strict=True):
+            row = torch.zeros(1 if mask is None else len(mask), 1, 1, sum(self.lengths), dtype=torch.bool, device=device)
+            row[..., torch.cat([places[i] for i in call.keys])] = True if mask is None else mask
+            rows.append(row.expand(-1, -1, sum(self.lengths[i] for i in call.queries), -1))
+        batch = max(len(row) for row in rows)
+        return torch.cat([row.expand(batch, -1, -1, -1) for row in rows], dim=2)
+
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         # Split once and join per call: the gradient of a join is a set of views, that of many slices many full tensors.
         return attend_by_calls(self.calls, self.masks, *(x.split(self.lengths, dim=2) for x in (q, k, v)))

@@ -15,6 +15,7 @@ class KVCache:
     def __init__(self, depth: int) -> None:
         self.blocks: list[dict[Segment, tuple[Tensor, Tensor]]] = [{} for _ in range(depth)]
         self.masks: dict[Segment, Tensor | None] = {}
+        self.inputs: dict[Segment, tuple[Tensor, ...]] = {}  # of transformers that keep no keys and values
 
     def mask(self, segments: Sequence[Segment]) -> Tensor | None:
         return joined_mask(segments, [self.masks[segment] for segment in segments])
@@ -46,7 +47,7 @@ class DenoisingAttention:
     """
 
     def __init__(self, cache: KVCache, segment: Segment, rule: VisibilityRule) -> None:
-        self.cache, self.length = cache, segment.length
+        self.cache, self.segment, self.rule, self.length = cache, segment, rule, segment.length
         self.visible = [key for key in cache.masks if rule.sees(segment, key)]
         self.buffers: dict[int, tuple[Tensor, Tensor]] = {}
         mask = cache.mask(self.visible)

@@ -59,12 +59,7 @@ class SnacDiT(nn.Module):
         # One projection a token of the frame: the concatenated channels come once a frame.
         concat, counts = config.input_concat_dim, self.tokens_per_frame if config.input_concat_dim else ()
         self.embed_concat = nn.ModuleList(zeroed(nn.Linear(concat, n * dim, bias=False)) for n in counts)
-        self.blocks = nn.ModuleList(Block(config, count) for _ in range(config.depth))
-        sola = config.modulation == "adaln_sola"
-        self.modulation = AdaLNSola(dim, config.depth, config.modulation_rank) if sola else AdaLNZero(dim, config.depth)
-        joins = config.depth // 2 if config.long_skips else 0
-        self.skips = nn.ModuleList(nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, dim)) for _ in range(joins))
-
+        self._build_trunk()
         self.norm_out = nn.LayerNorm(dim, elementwise_affine=False)
         # Heads start at zero and blocks as the identity, their gates being zero: the first loss is that of predicting nothing.
         self.modulate_out = zeroed(nn.Linear(dim, 2 * dim))
@@ -78,6 +73,17 @@ class SnacDiT(nn.Module):
         # One for each of the codes that share a token.
         sizes = self.patches if masks else ()
         self.mask_vectors = nn.ParameterList(nn.Parameter(0.02 * torch.randn(patch, dim)) for patch in sizes)
+
+    def _build_trunk(self) -> None:
+        config, dim = self.config, self.config.dim
+        self.blocks = nn.ModuleList(Block(config, len(self.levels)) for _ in range(config.depth))
+        sola = config.modulation == "adaln_sola"
+        self.modulation: nn.Module = AdaLNSola(dim, config.depth, config.modulation_rank) if sola else AdaLNZero(dim, config.depth)
+        joins = config.depth // 2 if config.long_skips else 0
+        self.skips = nn.ModuleList(nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, dim)) for _ in range(joins))
+
+    def normalise_weights(self) -> None:
+        """What is done to the weights after each training step: nothing here."""
 
     def embed_codes(self, level: int, latents: Tensor, role: Role, concat: Tensor | None = None) -> Tensor:
         """Latents of one level [B, N * patch, 8] and optional channels of their frames [B, C, T] -> tokens [B, N, D]."""

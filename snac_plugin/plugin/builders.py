@@ -16,9 +16,9 @@ from snac_plugin.diffusion.objectives import OBJECTIVES
 from snac_plugin.errors import ConfigError
 from snac_plugin.generation.context import Conditioners, SnacContextConditioner
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.model.backbones import network_of
 from snac_plugin.model.conditioners import ChunkPosition, ClassMixture, Quality
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
-from snac_plugin.model.network import SnacDiT
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
         read = {name for key in COND_INPUTS for name in getattr(diffusion, key)}
         if unread := [c["id"] for c in configs if c["id"] not in read]:
             _log.warning("conditioners that change nothing, as no list of model.diffusion names them: %s", ", ".join(unread))
-    network = SnacDiT(diffusion.config, codec.levels, masks=OBJECTIVES[diffusion.diffusion_objective].masks)
+    network = network_of(diffusion.config, codec.levels, masks=OBJECTIVES[diffusion.diffusion_objective].masks)
     weights = diffusion.config.sampling.weights(codec.levels.names)
     core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)
     return SnacDiffusion(checked, core, Conditioners.of(conditioner, checked.model.conditioning), codec)

@@ -74,6 +74,7 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
             self.averages.update(self.diffusion, self.global_step + 1)
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
+        self.diffusion.model.network.normalise_weights()
         if self._unused is not None:
             self._unused.used.zero_()
 

@@ -119,6 +119,20 @@ CASES = [
         "",
     ),
     (
+        "long skips of another backbone",
+        {f"{NET}.backbone": "magnitude-preserving", f"{NET}.long_skips": True},
+        f"{NET}.long_skips",
+        "true",
+        "",
+    ),
+    (
+        "adapters of another backbone",
+        {f"{NET}.backbone": "x-transformers", "training.lora": {}},
+        "training.lora",
+        "the backbone x-transformers",
+        "",
+    ),
+    (
         "temperature of another level",
         {
             "model.diffusion.config.sampling": {"temperature": {"D": 0.8}, "sampler": {"A": "pingpong-codes"}},
