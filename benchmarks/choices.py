@@ -35,13 +35,14 @@ from torch import Tensor
 
 from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.config import load_json
+from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.device import pick_precision
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
 from snac_plugin.generation.chunks import generate_chunks
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import resolve
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.model.backbones import network_of
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
 from snac_plugin.plugin.loading import load_model
@@ -68,6 +69,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "by_code": {f"{NETWORK}.read_out": "code"},
     "pairs_by_code": {f"{NETWORK}.patch": {"C": 2, "D": 4}, f"{NETWORK}.read_out": "code"},
     "patches_by_code": {f"{NETWORK}.patch": "frame", f"{NETWORK}.read_out": "code"},
+    "magnitude_preserving": {f"{NETWORK}.backbone": "magnitude-preserving"},
+    "x_transformers": {f"{NETWORK}.backbone": "x-transformers"},
+    "stable_audio_tools": {f"{NETWORK}.backbone": "stable-audio-tools"},
+    # Which levels of the context does D need at all? And which the others?
+    "d_sees_d_before": {f"{NETWORK}.visibility": {"context": {"D": ["D"]}}},
+    "d_sees_none_before": {f"{NETWORK}.visibility": {"context": {"D": []}}},
+    "d_sees_c_and_d_before": {f"{NETWORK}.visibility": {"within": {"D": ["C"]}, "context": {"D": ["C", "D"]}}},
+    "same_level_before": {f"{NETWORK}.visibility": {"context": "same"}},
+    "next_coarser_alone": {f"{NETWORK}.visibility": {"within": {"C": ["B"], "D": ["C"]}, "context": "same"}},
     "shift": {"training.timestep_sampler_options": {"shift": 2.0}},
 }
 # Both objectives' deterministic first-order sampler; and the default of v. Heads that predict codes draw them, too.
@@ -118,6 +128,20 @@ def config_of(name: str, args: argparse.Namespace, codec: SnacPretransform) -> d
         for parent in parents:
             section = section[parent]
         section[key] = value
+    return raw if f"{NETWORK}.backbone" not in VARIANTS[name] else _of_equal_weights(raw, config_of("base", args, codec), codec)
+
+
+def _of_equal_weights(raw: dict[str, Any], base: dict[str, Any], codec: SnacPretransform) -> dict[str, Any]:
+    """The config with the width of the feed-forward at which it has as many weights as the base, which they are linear in."""
+
+    def weights(config: dict[str, Any], **keys: float) -> int:
+        section = config["model"]["diffusion"]["config"]
+        return sum(p.numel() for p in network_of(NetworkConfig.model_validate(section | keys), codec.levels).parameters())
+
+    low, high = (weights(raw, ff_mult=mult) for mult in (1.0, 9.0))
+    wide = 1.0 + 8 * (weights(base) - low) / (high - low)
+    section = raw["model"]["diffusion"]["config"]
+    section["ff_mult"] = round(wide * section["dim"]) / section["dim"]
     return raw
 
 

@@ -64,6 +64,17 @@ def test_every_variant_of_the_choices_is_a_config() -> None:
     assert all(other != changed[0] for other in changed[1:])
 
 
+def test_other_backbones_are_compared_at_equal_weights() -> None:
+    import choices
+    import songs
+
+    args = choices._parser().parse_args(["--dim", "128", "--depth", "4"])
+    codec = songs.codec_of(load_json(args.model_config))
+    names = ("base", "magnitude_preserving", "x_transformers", "stable_audio_tools")
+    counts = [sum(p.numel() for p in builders.model(choices.config_of(n, args, codec)).model.network.parameters()) for n in names]
+    assert counts[1:] == pytest.approx([counts[0]] * 3, rel=0.01)
+
+
 def test_estimates_are_measured_alike_for_heads_and_objectives(music: SimpleNamespace) -> None:
     """What a noised point alone says is the same under both objectives; a network that adds nothing says the same."""
     import estimates
