@@ -70,11 +70,11 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
         for group in optimizer.param_groups:
             group["lr"] *= scale
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.diffusion.model.network.normalise_weights()
         if self.averages is not None:
             self.averages.update(self.diffusion, self.global_step + 1)
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
-        self.diffusion.model.network.normalise_weights()
         if self._unused is not None:
             self._unused.used.zero_()
 
