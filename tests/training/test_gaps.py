@@ -142,17 +142,17 @@ def test_the_key_changes_no_other_draw(tmp_path: Path, monkeypatch: pytest.Monke
     """Runs with and without it see the same noise, and ranks the same frames."""
     codec, seen = write_tiny_codec(tmp_path), []
 
-    def spy(model: Any, codes: Any, draw: Draw, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
+    def spy(model: Any, codes: Any, draw: Draw, *_: Any, **__: Any) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(draw)
-        return torch.ones(4), None
+        return torch.ones(4), torch.ones(4)
 
-    monkeypatch.setattr("snac_plugin.training.wrapper.stage_losses", spy)
     batch = torch.randint(4096, (2, 15, 2 * CHUNK_FRAMES)), [{}] * 2
     for infill, rank in ((None, 0), ({"share": 1.0}, 0), ({"share": 1.0}, 1)):
         config = tiny_model_config(codec, context_chunks=1)
         config["training"] |= {"infill": infill, "pre_encoded": True, "corruption": 0.3}
         wrapper = training_wrapper(config, builders.model(config))
         monkeypatch.setattr(wrapper, "_log_step", lambda *_: None)
+        monkeypatch.setattr(wrapper, "_losses", spy)
         both = SimpleNamespace(reduce=lambda value, reduce_op: value)
         wrapper._trainer = SimpleNamespace(global_step=3, accumulate_grad_batches=1, global_rank=rank, world_size=2, strategy=both)
         wrapper.training_step(batch, 0)
