@@ -108,13 +108,25 @@ def test_dataset_config(key: str, example: str, claim: str) -> None:
         check_dataset_config({"dataset_type": kind, "datasets": [entry], name: json.loads(code(example))}, check_paths=False)
 
 
+CONDITIONERS = inspect.getsource(conditioners.create_multi_conditioner_from_conditioning_config)
+
+
+def conditioner_types() -> list[str]:
+    return re.findall(r'conditioner_type == "(\w+)"', CONDITIONERS)
+
+
+def keys_of_conditioner(kind: str) -> set[str]:
+    """What its constructor takes, and what the factory takes out of its config before."""
+    ((part, name),) = re.findall(rf'conditioner_type == "{kind}":(.*?conditioners\[id\] = (\w+))', CONDITIONERS, re.DOTALL)
+    read = re.findall(r'conditioner_config\.(?:pop|get)\("(\w+)"', part)
+    return {*inspect.signature(getattr(conditioners, name).__init__).parameters, *read} - {"self", "pretransform"}
+
+
 @pytest.mark.parametrize(("kind", "key", "claim"), rows("Conditioners"))
 def test_conditioners(kind: str, key: str, claim: str) -> None:
     """Their constructors take the key or do not; types with weights of their own are not at hand here."""
-    source = inspect.getsource(conditioners.create_multi_conditioner_from_conditioning_config)
-    (name,) = re.findall(rf'conditioner_type == "{code(kind)}":.*?conditioners\[id\] = (\w+)', source, re.DOTALL)
-    taken = code(key) in inspect.signature(getattr(conditioners, name).__init__).parameters
-    assert taken == claim.startswith("works")
+    for one in _each(code(kind)):
+        assert (code(key) in keys_of_conditioner(one)) == claim.startswith("works")
 
 
 def parse(command: str, arguments: list[str]) -> None:
@@ -207,4 +219,20 @@ def test_no_key_is_missing() -> None:
     assert theirs <= {code(row[0]) for row in rows("train.py")}
     arguments = set(inspect.signature(generation.generate_diffusion_cond).parameters) - {"model", "sampler_kwargs"}
     assert arguments <= {code(row[0]) for row in rows("generate_diffusion_cond")}
-    assert {name for names in SAMPLERS.values() for name in names} == {code(row[0]) for row in rows("Samplers")}
+    samplers = {code(row[0]) for row in rows("Samplers")}
+    assert {name for names in SAMPLERS.values() for name in names} == samplers
+    assert {*re.findall(r'sampler_type == "([\w-]+)"', inspect.getsource(sampling))} <= samplers
+    shown = {(kind, code(key)) for types, key, _ in rows("Conditioners") for kind in _each(code(types))}
+    assert {(kind, key) for kind in conditioner_types() for key in keys_of_conditioner(kind)} <= shown
+
+
+def _each(kind: str) -> list[str]:
+    return conditioner_types() if kind == "any" else [kind]
+
+
+def test_every_table_of_the_page_is_tried() -> None:
+    """A section whose rows no test reads could say anything."""
+    tried = ["Model config", "Conditioners", "Dataset config", "Codec config", *COMMANDS]
+    tried += ["generate_diffusion_cond", "generate_diffusion_cond_inpaint", "Samplers"]
+    assert re.findall(r"^## (.*)$", PAGE, re.MULTILINE) == tried
+    assert sum(len(rows(section)) for section in tried) == len(re.findall(r"^\| `", PAGE, re.MULTILINE))
