@@ -124,7 +124,7 @@ def check_at_once(checkpoint: str, model_config: str | None, complete: bool = Tr
     raw = config_at_once(checkpoint, model_config)
     config = None if raw is None else check_model_config(raw)
     folder = None if config is None else codecs.check_name(config.model.pretransform.config.codec)
-    strides = None if folder is None else _json(str(folder / "config.json")).get("vq_strides")
+    strides = None if folder is None else codecs.read_contents(folder / "config.json").get("vq_strides")
     if config is None or not isinstance(strides, list):
         return lambda request: None
     return partial(check_request, config=config, names=level_names(len(strides)), complete=complete)

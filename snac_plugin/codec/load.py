@@ -1,7 +1,6 @@
 """Finding and loading SNAC codecs: from the hub, from a folder in the hub's format, or shipped with this package."""
 
 import inspect
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.weights import check_finite, check_weights, fingerprint
-from snac_plugin.codec.places import locate
+from snac_plugin.codec.places import locate, read_contents
 from snac_plugin.errors import CodecError
 from snac_plugin.levels import Levels
 
@@ -77,14 +76,7 @@ def codes_fingerprint(state: Mapping[str, Tensor]) -> str:
 
 def read_config(path: Path) -> dict[str, Any]:
     """The contents of a SNAC config.json with SNAC's defaults for missing keys; a CodecError if they make no codec."""
-    try:
-        contents = json.loads(path.read_text())
-    except OSError as error:
-        raise CodecError(str(path), f"a file that cannot be read ({error.strerror})", "a SNAC config.json") from error
-    except ValueError as error:
-        raise CodecError(str(path), f"broken JSON ({error})", "a SNAC config.json", "Fetch the file again.") from error
-    if not isinstance(contents, dict):
-        raise CodecError(str(path), f"a {type(contents).__name__}", "a JSON object with SNAC's constructor arguments")
+    contents = read_contents(path)
     if unknown := sorted(contents.keys() - CONFIG_KEYS):
         raise CodecError(str(path), f"unknown keys {', '.join(unknown)}", f"only {', '.join(CONFIG_KEYS)}")
     config = CONFIG_KEYS | contents

@@ -1,7 +1,9 @@
 """Where a codec lies: in this package, in a folder, or on the hub. Imports nothing heavy."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from snac_plugin.errors import CodecError, did_you_mean
 
@@ -30,6 +32,19 @@ def locate(name: str) -> tuple[Path, Path]:
     """The config file and the weights file of a codec, by the name and with the errors of `load_codec`."""
     folder = check_name(name)
     return _from_hub(name) if folder is None else _in_folder(folder)
+
+
+def read_contents(path: Path) -> dict[str, Any]:
+    """What a codec's config.json says, unchecked; a CodecError if it is no JSON object."""
+    try:
+        contents = json.loads(path.read_text())
+    except OSError as error:
+        raise CodecError(str(path), f"a file that cannot be read ({error.strerror})", "a SNAC config.json") from error
+    except ValueError as error:
+        raise CodecError(str(path), f"broken JSON ({error})", "a SNAC config.json", "Fetch the file again.") from error
+    if not isinstance(contents, dict):
+        raise CodecError(str(path), f"a {type(contents).__name__}", "a JSON object with SNAC's constructor arguments")
+    return contents
 
 
 def _in_folder(folder: Path) -> tuple[Path, Path]:

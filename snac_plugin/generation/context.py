@@ -18,6 +18,7 @@ from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.joining import with_mirrored_end
 from snac_plugin.generation.matching import MATCH_SECONDS
 from snac_plugin.generation.settings import check_complete, check_values
+from snac_plugin.generation.times import samples_at
 
 # Audio [N] or [channels, N] at the codec's rate, (rate, audio), packed codes [R, T], or nothing.
 ContextInput = Tensor | tuple[int, Tensor] | None
@@ -148,7 +149,7 @@ def mono(audio: Tensor, rate: int, target: int) -> Tensor:
     if rate == target:
         return flat
     resampled = torchaudio.functional.resample(with_mirrored_end(flat, rate), rate, target)
-    return resampled[: math.ceil(len(flat) * target / rate)]
+    return resampled[: samples_at(len(flat), rate, target)]
 
 
 class SnacContextConditioner(Conditioner):

@@ -16,7 +16,7 @@ from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.joining import JOIN_SECONDS, join
 from snac_plugin.generation.matching import MATCH_SECONDS, matched, matched_to
 from snac_plugin.generation.request import Request
-from snac_plugin.generation.times import check_ends, samples_until, spans_of
+from snac_plugin.generation.times import check_ends, samples_at, samples_until, spans_of
 from snac_plugin.generation.width import FILTER_SECONDS, WIDTH_SECONDS, widened
 
 # `generate_chunks` with all that does not depend on what is known.
@@ -41,15 +41,19 @@ class Edit:
         audio = torch.stack([mono(one, self.rate, rate) for one in channels])
         return replace(self, rate=rate, audio=audio, spans=self.spans_at(rate))
 
+    def size_at(self, rate: int) -> int:
+        """Its length in samples at another rate."""
+        return samples_at(self.audio.shape[-1], self.rate, rate)
+
     def spans_at(self, rate: int) -> tuple[tuple[int, int], ...]:
         """Its spans at another rate."""
-        size = math.ceil(self.audio.shape[-1] * rate / self.rate)
+        size = self.size_at(rate)
         ends = [min(round(edge * rate / self.rate), size) for span in self.spans for edge in span]
         return tuple(zip(ends[::2], ends[1::2], strict=True))
 
     def turned(self, rate: int) -> tuple[tuple[tuple[int, int], ...], int]:
         """The same where the ends of a loop meet in the middle, and by how many samples the audio is turned for it."""
-        spans, size = self.spans_at(rate), math.ceil(self.audio.shape[-1] * rate / self.rate)
+        spans, size = self.spans_at(rate), self.size_at(rate)
         shift = size // 2
         return (((shift - (size - spans[1][0]), shift + spans[0][1]),), shift) if self.loop else (spans, 0)
 
@@ -117,7 +121,7 @@ def _between(name: str, recordings: tuple[Any, Any], request: Request, chunk_sam
     kinds = [(rate, len(audio)) for rate, audio in parts]
     check_ends(kinds)
     rate, channels = kinds[0]
-    new = torch.zeros(channels, math.ceil(request.samples(chunk_samples, sample_rate) * rate / sample_rate))
+    new = torch.zeros(channels, samples_at(request.samples(chunk_samples, sample_rate), sample_rate, rate))
     before = parts[0][1] if len(parts) > 1 else new[:, :0]
     span = (before.shape[-1], before.shape[-1] + new.shape[-1])
     return Edit(rate, torch.cat([before, new, parts[-1][1]], dim=-1), (span,), wide=request.width == "keep")
@@ -236,8 +240,9 @@ def chunk_places(edit: Edit, codec: SnacPretransform, chunk_frames: int) -> list
     known = torch.ones(touched[-1][1], dtype=torch.bool)
     for start, stop in touched:
         known[start:stop] = False
-    size = math.ceil(edit.audio.shape[-1] * codec.sample_rate / edit.rate)
-    before = offset + (size - turned if edit.loop else 0)  # in what is turned the second half comes first
+    before = offset + (
+        edit.size_at(codec.sample_rate) - turned if edit.loop else 0
+    )  # in what is turned the second half comes first
     return [(start + before / codec.downsampling_ratio) / chunk_frames for start in chunk_starts(known, chunk_frames)]
 
 

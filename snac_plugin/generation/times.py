@@ -1,8 +1,14 @@
 """Seconds of recordings as their samples, and which recordings fit. Imports nothing heavy: a header is enough to check them."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from snac_plugin.errors import UsageError
+
+
+def samples_at(size: int, rate: int, other: int) -> int:
+    """So many samples at one rate as samples at another: as many as resampling gives."""
+    return math.ceil(size * other / rate)
 
 
 def spans_of(seconds: Iterable[tuple[float, float]], rate: int, size: int) -> tuple[tuple[int, int], ...]:

@@ -1,7 +1,6 @@
 """A sample while it is generated and written. Letters: C channels, N audio samples, R rows, T frames."""
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from snac_plugin.generation.editing import Edit, edit_of
 from snac_plugin.generation.joining import Continuation
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.generation.times import samples_at
 from snac_plugin.output.formats import BYTES, Format
 from snac_plugin.output.pictures import DrawnCodes
 from snac_plugin.output.recordings import Own, Recording, Sources, read_recordings
@@ -112,7 +112,8 @@ class Plan:
     def new_samples(self, rate: int, beside_own: bool) -> int:
         """How many samples of the file are expected to be generated, or are written with them; `beside_own`: others are copied."""
         if self.edit is None:
-            return math.ceil(self.request.samples(self.model.chunk_samples, self.model.sample_rate) * rate / self.model.sample_rate)
+            made = self.model.sample_rate
+            return samples_at(self.request.samples(self.model.chunk_samples, made), made, rate)
         whole = not beside_own and not self.request.only_new
         return self.edit.audio.shape[-1] if whole else sum(stop - start for start, stop in self.edit.spans)
 
