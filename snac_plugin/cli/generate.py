@@ -174,6 +174,13 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
     if "continues" in settings and args.context is None:
         file = settings["continues"]["file"]
         raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
+    for name in ("edit", "before", "bridge"):
+        files = [settings.get(name)] if name != "bridge" else settings.get(name) or []
+        missing = [file for file in files if isinstance(file, str) and not Path(file).is_file()]
+        if missing and getattr(args, name) is None:  # the page names recordings without their folders
+            raise UsageError(
+                "--settings", f"a sample of {missing[0]}, which is not here", f"--{name} beside it, with that recording"
+            )
     if args.lora is None:
         args.lora = [f"{place}:{strength!r}" for place, strength in settings.get("lora", {}).items()]
     if args.ckpt == DEFAULT:

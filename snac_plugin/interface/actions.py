@@ -22,7 +22,8 @@ SECRET = re.compile(r"[0-9a-f]{32}")
 SCRIPT = Path(__file__).with_name("page.js")
 USES = {"go_on": {"edit_mode": "Continue"}, "repaint": {"edit_mode": "Repaint"}, "redo": {"edit_mode": "Vary"}}
 """What buttons under a sample set; each puts the sample in as the recording."""
-VARIATIONS = 4
+VARIATIONS = {"batch_size": 4, "seed": -1}
+"""What four variations ask for in place of the inputs, which stay as they are."""
 
 
 class Actions:
@@ -51,9 +52,7 @@ class Actions:
         do.input(self._act(results), [do, results.current], [self.cards, *results.components], **QUEUED)
         for name, values in USES.items():
             getattr(results, name).click(self._use(values), results.current, self._inputs, **QUIET)
-        self.four_variations = results.four.click(
-            self._use({"edit_mode": "Vary", "batch_size": VARIATIONS, "seed": -1}), results.current, self._inputs, **QUIET
-        )
+        self.four_variations = results.four.click(self._use({"edit_mode": "Vary"}), results.current, self._inputs, **QUIET)
         results.again.click(self._settings_of_current, results.current, self._inputs, **QUIET)
         results.seed_again.click(lambda seed: seed, results.seed, self._controls.components["seed"], **QUIET)
         self._file.upload(self._settings_of_file, self._file, self._inputs, **QUIET)
@@ -140,7 +139,7 @@ class Actions:
 
     def _filled(self, text: str, history: History | None) -> list[Any]:
         """The inputs with the settings in a JSON text."""
-        find = history.recording if history is not None else lambda _: None
+        find = history.recording if history is not None else lambda *_: None
         try:
             settings = settings_from(text)
             values, lacking = values_of(self._controls, settings, find)

@@ -40,14 +40,14 @@ def players(samples: Sequence[tuple[str, str]]) -> str:
 
 def comparison(first: tuple[str, str], second: tuple[str, str]) -> str:
     """Two sounds, of which one is heard, each at the place of the other; page.js plays and swaps them."""
-    sounds = "".join(f'<audio preload="auto" src="{_source(served)}"></audio>' for _, served in (first, second))
+    urls = html.escape(" ".join(file_url(served) for _, served in (first, second)))
     names = "".join(
         f'<button data-ab="{index}">{letter} · {html.escape(name)}</button>'
         for index, (letter, (name, _)) in enumerate(zip("AB", (first, second), strict=True))
     )
     return (
-        f'<div class="snac-ab"><button data-ab="play">Play</button>{names}'
-        f'<input type="range" min="0" max="1" step="any" value="0" aria-label="Place">{sounds}</div>'
+        f'<div class="snac-ab" data-sounds="{urls}"><button data-ab="play">Play</button>{names}'
+        f'<input type="range" min="0" max="1" step="any" value="0" aria-label="Place"></div>'
     )
 
 

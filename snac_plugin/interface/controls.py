@@ -118,8 +118,9 @@ class Controls:
         step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)
         self._add("seconds", gr.Slider, step, most, round(chunk, 6), step=step, label="Length of what is new (s)")
         self._add("seed", gr.Number, -1, precision=0, label="Seed", info="-1: a new one", min_width=90, elem_id="snac-seed")
-        limits: Any = {"minimum": 1, "maximum": MOST_SAMPLES, "info": f"at once, 1 to {MOST_SAMPLES}"}
-        self._add("batch_size", gr.Number, 1, precision=0, **limits, label="Samples", min_width=90)
+        self._add(  # without limits of its own, which gradio would tell in its words, and with a traceback in the log
+            "batch_size", gr.Number, 1, precision=0, info=f"at once, 1 to {MOST_SAMPLES}", label="Samples", min_width=90
+        )
 
     def _steps(self) -> None:
         """How many steps, and how they are split over the levels, or steps set by hand."""
@@ -192,7 +193,7 @@ class Controls:
     def _modes(self) -> None:
         """The mode, and inputs that only modes have."""
         self._add("edit_mode", gr.Radio, self.modes, value=self.first_mode, label="What to make", elem_classes="snac-modes")
-        seconds: Any = {"minimum": 0, "step": 0.01, "min_width": 120}
+        seconds: Any = {"step": 0.01, "min_width": 120}
         self._add("edit_repaint_from", gr.Number, 0, label="From (s)", elem_id="snac-from", **seconds)
         self._add("edit_repaint_to", gr.Number, 1, label="To (s)", elem_id="snac-to", **seconds)
         for level, name in enumerate(self.levels.names):

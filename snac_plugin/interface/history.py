@@ -115,10 +115,12 @@ class History:
         files = (self.audio(entry), self.picture(entry), self.folder / f"{entry.name}.json")
         return [file for file in files if file.is_file()]
 
-    def recording(self, name: str) -> Path | None:
-        """The file of this browser that a sample's settings name, by its path, or by its name where one file alone has it."""
+    def recording(self, name: str, digest: str = "") -> Path | None:
+        """The file of this browser that settings name, by path or digest, or by its name where one file alone has it."""
         known = {(self.folder / one) for entry in self.entries() for one in (*entry.recordings, entry.audio)}
         found = [path for path in known if path.name == Path(name).name and path.is_file()]
+        if digest:
+            return next((path for path in found if digest_of(path).startswith(digest)), None)
         same = [path for path in found if str(path) == name]
         return same[0] if same else found[0] if len(found) == 1 else None
 

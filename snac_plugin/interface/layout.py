@@ -12,7 +12,8 @@ from snac_plugin.errors import SnacPluginError
 from snac_plugin.interface.condition_controls import mixed
 from snac_plugin.interface.controls import BESIDE_MODES, CHANGES, NEGATIVE, OTHER_OPTIONS, PLAIN, SLIDERS, Controls
 from snac_plugin.interface.modes import JOINS, MODES, OF_MODES, counting, strengths
-from snac_plugin.interface.waveform import said, short, waveform
+from snac_plugin.interface.waveform import waveform
+from snac_plugin.interface.wording import said, short
 
 EXAMPLES = tuple(sorted(Path(__file__).with_name("examples").glob("*.ogg")))
 """Recordings that the page offers; benchmarks/page_examples.py renders them."""
@@ -148,8 +149,9 @@ def _follow_recording(controls: Controls, wave: gr.HTML, codec: gr.Button) -> No
         if not path:
             return [gr.update(value="", visible=False), gr.update(visible=False)]
         try:
-            return [gr.update(value=waveform(path, controls.levels), visible=name == "Repaint"), gr.update(visible=True)]
+            shown = waveform(path, controls.levels, marked=name == "Repaint")
+            return [gr.update(value=shown, visible=bool(MODES[name].recording)), gr.update(visible=True)]
         except SnacPluginError as error:
-            return [gr.update(value=said(short(error, path)), visible=True), gr.update(visible=False)]
+            return [gr.update(value=said(str(short(error, path))), visible=True), gr.update(visible=False)]
 
     gr.on([one.change for one in watched], drawn, watched, [wave, codec], **QUIET)  # type: ignore[attr-defined]

@@ -36,13 +36,14 @@ CSS = """
 .snac-wave path { stroke: var(--primary-500); stroke-width: .7; }
 .snac-wave i { position: absolute; inset: 0 auto 0 0; background: #d1495b55; border-inline: 2px solid #d1495b;
   pointer-events: none; }
+.snac-file { font-size: .9rem; margin: 0 0 .3rem; overflow-wrap: anywhere; }
 .snac-link { font-size: .9rem; }
 .snac-actions button { padding-inline: .4rem; }
 .snac-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: .8rem; }
 .snac-card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: .6rem; min-width: 0;
   background: var(--block-background-fill); }
 .snac-card.snac-star { border-color: #e08e2b; }
-.snac-card img { width: 100%; aspect-ratio: 16 / 9; object-fit: cover; object-position: left top; border-radius: 6px; }
+.snac-card img { width: 100%; aspect-ratio: 3 / 2; object-fit: contain; background: white; border-radius: 6px; }
 .snac-card audio { width: 100%; height: 38px; margin-top: .4rem; }
 .snac-card p { margin: .25rem 0 0; font-size: .9rem; overflow-wrap: anywhere; }
 .snac-card .snac-from { color: var(--body-text-color-subdued); font-size: .8rem; }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.data.audio_file import audio_header
-from snac_plugin.errors import SnacPluginError
+from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.generation.chunks import StepCallback, chunks_for
 from snac_plugin.generation.context import mono
 from snac_plugin.generation.editing import chunk_places, edit_of
@@ -22,11 +22,12 @@ from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
 from snac_plugin.interface.cards import file_url
-from snac_plugin.interface.controls import Controls
+from snac_plugin.interface.controls import MOST_SAMPLES, Controls
 from snac_plugin.interface.history import History
 from snac_plugin.interface.results import Serve, Shown
 from snac_plugin.interface.runs import Progress, Run, Tell, duration
-from snac_plugin.interface.waveform import check_length, short
+from snac_plugin.interface.waveform import check_length
+from snac_plugin.interface.wording import short
 from snac_plugin.output.make_samples import make_samples
 from snac_plugin.output.recordings import Recording
 
@@ -78,6 +79,9 @@ class PageGenerator:
         given = {name: Path(values[name]) for name in FILES if values.get(name)}
         kept: dict[str, Path] = {}
         try:
+            if not 1 <= int(values["batch_size"]) <= MOST_SAMPLES:
+                advice = "`python generate.py --batch-size` makes more."
+                raise UsageError("batch_size", values["batch_size"], f"1 to {MOST_SAMPLES} at once on the page", advice)
             for path in given.values():
                 check_length(path)
             if history is not None:
@@ -87,7 +91,7 @@ class PageGenerator:
             steps = check_request(request, self.model.config, self.model.levels.names).steps
             return self._made(values, request, steps, history, run)
         except SnacPluginError as error:
-            raise SnacPluginError(short(error, *given.values(), *kept.values())) from None
+            raise short(error, *given.values(), *kept.values()) from None
         finally:
             if history is not None:
                 history.let_go(kept.values())
@@ -98,7 +102,7 @@ class PageGenerator:
         recording = Recording.read(continued, levels) if continued else None
         options: Any = {"seed": int(values["seed"]), "count": int(values["batch_size"]), "recording": recording, "progress": False}
         options |= {"callback": reporter(run.tell, levels.names, steps, self.chunks(request)), "checkpoint": self.checkpoint}
-        options |= {"computed": run.computed}
+        options |= {"computed": run.computed, "paths": False}
         samples = []
         with self._heard(run) as heard, contextlib.suppress(Stopped):  # what is finished is kept
             for sample in make_samples(

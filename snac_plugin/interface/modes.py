@@ -47,8 +47,9 @@ def _continue(values: Values, names: str) -> Options:
 def _repaint(values: Values, names: str) -> Options:
     recording = wanted(values, "recording", "Recording to repaint")
     first, last = values["edit_repaint_from"] or 0.0, values["edit_repaint_to"]
-    if last is None:
-        raise UsageError("repaint", "no end", "seconds from and to", "Mark a region of the waveform.")
+    if not values["edit_repaint"] and (last is None or not 0 <= float(first) < float(last)):
+        found = f"{float(first):g} s to {'nothing' if last is None else f'{float(last):g} s'}"
+        raise UsageError("repaint", found, "seconds from 0 on, the end behind the beginning", "Mark a region of the waveform.")
     spans = spans_in(values["edit_repaint"]) if values["edit_repaint"] else ((float(first), float(last)),)
     return {"edit": recording, "repaint": spans, "only_new": values["edit_only_new"] or None}
 

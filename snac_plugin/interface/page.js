@@ -26,7 +26,7 @@
     region.style.left = `${100 * start}%`;
     region.style.width = `${100 * (end - start)}%`;
   };
-  setInterval(() => { paint(); listen(); }, 200);
+  setInterval(() => { paint(); listen(); follow(); }, 200);
   let anchor = null;
   const second = (wave, event) => {
     const box = wave.getBoundingClientRect(), seconds = parseFloat(wave.dataset.seconds);
@@ -98,52 +98,85 @@
     listen();
   });
 
-  // Two sounds play together, one of them muted, so that a swap keeps the place.
-  const compared = (box) => [...box.querySelectorAll("audio")];
-  const show = (box, index) =>
-    box.querySelectorAll("button[data-ab]").forEach((one) => one.classList.toggle("snac-on", one.dataset.ab === String(index)));
-  document.addEventListener("click", (event) => {
+  // Two sounds play from one clock, one of them silent: a swap keeps the place to the sample.
+  const ab = { box: null, context: null, sounds: [], gains: [], sources: [], now: 0, began: 0, place: 0, busy: false };
+  window.snacCompared = ab;
+  const length = () => Math.max(...ab.sounds.map((sound) => sound.duration));
+  const place = () => (ab.sources.length ? Math.min(length(), Math.max(ab.place, ab.place + ab.context.currentTime - ab.began)) : ab.place);
+  const pause = () => {
+    ab.place = place();
+    ab.sources.forEach((source) => source.stop());
+    ab.sources = [];
+  };
+  const start = (at) => {
+    ab.began = ab.context.currentTime + 0.05;
+    ab.place = at;
+    ab.sources = ab.sounds.map((buffer, index) => {
+      const source = ab.context.createBufferSource();
+      source.buffer = buffer;
+      source.connect(ab.gains[index]);
+      source.start(ab.began, at);
+      return source;
+    });
+  };
+  const hear = (index) => {
+    ab.now = index;
+    ab.gains.forEach((gain, one) => gain.gain.setTargetAtTime(one === index ? 1 : 0, ab.context.currentTime, 0.003));
+  };
+  const forget = () => {
+    if (ab.context) ab.context.close();
+    Object.assign(ab, { box: null, context: null, sounds: [], gains: [], sources: [], now: 0, place: 0 });
+  };
+  const load = async (box) => {
+    if (ab.box === box) return;
+    forget();
+    const context = new AudioContext(), urls = box.dataset.sounds.split(" ");
+    const bytes = await Promise.all(urls.map(async (url) => (await fetch(url)).arrayBuffer()));
+    const sounds = await Promise.all(bytes.map((one) => context.decodeAudioData(one)));
+    const gains = urls.map((_, index) => new GainNode(context, { gain: index ? 0 : 1 }));
+    gains.forEach((gain) => gain.connect(context.destination));
+    Object.assign(ab, { box, context, sounds, gains });
+  };
+  document.addEventListener("click", async (event) => {
     const button = event.target.closest && event.target.closest("[data-ab]");
-    if (!button) return;
-    const box = button.closest(".snac-ab"), sounds = compared(box), now = Number(box.dataset.now || 0);
-    if (button.dataset.ab === "play") {
-      const stopped = sounds[now].paused;
-      sounds.forEach((sound, index) => {
-        sound.muted = index !== now;
-        sound.currentTime = Math.min(sounds[now].currentTime, sound.duration || 0);
-        if (stopped) sound.play(); else sound.pause();
-      });
-      button.textContent = stopped ? "Pause" : "Play";
-      show(box, now);
-      sounds.forEach((sound) => { sound.onended = () => sounds.every((one) => one.paused) && (button.textContent = "Play"); });
-    } else {
-      const next = Number(button.dataset.ab);
-      const place = sounds[now].currentTime;
-      if (next !== now && place < (sounds[next].duration || 0)) sounds[next].currentTime = place;
-      if (!sounds[now].paused && sounds[next].paused) sounds[next].play();
-      sounds.forEach((sound, index) => { sound.muted = index !== next; });
-      box.dataset.now = next;
-      show(box, next);
-    }
+    if (!button || ab.busy) return;
+    const box = button.closest(".snac-ab");
+    ab.busy = true;
+    try { await load(box); } catch { button.textContent = "cannot be played"; return; } finally { ab.busy = false; }
+    if (button.dataset.ab !== "play") hear(Number(button.dataset.ab));
+    else if (ab.sources.length) pause();
+    else start(ab.place < length() ? ab.place : 0);
+    follow();
   });
-  document.addEventListener("timeupdate", (event) => {
+  document.addEventListener("input", async (event) => {
     const box = event.target.closest && event.target.closest(".snac-ab");
-    if (!box || compared(box)[Number(box.dataset.now || 0)] !== event.target) return;
-    box.querySelector("input").value = event.target.currentTime / (event.target.duration || 1);
-  }, true);
-  document.addEventListener("input", (event) => {
-    const box = event.target.closest && event.target.closest(".snac-ab");
-    if (!box) return;
-    const sounds = compared(box), second = event.target.value * (sounds[Number(box.dataset.now || 0)].duration || 0);
-    sounds.forEach((sound) => { sound.currentTime = Math.min(second, sound.duration || 0); });
+    if (!box || ab.busy) return;
+    ab.busy = true;
+    try { await load(box); } finally { ab.busy = false; }
+    const plays = ab.sources.length > 0, at = event.target.value * length();
+    pause();
+    ab.place = at;
+    if (plays) start(at);
   });
+  let seen = null;
+  const follow = () => {
+    const box = document.querySelector(".snac-ab");
+    if (box !== seen && box && box.offsetParent) box.scrollIntoView({ behavior: "smooth", block: "nearest" });
+    seen = box && box.offsetParent ? box : null;
+    if (!ab.box) return;
+    if (!ab.box.isConnected) return forget();
+    if (ab.sources.length && place() >= length()) pause();
+    ab.box.querySelector("[data-ab=play]").textContent = ab.sources.length ? "Pause" : "Play";
+    ab.box.querySelectorAll("[data-ab]").forEach((one) => one.classList.toggle("snac-on", one.dataset.ab === String(ab.now)));
+    ab.box.querySelector("input").value = place() / length();
+  };
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("[data-do]");
     if (!button) return;
     if (button.dataset.do === "delete" && !confirm("Delete this sample and its files?")) return;
     set("snac-do", JSON.stringify([button.dataset.do, button.dataset.name, Date.now()]));
-    if (button.dataset.do === "open") window.scrollTo({ top: 0, behavior: "smooth" });
+    if (button.dataset.do === "open") document.getElementById("snac-result").scrollIntoView({ behavior: "smooth" });
   });
   return [new URLSearchParams(location.search).get("settings") || ""];
 }

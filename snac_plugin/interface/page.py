@@ -3,6 +3,7 @@
 import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gradio.utils import get_upload_folder
 from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
-from snac_plugin.interface.actions import Actions
+from snac_plugin.interface.actions import VARIATIONS, Actions
 from snac_plugin.interface.controls import CLIENT, Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import QUIET, Buttons, lay_out
@@ -22,7 +23,7 @@ from snac_plugin.interface.making import PageGenerator
 from snac_plugin.interface.results import Results, with_pieces
 from snac_plugin.interface.runs import Run, Runs
 from snac_plugin.interface.served_page import Listener, ServedPage
-from snac_plugin.interface.waveform import short
+from snac_plugin.interface.wording import in_words, said, short
 
 AT_ONCE = 20
 """Requests that see their place in the line; further ones wait in gradio's own queue."""
@@ -74,7 +75,7 @@ def create_page(
 def _connect(page: ServedPage, maker: PageGenerator, buttons: Buttons, results: Results, actions: Actions) -> None:
     """Let buttons generate, one sample after the other, and stop."""
     runs, both, controls = Runs(), [buttons.generate, buttons.stop], maker.controls
-    handler = _endpoint(page, runs, maker, results, actions.history)
+    handler = partial(_endpoint, page, runs, maker, results, actions.history)
     queue: Any = {"concurrency_limit": AT_ONCE, "concurrency_id": "generate"}
 
     def expect(request: gr.Request) -> Any:
@@ -85,17 +86,17 @@ def _connect(page: ServedPage, maker: PageGenerator, buttons: Buttons, results: 
         runs.settle(str(request.session_hash))
         return buttons.working(False)
 
-    def generate_after(asked: Any, api_name: str | bool) -> None:
-        looks: Any = {"show_progress": "minimal", "api_name": api_name}
-        done = asked.then(handler, list(controls.components.values()), results.components, **looks, **queue)
+    def generate_after(asked: Any, api_name: str | bool, more: Mapping[str, Any]) -> None:
+        looks: Any = {"show_progress": "hidden", "api_name": api_name}  # what gradio shows of an error stays on the sample before
+        done = asked.then(handler(more), list(controls.components.values()), results.components, **looks, **queue)
         done.then(settle, None, both, **QUIET)
         done.then(actions.shown_cards, None, actions.cards, **QUIET)
 
     def stop(request: gr.Request) -> None:
         runs.stop(str(request.session_hash))
 
-    generate_after(buttons.generate.click(expect, None, both, **QUIET), "generate")
-    generate_after(actions.four_variations.then(expect, None, both, **QUIET), False)
+    generate_after(buttons.generate.click(expect, None, both, **QUIET), "generate", {})
+    generate_after(actions.four_variations.then(expect, None, both, **QUIET), False, VARIATIONS)
     buttons.stop.click(stop, None, None, **QUIET)
     codec = _through_codec(page, runs, maker, results)
     outputs = [results.status, results.compared]
@@ -123,23 +124,31 @@ def _followed(runs: Runs, session: str, run: Run, listener: Listener, of: Callab
 
 
 def _endpoint(
-    page: ServedPage, runs: Runs, maker: PageGenerator, results: Results, history_of: Callable[[gr.Request], History | None]
+    page: ServedPage,
+    runs: Runs,
+    maker: PageGenerator,
+    results: Results,
+    history_of: Callable[[gr.Request], History | None],
+    more: Mapping[str, Any],
 ) -> Callable[..., Iterator[Any]]:
-    """A handler whose parameters bear the inputs' names, as clients of the page see them."""
+    """A handler whose parameters bear the inputs' names, as clients of the page see them; `more` are values in place of theirs."""
     names = list(maker.controls.components)
 
     def generate(request: gr.Request, *arguments: Any) -> Iterator[Any]:
         session, history = str(request.session_hash), history_of(request)
         from_page = runs.expected(session)
         try:
-            values = _checked(maker.controls, dict(zip(names, arguments, strict=True)), from_page)
+            values = _checked(maker.controls, {**dict(zip(names, arguments, strict=True)), **more}, from_page)
             run = runs.new(session, lambda run: maker.make(values, history, run), maker.amount(values), from_page)
             yield from _followed(runs, session, run, page.listener(session), lambda status: {results.status: status})
             stopped, samples = run.stopped_early, run.result()
+            if not samples:
+                raise SnacPluginError("Stopped before the first chunk was finished.")
         except SnacPluginError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from None
-        if not samples:
-            raise gr.Error("Stopped before the first chunk was finished.", print_exception=False)
+            text = in_words(error, maker.controls) if from_page else str(error)
+            if from_page:
+                yield {results.status: said(text)}  # under the button; the sample before stays as it is
+            raise gr.Error(text, print_exception=False) from None
         yield results.of(samples, "Stopped: this is what was finished." if stopped else "", run.heard)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -172,7 +181,7 @@ def _through_codec(page: ServedPage, runs: Runs, maker: PageGenerator, results: 
         except Stopped:  # between its start and the codec
             coded = None
         except SnacPluginError as error:
-            raise gr.Error(short(error, path), print_exception=False) from None
+            raise gr.Error(str(short(error, path)), print_exception=False) from None
         if coded is None:
             raise gr.Error("Stopped.", print_exception=False)
         yield {results.compared: results.compare(Path(path), Path(coded))}

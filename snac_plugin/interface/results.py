@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from snac_plugin.data.audio_file import read_header
 from snac_plugin.interface.cards import comparison, players
 from snac_plugin.interface.layout import QUEUED, QUIET
 from snac_plugin.interface.settings_in import link_with
 
 Serve = Callable[[Path], str]
+COMPARED_MINUTES = 20
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class Results:
         return *shown, files, choice, list(samples), status, *end
 
     def compare(self, first: Path, second: Path) -> Any:
-        """An update of `compared`: two sounds at the same place."""
+        """An update of `compared`: two sounds at the same place. Both lie in the browser's memory whole."""
+        if max(read_header(there(path))[0] for path in (first, second)) > 60 * COMPARED_MINUTES:
+            raise gr.Error(f"Sounds of more than {COMPARED_MINUTES} minutes cannot be compared here.", print_exception=False)
         named = [(path.stem, self._serve(there(path))) for path in (first, second)]
         return gr.update(value=comparison(named[0], named[1]), visible=True)
 

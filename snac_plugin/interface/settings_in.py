@@ -13,9 +13,9 @@ from snac_plugin.generation.request import EDITING, WRITING, options_in, writing
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
 
-Find = Callable[[str], Path | None]
+Find = Callable[[str, str], Path | None]
 _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
-LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING, "lora")
+LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING, "lora", "digests")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
@@ -35,7 +35,7 @@ def link_with(settings: Mapping[str, Any]) -> str:
     if "bridge" in kept:
         kept["bridge"] = [Path(one).name for one in kept["bridge"]]
     if "continues" in settings:
-        kept["continues"] = {"file": settings["continues"]["file"]}
+        kept["continues"] = {name: settings["continues"].get(name) for name in ("file", "digest")}
     query = urllib.parse.urlencode({"settings": json.dumps(kept, separators=(",", ":"), default=str)})
     return f'<a class="snac-link" href="?{html.escape(query)}">Link to the page with these settings</a>'
 
@@ -54,7 +54,7 @@ def settings_from(text: str) -> dict[str, Any]:
 def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], list[str]]:
     """Values of all inputs that make a sample with these settings again, and the names of recordings that have to be put in.
 
-    `find` gives the browser's own file for the name of a recording: no path in the settings is ever opened.
+    `find` gives the browser's own file for name and digest of a recording: no path in the settings is ever opened.
     """
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
     check_batch(settings)
@@ -66,7 +66,9 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     except (TypeError, ValueError, KeyError, AttributeError):
         raise UsageError("settings", "values of other kinds", "the content of the JSON file beside a sample") from None
     names = _recordings(settings, options)
-    found = {parameter: find(name) for parameter, name in names.items()}
+    digests = settings.get("digests") or [(settings.get("continues") or {}).get("digest")]
+    digest_by_input = dict(zip(names, map(str, filter(None, digests)), strict=False))
+    found = {parameter: find(name, digest_by_input.get(parameter, "")) for parameter, name in names.items()}
     values |= dict.fromkeys(("recording", "edit_bridge_second"))
     values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
     values |= _changes(controls, options, bool(names))

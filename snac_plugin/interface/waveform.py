@@ -1,13 +1,12 @@
-"""The waveform of a recording that was put in, on which a region can be marked, or what is wrong with it."""
+"""What a recording is that was put in, and its waveform, on which a region can be marked."""
 
 import html
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from snac_plugin.data.audio_file import read_header
-from snac_plugin.errors import SnacPluginError, UsageError
+from snac_plugin.errors import UsageError
 from snac_plugin.levels import Levels
 from snac_plugin.output.recordings import Recording
 
@@ -16,8 +15,11 @@ MOST_MINUTES = 60
 """Longer recordings are refused on the page; the command takes any."""
 
 
-def waveform(path: str, levels: Levels) -> str:
-    """A drawing of a recording, as wide as it lasts; page.js marks a region on it. Raises as `check_length`."""
+def waveform(path: str, levels: Levels, marked: bool = True) -> str:
+    """Name and form of a recording, and, if a region is to be `marked` on it, a drawing as wide as it lasts; page.js marks it.
+
+    Raises as `check_length`.
+    """
     check_length(path)
     recording = Recording.read(path, levels)
     size, blocks = max(1, recording.samples // (8 * BARS)), recording.own().blocks("float32")
@@ -27,7 +29,10 @@ def waveform(path: str, levels: Levels) -> str:
     bars = "".join(f"M{i + 0.5} {50 - h:.1f}V{50 + h:.1f}" for i, h in enumerate(heights.tolist()))
     seconds = recording.samples / recording.rate
     drawing = f'<svg viewBox="0 0 {BARS} 100" preserveAspectRatio="none"><path d="{bars}"/></svg>'
-    return f'<div class="snac-wave" data-seconds="{seconds:.6f}">{drawing}<i></i></div><small>0 to {seconds:.2f} s</small>'
+    channels = {1: "mono", 2: "stereo"}.get(recording.header.channels, f"{recording.header.channels} channels")
+    name = f"<b>{html.escape(recording.path.name)}</b> · {seconds:.2f} s · {recording.rate / 1000:g} kHz · {channels}"
+    wave = f'<div class="snac-wave" data-seconds="{seconds:.6f}">{drawing}<i></i></div>' if marked else ""
+    return f'<p class="snac-file">{name}</p>{wave}'
 
 
 def check_length(path: str | Path) -> None:
@@ -36,17 +41,3 @@ def check_length(path: str | Path) -> None:
     if seconds > 60 * MOST_MINUTES:
         found, expected = f"{seconds / 60:.0f} minutes", f"at most {MOST_MINUTES} minutes on the page"
         raise UsageError(Path(path).name, found, expected, "generate.py takes any length.")
-
-
-def short(error: SnacPluginError, *files: Any) -> str:
-    """What an error says, with the names of files in place of their paths."""
-    text = str(error)
-    for file in files:
-        if isinstance(file, str | Path):
-            text = text.replace(str(file), Path(file).name)
-    return text
-
-
-def said(text: str) -> str:
-    """A mistake, shown where the waveform would be."""
-    return f'<p class="snac-wrong" role="alert">{html.escape(text)}</p>'

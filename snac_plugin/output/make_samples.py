@@ -21,6 +21,9 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.recordings import Recording
 from snac_plugin.output.sample_in_progress import Listener, Plan, Sample, SampleInProgress
 
+DIGITS = 12
+"""Of a recording's digest in settings."""
+
 
 def make_samples(
     model: SnacDiffusion,
@@ -37,6 +40,7 @@ def make_samples(
     callback: StepCallback | None = None,
     heard: Listener | None = None,
     computed: Callable[[], None] | None = None,
+    paths: bool = True,
 ) -> Iterator[Sample]:
     """Generate samples, batch after batch, and write each as `seed_N.wav`, `.png` and `.json`, chunk by chunk as they come.
 
@@ -55,12 +59,14 @@ def make_samples(
             not with edits, which are made in one piece.
         computed: called once nothing is left to do of a batch but to finish files with audio in them.
 
+        paths: settings name recordings that are changed by their paths; by their names and digests otherwise.
+
     Raises:
         SnacPluginError: the request does not fit the model.
     """
     check_recording(request, recording is not None)
     settings = check_request(request, model.config, model.levels.names).as_dict(model.levels.names)
-    about = dict.fromkeys(PER_SAMPLE) | _about(model, checkpoint, recording) | _files_of(request)
+    about = dict.fromkeys(PER_SAMPLE) | _about(model, checkpoint, recording) | _files_of(request, paths)
     name, plan = _name_of(request, recording), Plan.of(request, model, recording)
     form = plan.form()
     seeds, size = sample_seeds(seed, count), count if batch_size is None else len(sample_seeds(0, batch_size))
@@ -107,15 +113,18 @@ def _finish(samples: Sequence[SampleInProgress], notes: Mapping[int, dict[str, A
     return finished, failure
 
 
-def _files_of(request: Request) -> dict[str, Any]:
+def _files_of(request: Request, paths: bool) -> dict[str, Any]:
     """The editing that is asked for, recordings by their files."""
 
     def name(value: Any) -> Any:
-        return str(value) if isinstance(value, str | Path) else "audio"
+        return "audio" if not isinstance(value, str | Path) else str(value) if paths else Path(value).name
 
     asked = request.as_dict()
     asked |= {key: name(asked[key]) for key in ("edit", "before") if key in asked}
-    return asked | ({"bridge": [name(one) for one in asked["bridge"]]} if "bridge" in asked else {})
+    asked |= {"bridge": [name(one) for one in asked["bridge"]]} if "bridge" in asked else {}
+    if not paths and request.recordings:  # another recording of a name gives another sample
+        asked["digests"] = [digest_of(Path(one))[:DIGITS] for one in request.recordings]
+    return asked
 
 
 def _name_of(request: Request, recording: Recording | None) -> str:
@@ -150,5 +159,5 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
     if recording is not None:
         seconds = round(recording.samples / recording.rate, 6)
         about["continues"] = {"file": recording.path.name, "sample_rate": recording.rate, "seconds": seconds}
-        about["continues"]["digest"] = digest_of(recording.path)[:12]  # another recording of that name gives another sample
+        about["continues"]["digest"] = digest_of(recording.path)[:DIGITS]  # another recording of that name gives another sample
     return about

@@ -21,7 +21,7 @@ from snac_plugin.spectra.mel import PICTURE_BANDS, mel, mel_spectrogram, picture
 
 RANGE_DB = 80.0
 QUIETEST_PEAK_DB = -60.0
-FREQUENCIES = (100, 250, 500, 1000, 2000, 5000, 10000, 20000)
+FREQUENCIES = (100, 500, 1000, 2000, 5000, 10000, 20000)
 
 INK, FAINT, PAPER, NEW = "#1f2430", "#8a8f9c", "#ffffff", "#5dd6c0"
 SPECTRUM = LinearSegmentedColormap.from_list(

@@ -54,7 +54,7 @@ def test_no_id_takes_the_name_of_another_input_or_of_python(tmp_path: Path) -> N
     controls = lay_out(tmp_path, conditioning)
     model: Any = None
     none: Any = None
-    inspect.signature(_endpoint(none, Runs(), PageGenerator(model, controls, tmp_path, str), none, lambda request: None))
+    inspect.signature(_endpoint(none, Runs(), PageGenerator(model, controls, tmp_path, str), none, lambda request: None, {}))
     assert controls.inputs["seed"].parameters == ("cond_seed",)
     assert controls.inputs["key no"].parameters == ("key_no",)
     assert len({one.parameters for one in controls.inputs.values()}) == len(ids)

@@ -15,6 +15,7 @@ import soundfile
 import torch
 from pages import build
 
+from snac_plugin import cli
 from snac_plugin.cli import generate
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.context import mono
@@ -25,6 +26,9 @@ from snac_plugin.interface.making import PageGenerator
 from snac_plugin.interface.page import _through_codec
 from snac_plugin.interface.results import Results, Shown
 from snac_plugin.interface.runs import Line, Run, Runs
+from snac_plugin.interface.served_page import ServedPage
+from snac_plugin.interface.settings_in import values_of
+from snac_plugin.interface.wording import in_words
 from snac_plugin.output.make_samples import make_samples
 
 Made = Callable[..., tuple[list[Shown], Run]]
@@ -94,6 +98,48 @@ def test_what_is_heard_of_a_continuation_is_what_is_new(tmp_path: Path, history:
 
 
 @pytest.mark.slow
+def test_settings_of_an_edit_name_its_recordings_without_folders_and_make_it_again(
+    tmp_path: Path, history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They held paths on the server, of which a user has none."""
+    maker, samples = maker_of(tmp_path, context_chunks=1), []
+    for folder, step in (("one", 20), ("two", 30)):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "song.wav", 0.3 * np.sin(np.arange(64000) / step), 32000, subtype="FLOAT")
+        asked: dict[str, Any] = {"edit_mode": "Repaint", "edit_put_back": True, "seed": 3, "steps": 4}
+        ((sample,), _) = made(maker, history, recording=str(tmp_path / folder / "song.wav"), **asked)
+        samples.append(sample)
+    assert str(history.folder.name) not in (text := Path(samples[0].wav).with_suffix(".json").read_text())
+    assert str(tmp_path / "one") not in text
+    assert Path(samples[0].wav).name != Path(samples[1].wav).name, "two recordings of one name, and the first sample was lost"
+    for sample in samples:
+        values, lacking = values_of(maker.controls, sample.settings, history.recording)
+        assert lacking == []
+        ((again,), _) = made(maker, history, **values)
+        assert Path(again.wav) == Path(sample.wav), "the same settings"
+    assert values_of(maker.controls, sample.settings, Histories(tmp_path).of("1" * 32).recording)[1] == ["song.wav"]
+    told = ["--settings", str(Path(sample.wav).with_suffix(".json")), "--out", str(tmp_path / "command")]
+    assert cli.main(["generate", *told]) == 1
+    assert "a sample of song.wav, which is not here, expected --edit beside it" in capsys.readouterr().err
+
+
+def test_errors_are_in_the_words_of_the_page(tmp_path: Path) -> None:
+    """`repaint: found 9:3` was said, which no input is called."""
+    maker = maker_of(tmp_path, context_chunks=1)
+    soundfile.write(tmp_path / "song.wav", np.zeros(64000), 32000)
+    asked: dict[str, Any] = {"recording": str(tmp_path / "song.wav"), "edit_mode": "Repaint"}
+    for values, words in (
+        ({"edit_repaint_from": 9, "edit_repaint_to": 3}, "Region to repaint: found 9 s to 3 s, expected seconds from 0 on"),
+        ({"edit_repaint_from": 1, "edit_repaint_to": 3}, "Region to repaint: found 1.000 to 3.000 s in a recording of 2.000 s"),
+        ({"batch_size": 20}, "Samples: found 20, expected 1 to 8 at once on the page"),
+        ({"edit_mode": "Continue", "edit_from_second": 4}, "From second: found 4.0, expected a second of the recording"),
+    ):
+        with pytest.raises(SnacPluginError) as error:
+            made(maker, **asked | values)
+        assert in_words(error.value, maker.controls).startswith(words)
+
+
+@pytest.mark.slow
 def test_a_recording_that_is_refused_leaves_no_copy(tmp_path: Path, history: History) -> None:
     maker = maker_of(tmp_path, context_chunks=1)
     (tmp_path / "notes.wav").write_text("no music")
@@ -130,12 +176,12 @@ def test_stop_ends_the_codec_s_run_in_a_sentence_whether_it_waits_or_has_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maker, runs, go = maker_of(tmp_path), Runs(), threading.Event()
-    with gr.Blocks():
+    with ServedPage() as page:
         results = Results(str, gr.HTML())
     soundfile.write(tmp_path / "a.wav", np.zeros(32000), 32000)
 
     def asked() -> Iterator[Any]:
-        return _through_codec(runs, maker, results)(str(tmp_path / "a.wav"), gr.Request(session_hash="tab"))
+        return _through_codec(page, runs, maker, results)(str(tmp_path / "a.wav"), gr.Request(session_hash="tab"))
 
     before = runs.new("other", lambda run: go.wait(60))
     before.start()

@@ -123,14 +123,14 @@ def test_settings_bring_back_what_was_asked(controls: Controls, values: dict[str
     settings = {"seed": 5, "seconds": 0.384, **json.loads(json.dumps(request.as_dict()))}
     named = ("steps", "guidance", "cfg_scale", "sampler", "added_noise", "cfg_schedule")
     settings |= {name: value for name in named if (value := getattr(request, name))}
-    again, lacking = values_of(controls, settings_from(json.dumps(settings)), lambda name: Path(name))
+    again, lacking = values_of(controls, settings_from(json.dumps(settings)), lambda name, _: Path(name))
     assert controls.request(again) == request
     assert (again["seed"], lacking) == (5, [])
 
 
 def test_recordings_that_settings_name_are_never_opened_by_their_path(controls: Controls) -> None:
     settings = {"seed": 1, "edit": "/etc/secret.wav", "keep_levels": "A"}
-    values, lacking = values_of(controls, settings, lambda name: None)
+    values, lacking = values_of(controls, settings, lambda *_: None)
     assert values["recording"] is None
     assert lacking == ["secret.wav"]
     assert "/etc/" not in link_with(settings)
@@ -139,7 +139,7 @@ def test_recordings_that_settings_name_are_never_opened_by_their_path(controls: 
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"steps": 3}', '{"seed": 1, "steps": "many"}', '{"seed": []}'])
 def test_other_text_is_said_to_be_no_settings(controls: Controls, text: str) -> None:
     with pytest.raises(UsageError, match=r"settings: found .*, expected the content of the JSON file beside a sample"):
-        values_of(controls, settings_from(text), lambda name: None)
+        values_of(controls, settings_from(text), lambda *_: None)
 
 
 @pytest.mark.parametrize("changes", [{"strength": 0.3}, {"strength": 0.0}, {"keep_levels": "A"}, {"only_new": True}])
@@ -158,10 +158,10 @@ def test_a_sample_of_a_batch_that_was_solved_as_one_is_not_made_alone(controls: 
     """Settings of earlier versions, which gave another sample without a word."""
     settings = {"seed": 4, "seconds": 0.384, "batch_size": 2, "sampler": dict.fromkeys("ABCD", "pingpong")}
     with pytest.raises(UsageError, match=r"settings: found one of 2 samples that pingpong made together, expected .batch_seed."):
-        values_of(controls, settings, lambda name: None)
-    values, _ = values_of(controls, settings | {"batch_seed": 3}, lambda name: None)
+        values_of(controls, settings, lambda *_: None)
+    values, _ = values_of(controls, settings | {"batch_seed": 3}, lambda *_: None)
     assert (values["seed"], values["batch_size"]) == (3, 2)
-    assert values_of(controls, settings | {"batch_size": 1}, lambda name: None)[0]["seed"] == 4
+    assert values_of(controls, settings | {"batch_size": 1}, lambda *_: None)[0]["seed"] == 4
 
 
 CONDITIONING = [
@@ -209,7 +209,7 @@ def test_a_mixture_has_sliders_and_a_quality_a_list_behind_what_was_there(condit
 def test_settings_bring_conditions_back(conditioned: Controls, wanted: dict[str, Any], unwanted: dict[str, Any] | None) -> None:
     """A negative came back with its texts alone."""
     settings = {"seed": 1, "conditioning": wanted, "negative_conditioning": unwanted}
-    values, _ = values_of(conditioned, settings, lambda name: None)
+    values, _ = values_of(conditioned, settings, lambda *_: None)
     again = conditioned.request(values)
     assert again.negative_conditioning == unwanted
     assert float(again.conditioning["tempo"]) == float(wanted["tempo"])
@@ -221,7 +221,7 @@ def test_settings_bring_conditions_back(conditioned: Controls, wanted: dict[str,
 
 def test_a_condition_of_another_model_is_told(controls: Controls) -> None:
     with pytest.raises(UsageError, match="the condition 'style', expected conditions of this model: none"):
-        values_of(controls, {"seed": 1, "conditioning": {"style": "jazz"}}, lambda name: None)
+        values_of(controls, {"seed": 1, "conditioning": {"style": "jazz"}}, lambda *_: None)
 
 
 def test_a_mixture_is_said_in_shares_that_sum_to_a_whole() -> None:

@@ -87,27 +87,23 @@ def test_every_input_has_a_name_and_a_default_and_there_is_one_endpoint(client: 
 
 
 def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snac_plugin.interface import making
+    config, model = build(tmp_path)
+    running, most, lock, real = 0, 0, threading.Lock(), model.stream
 
-    running, most, lock = 0, 0, threading.Lock()
-    real = making.make_samples
-
-    def counted(*arguments: Any, **options: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Iterator[Any]:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-        try:
-            return list(real(*arguments, **options))
-        finally:
-            with lock:
-                running -= 1
+        yield from real(*arguments, **options)
+        with lock:
+            running -= 1
 
-    monkeypatch.setattr(making, "make_samples", counted)
-    with served(create_page(*build(tmp_path))) as client:
+    monkeypatch.setattr(model, "stream", counted)
+    with served(create_page(config, model)) as client:
         jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(3)]
         assert [job.result()[SEED] for job in jobs] == [0, 1, 2]
-    assert most == 1
+    assert (most, running) == (1, 0)
 
 
 def test_progress_names_chunk_level_and_step() -> None:
