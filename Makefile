@@ -16,6 +16,8 @@ PYTHON ?= $(shell for name in python3.11 python3.10 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BROWSER := command -v chromium || command -v chromium-browser || command -v google-chrome
+PATIENT := -o Acquire::Retries=3 -o Acquire::http::Timeout=30
 
 # Threads that wait must not spin: two processes on the same cores would crawl.
 export OMP_WAIT_POLICY := PASSIVE
@@ -56,11 +58,12 @@ fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz.py --configs 2000 --datasets 500 --files 2000 --checkpoints 1000
 
 browser-test: $(STAMP)
-	@command -v chromium > /dev/null || { echo "Installing Debian's chromium."; \
-		{ apt-get update && apt-get install -y --no-install-recommends chromium; } > /dev/null 2>&1 || true; }
+	@$(BROWSER) > /dev/null || { echo "Installing Debian's chromium."; \
+		{ apt-get $(PATIENT) update && apt-get $(PATIENT) install -y --no-install-recommends chromium; } \
+		> $(VENV)/chromium.log 2>&1 || tail -n 2 $(VENV)/chromium.log; }
 	@$(BIN)/python -c 'import playwright' 2> /dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[browser]" || true
-	@if ! command -v chromium > /dev/null; then \
+	@if ! $(BROWSER) > /dev/null; then \
 		echo "The browser test was NOT run: chromium is not here and cannot be installed (apt install chromium)."; \
 	elif ! $(BIN)/python -c 'import playwright' 2> /dev/null; then \
 		echo "The browser test was NOT run: playwright is not here and cannot be installed (pip install playwright)."; \

@@ -67,6 +67,7 @@ CSS = """
 .snac-players audio { width: 100%; height: 38px; }
 .snac-mixture.block { padding: .5rem .8rem 0; font-weight: 600; }
 @media (max-width: 640px) { .gradio-container { padding: .5rem !important; } .snac-levels { display: none; } }
+.wrap:has(> span.error) { display: none !important; }  /* gradio's badge would lie on the sample before */
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """
 

@@ -87,7 +87,7 @@ def _connect(page: ServedPage, maker: PageGenerator, buttons: Buttons, results: 
         return buttons.working(False)
 
     def generate_after(asked: Any, api_name: str | bool, more: Mapping[str, Any]) -> None:
-        looks: Any = {"show_progress": "hidden", "api_name": api_name}  # what gradio shows of an error stays on the sample before
+        looks: Any = {"show_progress": "hidden", "api_name": api_name}
         done = asked.then(handler(more), list(controls.components.values()), results.components, **looks, **queue)
         done.then(settle, None, both, **QUIET)
         done.then(actions.shown_cards, None, actions.cards, **QUIET)

@@ -54,6 +54,10 @@ class Server:
         self._process.terminate()
         self._process.wait(60)
 
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
     def newest(self, pattern: str = "*.wav") -> Path:
         """The wav that was written last, in the history of any browser."""
         return max(self.out.glob(f"*/{pattern}"), key=lambda path: path.stat().st_mtime_ns)
@@ -72,7 +76,9 @@ def chromium() -> Iterator[Browser]:
     assert path, "no chromium: apt install chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+            executable_path=path,  # containers are small, without a display and without a sound card
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"],
+            timeout=SOON,
         )
         yield browser
         browser.close()
@@ -101,12 +107,13 @@ def tab(chromium: Browser, server: Server) -> Iterator[Callable[..., Page]]:
 
 
 def generate(page: Page, wait: bool = True) -> None:
-    """Press Generate, and wait until the sample is in the history."""
+    """Press Generate, and wait until the sample is in the history, or until it is being made."""
     cards = page.locator(".snac-card").count()
     page.click("#snac-generate")
-    page.wait_for_selector("#snac-stop")
     if wait:
         finished(page, cards + 1)
+    else:
+        page.wait_for_selector("#snac-stop")
 
 
 def finished(page: Page, cards: int) -> None:
@@ -137,6 +144,12 @@ def click(page: Page, button: Locator) -> None:
     with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):
         button.click()
     settled(page)
+
+
+def in_sight(page: Page, selector: str) -> None:
+    """Wait until an element lies in the window, from its top on."""
+    inside = "(one) => { const box = document.querySelector(one)?.getBoundingClientRect(); return box && box.top >= -1"
+    page.wait_for_function(f"{inside} && Math.min(box.bottom, box.top + 90) <= innerHeight + 1; }}", arg=selector)
 
 
 def settled(page: Page) -> None:
