@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Any
 
-from stable_audio_tools.data.dataset import collation_fn, create_dataloader_from_config
+from stable_audio_tools.data.dataset import collation_fn
 from torch.utils.data import DataLoader
 
 from snac_plugin.cli.demo_songs import DemoSongs
@@ -20,6 +20,7 @@ from snac_plugin.data.audio_folders import AudioFile
 from snac_plugin.data.codes_folder import check_fingerprint, read_details
 from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.resumable_loader import repeatable, resumable
+from snac_plugin.data.streams import Stream
 from snac_plugin.data.training_files import AudioFiles, PreEncodedFiles, PreEncodedShards
 from snac_plugin.errors import ConfigError
 from snac_plugin.files import printable
@@ -54,7 +55,7 @@ def _loader(config: dict[str, Any], common: dict[str, Any], path: str) -> Any:
     """stable-audio-tools' loader of shards; over files, items for `resumable` or `repeatable` to put in order."""
     kind, local = config["dataset_type"], all(entry.get("path") for entry in config["datasets"])
     if kind not in ("audio_dir", "pre_encoded") and not (local and config.get("pre_encoded")):
-        return create_dataloader_from_config(config, **common)
+        return Stream(config, **common)
     dataset: AudioFiles | PreEncodedFiles | PreEncodedShards
     if kind == "audio_dir":
         about = {key: common[key] for key in ("sample_rate", "sample_size", "audio_channels")}
