@@ -46,3 +46,11 @@ def test_more_gpus_than_there_are_is_said(tmp_path: Path) -> None:
     args = Namespace(accelerator="auto", num_gpus=99, val_every=-1, accum_batches=1)
     with pytest.raises(UsageError, match="--num-gpus: found 99, expected -1, or at most the"):
         make_trainer(args, tmp_path, None, [], False)
+
+
+def test_fsdp_without_gpus_is_said(tmp_path: Path) -> None:
+    """Lightning shards weights on GPUs alone."""
+    known = {"num_nodes": 1, "precision": "32-true", "gradient_clip_val": 1.0, "logger": "none", "max_steps": 1, "name": "x"}
+    args = Namespace(accelerator="cpu", num_gpus=2, strategy="fsdp", val_every=-1, accum_batches=1, **known)
+    with pytest.raises(UsageError, match="strategy to be fsdp, but GPU accelerator is not used"):
+        make_trainer(args, tmp_path, None, [], False)
