@@ -56,18 +56,30 @@ def locate_adapter(path: str | Path) -> tuple[Path, Path | None]:
 
 def adapter_in(text: str | Path) -> tuple[str, float]:
     """The place and the strength of an adapter that is written as PLACE or PLACE:STRENGTH."""
+    return _with_number(text, "lora", "the adapter's strength, as in FILE:0.5", 1.0)
+
+
+def weaker_in(text: str | Path) -> tuple[str, float]:
+    """The checkpoint and the scale of autoguidance that are written as CHECKPOINT or CHECKPOINT:SCALE; 2 by default."""
+    place, scale = _with_number(text, "autoguidance", "the scale of guidance, as in FILE:1.5", 2.0)
+    if scale < 0:
+        raise UsageError("autoguidance", str(text), "a scale from 0 up behind the colon")
+    return place, scale
+
+
+def _with_number(text: str | Path, name: str, meaning: str, default: float) -> tuple[str, float]:
     place, colon, strength = str(text).rpartition(":")
     try:
         value = float(strength)
     except ValueError:
         if colon and not Path(text).exists() and Path(place).exists():
             found = f"{strength!r} behind {place}"
-            raise UsageError("lora", found, "a number there: the adapter's strength, as in FILE:0.5") from None
-        return str(text), 1.0
+            raise UsageError(name, found, f"a number there: {meaning}") from None
+        return str(text), default
     if not colon or Path(text).exists():
-        return str(text), 1.0
+        return str(text), default
     if not math.isfinite(value):
-        raise UsageError("lora", str(text), "a finite strength behind the colon")
+        raise UsageError(name, str(text), f"a finite {'strength' if name == 'lora' else 'scale'} behind the colon")
     return place, value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from snac_plugin.checkpoints.places import adapter_in, locate_adapter
+from snac_plugin.checkpoints.places import adapter_in, locate_adapter, weaker_in
 from snac_plugin.codec import places as codecs
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import condition_in
@@ -38,6 +38,12 @@ def add_lora(group: Any) -> None:
     """The flag of low-rank adapters."""
     text = "low-rank adapters of the checkpoint, each a file or a folder; strength 1 by default, 0 is none"
     group.add_argument("--lora", nargs="+", metavar="FILE[:STRENGTH]", help=text)
+
+
+def add_autoguidance(group: Any) -> None:
+    """The flag of the weaker model."""
+    text = "weaker model that guidance leads away from, an earlier checkpoint say; scale 2 by default, 1 is none"
+    group.add_argument("--autoguidance", metavar="CHECKPOINT[:SCALE]", help=text)
 
 
 def request_from(args: argparse.Namespace, *names: str) -> Request:
@@ -110,6 +116,8 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
         locate_adapter(adapter_in(place)[0])
     for place in getattr(args, "average", ()):
         _checkpoint(place)
+    if getattr(args, "autoguidance", None):
+        _checkpoint(weaker_in(args.autoguidance)[0])
 
 
 def check_at_once(checkpoint: str, model_config: str | None, complete: bool = True) -> Callable[[Request], object]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.cli.arguments import (
+    add_autoguidance,
     add_lora,
     add_options,
     check_at_least_one,
@@ -33,7 +34,7 @@ from snac_plugin.files import check_folder
 from snac_plugin.generation.request import SAMPLING, Request
 
 SHIPPED = "snac_tiny_32khz"
-OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "condition", "conditioning", "no_free", "lora")
+OF_A_CHECKPOINT = ("model_config", "chunks", *SAMPLING, "prompt", "condition", "conditioning", "no_free", "lora", "autoguidance")
 
 
 def parser() -> CommandParser:
@@ -54,6 +55,7 @@ def parser() -> CommandParser:
     model.add_argument("--chunks", type=int, default=1, metavar="N", help="new chunks in a continuation (%(default)s)")
     add_options(model, *SAMPLING, "conditioning", conditioning="for all clips, over what the JSON beside each song says")
     add_lora(model)
+    add_autoguidance(model)
     model.add_argument("--no-free", action="store_true", help="do not generate without context")
     other = made.add_argument_group("of a folder or a codec")
     other.add_argument("--seconds", type=float, metavar="S", help="length of a clip; 64 frames, 6.144 s at 32 kHz, by default")
@@ -124,7 +126,7 @@ def _evaluate(args: argparse.Namespace, request: Request) -> Any:
     if args.ckpt_path:
         checkpoint = read_checkpoint(args.ckpt_path)
         check_before_loading(request, checkpoint, args.model_config, complete=False)  # the songs say what is left out
-        model = load_model(checkpoint, args.model_config, device, args.lora or ())
+        model = load_model(checkpoint, args.model_config, device, args.lora or (), args.autoguidance)
         return evaluate_model(model, args.data, options, Path(args.ckpt_path).name)
     codec = load_codec(args.codec or SHIPPED)
     if args.generated:

@@ -17,6 +17,7 @@ from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import (
+    add_autoguidance,
     add_lora,
     add_options,
     check_at_least_one,
@@ -65,6 +66,7 @@ def parser() -> CommandParser:
     what.add_argument("--settings", metavar="FILE", help="JSON file of an earlier sample: what no flag says is as there")
     add_options(made.add_argument_group("recordings that are changed, led into, bridged or looped"), *EDITING)
     add_options(made.add_argument_group("how (the model config's values by default)"), *SAMPLING)
+    add_autoguidance(model)
     return made
 
 
@@ -183,6 +185,8 @@ def _earlier(args: argparse.Namespace) -> dict[str, Any]:
             )
     if args.lora is None:
         args.lora = [f"{place}:{strength!r}" for place, strength in settings.get("lora", {}).items()]
+    if args.autoguidance is None:
+        args.autoguidance = next((f"{place}:{scale!r}" for place, scale in settings.get("autoguidance", {}).items()), None)
     if args.ckpt == DEFAULT:
         args.ckpt = settings.get("checkpoint") or DEFAULT
     options = options_in(settings) | writing_in(settings)
@@ -237,4 +241,4 @@ def _load(args: argparse.Namespace, prompts: Sequence[Job]) -> tuple[Any, list[A
             recordings.append(None if prompt.context is None else Recording.read(prompt.context, levels))
             for file in prompt.request.recordings:  # each is checked, and read again when its turn comes
                 Recording.read(file, levels)
-    return load_model(checkpoint, args.model_config, device, args.lora or ()), recordings
+    return load_model(checkpoint, args.model_config, device, args.lora or (), args.autoguidance), recordings

@@ -13,7 +13,7 @@ from typing import Any
 
 from snac_plugin.checkpoints.places import hub_config, hub_weights
 from snac_plugin.checkpoints.shipped import DEFAULT
-from snac_plugin.cli.arguments import add_lora, check_paths
+from snac_plugin.cli.arguments import add_autoguidance, add_lora, check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
 
@@ -24,6 +24,7 @@ def parser() -> CommandParser:
     made.add_argument("--model-config", metavar="FILE", help="model config; only for a checkpoint without one inside")
     made.add_argument("--ckpt-path", "--ckpt", metavar="FILE", help=f"checkpoint, of training or unwrapped; {DEFAULT} ships here")
     add_lora(made)
+    add_autoguidance(made)
     made.add_argument("--pretransform-ckpt-path", metavar="FILE", help="not for this model type: the config names the codec")
     made.add_argument("--share", action="store_true", help="make a public link")
     made.add_argument("--username", metavar="NAME", help="ask for this name ...")
@@ -79,15 +80,14 @@ def _page(args: argparse.Namespace) -> Any:
 
     checkpoint = read_checkpoint(hub_weights(name) if path is None else path)
     config = checkpoint.config_for(config or None)
-    model = snac_plugin.load_model(checkpoint, config, pick_device(args.device), args.lora or ())
+    model = snac_plugin.load_model(checkpoint, config, pick_device(args.device), args.lora or (), args.autoguidance)
     return create_page(config, model, args.title, folder=args.out, checkpoint=str(name or path))
 
 
 def _plain_page(args: argparse.Namespace) -> Any:
-    """stable-audio-tools' own page, which knows none of --device, --out and --lora."""
-    if flags_set := [
-        flag for flag, value in (("--device", args.device), ("--out", args.out), ("--lora", args.lora)) if value is not None
-    ]:
+    """stable-audio-tools' own page, which knows none of --device, --out, --lora and --autoguidance."""
+    ours = ("device", "out", "lora", "autoguidance")
+    if flags_set := [f"--{name}" for name in ours if getattr(args, name) is not None]:
         advice = "CUDA_VISIBLE_DEVICES picks its device." if "--device" in flags_set else ""
         expected = "none: this model opens stable-audio-tools' own page, which has no such flag"
         raise UsageError(" and ".join(flags_set), "a value", expected, advice)

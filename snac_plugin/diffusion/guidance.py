@@ -16,6 +16,8 @@ ALL = "<all>"
 """The branch without any condition; brackets: no condition has such a name."""
 CONTEXT = "context"
 """The name of the chunks before, among the conditions."""
+WEAKER = "<weaker>"
+"""The branch of a weaker model with the same conditions."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
     levels: Any
     context_ids: list[str]
     position_ids: list[str]
+    weaker: Any  # the model that autoguidance leads away from, or None
     spatial_ids: list[str]  # conditioners that give channels for each frame
 
     @property
@@ -116,7 +117,10 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         if never := [name for name in guidance.alone if not shares.get(name, 1.0)]:
             log.warning(NEVER_ALONE, ", ".join(never))
         reading = Reading(self.condition_tensors, self.joined, self.conditioner.by_id, self.conditioner.default_keys)
-        return reading.told(metadata, negative, guidance)
+        told = reading.told(metadata, negative, guidance)
+        if self.weaker is not None:
+            told["others"]["weaker"] = self.weaker.conditions(metadata)
+        return told
 
     def _encoded(self, inputs: Sequence[ContextInput]) -> Context | None:
         network = self.model.network.config

@@ -18,6 +18,7 @@ from snac_plugin.config.model_keys import is_context
 from snac_plugin.config.model_rules import SPATIAL
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.adapted import Adapted
+from snac_plugin.generation.autoguided import Autoguided
 from snac_plugin.generation.batch import per_sample, sample_seeds
 from snac_plugin.generation.chunks import StepCallback, chunks_for, generate_chunks
 from snac_plugin.generation.conditioned_model import ConditionedModel
@@ -39,7 +40,7 @@ SHORT_CONTEXT = "The context has %.2f s: what continues so little may differ muc
 GUIDES_NO_GLOBAL = "cfg_scale %g does not act on %s: this model never trained without it. Give negative_conditioning."
 
 
-class SnacDiffusion(Adapted, ConditionedModel):
+class SnacDiffusion(Adapted, Autoguided, ConditionedModel):
     """A `diffusion_snac_dit` model."""
 
     def __init__(
@@ -64,6 +65,7 @@ class SnacDiffusion(Adapted, ConditionedModel):
         self.sample_size = config.sample_size
         self.levels = model.levels
         self.loras: dict[str, float] = {}
+        self.autoguidance: dict[str, float] = {}
         self.context_ids = [name for name in diffusion.prepend_cond_ids if is_context(kinds[name])]
         self.position_ids = [name for name, kind in kinds.items() if kind == "chunk_position" and name in diffusion.global_cond_ids]
         self.spatial_ids = [name for name, kind in kinds.items() if kind in SPATIAL or name in conditioner.pre_encoded_keys]

@@ -147,7 +147,8 @@ class Actions:
             raise gr.Error(str(error), print_exception=False) from None
         if lacking:
             gr.Warning(f"Put in {' and '.join(lacking)} too: settings only name a recording.")
-        if adapters := settings.get("lora"):
-            gr.Warning(f"That sample was made with --lora {' '.join(adapters)}; this page has what it was started with.")
+        for flag in ("lora", "autoguidance"):
+            if places := settings.get(flag):
+                gr.Warning(f"That sample was made with --{flag} {' '.join(places)}; this page has what it was started with.")
         files = {name: self._serve(Path(values[name])) for name in ("recording", "edit_bridge_second") if values[name]}
         return [gr.update(value={**values, **files}[name]) for name in self._controls.components]

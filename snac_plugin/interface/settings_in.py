@@ -15,7 +15,7 @@ from snac_plugin.interface.modes import mode_of
 
 Find = Callable[[str, str], Path | None]
 _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
-LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING, "lora", "digests")
+LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING, "lora", "autoguidance", "digests")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}

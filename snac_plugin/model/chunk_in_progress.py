@@ -58,19 +58,27 @@ class ChunkInProgress:
 
     def denoiser(self, level: int, read: ReadOutput) -> Denoiser:
         """The guided denoiser of a level, given all that is in the cache; `read` turns outputs into what guidance combines."""
-        outputs = self.outputs(level)
+        estimates = self.estimates(level, read)
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
-            both_x, both_t = x.repeat(self.branches, 1, 1), t.repeat(self.branches)
-            estimate = read(level, outputs(both_x, both_t), both_x, both_t)
-            if self.branches == 1:
-                return estimate
-            conditioned, *others = estimate.chunk(self.branches)
-            without = dict(zip(self.others, others, strict=True))
+            conditioned, without = estimates(x, t)
+            if not without:
+                return conditioned
             self.unconditioned = without.pop(ALL, None)
             return self.guidance.combine(conditioned, self.unconditioned, t, without)
 
         return denoise
+
+    def estimates(self, level: int, read: ReadOutput) -> Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]:
+        """From (x, t) to the conditioned estimate, and those of the other branches by name."""
+        outputs = self.outputs(level)
+
+        def estimate(x: Tensor, t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            both_x, both_t = x.repeat(self.branches, 1, 1), t.repeat(self.branches)
+            conditioned, *others = read(level, outputs(both_x, both_t), both_x, both_t).chunk(self.branches)
+            return conditioned, dict(zip(self.others, others, strict=True))
+
+        return estimate
 
     def outputs(self, level: int) -> Denoiser:
         """The network's own output for a level, of all branches."""

@@ -123,6 +123,7 @@ class Prompt:
     known_frames: tuple[int, ...] = ()  # their numbers from the chunk's start, in order; they may run into the chunk after
     blank: Conditions | None = None  # what dropped conditions become; zeros by default
     without: Mapping[str, Conditions] = field(default_factory=dict)  # for guidance by one condition: all, with that one dropped
+    weaker: Conditions | None = None  # the conditions as a weaker model reads them, for autoguidance
 
     def can_be_dropped(self, embedding: bool) -> bool:
         """Whether the unconditioned branch of guidance differs from the conditioned one; `embedding` as of `Conditions`."""
@@ -152,9 +153,10 @@ class Prompt:
         return self._mapped(lambda c: c.of_chunks(first, count))
 
     def _mapped(self, function: Callable[[Conditions], Conditions]) -> "Prompt":
-        negative, blank = (None if c is None else function(c) for c in (self.negative, self.blank))
+        negative, blank, weaker = (None if c is None else function(c) for c in (self.negative, self.blank, self.weaker))
         without = {name: function(conditions) for name, conditions in self.without.items()}
-        return replace(self, conditions=function(self.conditions), negative=negative, blank=blank, without=without)
+        told = {"negative": negative, "blank": blank, "weaker": weaker, "without": without}
+        return replace(self, conditions=function(self.conditions), **told)
 
     def with_branches(self, branches: Sequence[str], batch: int, device: torch.device, embedding: bool = False) -> "Prompt":
         """A prompt for several times the batch: the samples as they are, then for each branch without what it leaves out."""
@@ -162,7 +164,7 @@ class Prompt:
         for name in branches:
             other = self._unconditioned(batch, device, embedding) if name == ALL else self.without.get(name, self.conditions)
             conditions = Conditions.joined(conditions, other)
-        together = replace(self, conditions=conditions, negative=None, blank=None, without={})
+        together = replace(self, conditions=conditions, negative=None, blank=None, without={}, weaker=None)
         if self.known is not None:
             together = replace(together, known=torch.cat([self.known] * copies))
         if self.context is None:

@@ -10,11 +10,12 @@ from stable_audio_tools.models.diffusion import ConditionedDiffusionModel
 from torch import Tensor
 
 from snac_plugin.diffusion.global_time import CERTAIN_T, Window, active, flow_velocity, windows
-from snac_plugin.diffusion.guidance import Guidance
+from snac_plugin.diffusion.guidance import WEAKER, Guidance
 from snac_plugin.diffusion.objectives import OBJECTIVES, Gaussian, is_masked, log_likelihood
 from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.latents import LatentSpace
 from snac_plugin.levels import chunk_sizes, pick_frames
+from snac_plugin.model.autoguided_chunk import AutoguidedChunk, weaker_prompt
 from snac_plugin.model.chunk_in_progress import ChunkInProgress
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.network import SnacDiT
@@ -42,6 +43,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
             found = f"code {code} of level {self.levels.names[level]} at the mean of its codebook"
             raise ConfigError("model.pretransform.config.codec", found, "another codec: this vector stands for a masked code")
         self.step_weights = tuple(step_weights)
+        self.weaker: tuple[SnacDiffusionModel, float] | None = None  # and its scale; a tuple, as it is no part of this model
 
     @property
     def path(self) -> Gaussian:
@@ -80,7 +82,14 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
     def start_chunk(
         self, prompt: Prompt, batch: int, guidance: Guidance | None = None, frames: int | None = None
     ) -> ChunkInProgress:
-        return ChunkInProgress(self.network, prompt, batch, guidance, frames)
+        if self.weaker is None:
+            return ChunkInProgress(self.network, prompt, batch, guidance, frames)
+        other, scale = self.weaker
+        guidance = guidance or Guidance()
+        guidance = replace(guidance, by_condition={**guidance.by_condition, WEAKER: scale})
+        reads = {self.velocity: other.velocity, self.log_probabilities: other.log_probabilities}
+        weaker = other.start_chunk(weaker_prompt(prompt, other.network.reads_conditions), batch, None, frames)
+        return AutoguidedChunk(self.network, prompt, batch, guidance, frames).beside(weaker, reads)
 
     def forward(
         self,

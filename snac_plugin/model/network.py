@@ -82,6 +82,11 @@ class SnacDiT(nn.Module):
         joins = config.depth // 2 if config.long_skips else 0
         self.skips = nn.ModuleList(nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, dim)) for _ in range(joins))
 
+    @property
+    def reads_conditions(self) -> bool:
+        parts = (self.embed_cross, self.embed_global, self.embed_prepended)
+        return bool(len(self.embed_concat)) or any(part is not None for part in parts)
+
     def normalise_weights(self) -> None:
         """What is done to the weights after each training step: nothing here."""
 

@@ -140,6 +140,7 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
     about: dict[str, Any] = {
         "checkpoint": checkpoint,
         **({"lora": model.loras} if model.loras else {}),
+        **({"autoguidance": model.autoguidance} if model.autoguidance else {}),
         "model": {
             "type": model.config.model_type,
             "objective": diffusion.diffusion_objective,
