@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from snac_plugin.errors import UnwritableFile
 from snac_plugin.files import digest_of, fitting_name
 from snac_plugin.generation.batch import PER_SAMPLE, sample_seeds, settings_of_each, told_of_batch
 from snac_plugin.generation.chunks import StepCallback
+from snac_plugin.generation.decoding import StreamedChunk
 from snac_plugin.generation.option_rules import check_recording
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
@@ -58,7 +59,6 @@ def make_samples(
         heard: called with the new audio of the first sample, [C, N] at the rate of its file, and that rate, as soon as it is made;
             not with edits, which are made in one piece.
         computed: called once nothing is left to do of a batch but to finish files with audio in them.
-
         paths: settings name recordings that are changed by their paths; by their names and digests otherwise.
 
     Raises:
@@ -79,17 +79,12 @@ def make_samples(
             continue
         samples: list[SampleInProgress] = []
         options: Any = {"batch_size": len(batch), "seed": batch[0], "progress": progress, "callback": callback}
-        failure: BaseException | None = None
         try:
-            try:
-                for one in batch:
-                    listener = heard if one == seeds[0] else None
-                    samples.append(SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form, listener))
-                for chunk in model.stream(plan.asked(), **told, context=plan.context, place=plan.place, **options):
-                    for row, sample in enumerate(samples):
-                        sample.add(chunk, row)
-            except BaseException as error:  # a full disk or Ctrl-C must not take the minutes that are there
-                failure = error
+            opened = (
+                SampleInProgress(Path(folder), f"{name}seed_{one}", one, plan, form, heard if one == seeds[0] else None)
+                for one in batch
+            )
+            failure = _fill(samples, opened, model.stream(plan.asked(), **told, context=plan.context, place=plan.place, **options))
             if computed is not None and any(one.codes for one in samples):
                 computed()
             finished, unwritable = _finish(samples, notes)
@@ -99,6 +94,24 @@ def make_samples(
         finally:
             for sample in samples:
                 sample.writer.discard()
+
+
+def _fill(
+    samples: list[SampleInProgress], opened: Iterable[SampleInProgress], chunks: Iterable[StreamedChunk]
+) -> BaseException | None:
+    """Put the batch's samples into the list and write all chunks to them; returns what ended it early.
+
+    It is not raised: a full disk or Ctrl-C must not take the minutes that are there.
+    """
+    try:
+        for sample in opened:
+            samples.append(sample)
+        for chunk in chunks:
+            for row, sample in enumerate(samples):
+                sample.add(chunk, row)
+    except BaseException as error:
+        return error
+    return None
 
 
 def _finish(samples: Sequence[SampleInProgress], notes: Mapping[int, dict[str, Any]]) -> tuple[list[Sample], UnwritableFile | None]:

@@ -83,12 +83,12 @@ def test_conditioning_and_given_context_are_dropped_together(codec: Path, monkey
 
     def spy(
         model: Any, codes: Tensor, draw: Any, conditions: Conditions, mask: Any, before: Context, stages: Any, share: Any
-    ) -> tuple[Tensor, None]:
+    ) -> tuple[Tensor, Tensor]:
         assert conditions.cross is not None
         seen.append((conditions.cross.flatten(1).any(dim=1), before.mask.any(dim=1)))
-        return torch.ones(4), None
+        return torch.ones(4), torch.ones(4)
 
-    monkeypatch.setattr("snac_plugin.training.wrapper.stage_losses", spy)
+    monkeypatch.setattr(wrapper, "_losses", spy)
     wrapper._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1, global_rank=0, world_size=1)
     wrapper.training_step((codes, [{}] * batch), 0)
     ((conditioning, context),) = seen
