@@ -34,8 +34,8 @@ def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
     """CheckpointError for another network, codec or shape; how networks are trained and sampled may differ."""
     where, source = str(other.path), str(first.path)
-    networks = [None if one.model_config is None else one.model_config["model"] for one in (first, other)]
-    if None not in networks and (key := _first_difference(*networks, "model")):
+    mine, others = ((one.model_config or {}).get("model") for one in (first, other))
+    if mine and others and (key := _first_difference(mine, others, "model")):
         raise CheckpointError(where, f"another value of {key} in its config", f"that of {source}", ADVICE)
     codecs = [(one.codec or {}).get("fingerprint") for one in (first, other)]
     if None not in codecs and codecs[0] != codecs[1]:
