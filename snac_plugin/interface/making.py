@@ -80,7 +80,7 @@ class PageGenerator:
         kept: dict[str, Path] = {}
         try:
             if not 1 <= int(values["batch_size"]) <= MOST_SAMPLES:
-                advice = "`python generate.py --batch-size` makes more."
+                advice = "generate.py takes any number."
                 raise UsageError("batch_size", values["batch_size"], f"1 to {MOST_SAMPLES} at once on the page", advice)
             for path in given.values():
                 check_length(path)

@@ -92,7 +92,7 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
     top, spectrogram, space, strip, gap, bottom = 0.36, 2.3, 0.12, 0.4, 0.06, 0.58
     height = top + spectrogram + bottom + (space + strips * strip + (strips - 1) * gap if strips else 0)
     figure = Figure(figsize=(7.5, height), dpi=160, facecolor=PAPER)
-    left, width = 0.105, 0.79
+    left, width = 0.105, 0.775
     edges = [top + spectrogram, *(top + spectrogram + space + i * (strip + gap) + strip for i in range(strips))]
     heights = [spectrogram, *[strip] * strips]
     boxes = [(left, 1 - edge / height, width, tall / height) for edge, tall in zip(edges, heights, strict=True)]

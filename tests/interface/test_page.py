@@ -147,13 +147,15 @@ def test_the_script_serves_the_page_of_a_checkpoint(tmp_path: Path) -> None:
     config, model = build(tmp_path)
     torch.save({"state_dict": model.state_dict(), "model_config": config}, tmp_path / "model.ckpt")
     command = [sys.executable, "-u", "run_gradio.py", "--ckpt-path", tmp_path / "model.ckpt", "--out", tmp_path / "out"]
+    command += ["--username", "me", "--password", "secret"]
     process = subprocess.Popen(
         [*map(str, command)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
         url = next(found[0] for line in process.stdout if (found := re.search(r"http://[\w.:]+", line)))
-        made = client_of(url).predict(seed=8, api_name="/generate")
+        assert httpx.get(f"{url}/config").status_code == 401, "nobody gets in without the password"
+        made = client_of(url, auth=("me", "secret")).predict(seed=8, api_name="/generate")
     finally:
         process.terminate()
         process.wait(30)

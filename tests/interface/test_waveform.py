@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from tiny import LEVELS_32KHZ
 
+from snac_plugin.errors import SnacPluginError
 from snac_plugin.interface.waveform import BARS, waveform
 
 
@@ -23,3 +24,18 @@ def test_loud_parts_are_high_where_they_are(tmp_path: Path, seconds: float) -> N
     assert heights[: BARS // 2 - 1] == pytest.approx([9.2] * (BARS // 2 - 1), abs=0.06)
     assert heights[BARS // 2 :] == pytest.approx([46.0] * (BARS // 2), abs=0.06)
     assert f'data-seconds="{seconds:.6f}"' in drawn
+    assert f"<b>a.wav</b> · {seconds:.2f} s · 32 kHz · stereo" in drawn
+    assert "snac-wave" not in waveform(str(tmp_path / "a.wav"), LEVELS_32KHZ, marked=False)
+
+
+def test_what_is_no_recording_for_the_page_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "notes.wav").write_text("no music")
+    soundfile.write(tmp_path / "long.wav", np.zeros(7200 * 1000), 1000, subtype="PCM_U8")
+    for name, words in (
+        ("empty", "empty"),
+        ("notes", "cannot be read"),
+        ("long", "found 120 minutes, expected at most 60 minutes"),
+    ):
+        with pytest.raises(SnacPluginError, match=words):
+            waveform(str(tmp_path / f"{name}.wav"), LEVELS_32KHZ)
