@@ -118,7 +118,7 @@ def codec_on(section: Mapping[str, Any], sample_rate: int, half: bool, device: s
     from snac_plugin.device import pick_device
     from snac_plugin.plugin import builders
 
-    number = (current_process()._identity or (1,))[0] - 1  # type: ignore[attr-defined]
+    number = (current_process()._identity or (1,))[0] - 1
     gpus = torch.cuda.device_count() if device in (None, "cuda") else 0
     codec = builders.pretransform(section, sample_rate).to(pick_device(f"cuda:{number % gpus}" if gpus > 1 else device))
     return codec.half() if half else codec

@@ -77,9 +77,7 @@ class Charts(pl.Callback):
             norm = torch.stack(torch._foreach_norm(gradients)).norm()
             _write(trainer, {"train/grad_norm": norm})
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         found = getattr(pl_module, "last_losses", None)
         if found is not None and trainer.is_global_zero:
             names = pl_module.levels.names
