@@ -30,6 +30,7 @@ COND_INPUTS = {
 """Which key of the network says how many channels the conditioners of a list have."""
 
 LARGEST, MOST_WEIGHTS = 1_000_000, 1e11
+LEAST_HEAD = 4  # of 2, x-transformers' rotary positions divide by zero
 """A number in a network's config, and weights of a network, beyond which somebody has mistyped."""
 
 SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel axis, the others on the sequence axis
@@ -90,11 +91,11 @@ def _size_problems(network: NetworkConfig) -> Iterator[Problem]:
 
 def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
     dim, heads = network.dim, network.num_heads
-    if dim % heads or dim // heads % 2:
-        fitting = [count for count in range(1, dim + 1) if dim % count == 0 and dim // count % 2 == 0]
+    if dim % heads or dim // heads % 2 or dim // heads < LEAST_HEAD:
+        fitting = [count for count in range(1, dim // LEAST_HEAD + 1) if dim % count == 0 and dim // count % 2 == 0]
         close = sorted(sorted(fitting, key=lambda count: abs(count - heads))[:3])
-        expected = f"heads that split dim {dim} into heads of an even width (rotary positions turn pairs)"
-        advice = f"For dim {dim}: {' or '.join(map(str, close))}." if close else "Make dim even."
+        expected = f"heads that split dim {dim} into heads of an even width from {LEAST_HEAD} (rotary positions turn pairs)"
+        advice = f"For dim {dim}: {' or '.join(map(str, close))}." if close else f"Make dim even, {LEAST_HEAD} at least."
         yield Problem(f"{NETWORK}.num_heads", show(heads), expected, advice)
     for key in NOT_OF_BACKBONE[network.backbone]:
         if getattr(network, key) != NetworkConfig.model_fields[key].default:

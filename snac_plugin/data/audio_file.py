@@ -50,6 +50,9 @@ NOT_FINITE = "holds NaN or infinite samples"
 SILENCE, SILENT = 1e-3, "silent: nothing above -60 dB"
 """The level under which stable-audio-tools draws another sample, and what is said of a file that has nothing above it."""
 
+MOST_IN_A_BYTE, MOST_IN_A_BYTE_OF_MP3 = 100_000, 1_000
+"""Samples: a FLAC file of silence has 65,535 in 14 bytes, an MP3 file at most 1,152 in 24."""
+
 UNKNOWN_BYTES = 0x7FFFF000
 """Where a program wrote audio into a pipe, the header of the wav file says as much or more: no length at all."""
 
@@ -166,6 +169,9 @@ def opened(path: str | Path, convert_to: int | None) -> Iterator[soundfile.Sound
         with soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path)) as file:  # not every name is UTF-8
             if file.frames == 0:
                 raise UnreadableAudio(path, "holds no samples")
+            most = path.stat().st_size * (MOST_IN_A_BYTE_OF_MP3 if file.format == "MP3" else MOST_IN_A_BYTE)
+            if file.frames > max(most, BLOCK):
+                raise UnreadableAudio(path, f"its header says {file.frames:,} samples, more than its bytes can hold")
             if convert_to is not None and (fault := _rate_fault(file.samplerate, convert_to)):
                 raise UnreadableAudio(path, fault)
             yield file

@@ -24,8 +24,9 @@ def optimizer(name="Adam", scheduler=None):
 
 CASES = [
     ("heads", {f"{NET}.num_heads": 5}, f"{NET}.num_heads", "5", "For dim 256: 2 or 4 or 8."),
-    ("odd head", {f"{NET}.dim": 36, f"{NET}.num_heads": 12}, f"{NET}.num_heads", "12", "For dim 36: 6 or 9 or 18."),
-    ("no even head", {f"{NET}.dim": 5, f"{NET}.num_heads": 1}, f"{NET}.num_heads", "1", "Make dim even."),
+    ("odd head", {f"{NET}.dim": 36, f"{NET}.num_heads": 12}, f"{NET}.num_heads", "12", "For dim 36: 3 or 6 or 9."),
+    ("head of two", {f"{NET}.dim": 32, f"{NET}.num_heads": 16}, f"{NET}.num_heads", "16", "For dim 32: 2 or 4 or 8."),
+    ("no even head", {f"{NET}.dim": 5, f"{NET}.num_heads": 1}, f"{NET}.num_heads", "1", "Make dim even, 4 at least."),
     ("typo", {f"{NET}.sampling.sampler": "eulr"}, f"{NET}.sampling.sampler", '"eulr"', 'Did you mean "euler"?'),
     ("wrong kind", {f"{NET}.sampling.sampler": {"B": "v-ddim"}}, f"{NET}.sampling.sampler.B", '"v-ddim"', 'is for objective "v"'),
     (

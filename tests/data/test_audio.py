@@ -48,6 +48,21 @@ def test_samples_that_are_not_finite_are_an_error(tmp_path: Path, value: float) 
             read(tmp_path / "a.wav")
 
 
+def test_a_header_of_more_samples_than_there_can_be_is_an_error(tmp_path: Path) -> None:
+    """NumPy was asked for terabytes, and its error went through to the user."""
+    soundfile.write(tmp_path / "a.mp3", np.random.default_rng(0).uniform(-0.5, 0.5, 32000), 32000, format="MP3")
+    content = bytearray((tmp_path / "a.mp3").read_bytes())
+    header = max(content.find(b"Xing"), content.find(b"Info"))
+    content[header + 8 : header + 12] = b"\xff\xff\xff\x00"  # how many frames of 1,152 samples
+    (tmp_path / "b.mp3").write_bytes(content)
+    assert read_audio(tmp_path / "a.mp3")[1].shape[-1] >= 32000
+    for read in (read_audio, audio_header, lambda path: read_part(path, 0, 10)):
+        with pytest.raises(UnreadableAudio, match=r"its header says [\d,]+ samples, more than its bytes can hold"):
+            read(tmp_path / "b.mp3")
+    soundfile.write(tmp_path / "silent.flac", np.zeros(3_200_000), 32000)
+    assert read_audio(tmp_path / "silent.flac")[1].shape == (1, 3_200_000), "few bytes may hold much silence"
+
+
 def test_channels_are_averaged_and_the_rate_converted(tmp_path: Path) -> None:
     time = np.arange(44_100) / 44_100
     left = 0.5 * np.sin(2 * np.pi * 441 * time)
