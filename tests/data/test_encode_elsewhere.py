@@ -1,16 +1,21 @@
 """Several processes, and a cluster of them, write what one process writes, byte for byte, whoever of them is killed."""
 
+import contextlib
 import functools
 import json
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from small_runs import prepare
 from tiny import CHUNK_FRAMES, write_tiny_codec
 
 from snac_plugin.cli import main
@@ -77,6 +82,37 @@ def test_a_track_that_kills_whoever_encodes_it_is_left_out(tmp_path: Path) -> No
     details = json.loads(made["details.json"])
     assert [(Path(each["path"]).name, each["reason"]) for each in details["rejected"]] == [("t1.wav", DIED)]
     assert details["tracks"] == 2
+
+
+def workers_of(process: int) -> list[int]:
+    """Processes that were started by one and are not zombies."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+            found += [int(status.parent.name)] if int(parent) == process and state != "Z" else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+def test_workers_end_with_the_command_and_it_goes_on(tmp_path: Path) -> None:
+    """kill -9 leaves no time to tell them."""
+    flags = [*prepare(tmp_path, files=6), "--output-path", str(tmp_path / "out"), "--device", "cpu", "--processes", "2"]
+    command = [sys.executable, "-m", "snac_plugin", "pre_encode", *flags]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 120
+        while not any((tmp_path / "out").rglob("*.npy")) and time.monotonic() < until:
+            time.sleep(0.05)
+        workers = workers_of(process.pid)
+        process.kill()
+    assert len(workers) >= 2
+    until = time.monotonic() + 30
+    while (alive := [each for each in workers if Path(f"/proc/{each}").exists()]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert alive == []
+    assert main(["pre_encode", *flags[:-2]]) == 0
+    assert json.loads((tmp_path / "out" / "details.json").read_text())["tracks"] == 6
 
 
 @pytest.mark.slow
