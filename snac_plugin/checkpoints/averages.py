@@ -30,7 +30,7 @@ Profile = tuple[float, int]
 
 
 def gamma_of(length: float) -> float:
-    """gamma of an average of length s in (0, 0.28]: the largest root of g^3 + 7 g^2 + (16 - s^-2) g + 12 - s^-2 (Algorithm 2)."""
+    """gamma of an average of length s, up to 0.28: the largest root of g^3 + 7 g^2 + (16 - s^-2) g + 12 - s^-2 (Algorithm 2)."""
     return float(np.roots([1, 7, 16 - length**-2, 12 - length**-2]).real.max())
 
 

@@ -28,8 +28,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     if not Path(args.run).is_dir():
         raise UsageError("--run", args.run, "the folder of a training")
-    if not 0 < args.length <= 0.28:
-        raise UsageError("--length", args.length, "a number above 0, at most 0.28")
+    if not 0.001 <= args.length <= 0.28:
+        raise UsageError("--length", args.length, "a number from 0.001 to 0.28")
     check_folder("--name", Path(args.name).parent)
 
     from snac_plugin.checkpoints.averages import rebuilt

@@ -205,8 +205,10 @@ def _timestep_option_problems(where: str, sampler: str, options: Mapping[str, fl
         if key not in known:
             problem = not_one_of(f"{where}.{key}", key, f"an option of {sampler}", known)
             yield problem._replace(found=f"an unknown key {show(key)}")
-        elif key in ("shift", "std", "std_logsnr", "scale") and value <= 0:
+        elif key in ("shift", "std", "std_logsnr") and value <= 0:
             yield Problem(f"{where}.{key}", show(value), "a number greater than 0")
+        elif key == "scale" and not 0 < value <= 100:
+            yield Problem(f"{where}.{key}", show(value), "a number above 0, at most 100")
         elif key == "warmup" and value < 0:
             yield Problem(f"{where}.{key}", show(value), "a number of steps of at least 0")
         elif key == "floor" and not 0 <= value < 1:

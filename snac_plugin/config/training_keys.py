@@ -137,7 +137,7 @@ class TrainingSection(Section):
     learning_rate: Positive | None = Field(default=None, description="constant learning rate; or give optimizer_configs")
     optimizer_configs: OptimizerConfigs | None = Field(default=None, description="optimizer and scheduler; over learning_rate")
     use_ema: bool = Field(default=True, description="keep an exponential moving average of the weights")
-    ema_lengths: ListOf[Annotated[float, Field(gt=0, le=0.28)]] = Field(
+    ema_lengths: ListOf[Annotated[float, Field(ge=0.001, le=0.28)]] = Field(
         default=(),
         description="keep averages of these lengths too (EDM2: 0.05, 0.1), shares of the steps, and a snapshot of them with every "
         "checkpoint, from which `python -m snac_plugin ema` rebuilds any length",

@@ -60,7 +60,7 @@ WRONG_PATHS = [
     ("unwrap", ["--ckpt-path", "snac_dit_tiny", "--average", "snac_dit_tiny", "nowhere.ckpt"], NO_FILE),
     ("export_codec", ["--ckpt-path", "nowhere.ckpt", "--out", "made"], NO_FILE),
     ("ema", ["--run", "nowhere", "--length", "0.1"], "--run: found nowhere, expected the folder of a training"),
-    ("ema", ["--run", "docs", "--length", "0.3"], "--length: found 0.3, expected a number above 0, at most 0.28"),
+    ("ema", ["--run", "docs", "--length", "0.3"], "--length: found 0.3, expected a number from 0.001 to 0.28"),
     ("demo", [*CONFIG[:1], "nowhere.json", "--save-dir", "made"], NO_FILE),
 ]
 FLAG_NAMES = [

@@ -29,6 +29,12 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"training.curriculum": [phase(infill_share=1.0)]}, "training.curriculum[0].infill_share", "training.infill beside it"),
     ({"training.ema_lengths": [0.05, 0.3]}, "training.ema_lengths[1]", "at most 0.28"),
     ({"training.ema_lengths": [0.05], "training.lora": {}}, "training.ema_lengths", "training.lora"),
+    ({"training.ema_lengths": [1e-9]}, "training.ema_lengths[0]", "at least 0.001"),
+    (
+        LEARNT | VELOCITY | {"training.timestep_sampler": "adaptive", "training.timestep_sampler_options": {"scale": 1e9}},
+        "training.timestep_sampler_options.scale",
+        "at most 100",
+    ),
     ({"training.clip_grad_deviations": 0.0}, "training.clip_grad_deviations", "greater than 0"),
 ]
 

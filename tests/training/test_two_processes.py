@@ -39,7 +39,12 @@ def test_two_processes_end_with_one_model(tmp_path: Path, kind: str) -> None:
     assert [name for name in apart if not name.endswith(own)] == []
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+LEARNT = {"uncertainty": True, "timestep_sampler": "time_warp", "timestep_sampler_options": {"warmup": 5}}
+OPTIONS: dict[str, Any] = LEARNT | {"clip_grad_deviations": 6.0, "input_perturbation": 0.1, "ema_lengths": [0.1]}
+
+
+@pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "options"])
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, options: dict[str, Any]) -> None:
     """Every loss and weight after twenty steps, with padding, corruption, dropped conditions and, first, levels that are left out.
 
     Noise was drawn by rank, and padding weighed by process. `--num-gpus 2` on CPUs trained one process without a word.
@@ -51,7 +56,8 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     adam = {"type": "AdamW", "config": {"lr": 1e-3, "weight_decay": 0.5}}  # which zeros in place of no gradient would let go on
     changes: dict[str, Any] = {"curriculum": phases, "optimizer_configs": {"diffusion": {"optimizer": adam}}}
     changes |= {"corruption": 0.1, "p_one_shot": 0.1, "demo": {"demo_every": 1000, "demo_steps": 4, "num_demos": 1}}
-    flags = [*prepare(tmp_path, changes, files=6, context_chunks=1), "--accelerator", "cpu", "--max-steps", "20"]
+    head = {"head": "logits"} if options else {}
+    flags = [*prepare(tmp_path, changes | options, files=6, context_chunks=1, **head), "--accelerator", "cpu", "--max-steps", "20"]
     run(flags, tmp_path / "one", "--batch-size", 2, "--precision", "32-true")
     more = ["--num-gpus", "2", "--strategy", "ddp", "--batch-size", "1", "--precision", "32-true"]
     command = [sys.executable, "-m", "snac_plugin", "train", *flags, *more, "--save-dir", str(tmp_path / "two")]
