@@ -6,8 +6,10 @@ The flags are those of stable-audio-tools' unwrap_model.py, which knows only its
 weights of several checkpoints, as of a training and of a fine-tuning that began from it.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from snac_plugin.cli.arguments import add_lora, check_paths
 from snac_plugin.cli.command_parser import CommandParser
@@ -18,15 +20,20 @@ def parser() -> CommandParser:
     made = CommandParser("unwrap", defaults=True, description=__doc__)
     made.add_argument("--ckpt-path", required=True, help="training checkpoint")
     made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
-    made.add_argument("--name", default="exported_model", help="path of the result without its ending")
-    made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
     mean = "other checkpoints of the same network: the mean of their weights and its own is written; one named twice counts twice"
     made.add_argument("--average", nargs="+", default=[], metavar="FILE", help=mean)
+    add_lora(made)
+    add_result(made)
+    return made
+
+
+def add_result(made: CommandParser) -> None:
+    """Flags of what `write_result` writes."""
+    made.add_argument("--name", default="exported_model", help="path of the result without its ending")
+    made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
     folder = "make --name a folder with model.safetensors, model_config.json and a card: what the hub takes"
     made.add_argument("--folder", action="store_true", help=folder)
-    add_lora(made)
     made.add_argument("--half", action="store_true", help="store float16, at half the size")
-    return made
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,14 +43,21 @@ def main(argv: Sequence[str]) -> int:
     check_folder("--name", Path(args.name).parent)
 
     from snac_plugin.checkpoints.averaging import mean_of
-    from snac_plugin.checkpoints.model_folder import write_beside
     from snac_plugin.checkpoints.reading import read_checkpoint
-    from snac_plugin.checkpoints.writing import save_unwrapped
     from snac_plugin.plugin.loading import load_model
 
     checkpoint = mean_of([read_checkpoint(path) for path in (args.ckpt_path, *args.average)])
     config = checkpoint.config_for(args.model_config)
     model = load_model(checkpoint, config, lora=args.lora or ()).merge_lora()
+    write_result(args, model, config, checkpoint)
+    return 0
+
+
+def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], checkpoint: Any) -> None:
+    """Write a model that was made from a checkpoint for inference, and say where."""
+    from snac_plugin.checkpoints.model_folder import write_beside
+    from snac_plugin.checkpoints.writing import save_unwrapped
+
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
     if args.folder:
         path = Path(args.name) / "model.safetensors"
@@ -54,4 +68,3 @@ def main(argv: Sequence[str]) -> int:
     print(f"model: {path.parent if args.folder else path}")
     if args.folder and Path(codec := config["model"]["pretransform"]["config"]["codec"]).is_dir():
         print(f"{codec}, its codec, is a folder of this machine: hand it on, too, and put its place into the config")
-    return 0

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snac_plugin.checkpoints.averages import gamma_of, write_snapshot
+from snac_plugin.checkpoints.ema_snapshots import gamma_of, write_snapshot
 from snac_plugin.checkpoints.weights import is_codec_weight
 from snac_plugin.errors import CheckpointError
 

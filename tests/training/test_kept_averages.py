@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from small_runs import prepare, run
 
 from snac_plugin import load_model
-from snac_plugin.checkpoints.averages import factors, gamma_of
+from snac_plugin.checkpoints.ema_snapshots import factors, gamma_of
 from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.cli import main
 from snac_plugin.errors import CheckpointError, UsageError
@@ -70,12 +70,20 @@ def test_an_earlier_step_takes_what_was_there_by_then(trained: Path, tmp_path: P
 
 
 @pytest.mark.slow
+def test_the_result_may_be_a_folder_as_that_of_unwrap(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ema", "--run", str(trained), "--length", "0.1", "--name", str(tmp_path / "mine"), "--folder"]) == 0
+    assert {"model.safetensors", "model_config.json"} <= {path.name for path in (tmp_path / "mine").iterdir()}
+    assert f"model: {tmp_path / 'mine'}" in capsys.readouterr().out
+    load_model(tmp_path / "mine")
+
+
+@pytest.mark.slow
 def test_what_snapshots_do_not_give_is_told(trained: Path, tmp_path: Path) -> None:
-    from snac_plugin.checkpoints import averages
+    from snac_plugin.checkpoints import ema_snapshots
 
     with pytest.raises(UsageError, match="step: found 9, expected a step with a snapshot: 1, 2, 3, 4, 5, 6"):
-        averages.rebuilt(trained, 0.1, 9)
+        ema_snapshots.rebuilt(trained, 0.1, 9)
     with pytest.raises(UsageError, match=r"length: found 0.005, expected one that 12 snapshots give: they miss .* by \d+%"):
-        averages.rebuilt(trained, 0.005)
+        ema_snapshots.rebuilt(trained, 0.005)
     with pytest.raises(CheckpointError, match="no snapshots of averages, expected a run that was trained with ema_lengths"):
-        averages.rebuilt(tmp_path, 0.1)
+        ema_snapshots.rebuilt(tmp_path, 0.1)

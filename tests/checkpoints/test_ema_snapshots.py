@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from snac_plugin.checkpoints.averages import factors, gamma_of, products
+from snac_plugin.checkpoints.ema_snapshots import factors, gamma_of, products
 from snac_plugin.training.averages import PowerAverages
 
 LENGTHS = (0.01, 0.05, 0.1, 0.15, 0.25)
