@@ -42,7 +42,7 @@ def learnt_masses(sampler: str, options: Mapping[str, float], u: Tensor, step: i
     "adaptive" (dualdiffusion) goes where the loss is low, so where there is something to predict, as the mean squared error
     of velocities is 1 at both ends:  p_k ~ exp(-w scale u_k).
     "time_warp" (CDCD: Dieleman et al. 2022, arXiv:2211.15089, section 4) goes where the cross-entropy rises, so where noise
-    takes information away:  p_k ~ (1 - w) (t_k+1 - t_k) + w (exp u_k+1 - exp u_k), falls counted as none.
+    takes information away:  p_k ~ (1 - w) (t_k+1 - t_k) + w (L_k+1 - L_k), where L is the rising function nearest to exp u.
 
     w rises to 1 over the first `warmup` steps. A share `floor` is spread over t uniformly, so that no noise level is left out.
     """
@@ -51,11 +51,23 @@ def learnt_masses(sampler: str, options: Mapping[str, float], u: Tensor, step: i
     if sampler == "adaptive":
         masses = (-w * options.get("scale", 1.0) * (u[:-1] + u[1:]) / 2).softmax(dim=0)
     else:
-        rises = u.exp().diff().clamp(min=0)
+        rises = rising(u.exp(), torch.cat([plain, plain[-1:]])).diff()
         masses = (1 - w) * plain / plain.sum() + w * rises / rises.sum().clamp(min=1e-12)
     floor = options.get("floor", FLOOR)
     masses = (1 - floor) * masses + floor * plain / plain.sum()
     return masses / masses.sum()
+
+
+def rising(values: Tensor, weights: Tensor) -> Tensor:
+    """What never falls and is nearest to values [N] in weighted squares (isotonic regression, by its min-max formula):
+
+    the largest over j <= i of the smallest over k >= i of the weighted mean of values j to k.
+    """
+    sums, whole = (torch.cat([x.new_zeros(1), x.cumsum(dim=0)]) for x in (values * weights, weights))
+    means = (sums[1:] - sums[:-1, None]) / (whole[1:] - whole[:-1, None])  # [j, k]
+    means = means.masked_fill(torch.ones_like(means, dtype=torch.bool).tril(-1), torch.inf)
+    least = means.flip(1).cummin(dim=1).values.flip(1)
+    return least.masked_fill(torch.ones_like(least, dtype=torch.bool).tril(-1), -torch.inf).amax(dim=0)
 
 
 def noise_levels_at(quantiles: Tensor, sampler: str, options: Mapping[str, float], masses: Tensor | None = None) -> Tensor:

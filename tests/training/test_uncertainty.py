@@ -7,7 +7,7 @@ import torch
 from known import make_model, random_codes
 from networks import FOUR_LEVELS
 
-from snac_plugin.diffusion.noise_levels import BINS, FLOOR, bin_edges, learnt_masses, noise_levels_at
+from snac_plugin.diffusion.noise_levels import BINS, FLOOR, bin_edges, learnt_masses, noise_levels_at, rising
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.training.stage_losses import code_losses, draw_step
 from snac_plugin.training.uncertainty import Uncertainty
@@ -116,6 +116,21 @@ def test_time_warp_makes_the_loss_rise_evenly_with_the_quantile() -> None:
     torch.testing.assert_close((t**3 - low) / (high - low), QUANTILES, rtol=0, atol=2e-3)
     before = noise_levels_at(QUANTILES, "time_warp", {})
     torch.testing.assert_close(before.double(), QUANTILES, rtol=0, atol=4e-3)
+
+
+def test_what_falls_is_smoothed_over_not_counted_again_where_it_rises() -> None:
+    """Waves of an uncertainty that is not learnt yet would each draw noise levels: pooling neighbours that fall, one by one."""
+    generator = torch.Generator().manual_seed(0)
+    values, weights = (torch.rand(40, generator=generator, dtype=torch.float64) + 0.1 for _ in range(2))
+    pools: list[list[float]] = []
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        pools.append([value, weight, 1])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (a, of_a, count_a), (b, of_b, count_b) = pools[-2:]
+            pools[-2:] = [[(a * of_a + b * of_b) / (of_a + of_b), of_a + of_b, count_a + count_b]]
+    expected = [value for value, _, count in pools for _ in range(int(count))]
+    torch.testing.assert_close(rising(values, weights), torch.tensor(expected, dtype=torch.float64))
+    assert torch.equal(rising(values.sort().values, torch.ones_like(values)).argsort(), torch.arange(40))
 
 
 def test_no_noise_level_is_left_out() -> None:
