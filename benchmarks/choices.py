@@ -63,6 +63,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "v": {"model.diffusion.diffusion_objective": "v"},
     "masked": {"model.diffusion.diffusion_objective": "masked"},
     "masked_cosine": {"model.diffusion.diffusion_objective": "masked", "training.timestep_sampler": "cosine"},
+    "masked_spans": {"model.diffusion.diffusion_objective": "masked", "training.mask_spans": 3},
+    "uncertainty": {"training.uncertainty": True},
+    "time_warp": {
+        "training.uncertainty": True,
+        "training.timestep_sampler": "time_warp",
+        "training.timestep_sampler_options": {"warmup": 300},  # of the thousand or so steps that five minutes have
+    },
+    "perturbed": {"training.input_perturbation": 0.1},
     "adaln_zero": {f"{NETWORK}.modulation": "adaln_zero"},
     "long_skips": {f"{NETWORK}.long_skips": True},
     "patches": {f"{NETWORK}.patch": "frame"},
