@@ -105,7 +105,7 @@ def _added_noise(request: Request, sampling: SamplingConfig, names: str, sampler
         raise UsageError("added_noise", request.added_noise, expected)
     defaults = [OWN_ADDED_NOISE.get(name, 0.0) for name in samplers]
     said = sampling.added_noise if request.added_noise is None else request.added_noise
-    by_level = said if isinstance(said, Mapping) else dict.fromkeys(names, said)
+    by_level: Mapping[str, Any] = said if isinstance(said, Mapping) else dict.fromkeys(names, said)
     return tuple(by_level.get(n, own) if s in OWN_ADDED_NOISE else own for n, s, own in zip(names, samplers, defaults, strict=True))
 
 

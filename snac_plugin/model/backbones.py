@@ -84,7 +84,7 @@ class StableAudioTools(nn.Module):
     def forward(self, x: Tensor, angles: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
         """As of `XTransformers`."""
         x = x + condition
-        options = {"rotary_pos_emb": (torch.cat([angles, angles], dim=-1), 1.0), "self_attention_block_mask": mask}
+        options: dict[str, Any] = {"rotary_pos_emb": (torch.cat([angles, angles], dim=-1), 1.0), "self_attention_block_mask": mask}
         for layer in self.transformer.layers:
             if self.checkpointing and torch.is_grad_enabled():
                 x = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False, **options)

@@ -155,7 +155,7 @@ class Prompt:
     def _mapped(self, function: Callable[[Conditions], Conditions]) -> "Prompt":
         negative, blank, weaker = (None if c is None else function(c) for c in (self.negative, self.blank, self.weaker))
         without = {name: function(conditions) for name, conditions in self.without.items()}
-        told = {"negative": negative, "blank": blank, "weaker": weaker, "without": without}
+        told: dict[str, Any] = {"negative": negative, "blank": blank, "weaker": weaker, "without": without}
         return replace(self, conditions=function(self.conditions), **told)
 
     def with_branches(self, branches: Sequence[str], batch: int, device: torch.device, embedding: bool = False) -> "Prompt":

@@ -16,7 +16,7 @@ from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.latents import LatentSpace
 from snac_plugin.levels import chunk_sizes, pick_frames
 from snac_plugin.model.autoguided_chunk import AutoguidedChunk, weaker_prompt
-from snac_plugin.model.chunk_in_progress import ChunkInProgress
+from snac_plugin.model.chunk_in_progress import ChunkInProgress, ReadOutput
 from snac_plugin.model.conditions import Conditions, Prompt
 from snac_plugin.model.network import SnacDiT
 from snac_plugin.model.training_pass import unknown_frames
@@ -87,7 +87,7 @@ class SnacDiffusionModel(ConditionedDiffusionModel):
         other, scale = self.weaker
         guidance = guidance or Guidance()
         guidance = replace(guidance, by_condition={**guidance.by_condition, WEAKER: scale})
-        reads = {self.velocity: other.velocity, self.log_probabilities: other.log_probabilities}
+        reads: dict[ReadOutput, ReadOutput] = {self.velocity: other.velocity, self.log_probabilities: other.log_probabilities}
         weaker = other.start_chunk(weaker_prompt(prompt, other.network.reads_conditions), batch, None, frames)
         return AutoguidedChunk(self.network, prompt, batch, guidance, frames).beside(weaker, reads)
 

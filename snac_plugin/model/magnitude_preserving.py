@@ -26,8 +26,9 @@ BRANCH = 0.3
 
 def unit(x: Tensor) -> Tensor:
     """x [..., D] of unit magnitude, or of zeros where it is zero: pixel normalisation."""
-    wide = x.float() if x.dtype.itemsize < 4 else x
-    return (x / wide.square().mean(dim=-1, keepdim=True).sqrt().clamp(min=SMALLEST)).to(x.dtype)
+    root = x.shape[-1] ** 0.5
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+    return x * (root / norm.clamp(min=SMALLEST * root)).to(x.dtype)
 
 
 def mp_sum(a: Tensor, b: Tensor, share: float) -> Tensor:
@@ -131,7 +132,8 @@ class MagnitudePreservingDiT(SnacDiT):
             if (made := getattr(self, name)) is not None:
                 setattr(self, name, nn.Sequential(MPLinear(made[0].in_features, dim, one=True)))
         self.modulate_out = nn.Sequential(MPLinear(dim, dim), Gain(dim))  # type: ignore[assignment]
-        self.heads = nn.ModuleList(nn.Sequential(MPLinear(dim, head.out_features), Gain(dim)) for head in self.heads)
+        width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
+        self.heads = nn.ModuleList(nn.Sequential(MPLinear(dim, width), Gain(dim)) for _ in self.heads)
         if config.read_out == "code" or max(self.patches) > 1:
             self.to_codes = nn.ModuleList(MPLinear(dim, patch * dim) for patch in self.patches)
         self.own_vector = nn.ModuleList(MPLinear(levels.codebook_dim, dim, one=True) for _ in self.own_vector)
