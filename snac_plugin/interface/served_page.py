@@ -36,7 +36,7 @@ class ServedPage(gr.Blocks):
         if request.method != "POST" or not request.url.path.endswith(GIVEN_UP):
             return
         body = await request.json()
-        event = self._queue.event_ids_to_events.get(body.get("event_id")) if isinstance(body, dict) else None
+        event = self._queue.event_ids_to_events.get(str(body.get("event_id"))) if isinstance(body, dict) else None
         if event is not None and event.alive:
             await self._queue.clean_events(event_id=event._id)
             event.alive = False
