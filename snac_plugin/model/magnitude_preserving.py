@@ -33,7 +33,8 @@ def unit(x: Tensor) -> Tensor:
 
 def mp_sum(a: Tensor, b: Tensor, share: float) -> Tensor:
     """((1 - share) a + share b) / sqrt((1 - share)^2 + share^2): eq. 88."""
-    return torch.lerp(a, b.to(a.dtype), share) / math.hypot(1 - share, share)
+    whole = math.hypot(1 - share, share)
+    return torch.add(a * ((1 - share) / whole), b.to(a.dtype), alpha=share / whole)
 
 
 def mp_silu(x: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ class MagnitudePreservingDiT(SnacDiT):
                 setattr(self, name, nn.Sequential(MPLinear(made[0].in_features, dim, one=True)))
         self.modulate_out = nn.Sequential(MPLinear(dim, dim), Gain(dim))  # type: ignore[assignment]
         width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
-        self.heads = nn.ModuleList(nn.Sequential(MPLinear(dim, width), Gain(dim)) for _ in self.heads)
+        self.heads = nn.ModuleList(nn.Sequential(Gain(dim), MPLinear(dim, width)) for _ in self.heads)  # of D, not of all codes
         if config.read_out == "code" or max(self.patches) > 1:
             self.to_codes = nn.ModuleList(MPLinear(dim, patch * dim) for patch in self.patches)
         self.own_vector = nn.ModuleList(MPLinear(levels.codebook_dim, dim, one=True) for _ in self.own_vector)

@@ -73,7 +73,7 @@ def test_the_first_output_is_that_of_predicting_nothing() -> None:
     network = make_network(FOUR_LEVELS, **WIDE)
     with torch.no_grad():
         for head in network.heads:
-            head[1].gain.zero_()
+            head[0].gain.zero_()
     clean, noised, t = window(FOUR_LEVELS, frames=3, chunks=1)
     assert not any(output.any() for output in all_stages(network, clean, noised, t, Conditions()))
 
