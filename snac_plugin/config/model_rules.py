@@ -232,10 +232,11 @@ def _learnt_timestep_problems(training: TrainingSection, head: str) -> Iterator[
 def _noise_problems(training: TrainingSection, objective: str) -> Iterator[Problem]:
     """Masked codes have no noise, and codes under noise no masks."""
     perturbation, spans = training.input_perturbation, training.mask_spans
-    if objective == "masked" and any(perturbation.values() if isinstance(perturbation, dict) else [perturbation]):
+    masks = SAMPLERS[objective] == MASKED_SAMPLERS
+    if masks and any(perturbation.values() if isinstance(perturbation, dict) else [perturbation]):
         expected, advice = "0: masked codes have no noise", "training.corruption replaces codes that the network sees."
         yield Problem("training.input_perturbation", show(perturbation), expected, advice)
-    if objective != "masked" and any(span > 1 for span in (spans.values() if isinstance(spans, dict) else [spans])):
+    if not masks and any(span > 1 for span in (spans.values() if isinstance(spans, dict) else [spans])):
         advice = 'It goes with diffusion_objective "masked"; spans of known frames are training.infill.'
         yield Problem("training.mask_spans", show(spans), f"1: no codes are masked with objective {show(objective)}", advice)
 
