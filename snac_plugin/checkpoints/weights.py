@@ -68,7 +68,7 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
     """
     expected, advice = "the state of a training", "Start a new run from its weights: --pretrained-ckpt-path."
     for optimizer in optimizers:
-        kinds = {(getattr(weight, "ndim", 0) > 1, _kinds(state)) for weight, state in optimizer.state.items()}
+        kinds = {(min(ndim := getattr(weight, "ndim", 0), 2), _kinds(state, ndim)) for weight, state in optimizer.state.items()}
         if len(kinds) > len({matrix for matrix, _ in kinds}) or any(kind is None for _, kind in kinds):
             raise CheckpointError(where, "optimizers that remember other things of some weights", expected, advice)
         switches = {name: value for name, value in optimizer.defaults.items() if value is None or isinstance(value, bool)}
@@ -81,10 +81,11 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
                     raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
 
 
-def _kinds(state: Any) -> tuple[tuple[str, str], ...] | None:
+def _kinds(state: Any, ndim: int) -> tuple[tuple[str, str, bool], ...] | None:
+    """Name, type and whether it has a weight's number of dimensions, of all that an optimizer remembers of the weight."""
     if not isinstance(state, Mapping):
         return None
-    return tuple(sorted((str(name), type(value).__name__) for name, value in state.items()))
+    return tuple(sorted((str(name), type(value).__name__, getattr(value, "ndim", None) == ndim) for name, value in state.items()))
 
 
 def _fits(value: Tensor, weight: Tensor) -> bool:
