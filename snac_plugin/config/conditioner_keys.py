@@ -86,9 +86,9 @@ def conditioner_problems(kind: str, config: Mapping[str, Any], index: int) -> It
         value = config.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
             yield Problem(f"{where}.{key}", show(value), "a number")
-    names = config.get("options", ()) if kind == "list" else ()
+    names = config.get("options") if kind == "list" else ()
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        yield Problem(f"{where}.options", show(names), "a list of names")
+        yield Problem(f"{where}.options", show(names) if "options" in config else "nothing", "a list of names")
 
 
 def _problems(checked: _OurConditioner, within: tuple[str | int, ...]) -> Iterator[Problem]:

@@ -155,6 +155,7 @@ def test_dropout_of_a_condition_that_there_is_not() -> None:
         ("number", {"min_val": [60], "max_val": 200}, "min_val: found [60], expected a number"),
         ("number", {"min_val": 60, "max_val": True}, "max_val: found true, expected a number"),
         ("list", {"options": ["A minor", {"A": 1}]}, "expected a list of names"),
+        ("list", {}, "options: found nothing, expected a list of names"),
         ("list", {"options": "A minor"}, 'found "A minor", expected a list of names'),
     ],
 )
