@@ -16,13 +16,14 @@ from torch import Tensor
 
 from snac_plugin.checkpoints import notes
 from snac_plugin.checkpoints.opening import open_weights
+from snac_plugin.checkpoints.places import snapshots_in
 from snac_plugin.checkpoints.reading import Checkpoint
 from snac_plugin.checkpoints.writing import write_safetensors
 from snac_plugin.config.migration import with_former_defaults
 from snac_plugin.errors import CheckpointError, UsageError
 from snac_plugin.files import make_folder
 
-FOLDER, LENGTHS, STEP, REST = "ema", "snac_average_lengths", "global_step", "rest"
+LENGTHS, STEP, REST = "snac_average_lengths", "global_step", "rest"
 LARGEST_ERROR = 0.25
 """Of the profile of a rebuilt average beside the one that was asked for: beyond it the result would be something else."""
 Profile = tuple[float, int]
@@ -84,9 +85,7 @@ def rebuilt(run: Path, length: float, step: int | None = None) -> tuple[Checkpoi
     Raises:
         CheckpointError: no snapshots, or damaged ones. UsageError: a step or a length that they do not give.
     """
-    folder = run / FOLDER if (run / FOLDER).is_dir() else run
-    files = {int(path.stem.partition("=")[2]): path for path in sorted(folder.glob("step=*.safetensors"))}
-    if not files:
+    if not (files := snapshots_in(run)):
         advice = "Training writes them into the folder ema of its run, with training.ema_lengths."
         raise CheckpointError(str(run), "no snapshots of averages", "a run that was trained with ema_lengths", advice)
     last = max(files) if step is None else step

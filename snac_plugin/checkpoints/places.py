@@ -12,6 +12,8 @@ EXPECTED = "a checkpoint of this package or of stable-audio-tools (.ckpt or .saf
 ADVICE = "Copy the file again from where it was made, or take another checkpoint of the run."
 WEIGHTS, CONFIG = ("model.safetensors", "model.ckpt"), "model_config.json"
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+AVERAGES = "ema"
+"""The folder of a run with snapshots of the averages of `training.ema_lengths`."""
 IN_FOLDER = (*WEIGHTS, "last.ckpt", "checkpoints/last.ckpt")
 """What a folder is searched for, the first found is taken: an unwrapped model, then a run's newest checkpoint."""
 
@@ -37,6 +39,13 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
     advice = f"Training writes them under --save-dir; {', '.join(shipped_models())} ships here."
     advice = did_you_mean(str(path), shipped_models()) or advice
     raise CheckpointError(str(place), "no such file", "a checkpoint (.ckpt or .safetensors)", advice)
+
+
+def snapshots_in(run: str | Path) -> dict[int, Path]:
+    """Snapshots of averages by their steps, the first step first, in the folder of a run or in that of its snapshots."""
+    folder = Path(run) / AVERAGES if (Path(run) / AVERAGES).is_dir() else Path(run)
+    steps = {path: re.fullmatch(r"step=(\d+)", path.stem) for path in sorted(folder.glob("step=*.safetensors"))}
+    return {int(step[1]): path for path, step in steps.items() if step is not None}
 
 
 def locate_adapter(path: str | Path) -> tuple[Path, Path | None]:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from snac_plugin.checkpoints.places import AVERAGES, snapshots_in
 from snac_plugin.errors import CheckpointError, UsageError
 from snac_plugin.files import check_folder, damage
 
@@ -37,6 +38,9 @@ def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     if newest is not None and (chosen is None or chosen.resolve() != newest.resolve()):
         advice = f"Name another --save-dir, go on from {newest.name} with --recover, or remove {newest.parent}."
         raise UsageError("--save-dir", f"{folder} with checkpoints of an earlier run", "a folder of its own", advice)
+    if not checkpoints and snapshots_in(folder / AVERAGES):  # of which `ema` would make a model together with those to come
+        found = f"{folder} with averages of an earlier run and no checkpoints"
+        raise UsageError("--save-dir", found, "a folder of its own", f"Name another --save-dir, or remove {folder / AVERAGES}.")
     if args.recover:
         log.info("Going on from %s", chosen) if chosen else log.info("Nothing to go on from in %s: starting", folder)
     return chosen

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.checkpoints.places import AVERAGES
 from snac_plugin.cli.arguments import check_paths
 from snac_plugin.cli.run_folder import checkpoint_to_resume, run_folder
 from snac_plugin.cli.run_lock import locked
@@ -79,7 +80,7 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
         _clip_in_wrapper(args, wrapper)
     loaders = data_loaders(args, config, wrapper)
     adapter = partial(wrapper.save_adapter, folder / "lora") if _lora(config) else None
-    averages = partial(wrapper.save_averages, folder / "ema") if getattr(wrapper, "averages", None) else None
+    averages = partial(wrapper.save_averages, folder / AVERAGES) if getattr(wrapper, "averages", None) else None
     checkpoints = Checkpoints(folder / "checkpoints", args.checkpoint_every, args.save_top_k, adapter or averages)
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     callbacks = [checkpoints, demos, StepsBar(), StopOnSignal(), Charts(config["sample_size"] / config["sample_rate"])]

@@ -1,5 +1,6 @@
 """From `train.py` with `training.ema_lengths` to a model of any length."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ def test_the_result_may_be_a_folder_as_that_of_unwrap(trained: Path, tmp_path: P
     assert {"model.safetensors", "model_config.json"} <= {path.name for path in (tmp_path / "mine").iterdir()}
     assert f"model: {tmp_path / 'mine'}" in capsys.readouterr().out
     load_model(tmp_path / "mine")
+
+
+@pytest.mark.slow
+def test_a_new_run_beside_averages_of_an_earlier_one_is_refused(tmp_path: Path) -> None:
+    """Whoever removes the checkpoints to start anew, as train.py advises, would get one model of the averages of both runs."""
+    flags = prepare(tmp_path, {"ema_lengths": [0.1]}, head="logits")
+    run(flags, tmp_path / "run", "--max-steps", 1)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(UsageError, match=r"averages of an earlier run and no checkpoints.* or remove .*ema\."):
+        run(flags, tmp_path / "run", "--max-steps", 1)
+    shutil.rmtree(tmp_path / "run" / "ema")
+    run(flags, tmp_path / "run", "--max-steps", 1)
 
 
 @pytest.mark.slow
