@@ -35,7 +35,10 @@ class ServedPage(gr.Blocks):
         """gradio ends an event whose handler has begun; not one that waits for it, or whose client says so by /reset alone."""
         if request.method != "POST" or not request.url.path.endswith(GIVEN_UP):
             return
-        body = await request.json()
+        try:
+            body = await request.json()
+        except ValueError:  # which gradio answers
+            return
         event = self._queue.event_ids_to_events.get(str(body.get("event_id"))) if isinstance(body, dict) else None
         if event is not None and event.alive:
             await self._queue.clean_events(event_id=event._id)

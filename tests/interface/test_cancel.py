@@ -106,6 +106,14 @@ def test_what_is_cancelled_in_gradio_s_own_queue_never_begins(
     assert "request 1 of" in caplog.text
 
 
+@pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"event_id": 3}'])
+def test_a_cancel_that_names_no_event_is_answered_by_gradio(url: str, content: str) -> None:
+    for path in ("cancel", "reset"):
+        assert (
+            httpx.post(f"{url}gradio_api/{path}", content=content, headers={"Content-Type": "application/json"}).status_code < 500
+        )
+
+
 def test_a_request_to_which_nobody_listens_gives_way_to_others(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A tab that was closed before it listened held the page for minutes."""
     call = httpx.post(f"{url}gradio_api/call/generate", json={"data": _arguments(url)}).json()["event_id"]
