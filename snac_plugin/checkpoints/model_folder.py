@@ -41,12 +41,13 @@ To be said by who hands it on: the music it was trained on, its licence, what it
 """
 
 
-def write_beside(weights: Path, config: Mapping[str, Any], codec: Mapping[str, str] | None, count: int, steps: int) -> None:
+def write_beside(weights: Path, model: Any, config: Mapping[str, Any], codec: Mapping[str, str] | None, steps: int) -> None:
     """Write config and card beside the weights of a model; a card that is there stays.
 
     Args:
+        model: the `SnacDiffusion` that they are of.
+        config: the model's, as it was read.
         codec: its "name" and "fingerprint".
-        count: of the weights.
         steps: of training, 0 if unknown.
     """
     assert weights.name in WEIGHTS
@@ -54,20 +55,15 @@ def write_beside(weights: Path, config: Mapping[str, Any], codec: Mapping[str, s
     write_whole(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     if (folder / "README.md").exists():
         return
-    network, ids = config["model"]["diffusion"]["config"], [each["id"] for each in _conditions(config)]
-    chunks = network.get("context_chunks", 2) + 1
+    conditioning, network = model.config.model.conditioning, model.model.network.config
     about = {
-        "codec": (codec or {}).get("name") or config["model"]["pretransform"]["config"]["codec"],
-        "fingerprint": (codec or {}).get("fingerprint", "unknown"),
-        "weights": count / 1e6,
+        "codec": (codec or {}).get("name") or model.pretransform.codec_name,
+        "fingerprint": (codec or {}).get("fingerprint") or model.pretransform.fingerprint,
+        "weights": sum(weight.numel() for weight in model.model.parameters()) / 1e6,
         "steps": f", trained for {steps:,} steps" if steps else "",
-        "rate": config["sample_rate"],
-        "chunk": config["sample_size"] / chunks / config["sample_rate"],
-        "context": chunks - 1,
-        "conditions": ", ".join(ids) or "none",
+        "rate": model.sample_rate,
+        "chunk": model.chunk_samples / model.sample_rate,
+        "context": network.context_chunks,
+        "conditions": ", ".join(one.id for one in (conditioning.configs if conditioning else ())) or "none",
     }
     write_whole(folder / "README.md", CARD.format(name=folder.resolve().name, place=folder, **about))
-
-
-def _conditions(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return list((config["model"].get("conditioning") or {}).get("configs", []))

@@ -63,8 +63,7 @@ def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], c
         path = Path(args.name) / "model.safetensors"
     save_unwrapped(model, path, config, checkpoint.codec, args.half)
     if args.folder:
-        count = sum(weight.numel() for weight in model.model.parameters())
-        write_beside(path, config, checkpoint.codec, count, checkpoint.steps)
+        write_beside(path, model, config, checkpoint.codec, checkpoint.steps)
     print(f"model: {path.parent if args.folder else path}")
     if args.folder and Path(codec := config["model"]["pretransform"]["config"]["codec"]).is_dir():
         print(f"{codec}, its codec, is a folder of this machine: hand it on, too, and put its place into the config")
