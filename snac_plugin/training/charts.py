@@ -1,4 +1,4 @@
-"""Charts beside the loss: the gradient's norm, loss by noise level, use of codes, speed; and the checkpoint that validates best."""
+"""Charts beside the loss: loss by noise level, use of codes, speed; and the checkpoint that validates best."""
 
 import logging
 import time
@@ -20,6 +20,7 @@ EVERY, USE_EVERY = 10, 50
 """Steps between two looks at the losses by noise level, and at the use of codes."""
 WORSE = 5
 """Validations in a row without a better one, after which the log says so."""
+NO_LOWER = "%s was lowest at step %d (%.4f) and has not been lower in %d validations: more steps may not help; %s is of then"
 BEST = "best.ckpt"
 WATCHED = "val/avg_loss"
 
@@ -70,13 +71,6 @@ class Charts(pl.Callback):
         self.seconds = seconds
         self._since: float | None = None
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        gradients = [weight.grad for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
-        logged_elsewhere = getattr(pl_module, "norms", None) is not None or not pl_module.automatic_optimization
-        if gradients and not logged_elsewhere:
-            norm = torch.stack(torch._foreach_norm(gradients)).norm()
-            _write(trainer, {"train/grad_norm": norm})
-
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         found = getattr(pl_module, "last_losses", None)
         if found is not None and trainer.is_global_zero:
@@ -100,7 +94,10 @@ def _write(trainer: pl.Trainer, values: Mapping[str, Any]) -> None:
 
 
 class KeepBest(pl.Callback):
-    """Saves `best.ckpt` whenever the validation loss is the lowest so far, and says when it has not been for a while."""
+    """Saves `best.ckpt` whenever the validation loss is the lowest so far, and says when it has not been for a while.
+
+    Lightning's ModelCheckpoint forgets the lowest loss where a run's folder was moved, and a worse checkpoint takes its place.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / BEST
@@ -116,10 +113,7 @@ class KeepBest(pl.Callback):
             return
         self.worse += 1
         if self.worse % WORSE == 0 and trainer.is_global_zero:
-            text = (
-                "%s was lowest at step %d (%.4f) and has not been lower in %d validations: more steps may not help; %s is of then"
-            )
-            log.warning(text, WATCHED, self.step, self.best, self.worse, self.path)
+            log.warning(NO_LOWER, WATCHED, self.step, self.best, self.worse, self.path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "step": self.step, "worse": self.worse}

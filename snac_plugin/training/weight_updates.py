@@ -87,10 +87,13 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
         norm = torch.nn.utils.clip_grad_norm_(weights, min(learnt, self.clip_grad_norm or math.inf))
         if self.norms is not None:
             self.norms.add(float(norm))
-            self.log_dict({"train/grad_norm": norm} | ({"train/grad_norm_limit": learnt} if math.isfinite(learnt) else {}))
+            if math.isfinite(learnt):
+                self.log("train/grad_norm_limit", learnt)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
+        """Log the learning rate, and the gradient's norm before it is clipped."""
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self.log_dict({"train/lr": optimizer.param_groups[0]["lr"], "train/grad_norm": torch.nn.utils.get_total_norm(gradients)})
 
     def on_before_zero_grad(self, *args: Any, **kwargs: Any) -> None:
         """Take the step before into the moving average, but not twice."""

@@ -119,7 +119,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
 
     def _timesteps(self) -> list[tuple[Any, ...]]:
         """The distribution of noise levels of each level, as training has learnt it so far."""
-        if self.uncertainty is None:
+        if self.uncertainty is None or not any(sampler in LEARNT for sampler, _ in self.timesteps):
             return [*self.timesteps]
         learnt = self.uncertainty.at(bin_edges().tolist())
         drawn: list[tuple[Any, ...]] = []
