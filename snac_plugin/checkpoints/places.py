@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.checkpoints.shipped import model_file, shipped_models
+from snac_plugin.diffusion.sampler_names import AUTOGUIDANCE
 from snac_plugin.errors import CheckpointError, UsageError, did_you_mean
 
 EXPECTED = "a checkpoint of this package or of stable-audio-tools (.ckpt or .safetensors)"
@@ -65,30 +66,29 @@ def locate_adapter(path: str | Path) -> tuple[Path, Path | None]:
 
 def adapter_in(text: str | Path) -> tuple[str, float]:
     """The place and the strength of an adapter that is written as PLACE or PLACE:STRENGTH."""
-    return _with_number(text, "lora", "the adapter's strength, as in FILE:0.5", 1.0)
+    return _with_number(text, "lora", "the adapter's strength", 1.0)
 
 
 def weaker_in(text: str | Path) -> tuple[str, float]:
-    """The checkpoint and the scale of autoguidance that are written as CHECKPOINT or CHECKPOINT:SCALE; 2 by default."""
-    place, scale = _with_number(text, "autoguidance", "the scale of guidance, as in FILE:1.5", 2.0)
+    """The checkpoint and the scale of autoguidance that are written as CHECKPOINT or CHECKPOINT:SCALE."""
+    place, scale = _with_number(text, "autoguidance", "the scale of guidance", AUTOGUIDANCE)
     if scale < 0:
         raise UsageError("autoguidance", str(text), "a scale from 0 up behind the colon")
     return place, scale
 
 
 def _with_number(text: str | Path, name: str, meaning: str, default: float) -> tuple[str, float]:
-    place, colon, strength = str(text).rpartition(":")
+    place, colon, number = str(text).rpartition(":")
     try:
-        value = float(strength)
+        value = float(number)
     except ValueError:
         if colon and not Path(text).exists() and Path(place).exists():
-            found = f"{strength!r} behind {place}"
-            raise UsageError(name, found, f"a number there: {meaning}") from None
+            raise UsageError(name, f"{number!r} behind {place}", f"a number there: {meaning}, as in FILE:0.5") from None
         return str(text), default
     if not colon or Path(text).exists():
         return str(text), default
     if not math.isfinite(value):
-        raise UsageError(name, str(text), f"a finite {'strength' if name == 'lora' else 'scale'} behind the colon")
+        raise UsageError(name, str(text), f"a finite number behind the colon: {meaning}")
     return place, value
 
 

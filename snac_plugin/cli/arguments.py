@@ -7,6 +7,7 @@ from typing import Any
 
 from snac_plugin.checkpoints.places import adapter_in, locate_adapter, weaker_in
 from snac_plugin.codec import places as codecs
+from snac_plugin.diffusion.sampler_names import AUTOGUIDANCE
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import condition_in
 from snac_plugin.generation.request import OPTIONS, Request
@@ -42,7 +43,7 @@ def add_lora(group: Any) -> None:
 
 def add_autoguidance(group: Any) -> None:
     """The flag of the weaker model."""
-    text = "weaker model that guidance leads away from, an earlier checkpoint say; scale 2 by default, 1 is none"
+    text = f"weaker model that guidance leads away from, an earlier checkpoint say; scale {AUTOGUIDANCE:g} by default, 1 is none"
     group.add_argument("--autoguidance", metavar="CHECKPOINT[:SCALE]", help=text)
 
 

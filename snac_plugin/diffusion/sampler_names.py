@@ -30,6 +30,8 @@ OWN_ADDED_NOISE = {"euler": 0.0, CODE_SAMPLER: 1.0}
 """The samplers that follow `added_noise`, with the share that each has by itself."""
 SCHEDULES = ("constant", "rising", "falling")
 """How strong guidance is along a level's steps: see `Guidance.schedule`."""
+AUTOGUIDANCE = 2.0
+"""Scale of autoguidance where nobody names one."""
 NEEDS_UNCONDITIONED = "v-ddim-cfgpp"
 """The sampler that steps along the output without conditions."""
 OF_THE_BATCH = ("pingpong", "dpmpp-3m-sde", "dpmpp-2m-sde", "k-dpmpp-2s-ancestral", "k-dpm-adaptive")

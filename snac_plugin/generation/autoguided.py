@@ -2,10 +2,11 @@
 
 from typing import Any, TypeVar
 
+from snac_plugin.diffusion.sampler_names import AUTOGUIDANCE
 from snac_plugin.errors import UsageError
 
+ADVICE = "Take an earlier checkpoint of the same training, or a smaller model."
 Model = TypeVar("Model", bound="Autoguided")
-SCALE = 2.0
 
 
 class Autoguided:
@@ -16,7 +17,7 @@ class Autoguided:
     autoguidance: dict[str, float]
     """Its place and the scale."""
 
-    def autoguide(self: Model, weaker: "Autoguided | None", scale: float = SCALE, place: str = "") -> Model:
+    def autoguide(self: Model, weaker: "Autoguided | None", scale: float = AUTOGUIDANCE, place: str = "") -> Model:
         """Lead away from what a weaker model says of the same codes, in place of the one before; None: from nothing.
 
         Args:
@@ -57,6 +58,4 @@ def _check_fit(model: Any, weaker: Any) -> None:
     for name, value in about(model).items():
         if theirs[name] != value:
             found, expected = f"a model of {name} {theirs[name]}", f"{value}, as of the model that it guides"
-            raise UsageError(
-                "autoguidance", found, expected, "Take an earlier checkpoint of the same training, or a smaller model."
-            )
+            raise UsageError("autoguidance", found, expected, ADVICE)
