@@ -59,7 +59,7 @@ def by_processes(count: int, make_codec: MakeCodec) -> Callable[[Sequence[Track]
             pool = ProcessPoolExecutor(1 if deaths else count, get_context("spawn"), _begin, (threads,))
             try:
                 # After a death the first track is tried alone: it may be the one that kills.
-                for outcome in _in_order(pool, job, list(waiting)[: 1 if deaths else None], count * AHEAD):
+                for outcome in _in_order(pool.submit, job, list(waiting)[: 1 if deaths else None], count * AHEAD):
                     waiting.popleft()
                     deaths = 0
                     yield outcome
@@ -96,19 +96,22 @@ def by_cluster(address: str, make_codec: MakeCodec) -> Callable[[Sequence[Track]
         job, workers = _job(make_codec, encoder), sum(client.nthreads().values())
         log.info("Encoding with %d workers of %s", workers, address)
         with client:
-            pool = functools.partial(client.submit, pure=False)
-            yield from _in_order(pool, job, tracks, max(workers, 1) * AHEAD, (KilledWorker,))
+            submit = functools.partial(client.submit, pure=False)
+            yield from _in_order(submit, job, tracks, max(workers, 1) * AHEAD, (KilledWorker,))
 
     return encoded
 
 
 def _in_order(
-    pool: Any, job: Callable[[Track], Encoded | str], tracks: Sequence[Track], ahead: int, killed: tuple[type[Exception], ...] = ()
+    submit: Callable[..., Any],
+    job: Callable[[Track], Encoded | str],
+    tracks: Sequence[Track],
+    ahead: int,
+    killed: tuple[type[Exception], ...] = (),
 ) -> Iterator[Encoded | str]:
     """Outcomes of all tracks, of which some are sent ahead; `killed` is what a cluster raises for a track that kills workers."""
-    submit = getattr(pool, "submit", pool)
-    source, sent = iter(tracks), deque[Any]()
-    for track in source:
+    sent = deque[Any]()
+    for track in tracks:
         sent.append(submit(job, track))
         if len(sent) >= ahead:
             yield _result(sent.popleft(), killed)
