@@ -240,9 +240,8 @@ def chunk_places(edit: Edit, codec: SnacPretransform, chunk_frames: int) -> list
     known = torch.ones(touched[-1][1], dtype=torch.bool)
     for start, stop in touched:
         known[start:stop] = False
-    before = offset + (
-        edit.size_at(codec.sample_rate) - turned if edit.loop else 0
-    )  # in what is turned the second half comes first
+    second_half = edit.size_at(codec.sample_rate) - turned if edit.loop else 0  # which comes first in what is turned
+    before = offset + second_half
     return [(start + before / codec.downsampling_ratio) / chunk_frames for start in chunk_starts(known, chunk_frames)]
 
 
