@@ -9,6 +9,8 @@ from networks import FOUR_LEVELS, make_network
 from test_training_pass import window
 from torch import Tensor
 
+from snac_plugin.config import NetworkConfig
+from snac_plugin.model.backbones import network_of
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.magnitude_preserving import MPBlock, MPLinear, mp_silu, mp_sum, unit
 from snac_plugin.model.training_pass import all_stages
@@ -70,10 +72,7 @@ def test_unit_magnitude_is_that_of_each_token() -> None:
 
 
 def test_the_first_output_is_that_of_predicting_nothing() -> None:
-    network = make_network(FOUR_LEVELS, **WIDE)
-    with torch.no_grad():
-        for head in network.heads:
-            head[0].gain.zero_()
+    network = network_of(NetworkConfig(**WIDE, depth=2, chunk_frames=3), FOUR_LEVELS).double()
     clean, noised, t = window(FOUR_LEVELS, frames=3, chunks=1)
     assert not any(output.any() for output in all_stages(network, clean, noised, t, Conditions()))
 
