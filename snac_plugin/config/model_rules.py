@@ -30,8 +30,10 @@ COND_INPUTS = {
 """Which key of the network says how many channels the conditioners of a list have."""
 
 LARGEST, MOST_WEIGHTS = 1_000_000, 1e11
-LEAST_HEAD = 4  # of 2, x-transformers' rotary positions divide by zero
 """A number in a network's config, and weights of a network, beyond which somebody has mistyped."""
+
+LEAST_HEAD = 4
+"""Width of an attention head; at 2 x-transformers' rotary positions divide by zero."""
 
 SUMMED = ("global_cond_ids", "input_concat_ids")  # these join on the channel axis, the others on the sequence axis
 SPATIAL = ("pretransform", "source_mix")  # conditioners that give channels for each frame [B, C, T]
