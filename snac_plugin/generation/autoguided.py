@@ -32,6 +32,8 @@ class Autoguided:
             UsageError: the two do not fit.
         """
         whole: Any = self
+        if weaker is self:
+            raise UsageError("autoguidance", "the model itself", "a weaker one", ADVICE)
         if weaker is not None:
             _check_fit(whole, weaker)
             weaker = weaker.to(whole.device).eval()  # type: ignore[attr-defined]

@@ -69,6 +69,8 @@ def test_models_that_do_not_fit_are_refused(model: SnacDiffusion, tmp_path: Path
     for changed, name in (({"context_chunks": 0}, "context_chunks 0"), ({"head": "velocity"}, "head that predicts codes False")):
         with pytest.raises(UsageError, match=f"found a model of {name}, expected"):
             one.autoguide(built(**fits | changed))
+    with pytest.raises(UsageError, match="autoguidance: found the model itself, expected a weaker one"):
+        one.autoguide(one)  # each chunk would begin another beside it, without end
     assert one.autoguide(built(**fits | {"dim": 16, "depth": 1})).model.weaker is not None
 
 
