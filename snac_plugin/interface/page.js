@@ -131,8 +131,14 @@
     if (ab.box === box) return;
     forget();
     const context = new AudioContext(), urls = box.dataset.sounds.split(" ");
-    const bytes = await Promise.all(urls.map(async (url) => (await fetch(url)).arrayBuffer()));
-    const sounds = await Promise.all(bytes.map((one) => context.decodeAudioData(one)));
+    let sounds = [];
+    try {
+      const bytes = await Promise.all(urls.map(async (url) => (await fetch(url)).arrayBuffer()));
+      sounds = await Promise.all(bytes.map((one) => context.decodeAudioData(one)));
+    } catch (error) {
+      context.close(); // a browser has few of them
+      throw error;
+    }
     const gains = urls.map((_, index) => new GainNode(context, { gain: index ? 0 : 1 }));
     gains.forEach((gain) => gain.connect(context.destination));
     Object.assign(ab, { box, context, sounds, gains });
@@ -152,7 +158,7 @@
     const box = event.target.closest && event.target.closest(".snac-ab");
     if (!box || ab.busy) return;
     ab.busy = true;
-    try { await load(box); } finally { ab.busy = false; }
+    try { await load(box); } catch { return; } finally { ab.busy = false; }
     const plays = ab.sources.length > 0, at = event.target.value * length();
     pause();
     ab.place = at;
