@@ -49,7 +49,7 @@ def test_every_code_is_weighed_by_its_own_stage(known: tuple, context: int) -> N
         torch.testing.assert_close(weighed[place].reshape(2, -1), expected)
 
 
-def test_without_anything_learnt_the_loss_and_its_gradient_are_the_plain_ones() -> None:
+def test_without_anything_learnt_the_loss_is_the_plain_one() -> None:
     _, losses = found()
     for mine, plain in zip(Uncertainty(4).weighed(losses).losses, losses.losses, strict=True):
         assert torch.equal(mine, plain)
