@@ -25,7 +25,7 @@ BEST = "best.ckpt"
 WATCHED = "val/avg_loss"
 
 
-def kept(found: CodeLosses, step: int) -> CodeLosses | None:
+def for_charts(found: CodeLosses, step: int) -> CodeLosses | None:
     """What a step's charts are made of; its logits, which are large, only where they are looked at."""
     if step % EVERY:
         return None

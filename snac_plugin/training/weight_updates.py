@@ -18,7 +18,7 @@ from snac_plugin.training.curriculum import Curriculum
 from snac_plugin.training.uncertainty import Uncertainty
 from snac_plugin.training.unused_weights import UnusedWeights
 
-NORMS, AVERAGES = "snac_gradient_norms", "snac_averages"
+NORMS, POWER_AVERAGES = "snac_gradient_norms", "snac_averages"
 """In a checkpoint: what `training.clip_grad_deviations` has learnt, and the averages of `training.ema_lengths`."""
 
 
@@ -105,7 +105,7 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
         if self.norms is not None:
             checkpoint[NORMS] = self.norms.state()
         if self.averages is not None:
-            checkpoint[AVERAGES] = self.averages.state()
+            checkpoint[POWER_AVERAGES] = self.averages.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """An error if the checkpoint lacks what an option of the config has learnt."""
@@ -113,7 +113,7 @@ class WeightUpdates(DiffusionCondTrainingWrapper):
         if self.norms is not None:
             self.norms.restore(_kept(checkpoint, NORMS, "training.clip_grad_deviations"))
         if self.averages is not None:
-            self.averages.restore(_kept(checkpoint, AVERAGES, "training.ema_lengths"))
+            self.averages.restore(_kept(checkpoint, POWER_AVERAGES, "training.ema_lengths"))
 
 
 def _kept(checkpoint: dict[str, Any], note: str, key: str) -> Any:

@@ -36,7 +36,7 @@ from snac_plugin.model.conditioners import blanks, chosen
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.training_pass import KnownFrames
 from snac_plugin.training.batches import naming_files, padding_mask, positions
-from snac_plugin.training.charts import kept
+from snac_plugin.training.charts import for_charts
 from snac_plugin.training.curriculum import Phase, curriculum_from_config
 from snac_plugin.training.gaps import draw_gaps
 from snac_plugin.training.stage_losses import CodeLosses, Draw, Share, code_losses, draw_step, one_shot, perturbed, stage_losses
@@ -114,7 +114,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
     def _losses(self, *window: Any, share: Share) -> tuple[Tensor, Tensor]:
         """The mean loss of each trained level, and what is trained: the same, or weighed by the learned uncertainty."""
         found = code_losses(*window)
-        self.last_losses, plain = kept(found, self.global_step), share.weighed(found)
+        self.last_losses, plain = for_charts(found, self.global_step), share.weighed(found)
         return plain, plain if self.uncertainty is None else share.weighed(self.uncertainty.weighed(found))
 
     def _timesteps(self) -> list[tuple[Any, ...]]:
