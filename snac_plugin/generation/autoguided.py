@@ -42,6 +42,12 @@ class Autoguided:
         whole.model.weaker = None if weaker is None or scale == 1 else (weaker.model, scale)  # type: ignore[attr-defined]
         return self
 
+    def _apply(self, *args: Any, **options: Any) -> Any:
+        """What `to`, `cuda` and `half` do: with the weaker model too."""
+        if self.weaker is not None:
+            self.weaker._apply(*args, **options)
+        return super()._apply(*args, **options)  # type: ignore[misc]
+
 
 def _check_fit(model: Any, weaker: Any) -> None:
     def about(one: Any) -> dict[str, Any]:

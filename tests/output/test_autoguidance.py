@@ -74,6 +74,13 @@ def test_models_that_do_not_fit_are_refused(model: SnacDiffusion, tmp_path: Path
     assert one.autoguide(built(**fits | {"dim": 16, "depth": 1})).model.weaker is not None
 
 
+def test_the_weaker_model_goes_where_the_model_goes(checkpoint: Path, weaker: Path) -> None:
+    """On a GPU beside a weaker one on the CPU the first step failed."""
+    model = snac_plugin.load_model(checkpoint).autoguide(snac_plugin.load_model(weaker))
+    model.to("meta")
+    assert {weight.device.type for weight in model.weaker.parameters()} == {"meta"}
+
+
 def test_the_scale_stands_behind_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert weaker_in("runs/early.ckpt") == ("runs/early.ckpt", 2.0)
     assert weaker_in("runs/early.ckpt:3.0") == ("runs/early.ckpt", 3.0)
