@@ -60,13 +60,13 @@ def changed(tiny, tmp_path, **keys):
 def test_codes_train_like_audio_does(tiny, tmp_path, monkeypatch):
     """No codec runs: the model sees the codes of the files, and padding does not count."""
     seen: list = []
-    losses = wrapper.stage_losses
+    losses = wrapper.code_losses
 
     def spy(model, codes, draw, conditions, frame_mask, *rest, **options):
         seen.append((codes, frame_mask))
         return losses(model, codes, draw, conditions, frame_mask, *rest, **options)
 
-    monkeypatch.setattr(wrapper, "stage_losses", spy)
+    monkeypatch.setattr(wrapper, "code_losses", spy)
     monkeypatch.setattr("snac_plugin.codec.pretransform.SnacPretransform.tokenize", None)
     flags = ["--model-config", tiny.folder / "model.json", "--dataset-config", tiny.codes, "--save-dir", tmp_path / "run"]
     flags += ["--max-steps", "3", "--batch-size", "2", "--logger", "none", "--accelerator", "cpu"]
