@@ -61,9 +61,13 @@ def check_batch(settings: Mapping[str, Any], where: str = "settings", expected: 
 
 
 def settings_of_each(seeds: Sequence[int], settings: Mapping[str, Any], told: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-    """The settings of each sample of a batch, by its seed; those of the batch, where its sampler solves all samples as one."""
+    """The settings of each sample, by its seed; those of the whole batch, if there is one.
+
+    Some samplers solve all samples as one. With the others, too, the size of the batch decides how sums are rounded, and where a
+    code is drawn the last bit may decide.
+    """
     first: dict[str, Any] = {"batch_size": len(seeds)}
-    if len(seeds) > 1 and solved_as_one(settings["sampler"]):
+    if len(seeds) > 1:
         return {seed: {"seed": seed, **first, "batch_seed": seeds[0], **settings, **told} for seed in seeds}
-    each = [{name: one[row] if isinstance(one, list) else one for name, one in told.items()} for row in range(len(seeds))]
-    return {seed: {"seed": seed, **first, **settings, **own} for seed, own in zip(seeds, each, strict=True)}
+    own = {name: one[0] if isinstance(one, list) else one for name, one in told.items()}
+    return {seeds[0]: {"seed": seeds[0], **first, **settings, **own}}

@@ -251,7 +251,7 @@ class Request:
 def options_in(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `generate` from the settings of an earlier sample, its JSON file. Its seed gives the same sample again.
 
-    A sample of a batch that its sampler solved as one comes with the whole batch: `seed` and `batch_size` are the batch's then.
+    A sample of a batch comes with the whole batch: `seed` and `batch_size` are the batch's then.
     What says how files are written is left out: `writing_in` has it.
     """
     left_out = {"chunks", *WRITING}

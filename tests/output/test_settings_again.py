@@ -119,15 +119,30 @@ def test_batches_of_no_samples_are_refused(model: SnacDiffusion, tmp_path: Path)
         next(make_samples(model, Request(), tmp_path, batch_size=-1))
 
 
-def test_of_metadata_by_sample_each_sample_notes_its_own() -> None:
-    """All noted the whole list, which does not fit one sample."""
+def test_a_sample_of_a_batch_comes_with_the_batch(model: SnacDiffusion, checkpoint: Path, tmp_path: Path) -> None:
+    """How many samples are computed at once decides how sums are rounded: alone a sample of a batch was another one."""
+    options: dict[str, Any] = {"seed": 3, "count": 2, "progress": False, "checkpoint": str(checkpoint)}
+    first, second = make_samples(model, Request(seconds=0.3), tmp_path / "first", **options)
+    for sample in (first, second):
+        told = options_in(json.loads(sample.files.json.read_text()))
+        assert (told["seed"], told["batch_size"]) == (3, 2)
+    assert main(["generate", "--settings", str(second.files.json), "--out", str(tmp_path / "again")]) == 0
+    for sample in (first, second):
+        assert (tmp_path / "again" / sample.files.wav.name).read_bytes() == sample.files.wav.read_bytes()
+    for sample in make_samples(model, Request(seconds=0.3), tmp_path / "one by one", batch_size=1, **options):
+        assert options_in(json.loads(sample.files.json.read_text()))["seed"] == sample.seed
+
+
+def test_a_batch_notes_its_metadata_by_sample_and_one_alone_its_own() -> None:
     from snac_plugin.generation.batch import settings_of_each, told_of_batch
 
     request = Request(conditioning=[{"tempo": 90}, {"tempo": 120}, {"tempo": 150}], negative_conditioning={"tempo": 60})
     told = told_of_batch(request, 3, 2, 2)
     assert told == {"conditioning": [{"tempo": 150}], "negative_conditioning": {"tempo": 60}}
-    told, euler = told_of_batch(request, 3, 2, 0), {"sampler": {"A": "euler"}, "conditioning": None}
-    each = settings_of_each([7, 8], euler, told)
-    assert each[8] == {"seed": 8, "batch_size": 2, **euler, "conditioning": {"tempo": 120}, "negative_conditioning": {"tempo": 60}}
+    euler = {"sampler": {"A": "euler"}, "conditioning": None}
+    alone = {"seed": 9, "batch_size": 1, **euler, "conditioning": {"tempo": 150}, "negative_conditioning": {"tempo": 60}}
+    assert settings_of_each([9], euler, told) == {9: alone}
+    told = told_of_batch(request, 3, 2, 0)
+    assert settings_of_each([7, 8], euler, told)[8] == {"seed": 8, "batch_size": 2, "batch_seed": 7, **euler, **told}
     with pytest.raises(UsageError, match="conditioning: found 3 samples, expected 4"):
         told_of_batch(replace(request), 4, 2, 0)
