@@ -13,6 +13,7 @@ from tiny import CHUNK_FRAMES, tiny_model_config, write_tiny_codec
 
 from snac_plugin.cli import COMMANDS, generate, pre_encode
 from snac_plugin.config import check_model_config
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER
 from snac_plugin.plugin import builders
 from snac_plugin.plugin.training_builders import training_wrapper
 
@@ -20,6 +21,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "systems.md").read_text()
 ROWS = [line.strip("| ").split(" | ", 1) for line in PAGE.splitlines() if re.match(r"\| .*(`|\*\*)", line)]
 SWITCHES = [(part, quoted) for part, cell in ROWS for quoted in re.findall(r"`(\{.*?\})`", cell)]
 COMMAND_LINES = [quoted for _, cell in ROWS for quoted in re.findall(r"`((?:\w+\.py|python -m) .*?)`", cell)]
+SAMPLING = "model.diffusion.config.sampling"
 PARSERS = {"generate.py": generate.parser, "pre_encode.py": pre_encode.parser}
 DOWNLOADED = ("t5", "clap_text")
 """Conditioners whose weights come from the hub: their configs are checked, and no more."""
@@ -39,7 +41,8 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(codec: Path) -> dict[str, Any]:
     """A tiny model with today's head and one chunk of context."""
     config = tiny_model_config(codec, head="logits", context_chunks=1)
-    return put(config, {"training.pre_encoded": False, "training.mask_padding": False})
+    sampler = {"sampler": CODE_SAMPLER}  # as all shipped configs
+    return put(config, {"training.pre_encoded": False, "training.mask_padding": False, SAMPLING: sampler})
 
 
 def put(config: dict[str, Any], switch: dict[str, Any]) -> dict[str, Any]:
