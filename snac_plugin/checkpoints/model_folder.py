@@ -23,18 +23,20 @@ tags:
 A diffusion transformer over the codes of the SNAC codec `{codec}` (fingerprint `{fingerprint}`), which is not in this folder:
 {weights:.1f} M weights{steps}, {rate:,} Hz, chunks of {chunk:.2f} s with {context} of context, conditions: {conditions}.
 
+Where this folder lies:
+
 ```sh
-python generate.py --ckpt {place} --out output --seed 1
+python generate.py --ckpt {name} --out output --seed 1
 ```
 
 ```python
 import snac_plugin
 
-audio = snac_plugin.load_model("{place}").generate(seconds=20, seed=1)
+audio = snac_plugin.load_model("{name}").generate(seconds=20, seed=1)
 
 import stable_audio_tools  # with snac_plugin installed
 
-model, config = stable_audio_tools.get_pretrained_model("{place}")
+model, config = stable_audio_tools.get_pretrained_model("{name}")
 ```
 
 To be said by who hands it on: the music it was trained on, its licence, what it is good for and what not.
@@ -66,4 +68,4 @@ def write_beside(weights: Path, model: Any, config: Mapping[str, Any], codec: Ma
         "context": network.context_chunks,
         "conditions": ", ".join(one.id for one in (conditioning.configs if conditioning else ())) or "none",
     }
-    write_whole(folder / "README.md", CARD.format(name=folder.resolve().name, place=folder, **about))
+    write_whole(folder / "README.md", CARD.format(name=folder.resolve().name, **about))

@@ -165,7 +165,7 @@ class Request:
         spans_in,
         "FROM:TO",
         fits=lambda value: len(value) > 0 and all(len(span) == 2 and 0 <= span[0] < span[1] < math.inf for span in value),
-        expected="pairs of seconds, the earlier one first: 3.2:5.1, or in Python (3.2, 5.1)",
+        expected="pairs of seconds, the earlier one first: 3.2:5.1, or in Python [(3.2, 5.1)]",
     )
     keep_levels: str | None = option("levels that keep its codes: A, AB, ABC; the finer ones are drawn anew", str, "LEVELS")
     strength: Strength | None = option(
