@@ -3,25 +3,32 @@
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from snac_plugin.errors import SnacPluginError
+from snac_plugin.errors import SnacPluginError, UsageError
 from snac_plugin.interface.cards import EMPTY, cards
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import EXAMPLES, QUEUED, QUIET
 from snac_plugin.interface.results import Results, Serve, Shown, there
 from snac_plugin.interface.settings_in import settings_from, values_of
+from snac_plugin.interface.wording import hinted
 
 COOKIE = "snac_browser"
 SECRET = re.compile(r"[0-9a-f]{32}")
 SCRIPT = Path(__file__).with_name("page.js")
-USES = {"go_on": {"edit_mode": "Continue"}, "repaint": {"edit_mode": "Repaint"}, "redo": {"edit_mode": "Vary"}}
-"""What buttons under a sample set; each puts the sample in as the recording."""
+UNMARKED = {"edit_repaint": "", "edit_repaint_from": None, "edit_repaint_to": None}
+USES = {
+    "go_on": ({"edit_mode": "Continue"}, "Set the length of what is new, then Generate."),
+    "repaint": ({"edit_mode": "Repaint", **UNMARKED}, "Mark the part to repaint on the waveform, then Generate."),
+    "redo": ({"edit_mode": "Vary"}, "Choose the levels that stay, then Generate."),
+}
+"""What buttons under a sample set, and what is to do then; each puts the sample in as the recording."""
+SHOW_HINT = "() => snacShow('#snac-hint', 'start')"
 VARIATIONS = {"batch_size": 4, "seed": -1}
 """What four variations ask for in place of the inputs, which stay as they are."""
 
@@ -29,9 +36,10 @@ VARIATIONS = {"batch_size": 4, "seed": -1}
 class Actions:
     """Handlers and components of the history and of settings; `lay_out` makes them, inside a gr.Blocks context."""
 
-    def __init__(self, controls: Controls, histories: Histories, serve: Serve) -> None:
+    def __init__(self, controls: Controls, histories: Histories, serve: Serve, hint: gr.HTML) -> None:
         self._controls, self._histories, self._serve = controls, histories, serve
-        self._inputs = list(controls.components.values())
+        self._inputs = [*controls.components.values(), hint]
+        self._lacking: dict[str, tuple[str, dict[str, str]]] = {}  # by session, the mode and recordings of settings
 
     def history(self, request: gr.Request) -> History | None:
         """That of the browser which asks; None for clients without its cookie."""
@@ -50,13 +58,18 @@ class Actions:
         pack.click(self._packed, None, gr.File(label="All samples of this browser", visible=False), **QUIET)
         do = gr.Textbox("", elem_id="snac-do", elem_classes="snac-hidden", show_label=False)
         do.input(self._act(results), [do, results.current], [self.cards, *results.components], **QUEUED)
-        for name, values in USES.items():
-            getattr(results, name).click(self._use(values), results.current, self._inputs, **QUIET)
+        filled = [
+            getattr(results, name).click(self._use(values, hint), results.current, self._inputs, **QUIET)
+            for name, (values, hint) in USES.items()
+        ]
         self.four_variations = results.four.click(self._use({"edit_mode": "Vary"}), results.current, self._inputs, **QUIET)
-        results.again.click(self._settings_of_current, results.current, self._inputs, **QUIET)
+        filled.append(results.again.click(self._settings_of_current, results.current, self._inputs, **QUIET))
         results.seed_again.click(lambda seed: seed, results.seed, self._controls.components["seed"], **QUIET)
-        self._file.upload(self._settings_of_file, self._file, self._inputs, **QUIET)
-        self._take.click(self._settings_of_text, self._text, self._inputs, **QUIET)
+        filled.append(self._file.upload(self._settings_of_file, self._file, self._inputs, **QUIET))
+        filled.append(self._take.click(self._settings_of_text, self._text, self._inputs, **QUIET))
+        for one in filled:
+            one.success(None, js=SHOW_HINT, **QUIET)
+        self._controls.components["edit_mode"].input(self.forget, **QUIET)  # type: ignore[attr-defined]
 
     def on_load(self, page: gr.Blocks, examples: Sequence[gr.Button]) -> None:
         """Show the history, and take the settings of a link or the first example."""
@@ -65,6 +78,19 @@ class Actions:
             button.click(lambda path=path: self._serve(path), None, recording, **QUIET)
         opened = page.load(self._opened, self._text, [self.cards, self._text, recording], js=SCRIPT.read_text(), **QUIET)
         opened.then(self._settings_of_link, self._text, self._inputs, **QUIET)
+        page.unload(self.forget)
+
+    def forget(self, request: gr.Request) -> None:
+        """No recording is asked for any more: another mode was chosen, or the page left."""
+        self._lacking.pop(str(request.session_hash), None)
+
+    def refuse_lacking(self, session: str, values: Mapping[str, Any]) -> None:
+        """UsageError where settings were made with a recording that is not there: another sample would come out."""
+        mode, needed = self._lacking.get(session, ("", {}))
+        names = [name for parameter, name in needed.items() if not values.get(parameter)]
+        if names and values["edit_mode"] == mode:
+            found, expected = f"nothing in place of {' and '.join(names)}", "what the settings were made with"
+            raise UsageError("edit", found, expected, "Put it in, or press another mode to make something else.")
 
     def shown_cards(self, request: gr.Request) -> str:
         return self._cards(self.history(request))
@@ -114,41 +140,44 @@ class Actions:
 
         return act
 
-    def _use(self, values: dict[str, Any]) -> Any:
+    def _use(self, values: dict[str, Any], hint: str = "") -> Any:
         """Put the sample that is shown in as the recording, in a mode; levels after the first are redone by default."""
         names = self._controls.levels.names
         values = {"edit_keep_levels": names[0] if len(names) > 1 else "", **values}
 
-        def use(current: str | None) -> list[Any]:
+        def use(current: str | None, request: gr.Request) -> list[Any]:
             wanted = {**values, "recording": None if current is None else self._serve(there(Path(current)))}
-            return [gr.update(value=wanted[name]) if name in wanted else gr.skip() for name in self._controls.components]
+            self.forget(request)
+            filled = [gr.update(value=wanted[name]) if name in wanted else gr.skip() for name in self._controls.components]
+            return [*filled, hinted(hint)]
 
         return use
 
     def _settings_of_current(self, current: str, request: gr.Request) -> list[Any]:
-        return self._filled(there(Path(current)).with_suffix(".json").read_text(encoding="utf-8"), self.history(request))
+        return self._settings_of_text(there(Path(current)).with_suffix(".json").read_text(encoding="utf-8"), request)
 
     def _settings_of_file(self, file: str, request: gr.Request) -> list[Any]:
-        return self._filled(Path(file).read_text(encoding="utf-8", errors="replace"), self.history(request))
-
-    def _settings_of_text(self, text: str, request: gr.Request) -> list[Any]:
-        return self._filled(text, self.history(request))
+        return self._settings_of_text(Path(file).read_text(encoding="utf-8", errors="replace"), request)
 
     def _settings_of_link(self, text: str, request: gr.Request) -> list[Any]:
         return self._settings_of_text(text, request) if text else [gr.skip()] * len(self._inputs)
 
-    def _filled(self, text: str, history: History | None) -> list[Any]:
-        """The inputs with the settings in a JSON text."""
+    def _settings_of_text(self, text: str, request: gr.Request) -> list[Any]:
+        """The inputs with the settings in a JSON text, and what is to do then."""
+        history = self.history(request)
         find = history.recording if history is not None else lambda *_: None
         try:
             settings = settings_from(text)
             values, lacking = values_of(self._controls, settings, find)
         except SnacPluginError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        self._lacking[str(request.session_hash)] = values["edit_mode"], lacking
+        hints = [f"The inputs have the settings of seed {values['seed']}."]
         if lacking:
-            gr.Warning(f"Put in {' and '.join(lacking)} too: settings only name a recording.")
+            hints.append(f"Put in {' and '.join(lacking.values())} too, then Generate: settings only name a recording.")
         for flag in ("lora", "autoguidance"):
             if places := settings.get(flag):
-                gr.Warning(f"That sample was made with --{flag} {' '.join(places)}; this page has what it was started with.")
+                hints.append(f"That sample was made with --{flag} {' '.join(places)}; this page has what it was started with.")
         files = {name: self._serve(Path(values[name])) for name in ("recording", "edit_bridge_second") if values[name]}
-        return [gr.update(value={**values, **files}[name]) for name in self._controls.components]
+        filled = [gr.update(value={**values, **files}[name]) for name in self._controls.components]
+        return [*filled, hinted(" ".join(hints), "snac-wrong" if len(hints) > 1 else "snac-todo")]

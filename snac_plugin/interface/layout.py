@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from snac_plugin.errors import SnacPluginError
+from snac_plugin.generation.condition_inputs import guided_names
 from snac_plugin.interface.condition_controls import mixed
 from snac_plugin.interface.controls import BESIDE_MODES, CHANGES, NEGATIVE, OTHER_OPTIONS, PLAIN, SLIDERS, Controls
-from snac_plugin.interface.modes import JOINS, MODES, OF_MODES, counting, strengths
+from snac_plugin.interface.modes import JOINS, MODES, OF_MODES, PLACES, counting, strengths
 from snac_plugin.interface.waveform import waveform
 from snac_plugin.interface.wording import said, short
 
@@ -29,6 +30,7 @@ class Buttons:
     generate: gr.Button
     stop: gr.Button
     status: gr.HTML  # how far a generation is
+    hint: gr.HTML  # what is to do next, above the inputs
     examples: Sequence[gr.Button]  # of `EXAMPLES`
     codec: gr.Button  # lets the recording be heard through the codec
 
@@ -40,6 +42,8 @@ class Buttons:
 def lay_out(controls: Controls) -> Buttons:
     """Put the inputs on the page, one below the other, inside a gr.Blocks context."""
     put, names = _putting(controls), controls.levels.names
+    _say_what_is_guided(controls)
+    hint = gr.HTML(visible=False, padding=False, elem_id="snac-hint")
     put("edit_mode")
     says = gr.HTML(elem_classes="snac-says")
     put("recording")
@@ -68,7 +72,7 @@ def lay_out(controls: Controls) -> Buttons:
     _follow_mode(controls, says, beside, levels)
     _follow_recording(controls, wave, codec)
     _fill_cleared(controls)
-    return Buttons(generate, stop, status, examples, codec)
+    return Buttons(generate, stop, status, hint, examples, codec)
 
 
 def _putting(controls: Controls) -> Callable[..., None]:
@@ -96,11 +100,19 @@ def _conditions(controls: Controls, put: Callable[..., None]) -> None:
         put("conditioning")
 
 
+def _say_what_is_guided(controls: Controls) -> None:
+    """The input of single scales names what this model reads."""
+    box: Any = controls.components["guidance"]
+    names = guided_names(controls.config)
+    box.label, box.visible = "Guidance by condition", bool(names)
+    box.info = f"scales by name, as {','.join(f'{name}=2' for name in names)}"
+
+
 def _fill_cleared(controls: Controls) -> None:
     """A number box that was cleared shows its own number again as soon as it is left."""
-    for box in controls.components.values():
+    for name, box in controls.components.items():
         own = getattr(box, "value", None)
-        if isinstance(box, gr.Number) and own is not None:
+        if isinstance(box, gr.Number) and own is not None and name not in PLACES:  # a region that nobody marked is none
             box.blur(None, box, box, js=f"(value) => (value === null || value === '' ? {own} : value)", **QUIET)
 
 
@@ -127,13 +139,16 @@ def _follow_mode(controls: Controls, says: gr.HTML, beside: gr.Row, levels: gr.R
     """Show what a mode needs, at once and when another is chosen; `beside` a recording, `levels` for their strengths."""
     names = ("edit_mode", "recording", "edit_keep_levels", "edit_repaint")
     watched, needed = ([controls.components[name] for name in some] for some in (names, NEEDED))
+    chunk = controls.network.chunk_frames * controls.levels.frame_samples / controls.levels.sample_rate
+    ends = f" Its first and last {chunk / 4:.1f} s change; less than {chunk:.1f} s: a quarter at each end."  # as `edit_of` does
 
     def shown(*values: Any) -> list[Any]:
         name, counted = values[0], counting(values[0], dict(zip(names, values, strict=True)), controls.levels.names)
-        warning = UNTRAINED if "edit_put_back" in counted and not controls.infills else ""
+        more = ends if name == "Loop" else ""
+        more += UNTRAINED if "edit_put_back" in counted and not controls.infills else ""
         looks: dict[str, Any] = {"recording": {"label": MODES[name].recording or "Recording"}}
         rows = [gr.update(visible=one in counted) for one in ("recording", strengths(controls.levels.names)[0])]
-        return [MODES[name].says + warning, *rows, *(gr.update(visible=one in counted, **looks.get(one, {})) for one in NEEDED)]
+        return [MODES[name].says + more, *rows, *(gr.update(visible=one in counted, **looks.get(one, {})) for one in NEEDED)]
 
     says.value, *updates = shown(controls.first_mode, None, "", "")
     for component, update in zip([beside, levels, *needed], updates, strict=True):

@@ -25,6 +25,8 @@ CSS = """
 .snac-hidden { display: none !important; }
 .snac-says { color: var(--body-text-color-subdued); font-size: .92rem; margin: 0; }
 .snac-wrong { color: var(--error-text-color, #b91c1c); font-weight: 500; margin: .3rem 0; }
+.snac-todo { font-weight: 600; color: var(--primary-600); margin: 0; }
+#snac-hint { scroll-margin-top: 12px; }
 .snac-modes .wrap { display: grid !important; grid-template-columns: repeat(3, 1fr); gap: .4rem; }
 .snac-modes label { justify-content: center; padding: .45rem .3rem; text-align: center; }
 .snac-modes label span { margin: 0 !important; }

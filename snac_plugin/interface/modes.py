@@ -54,6 +54,15 @@ def _repaint(values: Values, names: str) -> Options:
     return {"edit": recording, "repaint": spans, "only_new": values["edit_only_new"] or None}
 
 
+def refuse_unmarked(values: Values) -> None:
+    """UsageError for a repaint on the page whose region was emptied, or not marked yet."""
+    beginning, end = (values.get(name) for name in PLACES)
+    empty = (["no beginning"] if beginning is None else []) + ([] if end else ["no end"])
+    if values.get("edit_mode") == "Repaint" and values.get("recording") and not values.get("edit_repaint") and empty:
+        advice = "Mark the part on the waveform, or type From (s) and To (s)."
+        raise UsageError("repaint", " and ".join(empty), "seconds from 0 on", advice)
+
+
 def _vary(values: Values, names: str) -> Options:
     recording = wanted(values, "recording", "Recording to vary")
     if values["edit_keep_levels"]:

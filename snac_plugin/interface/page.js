@@ -17,6 +17,18 @@
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
 
+  // Scroll to what just changed, if it is out of sight once it is drawn; once more where the page grew meanwhile, which ends a
+  // scroll. gradio takes a list of values.
+  window.snacShow = (selector, block) => {
+    const show = () => {
+      const one = [...document.querySelectorAll(selector)].find((each) => each.offsetParent), box = one && one.getBoundingClientRect();
+      if (box && (box.top < 0 || Math.min(box.bottom, box.top + 90) > innerHeight)) one.scrollIntoView({ behavior: "smooth", block });
+    };
+    [150, 900].forEach((wait) => setTimeout(show, wait));
+    return [];
+  };
+  window.snacEnded = () => snacShow(document.querySelector("#snac-status .snac-at") ? "#snac-status" : ".snac-players, #snac-result", "start");
+
   // The region follows the two number boxes; dragging on the waveform writes them.
   const paint = () => {
     const wave = document.querySelector(".snac-wave"), from = input("snac-from"), to = input("snac-to");
@@ -25,6 +37,7 @@
     const region = wave.querySelector("i"), start = share(from), end = Math.max(start, share(to));
     region.style.left = `${100 * start}%`;
     region.style.width = `${100 * (end - start)}%`;
+    region.hidden = !(parseFloat(to.value) > 0);
   };
   setInterval(() => { paint(); listen(); follow(); }, 200);
   let anchor = null;

@@ -16,17 +16,20 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
 from snac_plugin.interface.actions import VARIATIONS, Actions
 from snac_plugin.interface.controls import CLIENT, Controls
-from snac_plugin.interface.history import Histories, History
+from snac_plugin.interface.history import Histories
 from snac_plugin.interface.layout import QUIET, Buttons, lay_out
 from snac_plugin.interface.look import CSS, heading, progress_bar, theme
 from snac_plugin.interface.making import PageGenerator
+from snac_plugin.interface.modes import refuse_unmarked
 from snac_plugin.interface.results import Results, with_pieces
 from snac_plugin.interface.runs import Run, Runs
 from snac_plugin.interface.served_page import Listener, ServedPage
-from snac_plugin.interface.wording import in_words, said, short
+from snac_plugin.interface.wording import hinted, in_words, said, short
 
 AT_ONCE = 20
 """Requests that see their place in the line; further ones wait in gradio's own queue."""
+NOTHING_YET = '<p class="snac-says snac-at" role="status">Stopped before the first chunk was finished.</p>'
+SHOW_END = "() => snacEnded()"
 
 
 def create_page(
@@ -63,7 +66,7 @@ def create_page(
         with gr.Row(equal_height=False, elem_classes="snac-columns"):
             with gr.Column(scale=4, min_width=330):
                 buttons = lay_out(controls)
-                actions = Actions(controls, Histories(out), serve)
+                actions = Actions(controls, Histories(out), serve, buttons.hint)
             with gr.Column(scale=8, min_width=330):
                 results = Results(serve, buttons.status)
         actions.lay_out(results)
@@ -75,12 +78,12 @@ def create_page(
 def _connect(page: ServedPage, maker: PageGenerator, buttons: Buttons, results: Results, actions: Actions) -> None:
     """Let buttons generate, one sample after the other, and stop."""
     runs, both, controls = Runs(), [buttons.generate, buttons.stop], maker.controls
-    handler = partial(_endpoint, page, runs, maker, results, actions.history)
+    handler = partial(_endpoint, page, runs, maker, results, actions)
     queue: Any = {"concurrency_limit": AT_ONCE, "concurrency_id": "generate"}
 
     def expect(request: gr.Request) -> Any:
         runs.expect(str(request.session_hash))
-        return buttons.working(True)
+        return *buttons.working(True), hinted("")
 
     def settle(request: gr.Request) -> Any:
         runs.settle(str(request.session_hash))
@@ -88,15 +91,16 @@ def _connect(page: ServedPage, maker: PageGenerator, buttons: Buttons, results: 
 
     def generate_after(asked: Any, api_name: str | bool, more: Mapping[str, Any]) -> None:
         looks: Any = {"show_progress": "hidden", "api_name": api_name}
+        asked.then(None, js="() => snacShow('#snac-status', 'center')", **QUIET)
         done = asked.then(handler(more), list(controls.components.values()), results.components, **looks, **queue)
-        done.then(settle, None, both, **QUIET)
+        done.then(settle, None, both, **QUIET).then(None, js=SHOW_END, **QUIET)
         done.then(actions.shown_cards, None, actions.cards, **QUIET)
 
     def stop(request: gr.Request) -> None:
         runs.stop(str(request.session_hash))
 
-    generate_after(buttons.generate.click(expect, None, both, **QUIET), "generate", {})
-    generate_after(actions.four_variations.then(expect, None, both, **QUIET), False, VARIATIONS)
+    generate_after(buttons.generate.click(expect, None, [*both, buttons.hint], **QUIET), "generate", {})
+    generate_after(actions.four_variations.success(expect, None, [*both, buttons.hint], **QUIET), False, VARIATIONS)
     buttons.stop.click(stop, None, None, **QUIET)
     codec = _through_codec(page, runs, maker, results)
     outputs = [results.status, results.compared]
@@ -128,20 +132,26 @@ def _endpoint(
     runs: Runs,
     maker: PageGenerator,
     results: Results,
-    history_of: Callable[[gr.Request], History | None],
+    actions: Actions,
     more: Mapping[str, Any],
 ) -> Callable[..., Iterator[Any]]:
     """A handler whose parameters bear the inputs' names, as clients of the page see them; `more` are values in place of theirs."""
     names = list(maker.controls.components)
 
     def generate(request: gr.Request, *arguments: Any) -> Iterator[Any]:
-        session, history = str(request.session_hash), history_of(request)
+        session, history = str(request.session_hash), actions.history(request)
         from_page = runs.expected(session)
         try:
-            values = _checked(maker.controls, {**dict(zip(names, arguments, strict=True)), **more}, from_page)
+            values: Mapping[str, Any] = {**dict(zip(names, arguments, strict=True)), **more}
+            if from_page:
+                actions.refuse_lacking(session, values)
+            values = _checked(maker.controls, values, from_page)
             run = runs.new(session, lambda run: maker.make(values, history, run), maker.amount(values), from_page)
             yield from _followed(runs, session, run, page.listener(session), lambda status: {results.status: status})
             stopped, samples = run.stopped_early, run.result()
+            if not samples and from_page:  # as its user wished
+                yield {results.status: NOTHING_YET}
+                return
             if not samples:
                 raise SnacPluginError("Stopped before the first chunk was finished.")
         except SnacPluginError as error:
@@ -161,6 +171,7 @@ def _endpoint(
 def _checked(controls: Controls, values: Mapping[str, Any], from_page: bool) -> Mapping[str, Any]:
     """What counts of the values: the page hides inputs that do nothing, a client is told of them."""
     if from_page:
+        refuse_unmarked(values)
         return controls.counted(values)
     controls.refuse_idle(values)
     return values
@@ -182,9 +193,8 @@ def _through_codec(page: ServedPage, runs: Runs, maker: PageGenerator, results: 
             coded = None
         except SnacPluginError as error:
             raise gr.Error(str(short(error, path)), print_exception=False) from None
-        if coded is None:
-            raise gr.Error("Stopped.", print_exception=False)
-        yield {results.compared: results.compare(Path(path), Path(coded))}
+        if coded is not None:
+            yield {results.compared: results.compare(Path(path), Path(coded))}
 
     return through_codec
 

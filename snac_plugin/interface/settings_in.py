@@ -51,8 +51,8 @@ def settings_from(text: str) -> dict[str, Any]:
     return found
 
 
-def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], list[str]]:
-    """Values of all inputs that make a sample with these settings again, and the names of recordings that have to be put in.
+def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values of all inputs that make a sample with these settings again, and by input the recordings that have to be put in.
 
     `find` gives the browser's own file for name and digest of a recording: no path in the settings is ever opened.
     """
@@ -72,7 +72,7 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     values |= dict.fromkeys(("recording", "edit_bridge_second"))
     values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
     values |= _changes(controls, options, bool(names))
-    return values, [Path(names[parameter]).name for parameter, path in found.items() if path is None]
+    return values, {parameter: Path(names[parameter]).name for parameter, path in found.items() if path is None}
 
 
 def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 import html
 from pathlib import Path
+from typing import Any
+
+import gradio as gr
 
 from snac_plugin.errors import Mismatch, SnacPluginError
 from snac_plugin.interface.controls import CHANGES, FIXED, SLIDERS, Controls
@@ -40,6 +43,11 @@ def in_words(error: SnacPluginError, controls: Controls) -> str:
     return error.message(labels | LABELS)
 
 
+def hinted(text: str, look: str = "snac-todo") -> dict[str, Any]:
+    """An update of the line above the inputs: what is to do next, or nothing."""
+    return gr.update(value=f'<p class="{look}" role="status">{html.escape(text)}</p>' if text else "", visible=bool(text))
+
+
 def said(text: str) -> str:
     """A mistake, shown where it was made."""
-    return f'<p class="snac-wrong" role="alert">{html.escape(text)}</p>'
+    return f'<p class="snac-wrong snac-at" role="alert">{html.escape(text)}</p>'

@@ -199,6 +199,29 @@ def test_a_settings_file_that_is_dropped_fills_the_inputs(tab: Tab, server: Serv
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_what_a_button_filled_is_in_sight_and_nothing_is_made_by_accident(tab: Tab, width: str) -> None:
+    page = tab(width, loop=True, edit="my song.wav")
+    assert "Put in my song.wav too" in page.wait_for_selector("#snac-hint .snac-wrong").inner_text()
+    page.click("#snac-generate")  # not a loop of nothing
+    assert "in place of my song.wav" in page.wait_for_selector("#snac-status .snac-wrong").inner_text()
+    in_sight(page, "#snac-status")
+    page.wait_for_selector("#snac-generate")
+    mode(page, "From nothing")
+    generate(page)
+    in_sight(page, "#snac-result")
+    use(page, "Repaint a part")
+    assert page.wait_for_selector("#snac-hint .snac-todo").inner_text().startswith("Mark the part")
+    in_sight(page, "#snac-hint")
+    page.click("#snac-generate")
+    page.wait_for_selector("#snac-status .snac-wrong:has-text('no end')")
+    page.click("button:has-text('Four variations')")
+    page.wait_for_selector("#snac-status .snac-progress")
+    in_sight(page, "#snac-status")
+    page.click("#snac-stop")
+    page.wait_for_selector("#snac-generate")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_overlaps_and_nothing_scrolls_sideways(tab: Tab, width: str) -> None:
     page = tab(width)
     generate(page)

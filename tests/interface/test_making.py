@@ -114,10 +114,10 @@ def test_settings_of_an_edit_name_its_recordings_without_folders_and_make_it_aga
     assert Path(samples[0].wav).name != Path(samples[1].wav).name, "two recordings of one name, and the first sample was lost"
     for sample in samples:
         values, lacking = values_of(maker.controls, sample.settings, history.recording)
-        assert lacking == []
+        assert lacking == {}
         ((again,), _) = made(maker, history, **values)
         assert Path(again.wav) == Path(sample.wav), "the same settings"
-    assert values_of(maker.controls, sample.settings, Histories(tmp_path).of("1" * 32).recording)[1] == ["song.wav"]
+    assert values_of(maker.controls, sample.settings, Histories(tmp_path).of("1" * 32).recording)[1] == {"recording": "song.wav"}
     told = ["--settings", str(Path(sample.wav).with_suffix(".json")), "--out", str(tmp_path / "command")]
     assert cli.main(["generate", *told]) == 1
     assert "a sample of song.wav, which is not here, expected --edit beside it" in capsys.readouterr().err

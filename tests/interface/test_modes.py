@@ -13,7 +13,7 @@ from snac_plugin.config.condition_values import class_weights, quality_weights
 from snac_plugin.errors import UsageError
 from snac_plugin.interface.condition_controls import mixed
 from snac_plugin.interface.controls import Controls
-from snac_plugin.interface.modes import JOINS, MODES, counting
+from snac_plugin.interface.modes import JOINS, MODES, counting, refuse_unmarked
 from snac_plugin.interface.settings_in import link_with, settings_from, values_of
 
 
@@ -125,14 +125,14 @@ def test_settings_bring_back_what_was_asked(controls: Controls, values: dict[str
     settings |= {name: value for name in named if (value := getattr(request, name))}
     again, lacking = values_of(controls, settings_from(json.dumps(settings)), lambda name, _: Path(name))
     assert controls.request(again) == request
-    assert (again["seed"], lacking) == (5, [])
+    assert (again["seed"], lacking) == (5, {})
 
 
 def test_recordings_that_settings_name_are_never_opened_by_their_path(controls: Controls) -> None:
     settings = {"seed": 1, "edit": "/etc/secret.wav", "keep_levels": "A"}
     values, lacking = values_of(controls, settings, lambda *_: None)
     assert values["recording"] is None
-    assert lacking == ["secret.wav"]
+    assert lacking == {"recording": "secret.wav"}
     assert "/etc/" not in link_with(settings)
 
 
@@ -227,3 +227,14 @@ def test_a_condition_of_another_model_is_told(controls: Controls) -> None:
 def test_a_mixture_is_said_in_shares_that_sum_to_a_whole() -> None:
     assert mixed("Style", ("house", "jazz"), 1.0, 0.25) == "Style: 80 % house, 20 % jazz"
     assert mixed("Style", ("house", "jazz"), 0.0, None) == "Style: none"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "found"), [(0.5, None, "no end"), (None, None, "no beginning and no end"), (0, 0, "no end")]
+)
+def test_a_region_that_nobody_marked_is_not_repainted(first: float | None, last: float | None, found: str) -> None:
+    values = {"edit_mode": "Repaint", "recording": "a.wav", "edit_repaint_from": first, "edit_repaint_to": last}
+    with pytest.raises(UsageError, match=f"found {found}, expected"):
+        refuse_unmarked(values)
+    for marked in ({"edit_repaint_from": 0.0, "edit_repaint_to": 0.5}, {"edit_repaint": "1:2"}, {"edit_mode": "Loop"}):
+        refuse_unmarked(values | marked)
