@@ -28,7 +28,8 @@ from snac_plugin.interface.wording import hinted, in_words, said, short
 
 AT_ONCE = 20
 """Requests that see their place in the line; further ones wait in gradio's own queue."""
-NOTHING_YET = '<p class="snac-says snac-at" role="status">Stopped before the first chunk was finished.</p>'
+NOTHING = "Stopped before the first chunk was finished."
+STOPPED = '<p class="snac-says snac-at" role="status">{}</p>'
 SHOW_END = "() => snacEnded()"
 
 
@@ -150,10 +151,10 @@ def _endpoint(
             yield from _followed(runs, session, run, page.listener(session), lambda status: {results.status: status})
             stopped, samples = run.stopped_early, run.result()
             if not samples and from_page:  # as its user wished
-                yield {results.status: NOTHING_YET}
+                yield {results.status: STOPPED.format(NOTHING)}
                 return
             if not samples:
-                raise SnacPluginError("Stopped before the first chunk was finished.")
+                raise SnacPluginError(NOTHING)
         except SnacPluginError as error:
             text = in_words(error, maker.controls) if from_page else str(error)
             if from_page:
@@ -193,7 +194,9 @@ def _through_codec(page: ServedPage, runs: Runs, maker: PageGenerator, results: 
             coded = None
         except SnacPluginError as error:
             raise gr.Error(str(short(error, path)), print_exception=False) from None
-        if coded is not None:
+        if coded is None:
+            yield {results.status: STOPPED.format("Stopped.")}
+        else:
             yield {results.compared: results.compare(Path(path), Path(coded))}
 
     return through_codec

@@ -188,14 +188,12 @@ def test_stop_ends_the_codec_s_run_in_a_sentence_whether_it_waits_or_has_begun(
     waiting = asked()
     assert "Place 1 in the queue" in [next(waiting), next(waiting)][1][results.status]
     runs.stop("tab")
-    with pytest.raises(gr.Error, match=r"Stopped\."):
-        list(waiting)
+    assert ">Stopped.<" in list(waiting)[-1][results.status]
     go.set()
     before.result()
     assert "a_through_codec.wav" in list(asked())[-1][results.compared]["value"]
     monkeypatch.setattr(making, "check_length", lambda path: runs.stop("tab"))  # after it began, before it tells anything
-    with pytest.raises(gr.Error, match=r"Stopped\."):
-        list(asked())
+    assert ">Stopped.<" in list(asked())[-1][results.status]
 
 
 @pytest.mark.slow
