@@ -22,7 +22,7 @@ COOKIE = "snac_browser"
 SECRET = re.compile(r"[0-9a-f]{32}")
 SCRIPT = Path(__file__).with_name("page.js")
 UNMARKED = {"edit_repaint": "", "edit_repaint_from": None, "edit_repaint_to": None}
-USES = {
+USES: dict[str, tuple[dict[str, Any], str]] = {
     "go_on": ({"edit_mode": "Continue"}, "Set the length of what is new, then Generate."),
     "repaint": ({"edit_mode": "Repaint", **UNMARKED}, "Mark the part to repaint on the waveform, then Generate."),
     "redo": ({"edit_mode": "Vary"}, "Choose the levels that stay, then Generate."),
