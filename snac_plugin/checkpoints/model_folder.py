@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.checkpoints.notes import codec_note
 from snac_plugin.checkpoints.places import CONFIG, WEIGHTS
 from snac_plugin.files import write_whole
 
@@ -58,9 +59,10 @@ def write_beside(weights: Path, model: Any, config: Mapping[str, Any], codec: Ma
     if (folder / "README.md").exists():
         return
     conditioning, network = model.config.model.conditioning, model.model.network.config
+    noted = codec or codec_note(model)
     about = {
-        "codec": (codec or {}).get("name") or model.pretransform.codec_name,
-        "fingerprint": (codec or {}).get("fingerprint") or model.pretransform.fingerprint,
+        "codec": noted["name"],
+        "fingerprint": noted["fingerprint"],
         "weights": sum(weight.numel() for weight in model.model.parameters()) / 1e6,
         "steps": f", trained for {steps:,} steps" if steps else "",
         "rate": model.sample_rate,

@@ -35,10 +35,10 @@ TRIES = 1000  # files in a row that are silent or rejected by a metadata module
 
 
 class _Another(BaseException):
-    """The item at `index` is wanted in place of the one being read. Not an Exception: stable-audio-tools catches those."""
+    """Another item is wanted in place of the one being read. Not an Exception: stable-audio-tools catches those."""
 
-    def __init__(self, index: int, reason: str = "") -> None:
-        self.index, self.reason = index, reason  # why the file being read is never to be read again, or nothing
+    def __init__(self, reason: str = "", index: int | None = None) -> None:
+        self.reason, self.index = reason, index  # why the file is never to be read again, or nothing; None: any other item
 
 
 class _Replacing:
@@ -50,28 +50,26 @@ class _Replacing:
     def _watch(self, folders: Sequence[str]) -> None:
         self._folders, self._reading = folders, False
         self.left_out = torch.zeros(len(self.filenames), dtype=torch.bool).share_memory_()  # by all workers
-        self.custom_metadata_fns = {path: functools.partial(_guarded, fn, self) for path, fn in self.custom_metadata_fns.items()}
+        self.custom_metadata_fns = {path: functools.partial(_guarded, fn) for path, fn in self.custom_metadata_fns.items()}
 
     def __len__(self) -> int:
         return len(self.filenames)
 
-    def another(self, reason: str = "") -> _Another:
-        return _Another(random.randrange(len(self)), reason)
-
     def __getitem__(self, index: int) -> Any:
         if self._reading:  # stable-audio-tools asks for another item
-            raise _Another(index)
+            raise _Another(index=index)
         for _ in range(TRIES):
             self._reading = True
             try:
                 if self.left_out[index]:
-                    raise self.another()
+                    raise _Another()
                 return super().__getitem__(index)  # type: ignore[misc]
             except _Another as other:
+                following = random.randrange(len(self)) if other.index is None else other.index
                 reason = other.reason or self._fault(self.filenames[index])
                 if reason and not self.left_out[index]:
                     self._leave_out(index, reason)
-                index = other.index
+                index = following
             finally:
                 self._reading = False
         found = f"{TRIES} files drawn in a row that are silent or left out"
@@ -94,11 +92,11 @@ class _Replacing:
             raise LostData(", ".join(self._folders), f"{count} files, all of them left out", "at least one that can be used")
 
 
-def _guarded(get_metadata: GetMetadata, dataset: _Replacing, info: dict[str, Any], audio: Tensor) -> Mapping[str, Any]:
+def _guarded(get_metadata: GetMetadata, info: dict[str, Any], audio: Tensor) -> Mapping[str, Any]:
     try:
         return get_metadata(info, audio)
     except Exception as error:  # whatever a user's module raises
-        raise dataset.another(f"its custom_metadata_module failed ({type(error).__name__}: {error})") from None
+        raise _Another(f"its custom_metadata_module failed ({type(error).__name__}: {error})") from None
 
 
 def _metadata_modules(config: Mapping[str, Any]) -> dict[str, GetMetadata]:
@@ -126,7 +124,7 @@ class AudioFiles(_Replacing, SampleDataset):
         try:
             return read_converted(filename, self.sr)
         except UnreadableAudio as error:
-            raise self.another(error.reason) from None
+            raise _Another(error.reason) from None
 
 
 class _ShardedTracks(Dataset):
@@ -146,7 +144,7 @@ class _ShardedTracks(Dataset):
             mask, latents = info["padding_mask"], torch.from_numpy(array)
             last = len(mask) - 1 - mask[::-1].index(1)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise self.another(f"cannot be read ({type(error).__name__}: {error})") from None
+            raise _Another(f"cannot be read ({type(error).__name__}: {error})") from None
         if self.crop is not None:
             start = random.randint(0, last - self.crop) if self.random_crop and last > self.crop else 0
             latents, mask = latents[:, start : start + self.crop], mask[start : start + self.crop]
@@ -157,12 +155,9 @@ class _ShardedTracks(Dataset):
         if folder in self.custom_metadata_fns:
             info |= self.custom_metadata_fns[folder](info, latents)
         if info.get("__reject__"):
-            raise self.another()
+            raise _Another()
         info["audio"] = latents
         return latents, info
-
-    def another(self, reason: str = "") -> _Another:
-        raise NotImplementedError
 
 
 class PreEncodedShards(_Replacing, _ShardedTracks):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import snac_plugin
+from snac_plugin.checkpoints.notes import codec_note
 from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.errors import UnwritableFile
 from snac_plugin.files import digest_of, fitting_name
@@ -161,7 +162,7 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
             "weights": sum(p.numel() for p in model.model.parameters()),
             "fingerprint": fingerprint({**model.model.state_dict(), **model.conditioner.state_dict()}),
         },
-        "codec": {"name": model.pretransform.codec_name, "fingerprint": model.pretransform.fingerprint},
+        "codec": codec_note(model),
         "device": model.device.type,
         "versions": {
             "snac_plugin": snac_plugin.__version__,
