@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snac_plugin.errors import UsageError
+from snac_plugin.levels import level_names
 
 Steps = int | Sequence[int] | Mapping[str, int]
 Strength = float | Mapping[str, float]
@@ -67,7 +68,7 @@ def as_written(value: Any, within: bool = False) -> str:
         return (":" if within else ",").join(as_written(one, True) for one in value) or "nothing"
     if isinstance(value, float) and within:
         return f"{value:g}"
-    return str(value) if isinstance(value, str | int | float) else f"{value!r}"[:80]
+    return str(value) or "nothing" if isinstance(value, str | int | float) else f"{value!r}"[:80]
 
 
 def on_or_off(text: str) -> bool:
@@ -150,6 +151,14 @@ class Option:
 def one_of(names: tuple[str, ...]) -> dict[str, Any]:
     """What an option has that takes one of some names."""
     return {"choices": names, "fits": lambda value: value in names, "expected": f"one of {', '.join(names)}"}
+
+
+COARSEST: dict[str, Any] = {
+    "metavar": "LEVELS",
+    "fits": lambda value: isinstance(value, str) and value != "" and value.upper() == level_names(len(value)),
+    "expected": "levels from the coarsest on, as one word: A, AB, ABC and so on",
+}
+"""What an option has that takes levels, as far as can be said without a codec."""
 
 
 def said_by_level(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

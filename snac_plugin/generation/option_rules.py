@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import as_written
-from snac_plugin.levels import level_names
 
 if TYPE_CHECKING:
     from snac_plugin.generation.request import Request
@@ -40,19 +38,6 @@ def check_together(request: Request) -> None:
         raise UsageError(lengths[0], f"`{lengths[0]}` beside `edit`", "no length: the recording keeps its own")
     if request.put_back and not request.needs_known_frames:
         raise UsageError("put_back", "nothing that is known", "`repaint`, `before`, `bridge` or `loop` beside it")
-    _check_levels(request)
-
-
-def _check_levels(request: Request) -> None:
-    """UsageError for levels that no codec has: they are named A, B, C, ... from the coarsest on."""
-    kept = request.keep_levels
-    if kept is not None and (not kept or kept.upper() != level_names(len(kept))):
-        raise UsageError("keep_levels", kept or "none", "one of A, AB, ABC and so on: levels from the coarsest on")
-    for name in ("steps", "strength"):
-        by_level = getattr(request, name)
-        if isinstance(by_level, Mapping) and {*by_level} != {*level_names(len(by_level))}:
-            expected = "one number, or one for each level from the coarsest, A, on"
-            raise UsageError(name, as_written(by_level), expected)
 
 
 def check_recording(request: Request, continues: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from snac_plugin.diffusion.sampler_names import DRAWING, OWN_ADDED_NOISE, SAMPLERS, SCHEDULES, check_sampler
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
+    COARSEST,
     Option,
     PerSample,
     Slider,
@@ -158,7 +159,6 @@ class Request:
         str,
         **one_of(FORMATS),
     )
-
     edit: Any = option("recording to change", **RECORDING)
     repaint: Sequence[tuple[float, float]] | None = option(
         "seconds of it that are generated anew: 3.2:5.1, or several: 3.2:5.1,8:9",
@@ -167,7 +167,7 @@ class Request:
         fits=lambda value: len(value) > 0 and all(len(span) == 2 and 0 <= span[0] < span[1] < math.inf for span in value),
         expected="pairs of seconds, the earlier one first: 3.2:5.1, or in Python [(3.2, 5.1)]",
     )
-    keep_levels: str | None = option("levels that keep its codes: A, AB, ABC; the finer ones are drawn anew", str, "LEVELS")
+    keep_levels: str | None = option("levels that keep its codes: A, AB, ABC; the finer ones are drawn anew", str, **COARSEST)
     strength: Strength | None = option(
         "how far each level goes from it: 0 keeps it, 1 forgets it; or A=0,B=0.3,C=0.5,D=0.7",
         strength_in,

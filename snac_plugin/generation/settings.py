@@ -118,11 +118,21 @@ def _strengths(request: Request, names: str) -> tuple[float, ...]:
     if request.strength is None:
         return ()
     by_level = request.strength if isinstance(request.strength, Mapping) else dict.fromkeys(names, request.strength)
-    if {*by_level} != {*names}:
-        raise UsageError("strength", as_written(by_level), f"one number, or one for each of the levels {', '.join(names)}")
+    check_each_level("strength", by_level, names)
     if not any(by_level.values()):
         raise UsageError("strength", request.strength, "more than 0 for a level at least, or nothing would change")
     return tuple(float(by_level[name]) for name in names)
+
+
+def check_each_level(option: str, by_level: Any, names: str) -> None:
+    """UsageError for what an option says by level of a level that the codec lacks, or not of all that it has, `names`."""
+    if not isinstance(by_level, Mapping):
+        return
+    expected = f"one number, or one for each of the levels {', '.join(names)}"
+    if (unknown := next((level for level in by_level if level not in tuple(names)), None)) is not None:
+        raise UsageError(option, f"level {unknown}", expected, did_you_mean(unknown, names))
+    if left_out := [level for level in names if level not in by_level]:
+        raise UsageError(option, f"{as_written(by_level)} and nothing for {', '.join(left_out)}", expected)
 
 
 def check_known_frames(name: str, config: SnacModelConfig) -> None:
@@ -138,8 +148,9 @@ def _steps(sampling: SamplingConfig, names: str, steps: Steps | None) -> tuple[i
         if steps is not None and steps < len(names):
             raise UsageError("steps", steps, f"at least {len(names)} in all, one for each of the levels {', '.join(names)}")
         return sampling.steps_per_level(names, steps)
-    counts = [steps.get(name, 0) for name in names] if isinstance(steps, Mapping) else steps
-    if len(steps) != len(names) or any(not isinstance(count, int) or count < 1 for count in counts):
+    check_each_level("steps", steps, names)
+    counts = [steps[name] for name in names] if isinstance(steps, Mapping) else steps
+    if len(counts) != len(names) or any(not isinstance(count, int) or count < 1 for count in counts):
         raise UsageError("steps", as_written(steps), f"one number, or at least 1 step for each of the levels {', '.join(names)}")
     return tuple(counts)
 

@@ -10,6 +10,7 @@ from typing import Any
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.batch import check_batch
 from snac_plugin.generation.request import EDITING, WRITING, options_in, writing_in
+from snac_plugin.generation.settings import check_each_level
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
 
@@ -60,6 +61,8 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     check_batch(settings)
     try:
         options = options_in(settings) | writing_in(settings)
+        for name in ("steps", "strength"):  # of another codec there may be other levels
+            check_each_level(name, options.get(name), controls.levels.names)
         values = own | _sampling(controls, options) | _conditions(controls, options)
     except UsageError:
         raise

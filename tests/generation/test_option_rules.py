@@ -11,6 +11,7 @@ from tiny import conditioned_model_config, write_tiny_codec
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.prompts import prompts_of
 from snac_plugin.generation.request import Request, with_options
+from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.plugin import builders
 
@@ -92,13 +93,13 @@ def test_what_a_call_does_not_take_is_not_offered() -> None:
             {"edit": "a", "repaint": ((5.0, 3.0),)},
             r"repaint: found 5:3, expected pairs of seconds, the earlier one first: 3\.2:5\.1",
         ),
-        ({"edit": "a", "strength": {"A": 0.0, "X": 0.2}}, "strength: found A=0,X=0.2, expected one number, or one for each level"),
         ({"edit": "a", "strength": {"A": 0.0, "B": 2.0}}, "strength: found A=0,B=2, expected a number from 0 to 1"),
-        ({"edit": "a", "keep_levels": "E"}, "keep_levels: found E, expected one of A, AB, ABC"),
-        ({"edit": "a", "keep_levels": ""}, "keep_levels: found none"),
+        ({"edit": "a", "keep_levels": "E"}, "keep_levels: found E, expected levels from the coarsest on, as one word: A, AB, ABC"),
+        ({"edit": "a", "keep_levels": "AE"}, "keep_levels: found AE, expected levels from the coarsest on, as one word: A, AB"),
+        ({"edit": "a", "keep_levels": ""}, "keep_levels: found nothing"),
+        ({"edit": "a", "keep_levels": ["A", "B"]}, "keep_levels: found A,B, expected levels from the coarsest on, as one word"),
         ({"steps": 0}, "steps: found 0, expected a whole number above 0"),
         ({"steps": {"A": 1, "C": 0}}, "steps: found A=1,C=0"),
-        ({"steps": {"B": 1}}, "steps: found B=1, expected one number, or one for each level from the coarsest, A, on"),
         ({"cfg_interval": (0.5, 0.1)}, "cfg_interval: found 0.5,0.1, expected two noise levels"),
     ],
 )
@@ -106,3 +107,27 @@ def test_values_are_shown_as_they_are_written(wrong: dict[str, Any], message: st
     """They were shown as Python holds them, some only once a model was loaded."""
     with pytest.raises(UsageError, match=message):
         Request(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"strength": {"A": 0.0, "E": 1.0}},
+            "strength: found level E, expected one number, or one for each .*A, B, C, D",
+        ),
+        ({"strength": {"A": 0.0, "a": 1.0}}, 'strength: found level a, .*Did you mean "A"'),
+        ({"strength": {"A": 0.0, "D": 1.0}}, "strength: found A=0,D=1 and nothing for B, C, expected one number, or one for each"),
+        ({"keep_levels": "ABCDE"}, "keep_levels: found ABCDE, expected one of A, AB, ABC"),
+        (
+            {"keep_levels": "A", "steps": {"A": 1, "E": 2}},
+            "steps: found level E, expected one number",
+        ),
+        ({"keep_levels": "A", "steps": {"AB": 1}}, "steps: found level AB"),
+        ({"keep_levels": "A", "steps": {"B": 1}}, "steps: found B=1 and nothing for A, C, D"),
+    ],
+)
+def test_levels_that_the_codec_lacks_are_named(model: SnacDiffusion, wrong: dict[str, Any], message: str) -> None:
+    """The text showed all that was said, and left it to the reader which of it was wrong."""
+    with pytest.raises(UsageError, match=message):
+        check_request(Request(edit="a", **wrong), model.config, "ABCD")

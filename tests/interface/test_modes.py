@@ -136,6 +136,20 @@ def test_recordings_that_settings_name_are_never_opened_by_their_path(controls: 
     assert "/etc/" not in link_with(settings)
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found A=1,B=1,C=1 and nothing for D"),
+        ({"steps": {"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}}, "steps: found level E, expected one number, or one for each"),
+        ({"edit": "a.wav", "strength": {"A": 0, "B": 0.5, "C": 1}}, "strength: found A=0,B=0.5,C=1 and nothing for D"),
+    ],
+)
+def test_settings_of_a_codec_with_other_levels_are_told(controls: Controls, said: dict[str, Any], found: str) -> None:
+    """Steps of three levels were taken, with the default of the fourth; strengths ended in `values of other kinds`."""
+    with pytest.raises(UsageError, match=found):
+        values_of(controls, {"seed": 1, **said}, lambda *_: None)
+
+
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"steps": 3}', '{"seed": 1, "steps": "many"}', '{"seed": []}'])
 def test_other_text_is_said_to_be_no_settings(controls: Controls, text: str) -> None:
     with pytest.raises(UsageError, match=r"settings: found .*, expected the content of the JSON file beside a sample"):
