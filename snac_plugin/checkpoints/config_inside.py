@@ -1,6 +1,8 @@
 """What a checkpoint tells without torch, before anything heavy is imported: whether it is one, and the model config in it."""
 
+import io
 import json
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,18 +46,20 @@ def _fault(file: Path) -> str:
 
 
 def config_at_once(path: str | Path, given: str | Path | None = None) -> dict[str, Any] | None:
-    """The config that `read_checkpoint(path).config_for(given)` has, if a .safetensors file tells it without torch, else None.
+    """The config that `read_checkpoint(path).config_for(given)` has, if the file tells it without torch, else None.
 
     A file that cannot be read is None too: its reader says what is wrong with it.
     """
     file, beside = locate(path)
-    notes = _notes(file) if file.suffix == ".safetensors" else None
+    safe = file.suffix == ".safetensors"
+    notes = _notes(file) if safe else _notes_of_torch(file)
     if notes is None:
         return None
     try:
         version = int(notes.get(CONFIG_VERSION_NOTE, FIRST_VERSION))
-        inside = json.loads(notes[CONFIG]) if CONFIG in notes else None
-    except (TypeError, ValueError):
+        inside = notes.get(CONFIG)
+        inside = json.loads(inside if safe else json.dumps(inside)) if inside is not None else None
+    except (TypeError, ValueError, RecursionError):
         return None
     if given is not None or inside is None:
         place = given or beside
@@ -72,4 +76,35 @@ def _notes(file: Path) -> Mapping[str, str] | None:
     except (OSError, ValueError):
         return None
     found = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+class _Anything:
+    """Stands for whatever a file of torch builds from code: tensors say."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+    def __setitem__(self, *_: Any) -> None: ...
+
+
+class _Notes(pickle.Unpickler):
+    """Reads the plain values of a file of torch. It imports nothing and runs no code of the file; weights stay on disk."""
+
+    def find_class(self, *_: str) -> Any:
+        return _Anything
+
+    def persistent_load(self, _: Any) -> None:
+        return None
+
+
+def _notes_of_torch(file: Path) -> Mapping[str, Any] | None:
+    """All of a torch archive's content but its weights: they lie beside its pickle."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entry = next(one for one in archive.infolist() if one.filename.endswith("data.pkl"))
+            found = _Notes(io.BytesIO(archive.read(entry))).load() if entry.file_size <= LONGEST_HEADER else None
+    except Exception:  # damaged bytes trigger whatever they happen to
+        return None
     return found if isinstance(found, dict) else None

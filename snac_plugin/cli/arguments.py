@@ -8,10 +8,12 @@ from typing import Any
 from snac_plugin.checkpoints.places import adapter_in, locate_adapter, weaker_in
 from snac_plugin.codec import places as codecs
 from snac_plugin.diffusion.sampler_names import AUTOGUIDANCE
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import CheckpointError, UsageError
 from snac_plugin.generation.option import condition_in
 from snac_plugin.generation.request import OPTIONS, Request
 from snac_plugin.levels import level_names
+
+MODEL = "diffusion_snac_dit"
 
 
 def add_options(group: Any, *names: str, **helps: str) -> None:
@@ -122,15 +124,15 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
 
 
 def check_at_once(checkpoint: str, model_config: str | None, complete: bool = True) -> Callable[[Request], object]:
-    """A check of requests, as `check_request`, for a config and a codec that can be read without torch; of others no check.
-
-    .safetensors files, as ship here, tell their config.
-    """
+    """A check of requests, as `check_request`, for a config and a codec that can be read without torch; of others no check."""
     from snac_plugin.checkpoints.config_inside import config_at_once
     from snac_plugin.config import check_model_config
     from snac_plugin.generation.settings import check_request
 
     raw = config_at_once(checkpoint, model_config)
+    if raw is not None and (kind := raw.get("model_type", MODEL)) != MODEL:
+        advice = "Of a codec in training, export_codec makes a codec, which evaluate.py --codec measures." * (kind == "autoencoder")
+        raise CheckpointError(str(checkpoint), f"a model of type {kind}", f"one of type {MODEL}", advice)
     config = None if raw is None else check_model_config(raw)
     folder = None if config is None else codecs.check_name(config.model.pretransform.config.codec)
     strides = None if folder is None else codecs.read_contents(folder / "config.json").get("vq_strides")

@@ -1,5 +1,7 @@
 """A file of weights is whole and what it was when it was written, or a sentence says what is wrong with it."""
 
+import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from weights_of import own
 
-from snac_plugin.checkpoints.config_inside import check_at_a_glance
+from snac_plugin.checkpoints.config_inside import check_at_a_glance, config_at_once
 from snac_plugin.checkpoints.reading import read_checkpoint
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.errors import CheckpointError
@@ -94,3 +96,43 @@ def test_what_is_no_checkpoint_at_a_glance_is_told_without_torch(
     (tmp_path / "text.ckpt").write_text("text")
     with pytest.raises(CheckpointError, match="it does not begin as files of torch do"):
         check_at_a_glance(tmp_path / "text.ckpt")
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
+@pytest.mark.parametrize("version", [None, 1])
+def test_the_config_is_the_same_without_torch(
+    model: SnacDiffusion, config: dict[str, Any], tmp_path: Path, name: str, version: int | None
+) -> None:
+    """Defaults of earlier versions among it; a .ckpt told nothing until it was loaded."""
+    path = tmp_path / name
+    if version is None:
+        save_unwrapped(model, path, config, {"name": "codec", "fingerprint": "0"})
+    elif name == "a.ckpt":  # as Lightning writes one: with other things beside, some of them no plain values
+        rest = {"optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}], "dtype": torch.float16, "size": torch.Size([2])}
+        torch.save({"state_dict": own(model), "model_config": config, "snac_config_version": version, **rest}, path)
+    else:
+        save_file(own(model), path, {"model_config": json.dumps(config), "snac_config_version": str(version)})
+    assert config_at_once(path) == read_checkpoint(path).config_for()
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**config, "sample_size": 5}))
+    found = config_at_once(path, other)
+    assert found is not None
+    assert found["sample_size"] == 5
+
+
+class Runs:
+    """What a checkpoint from elsewhere may hold."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("ran",)
+
+
+def test_a_glance_runs_no_code_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}, "model_config": {"model_type": "a"}, "other": Runs()}, "a.ckpt")
+    assert config_at_once("a.ckpt") == {"model_type": "a"}
+    torch.save({"state_dict": {}, "model_config": Runs()}, "b.ckpt")
+    assert config_at_once("b.ckpt") is None
+    assert not Path("ran").exists()
+    torch.load("a.ckpt", weights_only=False)  # this one would
+    assert Path("ran").exists()

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tiny import conditioned_model_config, write_tiny_codec
 
 from snac_plugin.cli import COMMANDS
+from snac_plugin.config.migration import CONFIG_VERSION
 from snac_plugin.errors import UsageError
 from snac_plugin.generation import option_rules
 from snac_plugin.generation import request as request_module
@@ -104,8 +107,12 @@ for arguments in json.load(sys.stdin):
 
 @pytest.fixture(scope="module")
 def told() -> list[Any]:
-    """What a fresh interpreter says to each case, one after the other: status, text, and whether torch is imported by then."""
-    lines = json.dumps([[command, *arguments] for command, arguments, _ in CASES])
+    return said_to([[command, *arguments] for command, arguments, _ in CASES])
+
+
+def said_to(commands: list[list[str]]) -> list[Any]:
+    """What a fresh interpreter says to each, one after the other: status, text, and whether torch is imported by then."""
+    lines = json.dumps(commands)
     ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, input=lines, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("[")]
@@ -119,6 +126,29 @@ def test_what_is_wrong_is_told_before_torch_is_imported(index: int, told: list[A
     assert re.search(CASES[index][2], text), text
     assert text.startswith("error: ")
     assert text.count("\n") == 1
+
+
+def test_a_checkpoint_of_torch_tells_as_soon_what_fits_it(tmp_path: Path) -> None:
+    """Wrong conditions were told once the weights were loaded, after 17 s."""
+    config, file = conditioned_model_config(write_tiny_codec(tmp_path)), str(tmp_path / "last.ckpt")
+    torch.save({"state_dict": {}, "model_config": config, "snac_config_version": CONFIG_VERSION}, file)
+    codec = str(tmp_path / "codec.ckpt")
+    torch.save({"state_dict": {}, "model_config": {"model_type": "autoencoder"}}, codec)
+    named, made = ["generate", "--ckpt", file], ["--condition", "style=house"]
+    cases = [
+        ([*named, "--condition", "style=hause", "--condition", "tempo=90"], '--condition: style: found "hause"'),
+        ([*named, *made], '--condition: found nothing for tempo, .* --condition "tempo=..."'),
+        ([*named, *made, "--condition", "tempo=300"], "--condition: tempo: found .*300.*, expected a number from 60 to 200"),
+        ([*named, *made, "--condition", "tempo=90", "--steps", "A=1,E=2"], "--steps: found level E, expected one number"),
+        (["evaluate", "--data", "docs", "--ckpt", file, "--condition", "tempo=300"], "expected a number from 60 to 200"),
+        (["generate", "--ckpt", codec], "found a model of type autoencoder, expected one of type diffusion_snac_dit. Of a codec"),
+    ]
+    for (_, expected), (status, text, torch_imported) in zip(cases, said_to([words for words, _ in cases]), strict=True):
+        assert re.search(expected, text), text
+        assert (status, torch_imported) == (1, False)
+    (tmp_path / "checkpoints").mkdir()
+    Path(file).rename(tmp_path / "checkpoints" / "last.ckpt")
+    assert said_to([["generate", "--ckpt", str(tmp_path), *made]])[0][2] is False, "the folder of the run"
 
 
 @pytest.mark.parametrize("index", [index for index, case in enumerate(CASES) if "contiune" in str(case)])
