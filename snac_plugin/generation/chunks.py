@@ -25,8 +25,6 @@ class Known:
 
     codes: Tensor  # packed [1 or B, R, T]; those of other frames too, from which kept levels and strengths start
     frames: Tensor  # [T] bool, True where a frame keeps its codes
-    first: int = 0  # number of the first of them in the whole piece
-    placed: bool = False  # chunk positions have vectors for each chunk where it begins: see `Position.starts`
 
 
 def generate_chunks(
@@ -42,6 +40,7 @@ def generate_chunks(
     context_mask: Tensor | None = None,
     known: Known | None = None,
     first_index: int = 0,
+    starts: Sequence[float] = (),
     noise: Tensor | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
@@ -55,29 +54,30 @@ def generate_chunks(
 
     Args:
         conditions, negative: as of `Prompt`; with chunk positions they have vectors for the chunks of a whole context before the
-            first, and for all that are generated. A position is where its chunk begins, a real number, as in training, in which
-            crops begin anywhere: a gap that begins 2.3 chunks into a recording is generated at 2.3. Of `known` that is not
-            `placed`, as stable-audio-tools' calls make it, chunks have the position of the whole chunk that they begin in.
+            first, and for all that are generated.
         others: `blank` and `without` of `Prompt`.
         chunks: how many, where nothing is known.
         context: packed codes of the audio before [B, R, T], whole chunks.
         context_mask: [B, T] bool, False where a context frame is padding.
         known: codes and known frames of all that is generated, in place of `chunks`.
         first_index: number of the first chunk, which its noise depends on.
+        starts: `Position.starts` of conditions with chunk positions, one for each chunk that is generated between known frames. It
+            is a real number, as in training, in which crops begin anywhere: a gap that begins 2.3 chunks into a recording is
+            generated at 2.3. Without them, as in stable-audio-tools' calls, such a chunk has the position of the whole chunk that
+            it begins in.
         noise: packed [B, R * 8, T] that all stages begin with, in place of noise drawn from the seeds.
     """
     size, window = model.network.config.chunk_frames, model.network.config.context_chunks * model.network.config.chunk_frames
     shown = torch.zeros(chunks * size, dtype=torch.bool) if known is None else known.frames.cpu()
-    starts, frames = chunk_starts(shown, size), len(shown)
-    beyond = max([0, *(start + size - frames for start in starts)])  # the last chunk may run beyond what is asked for
-    shown = torch.nn.functional.pad(shown, (0, beyond))
+    begins, frames = chunk_starts(shown, size), len(shown)
+    shown = torch.nn.functional.pad(shown, (0, max([0, *(s + size - frames for s in begins)])))  # the last chunk may run beyond
     track = _track(model, len(seeds), len(shown), None if known is None else known.codes)
     done, solved = 0, sum(steps for level, steps in enumerate(settings.steps) if settings.strength(level) > 0)
-    with tqdm(total=solved * len(starts), unit="step", disable=not progress, dynamic_ncols=True) as bar:
-        for index, start in enumerate(starts):
+    with tqdm(total=solved * len(begins), unit="step", disable=not progress, dynamic_ncols=True) as bar:
+        for index, (start, vector) in enumerate(zip(begins, _vectors(begins, () if known is None else starts, model), strict=True)):
             past, mask = _past(track[..., :start], context, context_mask, window, size)
             prompt = Prompt(conditions, negative, None if past is None else model.space.from_codes(past), mask, **(others or {}))
-            prompt = _placed(prompt, model, index - len(starts), start, known)
+            prompt = _of_chunk(prompt, model, vector)
             prompt = _with_known(prompt, model, track, torch.zeros_like(shown) if settings.put_back else shown, start)
             chunk = model.start_chunk(prompt, len(seeds), settings.guidance)
             here = slice(start, start + size)
@@ -88,7 +88,7 @@ def generate_chunks(
                 settings,
                 index=first_index + index,
                 bar=bar,
-                title=f"chunk {index + 1}/{len(starts)} " if len(starts) > 1 else "",
+                title=f"chunk {index + 1}/{len(begins)} " if len(begins) > 1 else "",
                 callback=callback,
                 initial=track[..., here],
                 known=shown[here].tolist(),
@@ -96,7 +96,7 @@ def generate_chunks(
                 watch=None if watch is None else partial(watch, start),
             )
             track[..., here] = solver.solve()
-            first, done = done, [*starts, frames][index + 1]
+            first, done = done, [*begins, frames][index + 1]
             yield track[..., first:done].clone()
 
 
@@ -109,11 +109,19 @@ def chunk_starts(known: Tensor, size: int) -> list[int]:
     return starts
 
 
-def _placed(prompt: Prompt, model: SnacDiffusionModel, index: int, start: int, known: Known | None) -> Prompt:
-    """The prompt with the conditions of chunk `index`, counted from the end, which begins at frame `start`, and of its context."""
-    network, frame = model.network.config, start + (0 if known is None else known.first)
+def _vectors(begins: Sequence[int], starts: Sequence[float], model: SnacDiffusionModel) -> list[int]:
+    """Where the vectors of conditions begin for each chunk and a whole context before it; those of `starts` are the last."""
+    network = model.network.config
+    if not starts:
+        return [start // network.chunk_frames for start in begins]
+    assert len(starts) == len(begins), "a position for each chunk"
+    return [-number * (network.context_chunks + 1) for number in range(len(starts), 0, -1)]
+
+
+def _of_chunk(prompt: Prompt, model: SnacDiffusionModel, first: int) -> Prompt:
+    """The prompt with the conditions of a chunk and of its context, which begin at vector `first` if there is all of that."""
+    network = model.network.config
     pasts = 0 if prompt.context is None else prompt.context.shape[-1] // network.chunk_frames
-    first = index * (network.context_chunks + 1) if known is not None and known.placed else frame // network.chunk_frames
     return prompt.of_chunks(first + network.context_chunks - pasts, pasts + 1)
 
 

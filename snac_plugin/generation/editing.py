@@ -185,7 +185,7 @@ def looped(codes: Tensor, maker: Maker, chunks: int) -> StreamedChunk:
     half, seam = frames // 2, _seam(frames, maker.chunk_frames)
     shown = torch.ones(frames, dtype=torch.bool)
     shown[half - seam : half + seam] = False
-    sealed = torch.cat(list(maker.generate(known=Known(codes.roll(half, dims=-1), shown, placed=True), first_index=chunks)), dim=-1)
+    sealed = torch.cat(list(maker.generate(known=Known(codes.roll(half, dims=-1), shown), first_index=chunks)), dim=-1)
     codes = sealed.roll(-half, dims=-1)
     around = torch.arange(-margin, frames + margin) % frames  # each end sounds with the other one beside it
     sound = decode(codec, codes[..., around], maker.seeds)
@@ -224,7 +224,7 @@ def _frames_of(
     shown = torch.ones(last - first, dtype=torch.bool)
     for start, stop in touched:
         shown[start - first : stop - first] = False
-    return Known(codes, shown, first, placed=True), begin
+    return Known(codes, shown), begin
 
 
 def _touched(spans: Sequence[tuple[int, int]], frame: int) -> tuple[list[tuple[int, int]], int]:

@@ -164,13 +164,14 @@ class SnacDiffusion(Adapted, Autoguided, ConditionedModel):
         before = self._encoded(pasts)
         if self.position_ids:
             metadata = self._placed(request, metadata, pasts, samples, place)
+        starts = metadata[0][self.position_ids[0]].starts if self.position_ids else ()
         shown: Any = {**self._told(metadata, negative, settings.guidance), "progress": progress, "callback": callback}
         diffusion = self.config.model.diffusion
         acts = settings.guidance.scale != 1 and negative is None and not diffusion.config.guided_global_cond
         if acts and shown["conditions"].embedding is not None:
             log.warning(GUIDES_NO_GLOBAL, settings.guidance.scale, ", ".join(diffusion.global_cond_ids))
         model = self.model.eval()
-        generate: Generate = partial(generate_chunks, model, shown.pop("conditions"), seeds, settings, **shown)
+        generate: Generate = partial(generate_chunks, model, shown.pop("conditions"), seeds, settings, starts=starts, **shown)
         if request.edits or request.loop:
             made = self._edited(request, generate, seeds, samples)
             own = torch.tensor([settings.strength(level) == 0 for level in range(len(self.levels))])[:, None]
