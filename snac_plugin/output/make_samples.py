@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from snac_plugin.output.sample_in_progress import Listener, Plan, Sample, Sample
 
 DIGITS = 12
 """Of a recording's digest in settings."""
+SEEDS = re.compile(r"((^|_)seed_\d+(_\d+)?)+$")
+"""The end of a sample's name: its seed, a number where the name was taken, and the same of samples that it was made of."""
 
 
 def make_samples(
@@ -142,9 +145,10 @@ def _files_of(request: Request, paths: bool) -> dict[str, Any]:
 
 
 def _name_of(request: Request, recording: Recording | None) -> str:
-    """What a sample's name begins with: the recordings that are in it."""
+    """What a sample's name begins with: the recordings that are in it; of samples what their own names begin with."""
     named = (None if recording is None else recording.path, *request.recordings)
-    stems = "_".join(Path(file).stem for file in named if isinstance(file, str | Path))
+    each = (SEEDS.sub("", Path(file).stem) for file in named if isinstance(file, str | Path))
+    stems = "_".join(stem for stem in each if stem)
     return f"{fitting_name(stems, 40)}_" if stems else ""
 
 

@@ -13,7 +13,7 @@ from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import digest_of
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.output.make_samples import Recording, Sample, make_samples
+from snac_plugin.output.make_samples import Recording, Sample, _name_of, make_samples
 from snac_plugin.output.sample_files import SampleWriter
 from snac_plugin.plugin import builders
 
@@ -178,6 +178,39 @@ def test_continuations_of_two_recordings_of_one_name_are_two_files(tmp_path: Pat
         made += make_samples(model, Request(chunks=1), tmp_path / "out", seed=1, recording=recording, progress=False)
     assert made[0].files.wav != made[1].files.wav
     assert made[0].files.wav.is_file()
+
+
+def test_a_sample_of_a_sample_has_one_seed_in_its_name(tmp_path: Path) -> None:
+    """Seeds piled up: song_seed_1_seed_2_seed_3. The source stays, also where it had the same seed."""
+    model = builders.model(tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=2)).eval()
+    source, out, names = tmp_path / "song.wav", tmp_path / "out", []
+    soundfile.write(source, 0.1 * torch.randn(32000).numpy(), 32000)
+    for seed in (1, 2, 2, 3):
+        content = source.read_bytes()
+        recording = Recording.read(source, model.levels)
+        (made,) = make_samples(model, Request(chunks=1, steps=4), out, seed=seed, recording=recording, progress=False)
+        assert source.read_bytes() == content
+        names.append(made.files.wav.name)
+        assert made.settings["continues"]["file"] == source.name
+        source = made.files.wav
+    assert names == ["song_seed_1.wav", "song_seed_2.wav", "song_seed_2_2.wav", "song_seed_3.wav"]
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["song.wav"], "song_"),
+        (["seed_1.wav"], ""),
+        (["seed_1_2.wav"], ""),
+        (["song_seed_1_seed_2_3.wav"], "song_"),
+        (["my_seed_song.wav"], "my_seed_song_"),
+        (["a_seed_1.wav", "b.wav"], "a_b_"),
+        (["seed_1.wav", "seed_2.wav"], ""),
+    ],
+)
+def test_names_begin_with_the_recordings_that_are_in_them(files: list[str], name: str) -> None:
+    request = Request(before=files[0]) if len(files) == 1 else Request(bridge=(files[0], files[1]))
+    assert _name_of(request, None) == name
 
 
 def test_chunks_are_counted_at_any_rate(tmp_path: Path) -> None:
