@@ -28,12 +28,11 @@ class PowerAverages:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after step number `step`, from 1."""
+        now = {name: weight.detach().float() for name, weight in trained(model).items()}
         for gamma, averages in zip(self.gammas, self.weights, strict=True):
-            new = 1 - (1 - 1 / step) ** (gamma + 1)
-            for name, weight in trained(model).items():
-                before = averages.get(name)
-                now = weight.detach().float()
-                averages[name] = now.clone() if before is None else before.to(now.device).lerp_(now, new)
+            for name, weight in now.items():
+                averages[name] = averages[name].to(weight.device) if name in averages else weight.clone()
+            torch._foreach_lerp_([averages[name] for name in now], [*now.values()], 1 - (1 - 1 / step) ** (gamma + 1))
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

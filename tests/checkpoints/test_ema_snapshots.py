@@ -84,6 +84,21 @@ def test_weights_count_as_the_power_of_their_step() -> None:
     np.testing.assert_allclose(averages.weights[0]["weight"].numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_all_weights_at_once_are_each_weight_alone_bit_for_bit() -> None:
+    torch.manual_seed(0)
+    model, averages = torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 300)), PowerAverages(LENGTHS)
+    expected: list[dict[str, torch.Tensor]] = [{} for _ in LENGTHS]
+    for step in range(1, 20):
+        for weight in model.parameters():
+            weight.data.add_(torch.randn_like(weight))
+        averages.update(model, step)
+        for gamma, each in zip(averages.gammas, expected, strict=True):
+            for name, weight in model.named_parameters():
+                each[name] = each.get(name, weight.detach()).lerp(weight.detach(), 1 - (1 - 1 / step) ** (gamma + 1))
+    for found, each in zip(averages.weights, expected, strict=True):
+        assert all(torch.equal(found[name], value) for name, value in each.items())
+
+
 @pytest.mark.parametrize("length", [0.04, 0.08, 0.12, 0.2])
 def test_a_rebuilt_average_is_close_to_one_that_was_kept_track_of(length: float) -> None:
     """Within a few hundredths of what apart two stored lengths are."""
