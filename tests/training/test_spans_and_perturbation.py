@@ -109,6 +109,30 @@ def test_the_network_sees_it_and_the_target_does_not(head: str, context: int) ->
         torch.testing.assert_close(found.losses[level].double().reshape(losses.shape), losses, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("objective", ["rectified_flow", "v"])
+def test_bayes_rule_has_the_point_without_the_perturbation(objective: str) -> None:
+    """A network that says nothing leaves the posterior log p(code | x_t) of Gaussians, by hand: x_t is no input of the network."""
+    model = make_model(FOUR_LEVELS, objective, head="posterior", context_chunks=1)
+    for head in model.network.heads:
+        head.weight.data.zero_()
+    codes, drawn = perturbed_draw([3.0] * 4)
+    assert drawn.perturbation is not None
+    drawn.perturbation.requires_grad_()
+    found = code_losses(model, codes, drawn, NOTHING, None)
+    (gradient,) = torch.autograd.grad(sum(loss.sum() for loss in found.losses), drawn.perturbation, allow_unused=True)
+    assert gradient is None or not gradient.any()
+    data, noise = (model.levels.unpack_latents(x) for x in (model.space.from_codes(codes), drawn.noise.double()))
+    for level, count in enumerate(model.levels.per_frame):
+        t = drawn.t[:, :, level].double().repeat_interleave(3 * count, dim=1)[..., None]  # chunks of three frames
+        alpha, sigma = (1 - t, t) if objective == "rectified_flow" else ((t * torch.pi / 2).cos(), (t * torch.pi / 2).sin())
+        x = alpha * data[level] + sigma * noise[level]
+        apart = (x[:, :, None] - alpha[..., None] * model.space.codebooks[level]).square().sum(-1)
+        log_likelihood = -apart / (2 * sigma.square())
+        wanted = model.levels.unpack(codes)[level][..., None]
+        expected = log_likelihood.logsumexp(-1) - log_likelihood.gather(-1, wanted)[..., 0]
+        torch.testing.assert_close(found.losses[level].double(), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_processes_share_one_perturbation() -> None:
     """Each draws for all of them: N processes train as one with N times the batch does."""
     _, whole = perturbed_draw([0.1] * 4, batch=4)
