@@ -1,174 +1,175 @@
-"""Which head, objective, modulation and skips? Short trainings at equal compute, one setting changed at a time.
+"""Which tokens, head, objective, visibility, backbone? Short trainings at equal compute, one setting changed at a time.
 
-    python benchmarks/choices.py
+    python benchmarks/choices.py --seeds 0 1 2
 
 Measures the seconds of a training step of each variant, trains each by `train.py`'s own trainer for as many steps as fit into
 the same CPU time (wall time on a GPU), and tests the averaged weights on songs they never heard:
 
-* the estimate of a chunk's data given the two chunks before it: mean squared error and share of nearest codes that are right, at
-  equal ratios of data to noise; of masked codes at equal shares t of them, which says another thing: those alone count, and
-  nothing of them is seen;
-* continuations by a chunk: Frechet distance to the songs' recordings (that of `evaluate.py`), codes used, seconds a chunk.
+* the estimate of a chunk's data given the two chunks before it: mean squared error, share of nearest codes that are right, and
+  cross-entropy of the logits, at equal ratios of data to noise; of masked codes at equal shares t of them, which says another
+  thing: those alone count, and nothing of them is seen;
+* continuations by a chunk: Frechet distance to the songs' recordings (that of `evaluate.py`), codes used, agreement with the
+  context in tempo and pitch, seconds a chunk.
 
-Finished trainings and tests are kept and used again.
+It can go on for days: stop it at any time (Ctrl-C, SIGTERM); the same command goes on from there. Trainings go on from their
+last checkpoint, and finished parts are kept and used again. The base and what changes its tokens come first, with all --seeds,
+one seed after another; then the others in turn. `--report` prints what is there, and what is missing.
 """
 
 import argparse
-import copy
 import json
+import logging
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin beside other processes
 
-import estimates
 import measure
 import songs
 import timing
 import torch
-from choices_report import report
+from choices_report import Row, report
+from choices_tests import HeldOut, read, tested
+from choices_variants import TOKENS, VARIANTS, config_of
 from context_losses import windows_of
-from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, add_arguments, digest, kept, model_config, run_training, training
-from torch import Tensor
+from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, add_arguments, finished, run_training, training
 
 from snac_plugin.cli.demo_songs import kind_from
-from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.config import NetworkConfig, load_json
+from snac_plugin.config import load_json
 from snac_plugin.device import pick_precision
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
-from snac_plugin.generation.chunks import generate_chunks
-from snac_plugin.generation.request import Request
-from snac_plugin.generation.settings import resolve
-from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.model.backbones import network_of
+from snac_plugin.files import read_json_object, write_whole
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin import builders
-from snac_plugin.plugin.loading import load_model
 from snac_plugin.training.stage_losses import draw_step, stage_losses
 
-NETWORK = "model.diffusion.config"
-BASE = {
-    f"{NETWORK}.head": "logits",
-    "model.diffusion.diffusion_objective": "rectified_flow",
-    f"{NETWORK}.modulation": "adaln_sola",
-    f"{NETWORK}.long_skips": False,
-    "training.timestep_sampler": "uniform",
-}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "base": {},
-    "velocity": {f"{NETWORK}.head": "velocity"},
-    "posterior": {f"{NETWORK}.head": "posterior"},
-    "v": {"model.diffusion.diffusion_objective": "v"},
-    "masked": {"model.diffusion.diffusion_objective": "masked"},
-    "masked_cosine": {"model.diffusion.diffusion_objective": "masked", "training.timestep_sampler": "cosine"},
-    "masked_spans": {"model.diffusion.diffusion_objective": "masked", "training.mask_spans": 3},
-    "uncertainty": {"training.uncertainty": True},
-    "time_warp": {
-        "training.uncertainty": True,
-        "training.timestep_sampler": "time_warp",
-        "training.timestep_sampler_options": {"warmup": 300},  # of the thousand or so steps that five minutes have
-    },
-    "perturbed": {"training.input_perturbation": 0.1},
-    "adaln_zero": {f"{NETWORK}.modulation": "adaln_zero"},
-    "long_skips": {f"{NETWORK}.long_skips": True},
-    "patches": {f"{NETWORK}.patch": "frame"},
-    "by_code": {f"{NETWORK}.read_out": "code"},
-    "pairs_by_code": {f"{NETWORK}.patch": {"C": 2, "D": 4}, f"{NETWORK}.read_out": "code"},
-    "patches_by_code": {f"{NETWORK}.patch": "frame", f"{NETWORK}.read_out": "code"},
-    "magnitude_preserving": {f"{NETWORK}.backbone": "magnitude-preserving"},
-    "x_transformers": {f"{NETWORK}.backbone": "x-transformers"},
-    "stable_audio_tools": {f"{NETWORK}.backbone": "stable-audio-tools"},
-    # Which levels of the context does D need at all? And which the others?
-    "d_sees_d_before": {f"{NETWORK}.visibility": {"context": {"D": ["D"]}}},
-    "d_sees_none_before": {f"{NETWORK}.visibility": {"context": {"D": []}}},
-    "d_sees_c_and_d_before": {f"{NETWORK}.visibility": {"within": {"D": ["C"]}, "context": {"D": ["C", "D"]}}},
-    "same_level_before": {f"{NETWORK}.visibility": {"context": "same"}},
-    "next_coarser_alone": {f"{NETWORK}.visibility": {"within": {"C": ["B"], "D": ["C"]}, "context": "same"}},
-    "shift": {"training.timestep_sampler_options": {"shift": 2.0}},
-}
-# Both objectives' deterministic first-order sampler; and the default of v. Heads that predict codes draw them, too.
-SAMPLERS = {"rectified_flow": ("euler",), "v": ("v-ddim", "dpmpp-3m-sde"), "masked": MASKED_SAMPLERS}
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Time, train, test, report."""
-    args = _parser().parse_args(argv)
+    """Time, train, test, report; stopped, report what is there."""
+    args = parser().parse_args(argv)
     device = measure.start(args)
+    held_out = held_out_of(args)
+    codes = args.codes or songs.demo_codes(
+        held_out.codec, "train", args.music, args.songs, args.seconds, CHUNKS * args.chunk_frames, kind_from(args)
+    )
+    before = signal.signal(signal.SIGTERM, _stop)  # outside of a training, which handles it itself
+    try:
+        for name, seed in () if args.report else order(args):
+            row(name, seed, args, codes, held_out, device)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        report(args, device, held_out, rows_there(args, codes, held_out, device), order(args))
+
+
+def _stop(number: int, _: Any) -> None:
+    sys.exit(f"{signal.Signals(number).name}: stopped; the same command goes on from there.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments; `soundstorm.py` has them, too."""
+    made = measure.parser(__doc__, repeats=5)
+    add_arguments(made, batch_size=8, heads=2, chunk_frames=16)
+    songs.add_arguments(made, held_out=16, seconds=60.0)
+    made.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to compare with the base")
+    made.add_argument("--seeds", type=int, nargs="+", default=[0], help=f"of the trainings of {', '.join(TOKENS)}")
+    made.add_argument("--seeds-of-others", type=int, nargs="+", default=[0], help="of the trainings of all others")
+    made.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of each training; of wall time on a GPU")
+    made.add_argument("--windows", type=int, default=8, help="windows of each held-out song")
+    made.add_argument("--noise-levels", type=float, nargs="+", default=[0.3, 0.6, 0.9], help="t of the rectified flow to test at")
+    made.add_argument("--steps", type=int, nargs="+", default=[12, 24, 48], help="denoising steps of a chunk in all")
+    made.add_argument(
+        "--all-samplers", action="store_true", help="test with several samplers each, not with that which leads alone"
+    )
+    made.add_argument("--generate-batch", type=int, default=16, help="chunks that are generated at once")
+    made.add_argument("--report", action="store_true", help="train and test nothing: print what is there, and what is missing")
+    return made
+
+
+def held_out_of(args: argparse.Namespace) -> HeldOut:
+    """The songs and windows that all are tested on."""
     codec, window = songs.codec_of(load_json(args.model_config)), CHUNKS * args.chunk_frames
     whole = songs.held_out(args, codec, window)
-    windows = windows_of(whole, args.windows, window)
-    codes = args.codes or songs.demo_codes(codec, "train", args.music, args.songs, args.seconds, window, kind_from(args))
+    return HeldOut(codec, whole, windows_of(whole, args.windows, window), args.generate_batch, args.seed)
+
+
+def order(args: argparse.Namespace) -> list[tuple[str, int]]:
+    """Variants and seeds, the most valuable first: the base always; tokens with one seed, then the next; then the others."""
     names = ["base", *(name for name in VARIANTS if name in args.variants and name != "base")]
-    configs = {name: config_of(name, args, codec) for name in names}
-    seconds = step_seconds(configs, args, device)
+    tokens = [(name, seed) for seed in args.seeds for name in names if name in TOKENS]
+    return tokens + [(name, seed) for seed in args.seeds_of_others for name in names if name not in TOKENS]
+
+
+def row(name: str, seed: int, args: argparse.Namespace, codes: Any, held_out: HeldOut, device: torch.device) -> Row:
+    """Train a variant with a seed, and test it; what is kept of it is used."""
+    config = config_of(name, args, held_out.codec)
+    seconds = step_seconds(name, {"base": config_of("base", args, held_out.codec), name: config}, args, device)
+    run = _training(name, seed, config, seconds, args, codes)
+    run.folder.mkdir(parents=True, exist_ok=True)
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    found: dict[str, dict[str, Any]] = {}
-    for name, config in configs.items():
-        run = training("choices", name, config, max(1, round(args.minutes * 60 / seconds[name])), args, codes)
-        run.folder.mkdir(parents=True, exist_ok=True)
-        minutes = run_training(run, args, songs.dataset_config(codes, window, run.folder / "dataset.json"), clock)
-        found[name] = {"step_seconds": seconds[name], "steps": run.steps, "minutes": minutes, **tested(run, args, windows, device)}
-    report(args, device, codec, whole, windows, found)
+    dataset = songs.dataset_config(codes, held_out.windows.shape[-1], run.folder / "dataset.json")
+    minutes = run_training(run, args_with(args, seed), dataset, clock, keep=1)
+    signal.signal(signal.SIGTERM, _stop)  # Lightning leaves its own
+    return Row(seconds, run.steps, minutes, tested(run, args, held_out, device))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = measure.parser(__doc__, repeats=5)
-    add_arguments(parser, batch_size=8, heads=2, chunk_frames=16)
-    songs.add_arguments(parser, held_out=16, seconds=60.0)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to compare with the base")
-    parser.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of each training; of wall time on a GPU")
-    parser.add_argument("--windows", type=int, default=8, help="windows of each held-out song")
-    parser.add_argument("--noise-levels", type=float, nargs="+", default=[0.3, 0.6, 0.9], help="t of the rectified flow to test at")
-    parser.add_argument("--steps", type=int, nargs="+", default=[24, 48], help="denoising steps of a chunk in all")
-    parser.add_argument("--generate-batch", type=int, default=16, help="chunks that are generated at once")
-    return parser
+def rows_there(args: argparse.Namespace, codes: Any, held_out: HeldOut, device: torch.device) -> dict[tuple[str, int], Row]:
+    """The rows that are whole."""
+    found, known = {}, _known_seconds(args)
+    for name, seed in order(args):
+        config = config_of(name, args, held_out.codec)
+        seconds = known.get(_about(config, args, device))
+        run = None if seconds is None else _training(name, seed, config, seconds, args, codes)
+        if run is None or seconds is None or not finished(run) or (tests := read(run, args, held_out)) is None:
+            continue
+        found[name, seed] = Row(seconds, run.steps, json.loads((run.folder / "minutes.json").read_text()), tests)
+    return found
 
 
-def config_of(name: str, args: argparse.Namespace, codec: SnacPretransform) -> dict[str, Any]:
-    """The model config of a variant."""
-    raw = copy.deepcopy(model_config(args, codec.levels, None))
-    raw["model"]["diffusion"]["config"]["sampling"] = {}  # tests name their samplers, and not every one fits every variant
-    for path, value in (BASE | VARIANTS[name]).items():
-        *parents, key = path.split(".")
-        section = raw
-        for parent in parents:
-            section = section[parent]
-        section[key] = value
-    return raw if f"{NETWORK}.backbone" not in VARIANTS[name] else _of_equal_weights(raw, config_of("base", args, codec), codec)
+def args_with(args: argparse.Namespace, seed: int) -> argparse.Namespace:
+    """The arguments with another seed."""
+    return argparse.Namespace(**(vars(args) | {"seed": seed}))
 
 
-def _of_equal_weights(raw: dict[str, Any], base: dict[str, Any], codec: SnacPretransform) -> dict[str, Any]:
-    """The config with the width of the feed-forward at which it has as many weights as the base, which they are linear in."""
-
-    def weights(config: dict[str, Any], **keys: float) -> int:
-        section = config["model"]["diffusion"]["config"]
-        return sum(p.numel() for p in network_of(NetworkConfig.model_validate(section | keys), codec.levels).parameters())
-
-    low, high = (weights(raw, ff_mult=mult) for mult in (1.0, 9.0))
-    wide = 1.0 + 8 * (weights(base) - low) / (high - low)
-    section = raw["model"]["diffusion"]["config"]
-    section["ff_mult"] = round(wide * section["dim"]) / section["dim"]
-    return raw
+def _training(name: str, seed: int, config: dict[str, Any], seconds: float, args: argparse.Namespace, codes: Any) -> Training:
+    return training("choices", name, config, max(1, round(args.minutes * 60 / seconds)), args_with(args, seed), codes)
 
 
-def step_seconds(configs: dict[str, dict[str, Any]], args: argparse.Namespace, device: torch.device) -> dict[str, float]:
-    """Median seconds of a training step of each variant (CPU seconds on a CPU); kept, or repeated runs would train anew."""
-    notes = args.out / "choices" / "step_seconds.json"
-    known: dict[str, float] = json.loads(notes.read_text()) if notes.is_file() else {}
-    about = {
-        name: json.dumps([measure.machine(device), pick_precision(device), args.batch_size, config])
-        for name, config in configs.items()
-    }
-    sides = {key: _step(configs[name], args, device) for name, key in about.items() if key not in known}
-    for step in sides.values():
-        step()  # the first one sets memory up
-    timings = timing.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
-    known |= {key: runs.cpu if device.type == "cpu" else runs.seconds for key, runs in timings.items()}
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    notes.write_text(json.dumps(known, indent=1))
-    return {name: known[key] for name, key in about.items()}
+def step_seconds(name: str, configs: dict[str, dict[str, Any]], args: argparse.Namespace, device: torch.device) -> float:
+    """Seconds of a training step of a variant (CPU seconds on a CPU): the base's, times the ratio of both timed in turn.
+
+    So whatever else the machine does changes both. Kept, or repeated runs would train anew.
+    """
+    known = _known_seconds(args)
+    keys = {which: _about(config, args, device) for which, config in configs.items()}
+    if keys[name] not in known:
+        sides = {which: _step(config, args, device) for which, config in configs.items()}
+        for step in sides.values():
+            step()  # the first one sets memory up
+        timings = timing.interleaved(sides, device, repeats=args.repeats, retries=args.retries)
+        now = {which: runs.cpu if device.type == "cpu" else runs.seconds for which, runs in timings.items()}
+        base = known.setdefault(keys["base"], now["base"])
+        known[keys[name]] = base * now[name] / now["base"]
+        write_whole(_notes(args), json.dumps(known, indent=1))
+    return known[keys[name]]
+
+
+def _notes(args: argparse.Namespace) -> Any:
+    folder = args.out / "choices"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "step_seconds.json"
+
+
+def _known_seconds(args: argparse.Namespace) -> dict[str, float]:
+    return read_json_object(_notes(args)) or {}
+
+
+def _about(config: dict[str, Any], args: argparse.Namespace, device: torch.device) -> str:
+    return json.dumps([measure.machine(device), pick_precision(device), args.batch_size, config])
 
 
 def _step(config: dict[str, Any], args: argparse.Namespace, device: torch.device) -> Callable[[], None]:
@@ -191,53 +192,6 @@ def _step(config: dict[str, Any], args: argparse.Namespace, device: torch.device
         optimizer.zero_grad()
 
     return step
-
-
-def tested(run: Training, args: argparse.Namespace, windows: Tensor, device: torch.device) -> dict[str, Any]:
-    """Scores of the estimates [2, S, P, L], with the base those of a noised point alone, and continuations; kept."""
-    checkpoint = run.checkpoint(run.steps)
-    about = {
-        "seed": args.seed,
-        "t": args.noise_levels,
-        "steps": args.steps,
-        "windows": digest(windows),
-        "precision": pick_precision(device),
-    }
-
-    def test() -> dict[str, Any]:
-        model = load_model(checkpoint, device=device)
-        whose = {"scores": True} | ({"alone": False} if run.name == "base" else {})
-        scores = {k: estimates.evaluate(model, windows, args.noise_levels, args.seed, net).tolist() for k, net in whose.items()}
-        made = [
-            {"sampler": sampler, "steps": steps, **continued(model, windows, steps, sampler, args.seed, args.generate_batch)}
-            for sampler in _samplers(model)
-            for steps in args.steps
-        ]
-        return {**scores, "made": made}
-
-    return kept(checkpoint.with_suffix(".choices.json"), about, test)
-
-
-def _samplers(model: SnacDiffusion) -> tuple[str, ...]:
-    draws = model.model.objective.name == "rectified_flow" and model.model.network.config.head != "velocity"
-    return (*SAMPLERS[model.model.objective.name], *([CODE_SAMPLER] if draws else []))
-
-
-@torch.inference_mode()
-def continued(model: SnacDiffusion, windows: Tensor, steps: int, sampler: str, seed: int, batch: int) -> dict[str, Any]:
-    """Last chunks of windows [S, W, R, 3 T] made anew from what is before them: codes [S * W, R, T], and seconds a chunk."""
-    network = model.model.network.config
-    settings = resolve(Request(steps=steps, sampler=sampler), network, model.levels.names, model.model.objective.name)
-    past = windows[..., : -network.chunk_frames].flatten(0, 1)
-    made, seconds = [], []
-    watch = timing.Stopwatch(model.device)
-    for start in range(0, len(past), batch):
-        context = past[start : start + batch].to(model.device)
-        seeds = range(start, start + len(context))
-        made.append(next(generate_chunks(model.model, Conditions(), seeds, settings, 1, context=context, progress=False)).cpu())
-        lap = watch.lap()
-        seconds.append((lap.cpu if lap.threads else lap.wall) / len(context))
-    return {"codes": torch.cat(made).tolist(), "seconds": float(torch.tensor(seconds).median())}
 
 
 if __name__ == "__main__":

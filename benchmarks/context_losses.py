@@ -50,12 +50,14 @@ class Losses:
 
 def windows_of(held_out: Sequence[songs.Song], count: int, frames: int) -> Tensor:
     """Windows spread evenly over each song [S, W, R, frames]."""
-    cut = []
-    for song in held_out:
-        last = song.codes.shape[-1] - frames
-        starts = [round(last * i / max(count - 1, 1)) for i in range(count)]
-        cut.append(torch.stack([song.codes[:, start : start + frames] for start in starts]))
-    return torch.stack(cut)
+    cut = ([song.codes[:, start : start + frames] for start in starts_of(song, count, frames)] for song in held_out)
+    return torch.stack([torch.stack(windows) for windows in cut])
+
+
+def starts_of(song: songs.Song, count: int, frames: int) -> list[int]:
+    """First frames of windows spread evenly over a song."""
+    last = song.codes.shape[-1] - frames
+    return [round(last * i / max(count - 1, 1)) for i in range(count)]
 
 
 def evaluate(model: SnacDiffusion, windows: Tensor, noise_levels: Sequence[float], seed: int) -> Losses:

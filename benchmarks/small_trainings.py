@@ -15,6 +15,7 @@ from snac_plugin.cli.train import train
 from snac_plugin.cli.train_flags import parse
 from snac_plugin.config import load_json
 from snac_plugin.device import pick_device, pick_precision
+from snac_plugin.files import read_json_object, write_whole
 from snac_plugin.levels import Levels
 
 CONFIG = Path(__file__).resolve().parents[1] / "model_configs" / "snac_dit.json"
@@ -84,18 +85,23 @@ def training(benchmark: str, name: str, config: dict[str, Any], steps: int, args
 
 
 def run_training(
-    training: Training, args: argparse.Namespace, dataset: Path, clock: Callable[[], float] = time.perf_counter
+    training: Training, args: argparse.Namespace, dataset: Path, clock: Callable[[], float] = time.perf_counter, keep: int = -1
 ) -> float | None:
-    """Train, or go on from where an earlier call was stopped; returns its minutes by `clock`, None if not all were measured."""
+    """Train, or go on from where an earlier call was stopped; keeps so many checkpoints (-1: all).
+
+    Returns its minutes by `clock`, those of earlier calls with them; None if one of these was killed, so that nobody counted.
+    """
     note = training.folder / "minutes.json"
-    if training.checkpoint(training.steps).is_file() and note.is_file():
+    if finished(training):
         return json.loads(note.read_text())
     training.folder.mkdir(parents=True, exist_ok=True)
+    begun = any(training.folder.glob("checkpoints/*.ckpt"))
+    before = json.loads(note.read_text()) if begun and note.is_file() else None if begun else 0.0
+    write_whole(note, "null")
     path = training.folder / "model.json"
     path.write_text(json.dumps(training.config, indent=1))
     defaults = training.folder / "no_defaults.ini"  # or one in the current folder would be read
     defaults.touch()
-    begun = any(training.folder.glob("checkpoints/*.ckpt"))
     flags = {
         "config-file": defaults,
         "model-config": path,
@@ -104,29 +110,43 @@ def run_training(
         "batch-size": args.batch_size,
         "max-steps": training.steps,
         "checkpoint-every": max(1, training.steps // PARTS),
-        "save-top-k": -1,
+        "save-top-k": keep,
         "accelerator": "cpu" if args.device == "cpu" else "auto",
         "seed": args.seed,
         "recover": "true",
     }
     started = clock()
     train(parse([word for name, value in flags.items() for word in (f"--{name}", str(value))]))
+    minutes = None if before is None else before + (clock() - started) / 60
+    write_whole(note, json.dumps(minutes))
     if not training.checkpoint(training.steps).is_file():
         raise SystemExit(f"{training.name}: stopped before step {training.steps}; the same command goes on from there.")
-    minutes = None if begun else (clock() - started) / 60
-    note.write_text(json.dumps(minutes))
     return minutes
+
+
+def finished(training: Training) -> bool:
+    """Whether it came to its last step."""
+    return training.checkpoint(training.steps).is_file() and (training.folder / "minutes.json").is_file()
 
 
 def kept(path: Path, about: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `make` gives, from a JSON file that an earlier call wrote about the same, or made now and written."""
-    key = json.loads(json.dumps(about, default=str))
-    if path.is_file() and (found := json.loads(path.read_text()))["of"] == key:
-        return found["found"]
+    if (found := found_in(path, about)) is not None:
+        return found
     made = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"of": key, "found": made}))
+    write_whole(path, json.dumps({"of": _key(about), "found": made}))
     return made
+
+
+def found_in(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `kept` wrote about the same, if it did."""
+    written = read_json_object(path)
+    return written["found"] if written is not None and written.get("of") == _key(about) else None
+
+
+def _key(about: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(about, default=str))
 
 
 def digest(windows: Tensor) -> str:
