@@ -131,7 +131,9 @@ def distance_of(made: Sequence[Mapping[str, Any]], songs: int, minus: Sequence[M
 
 
 def made_cells(name: str, key: tuple[str, int], found: Mapping[str, Mapping[int, Row]], songs: int) -> list[str]:
-    """The distance of a variant's continuations, and that minus the base's."""
+    """The distance of a variant's continuations, and that minus the base's; nothing where it has none in so many steps."""
+    if any(key not in row.made for row in found[name].values()):
+        return ["", ""]
     made = [row.made[key] for row in found[name].values()]
     apart = [part["distance"]["value"] for part in made]
     over_seeds = f"; seeds ± {statistics.stdev(apart):.2f}" if len(made) > 1 else ""
@@ -147,6 +149,8 @@ def made_cells(name: str, key: tuple[str, int], found: Mapping[str, Mapping[int,
 
 def heard_cells(made: Sequence[Mapping[str, Any]]) -> list[str]:
     """Codes used, and what is heard: agreement with the context (with other songs' contexts), and the beat's strength."""
+    if not made:
+        return ["" for _ in range(2 + len(AGREEMENTS))]
     used = np.array([part["used"] for part in made]).mean(axis=0)
     cells = [" / ".join(f"{count:,.0f}" for count in used)]
     for name in AGREEMENTS:
@@ -155,6 +159,11 @@ def heard_cells(made: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         cells.append("" if own is None else f"{own:.2f} ({others:.2f})")
     return [*cells, f"{np.mean([part['beat'] for part in made]):.2f}" if "beat" in part_names(made) else ""]
+
+
+def heard_names(names: str) -> list[str]:
+    """Above `heard_cells`."""
+    return [f"codes used {' / '.join(names)}", "tempo of the context (others')", "pitch classes (others')", "beat strength"]
 
 
 def part_names(made: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -172,8 +181,8 @@ def made_rows(
             cells = [name, sampler]
             for count in steps:
                 cells += made_cells(name, (sampler, count), found, songs)
-            made = {count: [row.made[sampler, count] for row in seeds.values()] for count in steps}
-            cost = [spread([part["seconds"] for part in made[count]], 3) for count in steps]
+            made = {count: [r.made[sampler, count] for r in seeds.values() if (sampler, count) in r.made] for count in steps}
+            cost = [spread([part["seconds"] for part in parts], 3) if parts else "" for parts in made.values()]
             rows.append([*cells, *heard_cells(made[steps[-1]]), *cost])
     for name, part in known.items():
         empty = ["" for _ in steps]
@@ -238,7 +247,6 @@ def tables(args: argparse.Namespace, held_out: HeldOut, rows: Rows, known: Mappi
     scored = [f"{kind} {name}" for kind in ("error", "right, %,", "loss") for name in names]
     counted = [cell for count in steps for cell in (f"Frechet distance, {count} steps", "minus base")]
     cost = ["seeds", "seconds a step", "steps", "minutes", "error", "minus base", "codes right, %", "minus base"]
-    heard = [f"codes used {' / '.join(names)}", "tempo of the context (others')", "pitch classes (others')", "beat strength"]
     seconds = [f"seconds a chunk, {count} steps" for count in steps]
     return [
         measure.table(["", *cost], cost_rows(found)),
@@ -248,5 +256,7 @@ def tables(args: argparse.Namespace, held_out: HeldOut, rows: Rows, known: Mappi
         "Continuations by a chunk: Frechet distance to recordings (of `evaluate.py`: in parts of the recordings' variance), minus "
         f"the base with the same sampler, or with that which leads; codes used and what is heard at {steps[-1]} steps. "
         + ("" if "beat" in part_names([*known.values()]) else WITHOUT_LIBROSA),
-        measure.table(["", "sampler", *counted, *heard, *seconds], made_rows(found, known, steps, len(held_out.windows))),
+        measure.table(
+            ["", "sampler", *counted, *heard_names(names), *seconds], made_rows(found, known, steps, len(held_out.windows))
+        ),
     ]

@@ -69,15 +69,16 @@ def config_of(name: str, args: argparse.Namespace, codec: SnacPretransform) -> d
     return raw if f"{NETWORK}.backbone" not in VARIANTS[name] else _of_equal_weights(raw, config_of("base", args, codec), codec)
 
 
+def weights_of(config: dict[str, Any], codec: SnacPretransform, **keys: float) -> int:
+    """How many weights the network of a config has, with other `keys` of it."""
+    section = config["model"]["diffusion"]["config"]
+    return sum(p.numel() for p in network_of(NetworkConfig.model_validate(section | keys), codec.levels).parameters())
+
+
 def _of_equal_weights(raw: dict[str, Any], base: dict[str, Any], codec: SnacPretransform) -> dict[str, Any]:
     """The config with the width of the feed-forward at which it has as many weights as the base, which they are linear in."""
-
-    def weights(config: dict[str, Any], **keys: float) -> int:
-        section = config["model"]["diffusion"]["config"]
-        return sum(p.numel() for p in network_of(NetworkConfig.model_validate(section | keys), codec.levels).parameters())
-
-    low, high = (weights(raw, ff_mult=mult) for mult in (1.0, 9.0))
-    wide = 1.0 + 8 * (weights(base) - low) / (high - low)
+    low, high = (weights_of(raw, codec, ff_mult=mult) for mult in (1.0, 9.0))
+    wide = 1.0 + 8 * (weights_of(base, codec) - low) / (high - low)
     section = raw["model"]["diffusion"]["config"]
     section["ff_mult"] = round(wide * section["dim"]) / section["dim"]
     return raw

@@ -79,9 +79,13 @@ def model_config(args: argparse.Namespace, levels: Levels, curriculum: Sequence[
 def training(benchmark: str, name: str, config: dict[str, Any], steps: int, args: argparse.Namespace, codes: Path) -> Training:
     """A training in a folder named by its settings and the precision it runs in, under the benchmark's."""
     precision = pick_precision(pick_device(args.device))
-    about = json.dumps([config, steps, args.batch_size, args.seed, str(codes), precision], sort_keys=True)
-    tag = hashlib.sha256(about.encode()).hexdigest()[:8]
-    return Training(name, config, steps, args.out / benchmark / f"{name.replace(' ', '_')}_{tag}")
+    about = [config, steps, args.batch_size, args.seed, str(codes), precision]
+    return Training(name, config, steps, args.out / benchmark / f"{name.replace(' ', '_')}_{tag(about)}")
+
+
+def tag(about: Sequence[Any]) -> str:
+    """A short name of settings, for folders."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def run_training(

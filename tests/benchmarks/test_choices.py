@@ -29,7 +29,7 @@ def flags_of(music: SimpleNamespace, out: Path, *more: str) -> list[str]:
 
 
 def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variants are trained, tested and generated from, tokens with each seed; a second call only reads, a report says what lacks."""
+    """Variants are trained and tested, tokens with each seed; a second call only reads, a report says what lacks."""
     import choices
     import choices_tests
     import small_trainings
