@@ -12,6 +12,7 @@ import soundfile
 import torch
 from codec_runs import codec_config
 from codec_runs import prepare as prepare_codec
+from configs import CONDITIONS, MASKED, METADATA, RICH, RICH_TRAINING, VELOCITY
 from mutations import mutated, mutated_bytes
 from small_runs import prepare, run
 
@@ -35,31 +36,6 @@ class Silent(Exception):
     """Something wrong was taken without a word."""
 
 
-CONDITIONS = [
-    {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
-    {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}},
-    {"id": "key", "type": "list", "config": {"options": ["A minor", "C major"]}},
-    {"id": "position", "type": "chunk_position", "config": {"most_chunks": 4}},
-]
-ADAM = {"type": "AdamW", "config": {"lr": 0.001, "betas": [0.9, 0.999], "weight_decay": 0.001}}
-RICH_TRAINING: dict[str, Any] = {
-    "use_ema": True, "corruption": 0.1, "condition_dropout": 0.1, "clip_grad_norm": 1.0, "cfg_dropout_prob": 0.1, "p_one_shot": 0.1,
-    "timestep_sampler": "trunc_logit_normal", "timestep_sampler_options": {"shift": 1.0}, "mask_padding": True,
-    "validation_timesteps": [0.1, 0.5], "level_weights": {"A": 2.0}, "infill": {"share": 0.5},
-    "optimizer_configs": {"diffusion": {
-        "optimizer": ADAM, "scheduler": {"type": "InverseLR", "config": {"inv_gamma": 1000, "power": 0.5, "warmup": 0.9}},
-    }},
-    "curriculum": [
-        {"name": "a", "steps": 1, "levels": "AB", "context": {"0": 1.0}, "level_weights": {"B": 0.5}, "learning_rate_scale": 0.5},
-        {"name": "all", "steps": None, "context": {"0": 0.5, "1": 0.5}},
-    ],
-    "demo": {"demo_every": 1000, "demo_steps": 4, "num_demos": 1, "demo_cfg_scales": [1.5], "demo_cond": [
-        {"style": "house", "tempo": 120, "key": "A minor"},
-    ]},
-}  # fmt: skip
-METADATA = 'def get_custom_metadata(info, audio):\n    return {"style": "house", "tempo": 120, "key": "A minor"}\n'
-
-
 class Fuzz:
     """Files to change, in a folder."""
 
@@ -70,9 +46,13 @@ class Fuzz:
         for place in (self.plain, self.rich, self.codec):
             place.mkdir()
         self.flags = {"plain": prepare(self.plain, head="logits"), "rich": self._rich()}
+        for kind, (training, options) in {"masked": MASKED, "velocity": VELOCITY}.items():
+            place = folder / kind
+            place.mkdir()
+            self.flags[kind] = prepare(place, training, **options)
         self.flags["lora"] = ["--model-config", str(self.plain / "lora.json"), *self.flags["plain"][2:]]
         self.flags["codec"] = prepare_codec(self.codec, codec_config())
-        for kind in ("rich", "codec"):  # what is not changed trains
+        for kind in ("rich", "masked", "velocity", "codec"):  # what is not changed trains
             run(self.flags[kind], folder / f"{kind}_run", "--max-steps", 2)
         self.newest = run(self.flags["plain"], self.plain / "run", "--max-steps", 2)
         lora = json.loads((self.plain / "model.json").read_text())
@@ -85,7 +65,7 @@ class Fuzz:
 
     def _rich(self) -> list[str]:
         changes = {key: value for key, value in RICH_TRAINING.items() if key != "demo"}
-        flags = prepare(self.rich, changes, head="logits", context_chunks=1)
+        flags = prepare(self.rich, changes, **RICH)
         for name in ("model", "dataset"):
             path = self.rich / f"{name}.json"
             config = json.loads(path.read_text())
@@ -130,13 +110,15 @@ class Fuzz:
 
     def model_config(self, random: np.random.Generator) -> str:
         """Train a step or two with a changed model config, then make a sample."""
-        kind = str(random.choice(["plain", "rich", "rich", "rich", "lora", "codec"]))
+        kind = str(random.choice(["plain", "rich", "rich", "rich", "masked", "velocity", "lora", "codec"]))
         flags = list(self.flags[kind])
         self.note = ""
         config, self.note = mutated(json.loads(Path(flags[1]).read_text()), random)
         flags[1] = str(self._written("model.json", config))
         with patch.object(CodecDemoCallback, "on_train_batch_end", lambda *_: None):  # they take longer than all the rest
-            newest = run(flags, self._fresh("run"), "--max-steps", 2 if kind == "rich" else 1, "--logger", "none")
+            newest = run(
+                flags, self._fresh("run"), "--max-steps", 1 if kind in ("plain", "lora", "codec") else 2, "--logger", "none"
+            )
         if kind != "codec":
             told = {"style": "house", "tempo": 120, "key": "A minor"} if kind == "rich" else {}
             ids = {each.get("id") for each in (config["model"].get("conditioning") or {}).get("configs", [])}

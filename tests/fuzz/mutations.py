@@ -18,6 +18,8 @@ WORDS = [
     "logit_normal", "trunc_logit_normal", "A", "AB", "ABCD", "BA", "Adam", "SGD", "FusedAdam", "StepLR", "InverseLR", "number",
     "list",
     "class_mixture", "quality", "snac_context", "adaln_zero", "house", "C major", "l1", "mrstft", "mrmel", "dac", "oobleck",
+    "masked", "masked-halton", "adaptive", "time_warp", "cosine", "frame", "code", "spans", "own", "magnitude-preserving",
+    "x-transformers", "stable-audio-tools",
 ]  # fmt: skip
 CHANGES = ["odd", "odd", "delete", "delete", "rename", "add", "wrap", "scale", "scale", "copy", "repeat", *["typed"] * 8]
 KEYS = ["A", "D", "Z", "", "type", "config", "id", "steps", "levels", "weights", "lr", "é"]
@@ -52,11 +54,7 @@ def _at(content: Any, path: Path) -> Any:
 def _change(content: Any, path: Path, places: list[Path], random: np.random.Generator) -> str:
     parent, key = _at(content, path[:-1]), path[-1]
     value = parent[key]
-    kind = str(
-        random.choice(
-            ["odd", "odd", "delete", "delete", "rename", "add", "wrap", "scale", "scale", "copy", "repeat", *["typed"] * 8]
-        )
-    )
+    kind = str(random.choice(CHANGES))
     if kind == "delete":
         del parent[key]
     elif kind == "rename" and isinstance(key, str):
