@@ -17,6 +17,9 @@ from snac_plugin.codec_training.starting_weights import start_codebooks
 from snac_plugin.errors import Mismatch
 from snac_plugin.levels import Levels
 
+MOST_START_VECTORS = 8192
+"""Enough for 4,096 codes. Each is a frame of audio that is read and encoded first, so few codes take fewer."""
+
 
 class SnacBottleneck(DiscreteBottleneck):
     """SNAC's residual quantiser; the arguments are the keys of `model.bottleneck.config` (`latent_dim`: C).
@@ -38,7 +41,7 @@ class SnacBottleneck(DiscreteBottleneck):
         warmup_noise: float = 0.35,
         level_dropout: float | Sequence[float] = 0.0,
         visits: float = 4.0,
-        start_vectors: int = 8192,
+        start_vectors: int | None = None,
         keep_lengths: bool = False,
     ) -> None:
         levels = Levels(tuple(vq_strides), 1, None, 1, codebook_size, codebook_dim)
@@ -46,7 +49,8 @@ class SnacBottleneck(DiscreteBottleneck):
         self.levels, self.frozen = levels, False
         self.quantizer = ResidualVectorQuantize(latent_dim, codebook_size, codebook_dim, list(vq_strides))
         self.codebook_starts, self.warmup_noise = sorted(codebook_starts), warmup_noise
-        self.level_dropout, self.start_vectors, self.keep_lengths = level_dropout, start_vectors, keep_lengths
+        self.level_dropout, self.keep_lengths = level_dropout, keep_lengths
+        self.start_vectors = start_vectors or min(16 * codebook_size, MOST_START_VECTORS)
         weights = [level.codebook.weight.requires_grad_(False) for level in self.quantizer.quantizers]
         self.books = nn.ModuleList(RunningCodebook(weight, visits, keep_lengths=keep_lengths) for weight in weights)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))

@@ -35,7 +35,9 @@ class BottleneckConfig(Section):
     codebook_starts: ListOf[Count] | None = Field(
         default=None, description="steps at which codebooks start from data; null: at 0, or never with model.pretrained"
     )
-    start_vectors: AtLeastOne = Field(default=8192, description="vectors of the coarsest level that such a start uses")
+    start_vectors: Annotated[AtLeastOne, Field(le=1_000_000)] | None = Field(
+        default=None, description="vectors of the coarsest level that such a start uses; null: 16 for each code, 8192 at most"
+    )
     warmup_noise: Weight = Field(default=0.35, description="noise in place of the codebooks before their first start")
     level_dropout: Share | ListOf[Share] = Field(
         default=0.0, description="share of examples decoded from their first 1, 2, ... levels only; or [share of 1, of 2, ...]"

@@ -216,3 +216,9 @@ def test_a_decoder_that_learns_alone_hears_fewer_levels_too() -> None:
 def test_a_length_that_frames_do_not_fill_is_named() -> None:
     with pytest.raises(Mismatch, match="latents: found length 6, expected a multiple of 4"):
         bottleneck().encode(torch.zeros(1, 16, 6))
+
+
+@pytest.mark.parametrize(("codes", "given", "vectors"), [(64, None, 1024), (4096, None, 8192), (64, 50, 50)])
+def test_few_codes_start_from_few_vectors(codes: int, given: int | None, vectors: int) -> None:
+    """Each vector of the coarsest level is a frame of audio to read: 64 codes read 8,192 of them for a minute."""
+    assert SnacBottleneck(16, codes, 8, (4, 2, 1), start_vectors=given).start_vectors == vectors

@@ -67,6 +67,7 @@ RATES = "model.decoder.config.decoder_rates"
         ("model.decoder.config.depthwise", False, r"model\.decoder\.config\.depthwise: found false, expected true, as at"),
         ("model.bottleneck.config.vq_strides", [4, 3], r"model\.bottleneck\.config\.vq_strides: found \[4, 3\], expected strides"),
         ("model.bottleneck.config.vq_stride", [4], r"vq_stride: found an unknown key .*Did you mean \"vq_strides\""),
+        ("model.bottleneck.config.start_vectors", 10**7, r"start_vectors: found 10000000, expected a number of at most 1000000"),
         ("model.bottleneck.config.level_dropout", 2, r"level_dropout: found 2, expected a number of at most 1"),
         ("model.bottleneck.config.level_dropout", [0.7, 0.4], r"level_dropout: found \[0\.7, 0\.4\], expected at most \d shares"),
         ("model.bottleneck.config.level_dropout", [0.1] * 4, r"level_dropout: found .*, expected at most \d shares"),
