@@ -3,6 +3,9 @@
 What they measure is checked where it can be known: both sides agree, a seam is seen.
 """
 
+import contextlib
+import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -164,10 +167,17 @@ def test_a_seam_is_seen_and_none_is_not() -> None:
     assert ratios[1] > 1.5
 
 
-def test_lora(tmp_path: Path, music: SimpleNamespace) -> None:
+def test_lora(tmp_path: Path, music: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides train; adapters are few weights of the same model, and a small file."""
     import lora
 
+    def here(flags: list[str]) -> dict[str, float]:
+        """A side in this process: one of its own is for the memory that is measured."""
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            lora.main(flags)
+        return json.loads(printed.getvalue().splitlines()[-1])
+
+    monkeypatch.setattr(lora, "_in_a_process", here)
     size = ["--model-config", str(music.config), "--rank", "2", "--repeats", "1", "--retries", "0"]
     lora.main([*COMMON, *size, "--out", str(tmp_path)])
     whole, adapters = (results(tmp_path, "lora")["sides"][side] for side in lora.SIDES)

@@ -1,5 +1,9 @@
-"""Train a tiny model of the kind named on the command line in two processes, and say what each of them ends with."""
+"""Train tiny models in two processes: two by hand, of which each process says what it ends with, and one by each command given.
 
+One start for all of them: two processes take longer to import than to train. The commands are a JSON list of flags of `train`.
+"""
+
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,15 +18,14 @@ from stable_audio_tools.training.factory import create_training_wrapper_from_con
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
+from snac_plugin.cli import main
 from snac_plugin.cli.lightning_trainer import strategy
 
 STEPS = {"autoencoder": 6, "diffusion_snac_dit": 4}
 CURRICULUM = [{"name": "coarse", "steps": 2, "levels": "AB", "context": {"0": 1.0}}, {"name": "all", "context": {"1": 1.0}}]
 
 
-def main(kind: str, folder: Path) -> None:
-    snac_plugin.register()
-    torch.set_num_threads(1)
+def by_hand(kind: str, folder: Path) -> None:
     pl.seed_everything(1)
     if kind == "autoencoder":
         config = codec_config()
@@ -56,4 +59,12 @@ def main(kind: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    snac_plugin.register()
+    torch.set_num_threads(1)
+    where = Path(sys.argv[1])
+    for flags in json.loads((where / "commands.json").read_text()):  # first: a command must start its second process itself
+        if status := main(["train", *flags]):
+            sys.exit(status)
+    os.environ.pop("PL_GLOBAL_SEED", None)
+    for kind in STEPS:
+        by_hand(kind, where)
