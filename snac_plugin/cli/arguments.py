@@ -132,7 +132,7 @@ def check_at_once(checkpoint: str, model_config: str | None, complete: bool = Tr
     raw = config_at_once(checkpoint, model_config)
     if raw is not None and (kind := raw.get("model_type", MODEL)) != MODEL:
         advice = "Of a codec in training, export_codec makes a codec, which evaluate.py --codec measures." * (kind == "autoencoder")
-        raise CheckpointError(str(checkpoint), f"a model of type {kind}", f"one of type {MODEL}", advice)
+        raise CheckpointError(str(model_config or checkpoint), f"a model of type {kind}", f"one of type {MODEL}", advice)
     config = None if raw is None else check_model_config(raw)
     folder = None if config is None else codecs.check_name(config.model.pretransform.config.codec)
     strides = None if folder is None else codecs.read_contents(folder / "config.json").get("vq_strides")
