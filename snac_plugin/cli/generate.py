@@ -104,6 +104,8 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt as stopped:
         print("stopped; what was finished stays in", Path(args.out))
         return exit_status(stopped)
+    if not seconds:
+        return 0  # all samples were there: of nothing there is no speed
     taken = time.perf_counter() - started
     speed = f"{seconds:.2f} s of new audio in {taken:.2f} s on {model.device}: {seconds / taken:.2g} times real time"
     print(f"{speed}, the first of it after {first_audio_after:.2f} s")

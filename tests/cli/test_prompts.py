@@ -65,6 +65,9 @@ def test_all_lines_are_made_with_one_model_and_skipped_when_they_are_there(
     assert f"skipped  {tmp_path / 'out' / 'song_seed_9.wav'}: it is there, with these settings" in said
     assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == bytes_of
     assert json.loads((tmp_path / "out" / "seed_7_2.json").read_text())["steps"] == dict.fromkeys("ABCD", 2)
+    assert main([*command, str(tmp_path / "p.jsonl")]) == 0
+    said = capsys.readouterr().out
+    assert (said.count("skipped"), said.count("real time")) == (3, 0), "of nothing there is no speed"
 
 
 def test_an_unfinished_sample_is_made_again(checkpoint: Path, tmp_path: Path) -> None:
