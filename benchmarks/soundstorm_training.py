@@ -100,7 +100,7 @@ class SoundStormRun:
         codes: Path,
         device: torch.device,
     ) -> None:
-        torch.manual_seed(seed)
+        _seed(seed)
         self.args, self.seed, self.device = args, seed, device
         self.model = build(its_classes, dim, args, held_out).to(device)
         self.average = EMA(self.model, beta=0.9999, power=3 / 4, update_every=1, update_after_step=1, include_online_model=False)
@@ -140,9 +140,7 @@ class SoundStormRun:
             sys.exit(f"{signal.Signals(stopped[0]).name}: stopped after {self.minutes:.1f} minutes; the same command goes on.")
 
     def _step(self) -> None:
-        seed = mixed_seed(self.seed, self.step)
-        random.seed(seed)
-        torch.manual_seed(seed)  # the package draws from the global ones
+        _seed(mixed_seed(self.seed, self.step))
         self.model.train()
         with measure.training_precision(self.device):
             loss, _ = self.model(its(self._batch()))
@@ -180,7 +178,7 @@ class SoundStormRun:
         def go_on(past: Tensor, seeds: Sequence[int]) -> Tensor:
             model, frames = self.average.ema_model, self.window // CHUNKS
             model.steps = steps
-            torch.manual_seed(mixed_seed(self.args.seed, seeds[0]))
+            _seed(mixed_seed(self.args.seed, seeds[0]))
             with measure.precision(self.device):
                 made = model.generate(
                     num_latents=self.window,
@@ -205,3 +203,9 @@ class SoundStormRun:
             for name, part in (("model", self.model), ("average", self.average), ("optimizer", self.optimizer)):
                 part.load_state_dict(state[name])
             self.step, self.minutes = state["step"], state["minutes"]
+
+
+def _seed(seed: int) -> None:
+    """The package draws weights, masks and codes from both global generators."""
+    random.seed(seed)
+    torch.manual_seed(seed)

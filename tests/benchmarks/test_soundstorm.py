@@ -72,7 +72,6 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(music: SimpleNamespace,
     for name in ("model", "average"):
         ours, theirs = (getattr(run, name).state_dict() for run in (again, whole))
         assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
-    assert not torch.equal(*(run_of(music, tmp_path / str(seed), seed)._batch() for seed in (0, 1)))
 
 
 @needs_it
