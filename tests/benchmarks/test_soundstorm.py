@@ -20,7 +20,7 @@ needs_it = pytest.mark.skipif(importlib.util.find_spec("soundstorm_pytorch") is 
 
 def flags_of(music: SimpleNamespace, out: Path, *more: str) -> list[str]:
     data = ["--model-config", music.config, "--codes", music.codes, "--held-out", music.codes, "--out", out]
-    size = ["--batch-size", "2", "--minutes", "0.0001", "--windows", "2", "--steps", "12", "48", "--soundstorm-dims", "16"]
+    size = ["--batch-size", "2", "--minutes", "0.0001", "--windows", "2", "--steps", "12", "48"]
     return [*map(str, data), *NETWORK, *COMMON, *size, *more]
 
 
@@ -90,19 +90,32 @@ def test_its_prompt_is_the_context(music: SimpleNamespace, tmp_path: Path) -> No
 
 
 @needs_it
+def test_its_width_is_that_of_equal_weights(music: SimpleNamespace) -> None:
+    """At the sizes that are compared: 4 M weights; a width is a multiple of 4, each 0.12 M more."""
+    import choices
+    import soundstorm_training
+
+    args = choices.parser().parse_args(["--dim", "128", "--depth", "4", "--heads", "2"])
+    held_out, its_classes = SimpleNamespace(codec=music.codec), soundstorm_training.package()
+    dim = soundstorm_training.dim_of(4_050_000, args, held_out, its_classes)
+    with torch.device("meta"):
+        model = soundstorm_training.build(its_classes, dim, args, held_out)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(4_050_000, rel=0.08)
+
+
+@needs_it
 def test_soundstorm(music: SimpleNamespace, tmp_path: Path) -> None:
     """From arguments to tables, with a row of ours that is there; a second call only reads."""
     import choices
     import soundstorm
 
     flags = flags_of(music, tmp_path)
-    ours = [flag for flag in flags if flag not in ("--soundstorm-dims", "16")]
-    choices.main([*ours, "--variants", "base", "--repeats", "1", "--retries", "0"])
+    choices.main([*flags, "--variants", "base", "--repeats", "1", "--retries", "0"])
     soundstorm.main(flags)
     found = results(tmp_path, "soundstorm")
-    assert [row[0] for row in found["costs"]] == ["base", "soundstorm, width 16"]
+    assert [row[0] for row in found["costs"]] == ["base", "soundstorm, equal weights"]
     report = (tmp_path / "soundstorm.md").read_text()
     assert "Missing, 2 of 3: patches_by_code (seed 0), masked (seed 0)." in report
-    assert report.count("| soundstorm, width 16 |") == 3
+    assert report.count("| soundstorm, equal weights |") == 3
     soundstorm.main(flags)
     assert results(tmp_path, "soundstorm") == found
