@@ -2,9 +2,8 @@
 
 import contextlib
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,19 @@ from torch import Tensor
 
 from snac_plugin.data.audio_file import audio_header
 from snac_plugin.errors import SnacPluginError, UsageError
-from snac_plugin.generation.chunks import StepCallback, chunks_for
+from snac_plugin.generation.chunks import chunks_for
 from snac_plugin.generation.context import mono
 from snac_plugin.generation.editing import chunk_places, edit_of
 from snac_plugin.generation.request import Request
-from snac_plugin.generation.settings import check_request
+from snac_plugin.generation.settings import Settings, check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
 from snac_plugin.interface.cards import file_url
 from snac_plugin.interface.controls import MOST_SAMPLES, Controls
 from snac_plugin.interface.history import History
+from snac_plugin.interface.pace import Pace, Reporter
 from snac_plugin.interface.results import Serve, Shown
-from snac_plugin.interface.runs import Progress, Run, Tell, duration
+from snac_plugin.interface.runs import Progress, Run
 from snac_plugin.interface.waveform import check_length
 from snac_plugin.interface.wording import short
 from snac_plugin.output.make_samples import make_samples
@@ -47,13 +47,14 @@ class PageGenerator:
     out: Path  # of clients without a history
     serve: Serve
     checkpoint: str | None = None  # where the model came from, for the samples' settings
+    paces: dict[Hashable, Pace] = field(default_factory=dict)  # as they were measured, by what the time of a step depends on
 
     def amount(self, values: Values) -> float:
         """Steps of chunks that a run computes, roughly: as much as its time depends on. 1 where the values are no request."""
         try:
             request = self.controls.request(values)
-            steps = sum(check_request(request, self.model.config, self.model.levels.names).steps)
-            return float(steps * self.chunks(request) * max(1, int(values.get("batch_size") or 1)))
+            steps = solved(check_request(request, self.model.config, self.model.levels.names))
+            return float(sum(steps) * self.chunks(request) * max(1, int(values.get("batch_size") or 1)))
         except (SnacPluginError, TypeError, ValueError):  # which `make` says
             return 1.0
 
@@ -88,28 +89,32 @@ class PageGenerator:
                 kept = {name: history.keep(path) for name, path in given.items()}
             values |= {name: str(path) for name, path in (given | kept).items()}
             request = self.controls.request(values)
-            steps = check_request(request, self.model.config, self.model.levels.names).steps
-            return self._made(values, request, steps, history, run)
+            settings = check_request(request, self.model.config, self.model.levels.names)
+            return self._made(values, request, settings, history, run)
         except SnacPluginError as error:
             raise short(error, *given.values(), *kept.values()) from None
         finally:
             if history is not None:
                 history.let_go(kept.values())
 
-    def _made(self, values: Values, request: Request, steps: Sequence[int], history: History | None, run: Run) -> list[Shown]:
+    def _made(self, values: Values, request: Request, settings: Settings, history: History | None, run: Run) -> list[Shown]:
         mode, levels = self.controls.mode(values), self.model.levels
         continued = values.get("recording") if mode in ("", "Continue") else None
         recording = Recording.read(continued, levels) if continued else None
         options: Any = {"seed": int(values["seed"]), "count": int(values["batch_size"]), "recording": recording, "progress": False}
-        options |= {"callback": reporter(run.tell, levels.names, steps, self.chunks(request)), "checkpoint": self.checkpoint}
-        options |= {"computed": run.computed, "paths": False}
+        kind = mode, bool(continued), options["count"], settings.guidance.scale
+        pace, context = self.paces.setdefault(kind, Pace()), self.model.model.network.config.context_chunks
+        report = Reporter(run.tell, levels.names, solved(settings), self.chunks(request), context, pace)
+        options |= {"callback": report, "checkpoint": self.checkpoint, "computed": lambda: _computed(run, report), "paths": False}
+        used = [str(one) for one in (continued, *request.recordings) if one]
+        begins = f"Reading and encoding {' and '.join(Path(one).name for one in used)}" if used else "The first chunk begins"
         samples = []
         with self._heard(run) as heard, contextlib.suppress(Stopped):  # what is finished is kept
+            run.tell(Progress(0.0, begins))
             for sample in make_samples(
                 self.model, request, self.out if history is None else history.folder, heard=heard, **options
             ):
                 samples.append(sample)
-        used = [str(one) for one in (continued, *request.recordings) if one]
         if history is not None and samples:
             named = mode or "Edit"
             sources = [Path(one) for one in dict.fromkeys(used)]
@@ -144,15 +149,13 @@ class PageGenerator:
             return self.serve(wav)
 
 
-def reporter(tell: Tell, names: str, steps: Sequence[int], chunks: int) -> StepCallback:
-    """Tells the page of each denoising step."""
-    started = time.perf_counter()
+def solved(settings: Settings) -> list[int]:
+    """Steps of a chunk by level, as many as are computed: none where a level is kept."""
+    return [count if settings.strength(level) > 0 else 0 for level, count in enumerate(settings.steps)]
 
-    def report(chunk: int, level: int, step: int) -> None:
-        done, total = chunk * sum(steps) + sum(steps[:level]) + step + 1, max(chunks, chunk + 1)  # a header may say too little
-        place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
-        share, taken = done / (total * sum(steps)), time.perf_counter() - started
-        left = f" · about {duration(taken * (1 - share) / share)} left" if taken > 2 else ""
-        tell(Progress(share, f"{place}level {names[level]}, step {step + 1} of {steps[level]}{left}"))
 
-    return report
+def _computed(run: Run, report: Reporter) -> None:
+    report.finished()
+    with contextlib.suppress(Stopped):  # its files are written all the same
+        run.tell(Progress(1.0, "Writing files, drawing the picture"))
+    run.computed()

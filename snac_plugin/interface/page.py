@@ -115,12 +115,12 @@ def _followed(runs: Runs, session: str, run: Run, listener: Listener, of: Callab
     UsageError if nobody listens while others wait.
     """
     try:
-        yield of(progress_bar(0, "Begins"))  # gradio closes only what has begun to yield
+        yield of(progress_bar(0, "Checking the inputs"))  # gradio closes only what has begun to yield
         run.start()
         told = None
         while not run.done:
             news = run.news()
-            yield gr.skip() if news in (None, told) else of(with_pieces(progress_bar(*news), run.heard))
+            yield gr.skip() if news in (None, told) else of(with_pieces(progress_bar(news.share, news.text), run.heard))
             told = news or told
             if listener.has_left() and run.keeps_others_waiting:
                 raise UsageError("request", "nobody who listens", "a client that fetches its events while others wait")

@@ -19,6 +19,7 @@ BEAT = 0.25
 class Progress(NamedTuple):
     share: float  # done, in [0, 1]
     text: str
+    left: float | None = None  # seconds that it still takes, once that is known
 
 
 def duration(seconds: float) -> str:
@@ -75,7 +76,7 @@ class Run:
         self._name = f"request {next(line.numbers)} of {session[:8] or 'nobody'}"
         self._result: Future[Any] = Future()
         self._news: queue.SimpleQueue[Progress] = queue.SimpleQueue()
-        self._stopped, self._began, self._share = threading.Event(), 0.0, 0.0
+        self._stopped, self._began, self._latest, self._told = threading.Event(), 0.0, Progress(0.0, ""), 0.0
         self.stopped_early = False  # before its work was done
         self.heard: list[str] = []  # where the page finds what is finished of the first sample, piece after piece
 
@@ -107,10 +108,10 @@ class Run:
             return len(self._line.runs) > 1 and self._line.runs[0] is self
 
     def seconds_left(self, per_work: float | None) -> float | None:
-        """Seconds that it still takes, by its own speed or by that of the run before; None if neither is known."""
-        if self._share > 0.1:
-            return (time.perf_counter() - self._began) * (1 - self._share) / self._share
-        return None if per_work is None else per_work * self._amount * (1 - self._share)
+        """Seconds that it still takes, by its own word or by the speed of the run before; None if neither is known."""
+        if self._latest.left is not None:
+            return max(0.0, self._latest.left - (time.perf_counter() - self._told))
+        return None if per_work is None else per_work * self._amount * (1 - self._latest.share)
 
     def news(self) -> Progress | None:
         """The latest progress, or place in the line, after waiting `BEAT` for some at most."""
@@ -129,9 +130,9 @@ class Run:
     def tell(self, progress: Progress) -> None:
         if self.stopped:
             raise Stopped
-        if not self._share:
+        if progress.share and not self._latest.share:
             log.info("%s: first step", self._name)
-        self._share = progress.share
+        self._latest, self._told = progress, time.perf_counter()
         self._news.put(progress)
 
     def computed(self) -> None:

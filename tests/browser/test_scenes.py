@@ -115,7 +115,7 @@ def test_finer_levels_are_redone(tab: Tab, server: Server) -> None:
 def test_stop_in_mid_chunk_keeps_the_chunks_before(tab: Tab, server: Server) -> None:
     page = tab(seconds=122.88, seed=31)  # minutes of work, if it is not stopped
     generate(page, wait=False)
-    page.wait_for_function("() => /chunk [2-9] of 20/.test(document.querySelector('#snac-status').innerText)", timeout=SOON)
+    page.wait_for_function("() => /Chunk [2-9] of 20/.test(document.querySelector('#snac-status').innerText)", timeout=SOON)
     shot(page, "at_work")
     started = time.perf_counter()
     page.click("#snac-stop")

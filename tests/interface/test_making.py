@@ -23,6 +23,7 @@ from snac_plugin.interface import making
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.making import PageGenerator
+from snac_plugin.interface.pace import Reporter
 from snac_plugin.interface.page import _through_codec
 from snac_plugin.interface.results import Results, Shown
 from snac_plugin.interface.runs import Line, Run, Runs
@@ -209,9 +210,13 @@ def test_the_chunks_that_are_told_are_those_that_are_made(tmp_path: Path, monkey
         "From nothing": {"seconds": 0.8},
     }
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        making, "reporter", lambda tell, names, steps, chunks: lambda chunk, level, step: told.append((chunk, chunks))
-    )
+
+    class Told(Reporter):
+        def __call__(self, chunk: int, level: int, step: int) -> None:
+            super().__call__(chunk, level, step)
+            told.append((chunk, self._chunks))
+
+    monkeypatch.setattr(making, "Reporter", Told)
     for mode, values in {**asked, "Loop alone": {"edit_mode": "Loop", "recording": None, "seconds": 0.8}}.items():
         told.clear()
         made(maker, **{"edit_mode": mode, "recording": str(tmp_path / "a.wav"), "steps": 4, "seed": 1, **values})
@@ -226,7 +231,7 @@ def test_how_much_a_run_computes(tmp_path: Path) -> None:
     given: dict[str, Any] = {"recording": str(tmp_path / "a.wav"), "steps": 10}
     of = lambda **values: maker.amount(maker.controls.filled(given | values))  # noqa: E731
     assert of(seconds=0.768, batch_size=2) == 40
-    assert of(edit_mode="Vary", edit_keep_levels="A") == 30
+    assert of(edit_mode="Vary", edit_keep_levels="A") == 3 * 8, "of levels that stay no step is computed"
     assert of(edit_mode="Repaint", edit_repaint_to=0.3) == 10
     assert of(edit_mode="Repaint", edit_repaint="1:0") == 1, "what is no request is said later"
     assert json.loads(json.dumps(of())) == 10

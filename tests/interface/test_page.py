@@ -23,9 +23,7 @@ from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
 from snac_plugin.interface.history import Histories
-from snac_plugin.interface.making import reporter
 from snac_plugin.interface.page import create_page
-from snac_plugin.interface.runs import Progress
 from snac_plugin.plugin import builders
 
 pytestmark = pytest.mark.slow
@@ -104,14 +102,6 @@ def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.Mon
         jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(3)]
         assert [job.result()[SEED] for job in jobs] == [0, 1, 2]
     assert (most, running) == (1, 0)
-
-
-def test_progress_names_chunk_level_and_step() -> None:
-    told: list[Progress] = []
-    report = reporter(told.append, "ABC", (1, 2, 3), 2)
-    report(0, 0, 0)
-    report(1, 2, 2)
-    assert told == [(1 / 12, "chunk 1 of 2, level A, step 1 of 1"), (1, "chunk 2 of 2, level C, step 3 of 3")]
 
 
 def test_a_conditioner_has_its_own_input_and_its_value_reaches_the_sample(tmp_path: Path) -> None:

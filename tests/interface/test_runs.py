@@ -72,8 +72,11 @@ def test_long_waits_are_said_in_minutes() -> None:
 
 def test_a_run_that_tells_how_far_it_is_is_taken_at_its_word() -> None:
     run = Run(lambda run: None, Line())
-    run._began, run._share = time.perf_counter() - 10, 0.25
-    assert run.seconds_left(None) == pytest.approx(30, abs=0.5)
+    run.tell(Progress(0.25, "level A", 30.0))
+    run._told -= 10
+    assert run.seconds_left(1.0) == pytest.approx(20, abs=0.5)
+    run._told -= 60
+    assert run.seconds_left(1.0) == 0
 
 
 def test_one_that_is_stopped_while_it_waits_never_begins_and_lets_others_pass() -> None:

@@ -1,0 +1,81 @@
+"""How far a request is, and how long it still takes: by steps that this server measured, those of each level for themselves."""
+
+import time
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+
+from snac_plugin.interface.runs import Progress, Tell, duration
+
+LASTING = 40
+"""Steps after which a measurement counts half."""
+BETWEEN, END = "between chunks", "end"
+"""What is measured besides steps: from the last step of a chunk to the first of the next, and until its audio is there."""
+
+
+class Pace:
+    """Seconds that the parts of one kind of request take, as they did lately."""
+
+    def __init__(self) -> None:
+        self._measured: dict[Hashable, tuple[float, float]] = {}  # seconds in all, and of how many
+
+    def measured(self, part: Hashable, seconds: float) -> None:
+        total, count = self._measured.get(part, (0.0, 0.0))
+        fade = 0.5 if count >= LASTING else 1.0
+        self._measured[part] = fade * total + seconds, fade * count + 1
+
+    def of(self, parts: Mapping[Hashable, int]) -> float | None:
+        """Seconds of so many of each part; None if one was never measured."""
+        if not all(part in self._measured for part in parts):
+            return None
+        return sum(times * self._measured[part][0] / self._measured[part][1] for part, times in parts.items())
+
+
+class Reporter:
+    """Tells the page of each denoising step; a callback of generation.
+
+    Args:
+        tell: takes the progress.
+        names: of the levels.
+        steps: of each level, 0 where it is kept.
+        chunks: how many there are, as far as it is known.
+        context: chunks before its own that a chunk sees at most: the more it sees, the slower are its steps.
+        pace: of requests like this one.
+    """
+
+    def __init__(self, tell: Tell, names: str, steps: Sequence[int], chunks: int, context: int, pace: Pace) -> None:
+        self._tell, self._names, self._steps, self._chunks, self._context = tell, names, steps, chunks, context
+        self._pace, self._last = pace, (-1, 0.0)  # chunk of the last step, and when it was done
+        self._first = next((level for level, count in enumerate(steps) if count), 0)
+
+    def __call__(self, chunk: int, level: int, step: int) -> None:
+        now, (before, then) = time.perf_counter(), self._last
+        if before >= 0:
+            self._pace.measured(BETWEEN if chunk > before else self._part(chunk, level), now - then)
+        self._last = chunk, now
+        total = max(self._chunks, chunk + 1)  # a header may say too little
+        place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
+        done = chunk * sum(self._steps) + sum(self._steps[:level]) + step + 1
+        share, left = done / (total * sum(self._steps)), self._seconds_left(chunk, level, step, total)
+        what = f"level {self._names[level]}, step {step + 1} of {self._steps[level]}"
+        text = place + ("decoding to audio" if done == (chunk + 1) * sum(self._steps) else what)
+        more = f" · about {duration(left)} left" if left is not None and left >= 1 else ""
+        self._tell(Progress(share, text[0].upper() + text[1:] + more, left))
+
+    def finished(self) -> None:
+        """All audio is there."""
+        if self._last[0] >= 0:
+            self._pace.measured(END, time.perf_counter() - self._last[1])
+
+    def _part(self, chunk: int, level: int) -> Hashable:
+        return level, min(chunk, self._context)
+
+    def _seconds_left(self, chunk: int, level: int, step: int, total: int) -> float | None:
+        """From the end of a step; what lies between chunks counts nothing until it was measured."""
+        parts: Counter[Hashable] = Counter()
+        for one, count in enumerate(self._steps):
+            parts[self._part(chunk, one)] += 0 if one < level else count - step - 1 if one == level else count
+            for later in range(chunk + 1, total):  # the first step of a chunk ends what lies between
+                parts[self._part(later, one)] += count - (one == self._first)
+        between = self._pace.of({BETWEEN: 1}) or 0.0
+        end, steps = self._pace.of({END: 1}), self._pace.of(+parts)
+        return None if steps is None else steps + (total - chunk - 1) * between + (between if end is None else end)
