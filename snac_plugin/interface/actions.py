@@ -4,13 +4,14 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from snac_plugin.errors import SnacPluginError, UsageError
-from snac_plugin.interface.cards import EMPTY, cards
+from snac_plugin.interface.cards import EMPTY, cards, file_url
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import EXAMPLES, QUEUED, QUIET
@@ -20,7 +21,7 @@ from snac_plugin.interface.wording import hinted
 
 COOKIE = "snac_browser"
 SECRET = re.compile(r"[0-9a-f]{32}")
-SCRIPT = Path(__file__).with_name("page.js")
+SCRIPT, REPEAT = (Path(__file__).with_name(name) for name in ("page.js", "repeat.js"))
 UNMARKED = {"edit_repaint": "", "edit_repaint_from": None, "edit_repaint_to": None}
 USES: dict[str, tuple[dict[str, Any], str]] = {
     "go_on": ({"edit_mode": "Continue"}, "Set the length of what is new, then Generate."),
@@ -54,8 +55,9 @@ class Actions:
             self._take = gr.Button("Use these settings", size="sm")
         gr.HTML("<h2>History</h2>")
         self.cards = gr.HTML(EMPTY, elem_id="snac-history")
-        pack = gr.Button("All of it as a zip", size="sm")
-        pack.click(self._packed, None, gr.File(label="All samples of this browser", visible=False), **QUIET)
+        pack, packed = gr.Button("All of it as a zip", size="sm", elem_id="snac-pack"), gr.Textbox(visible=False)
+        download = pack.click(self._packed, None, packed, **QUIET)
+        download.success(None, packed, None, js="(url) => snacDownload(url)", **QUIET)
         do = gr.Textbox("", elem_id="snac-do", elem_classes="snac-hidden", show_label=False)
         do.input(self._act(results), [do, results.current], [self.cards, *results.components], **QUEUED)
         filled = [
@@ -73,12 +75,18 @@ class Actions:
 
     def on_load(self, page: gr.Blocks, examples: Sequence[gr.Button]) -> None:
         """Show the history, and take the settings of a link or the first example."""
-        recording = self._controls.components["recording"]
+        mode, recording, second = (self._controls.components[name] for name in ("edit_mode", "recording", "edit_bridge_second"))
         for button, path in zip(examples, EXAMPLES, strict=True):
-            button.click(lambda path=path: self._serve(path), None, recording, **QUIET)
+            button.click(partial(self._example, path), [mode, recording, second], [recording, second], **QUIET)
         opened = page.load(self._opened, self._text, [self.cards, self._text, recording], js=SCRIPT.read_text(), **QUIET)
+        page.load(js=REPEAT.read_text(), **QUIET)
         opened.then(self._settings_of_link, self._text, self._inputs, **QUIET)
         page.unload(self.forget)
+
+    def _example(self, path: Path, mode: str, first: str | None, second: str | None) -> tuple[Any, Any]:
+        """An example as the recording; in Bridge as the second one, if that alone lacks."""
+        served = self._serve(path)
+        return (gr.skip(), served) if mode == "Bridge" and first and not second else (served, gr.skip())
 
     def forget(self, request: gr.Request) -> None:
         """No recording is asked for any more: another mode was chosen, or the page left."""
@@ -98,13 +106,14 @@ class Actions:
     def _cards(self, history: History | None, every: bool = False) -> str:
         return EMPTY if history is None else cards(history, self._serve, every)
 
-    def _packed(self, request: gr.Request) -> Any:
+    def _packed(self, request: gr.Request) -> str:
+        """Where the browser gets all of its samples."""
         history = self.history(request)
         if history is None or not history.entries():
             raise gr.Error("There is nothing in the history yet.", print_exception=False)
         with tempfile.TemporaryDirectory() as folder:
             history.pack(Path(folder) / "samples.zip")
-            return gr.update(value=self._serve(Path(folder) / "samples.zip"), visible=True)
+            return file_url(self._serve(Path(folder) / "samples.zip"))
 
     def _opened(self, link: str, request: gr.Request) -> tuple[Any, ...]:
         first = self._serve(EXAMPLES[0]) if EXAMPLES and not link and self._controls.first_mode == "Continue" else gr.skip()

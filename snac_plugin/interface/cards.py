@@ -5,19 +5,21 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from snac_plugin.interface.history import Entry, History, lineage
+from snac_plugin.interface.history import Entry, History, Origin, origins, with_origins
 
 SHOWN = 24
-"""Cards before the others are asked for; favourites are always shown."""
+"""Cards before the others are asked for; favourites, and what the shown ones came from, are always shown."""
 EMPTY = '<p class="snac-says">What you make in this browser is kept here.</p>'
 
 
 def cards(history: History, serve: Callable[[Path], str], every: bool = False) -> str:
-    """Cards of the newest samples and all favourites; `serve` gives a file's path below the page's file route."""
+    """Cards of the newest samples, all favourites and their origins; `serve` gives a file's path below the page's file route."""
     entries = history.entries()
     by_name = {entry.name: entry for entry in entries}
-    shown = [entry for place, entry in enumerate(entries) if every or place < SHOWN or entry.favourite]
-    parts = [_card(entry, history, serve, lineage(entry, by_name)) for entry in shown]
+    first = (entry.name for place, entry in enumerate(entries) if every or place < SHOWN or entry.favourite)
+    linked = with_origins(first, by_name)  # whose cards trees lead to
+    shown = [entry for entry in entries if entry.name in linked]
+    parts = [_card(entry, history, serve, origins(entry, by_name)) for entry in shown]
     more = len(entries) - len(shown)
     button = f'<button class="snac-more" data-do="all" data-name="">Show {more} more</button>' if more else ""
     return f'<div class="snac-cards">{"".join(parts)}</div>{button}' if parts else EMPTY
@@ -28,11 +30,11 @@ def file_url(served: str) -> str:
     return f"gradio_api/file={urllib.parse.quote(served)}"
 
 
-def players(samples: Sequence[tuple[str, str]]) -> str:
-    """Players side by side; a name and a served file each."""
+def players(samples: Sequence[tuple[str, str]], loops: bool = False) -> str:
+    """Players side by side; a name and a served file each. Those of loops repeat."""
     parts = (
         f"<figure><figcaption>{html.escape(name)}</figcaption>"
-        f'<audio controls preload="none" src="{_source(served)}"></audio></figure>'
+        f'<div><audio controls preload="none" src="{_source(served)}"></audio>{repeats(loops)}</div></figure>'
         for name, served in samples
     )
     return f'<div class="snac-players">{"".join(parts)}</div>'
@@ -55,11 +57,38 @@ def _source(served: str) -> str:
     return html.escape(file_url(served))
 
 
-def _card(entry: Entry, history: History, serve: Callable[[Path], str], chain: Sequence[str]) -> str:
+def repeats(whole: bool, title: str = "↻", name: str = "") -> str:
+    """A button that lets the player beside it go round and round; pressed for a loop, which is `whole`."""
+    look, state = ("snac-repeat snac-on", "true") if whole else ("snac-repeat", "false")
+    of = f' data-of="{html.escape(name)}"' if name else ""
+    return f'<button class="{look}" aria-pressed="{state}" aria-label="Repeat" title="Repeat without a gap"{of}>{title}</button>'
+
+
+def _tree(came_from: Sequence[Origin]) -> str:
+    """Origins as a nested list; samples are links to their cards."""
+    lines = []
+    for one in came_from:
+        entry, more = one.entry, _tree(one.origins)
+        if entry is None:
+            lines.append(f"<li>{html.escape(one.name)}</li>")
+            continue
+        if entry.parents and not more:  # further back than is drawn
+            more = "<ul><li>…</li></ul>"
+        words = f"{html.escape(entry.mode)} · seed {entry.seed} · {entry.seconds:.1f} s"
+        lines.append(f'<li><a href="#{_place(one.name)}" title="{html.escape(one.name)}">{words}</a>{more}</li>')
+    return f"<ul>{''.join(lines)}</ul>" if lines else ""
+
+
+def _place(name: str) -> str:
+    """The id of a sample's card."""
+    return f"card-{urllib.parse.quote(name, safe='')}"
+
+
+def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_from: Sequence[Origin]) -> str:
     name = html.escape(entry.name, quote=True)
     wav, picture = (_source(serve(file)) for file in (history.audio(entry), history.picture(entry)))
     what = f"<b>{html.escape(entry.mode)}</b> · seed {entry.seed} · {entry.seconds:.1f} s"
-    source = f'<p class="snac-from">from {" → ".join(html.escape(one) for one in chain)}</p>' if chain else ""
+    source = f'<section class="snac-from">from{_tree(came_from)}</section>' if came_from else ""
     star, says = ("★", "No longer a favourite") if entry.favourite else ("☆", "Favourite")
     buttons = "".join(
         f'<button data-do="{do}" data-name="{name}" title="{title}">{text}</button>'
@@ -71,7 +100,8 @@ def _card(entry: Entry, history: History, serve: Callable[[Path], str], chain: S
         )
     )
     return (
-        f'<article class="snac-card{" snac-star" if entry.favourite else ""}" data-sample="{name}">'
-        f'<img src="{picture}" loading="lazy" alt="Spectrogram of {name}"><audio controls preload="none" src="{wav}"></audio>'
+        f'<article class="snac-card{" snac-star" if entry.favourite else ""}" id="{_place(entry.name)}" data-sample="{name}">'
+        f'<img src="{picture}" loading="lazy" alt="Spectrogram of {name}">'
+        f'<div><audio controls preload="none" src="{wav}"></audio>{repeats(entry.mode == "Loop")}</div>'
         f"<p>{what}</p>{source}<div>{buttons}</div></article>"
     )

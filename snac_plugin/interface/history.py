@@ -16,6 +16,8 @@ from snac_plugin.files import digest_of, fitting_name, read_json_object, write_w
 from snac_plugin.output.make_samples import Sample
 
 INDEX = "history.json"
+GENERATIONS = 6
+"""How far back the tree of a sample goes; the cards of the first ones there have the rest."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,13 @@ class History:
                     copy.parent.rmdir()
 
     def pack(self, path: Path) -> None:
-        """Write a zip with the files of all samples."""
+        """Write a zip with the files of all samples, and the recordings that they came from: settings alone only name these."""
+        entries = self.entries()
+        recordings = (self.folder / one for entry in entries for one in entry.recordings)
+        files = [*(file for entry in entries for file in self._files(entry)), *(one for one in recordings if one.is_file())]
         with zipfile.ZipFile(path, "w") as archive:
-            for entry in self.entries():
-                for file in self._files(entry):
-                    archive.write(file, file.name)
+            for file in dict.fromkeys(files):
+                archive.write(file, file.relative_to(self.folder).as_posix())
 
     def _files(self, entry: Entry) -> list[Path]:
         files = (self.audio(entry), self.picture(entry), self.folder / f"{entry.name}.json")
@@ -141,12 +145,29 @@ class Histories:
         return self._known.setdefault(name, History(self._folder / name))
 
 
-def lineage(entry: Entry, by_name: Mapping[str, Entry]) -> list[str]:
-    """What a sample came from, and that from, back to the first: names, the first one first."""
-    chain: list[str] = []
-    while entry.parents and entry.parents[0] not in chain:
-        chain.insert(0, entry.parents[0])
-        if entry.parents[0] not in by_name:
-            break
-        entry = by_name[entry.parents[0]]
-    return chain
+@dataclass(frozen=True)
+class Origin:
+    """What a sample was made from."""
+
+    name: str
+    entry: Entry | None  # None of a recording that was put in, and of a sample that is gone
+    origins: tuple["Origin", ...]
+
+
+def origins(entry: Entry, by_name: Mapping[str, Entry], generations: int = GENERATIONS) -> tuple[Origin, ...]:
+    """What a sample came from, and that from: a tree, as a bridge came from two."""
+    if not generations:
+        return ()
+    parents = ((name, by_name.get(name)) for name in entry.parents)
+    return tuple(Origin(name, one, () if one is None else origins(one, by_name, generations - 1)) for name, one in parents)
+
+
+def with_origins(names: Iterable[str], by_name: Mapping[str, Entry]) -> set[str]:
+    """The names of these samples and of all that they came from."""
+    found, left = set[str](), [*names]
+    while left:
+        name = left.pop()
+        if name in by_name and name not in found:
+            found.add(name)
+            left += by_name[name].parents
+    return found

@@ -46,15 +46,26 @@ CSS = """
   background: var(--block-background-fill); }
 .snac-card.snac-star { border-color: #e08e2b; }
 .snac-card img { width: 100%; aspect-ratio: 3 / 2; object-fit: contain; background: white; border-radius: 6px; }
-.snac-card audio { width: 100%; height: 38px; margin-top: .4rem; }
+.snac-card audio { height: 38px; }
 .snac-card p { margin: .25rem 0 0; font-size: .9rem; overflow-wrap: anywhere; }
 .snac-card .snac-from { color: var(--body-text-color-subdued); font-size: .8rem; }
-.snac-card div { display: flex; align-items: center; gap: .4rem; margin-top: .4rem; }
-.snac-card button, .snac-more { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .2rem .6rem;
-  font-size: .85rem; background: var(--button-secondary-background-fill); color: var(--body-text-color); cursor: pointer; }
+.snac-card section ul { list-style: none; margin: 0; padding: 0 0 0 .8rem; }
+.snac-card section > ul { padding-left: 0; }
+.snac-card section li { margin: 0; overflow-wrap: anywhere; }
+.snac-card section li::before { content: "└ "; color: var(--body-text-color-subdued); }
+.snac-card section a { color: var(--primary-600); text-decoration: underline; }
+.snac-card:target { outline: 3px solid var(--primary-500); }
+.snac-card { scroll-margin-top: 12px; }
+.snac-card div, .snac-players figure div { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem; margin-top: .4rem; }
+.snac-card audio, .snac-players audio { flex: 1 1 0; min-width: 0; }
+.snac-card button, .snac-more, .snac-repeat { border: 1px solid var(--border-color-primary); border-radius: 6px; font-size: .85rem;
+  padding: .2rem .6rem; background: var(--button-secondary-background-fill); color: var(--body-text-color); cursor: pointer; }
 .snac-card button[data-do=delete] { margin-left: auto; }
 #snac-listen, .snac-ab button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .35rem .8rem;
   font-size: .9rem; background: var(--button-secondary-background-fill); color: var(--body-text-color); cursor: pointer; }
+.snac-repeat.snac-on { background: var(--primary-600) !important; color: white !important; }
+#snac-player { gap: .4rem; }
+#snac-player .snac-repeat { float: right; }
 #snac-listen { width: 100%; }
 #snac-listen[hidden] { display: none; }
 .snac-ab { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; padding: .6rem; border-radius: 10px;
@@ -66,9 +77,10 @@ CSS = """
 .snac-players figure { margin: 0; padding: .5rem; border: 1px solid var(--border-color-primary); border-radius: 10px; min-width: 0;
   background: var(--block-background-fill); }
 .snac-players figcaption { font-size: .85rem; margin-bottom: .3rem; overflow-wrap: anywhere; }
-.snac-players audio { width: 100%; height: 38px; }
+.snac-players audio { height: 38px; }
 .snac-mixture.block { padding: .5rem .8rem 0; font-weight: 600; }
-@media (max-width: 640px) { .gradio-container { padding: .5rem !important; } .snac-levels { display: none; } }
+@media (max-width: 640px) { .gradio-container { padding: .5rem !important; } .snac-levels { display: none; }
+  .snac-modes label { font-size: .85rem; padding: .45rem .1rem; white-space: nowrap; } }
 .wrap:has(> span.error) { display: none !important; }  /* gradio's badge would lie on the sample before */
 .snac-again { align-self: end; margin-bottom: .65rem; }
 """

@@ -29,6 +29,14 @@
   };
   window.snacEnded = () => snacShow(document.querySelector("#snac-status .snac-at") ? "#snac-status" : ".snac-players, #snac-result", "start");
 
+  window.snacDownload = (url) => {
+    const link = Object.assign(document.createElement("a"), { href: url, download: "" });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    return [];
+  };
+
   // The region follows the two number boxes; dragging on the waveform writes them.
   const paint = () => {
     const wave = document.querySelector(".snac-wave"), from = input("snac-from"), to = input("snac-to");

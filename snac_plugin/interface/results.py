@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from snac_plugin.data.audio_file import read_header
-from snac_plugin.interface.cards import comparison, players
+from snac_plugin.interface.cards import comparison, players, repeats
 from snac_plugin.interface.layout import QUEUED, QUIET
 from snac_plugin.interface.settings_in import link_with
 
@@ -40,7 +40,9 @@ class Results:
         self._serve, self.status = serve, status
         self.players = gr.HTML(visible=False)
         self.choice = gr.Radio([], label="Sample", visible=False)
-        audio = gr.Audio(label="Audio", type="filepath", interactive=False, elem_id="snac-result")
+        with gr.Column(elem_id="snac-player"):
+            audio = gr.Audio(label="Audio", type="filepath", interactive=False, elem_id="snac-result")
+            self.repeat = gr.HTML(visible=False, padding=False)
         with gr.Row(visible=False, elem_classes="snac-actions", equal_height=True) as self.actions:
             small: Any = {"size": "sm", "min_width": 120}
             self.go_on, self.repaint = gr.Button("Continue it", **small), gr.Button("Repaint a part", **small)
@@ -58,10 +60,11 @@ class Results:
             with gr.Accordion("Settings of this sample", open=False):
                 settings = gr.JSON(label="Settings", show_label=False)
         self.samples, self.current, self.source = gr.State([]), gr.State(None), gr.State("")
-        self._one = [audio, picture, self.seed, settings, self.link, self.current, self.source, self.beside, self.compared]
+        self._one = [audio, picture, self.seed, settings, self.link]
+        self._one += [self.current, self.source, self.beside, self.compared, self.repeat]
         self.components = [audio, picture, self.seed, settings, files, self.choice, self.samples]
         self.components += [self.status, self.link, self.current, self.actions, self.details]
-        self.components += [self.source, self.beside, self.compared, self.players]
+        self.components += [self.source, self.beside, self.compared, self.players, self.repeat]
         self.choice.input(lambda index, samples: self._shown(samples[index]), [self.choice, self.samples], self._one, **QUEUED)
         self.beside.click(self._with_source, [self.current, self.source], self.compared, **QUIET)
 
@@ -69,20 +72,23 @@ class Results:
         """Values of `_one`."""
         served = [self._serve(Path(file)) for file in (sample.wav, sample.picture)]
         beside, hidden = gr.update(visible=bool(sample.source)), gr.update(value="", visible=False)
-        return [*served, sample.seed, sample.settings, link_with(sample.settings), sample.wav, sample.source, beside, hidden]
+        repeat = gr.update(value=repeats(bool(sample.settings.get("loop")), "↻ Repeat", served[0]), visible=True)
+        link = link_with(sample.settings)
+        return [*served, sample.seed, sample.settings, link, sample.wav, sample.source, beside, hidden, repeat]
 
     def of(self, samples: Sequence[Shown], said: str = "", heard: Sequence[str] = ()) -> tuple[Any, ...]:
         """Values of all components for the samples that were made, or one that is opened; `heard` as of `with_pieces`."""
-        *shown, link, current, source, beside, hidden = self._shown(samples[0])
+        *shown, link, current, source, beside, hidden, repeat = self._shown(samples[0])
         files = [self._serve(file) for s in samples for file in (Path(s.wav), Path(s.picture), Path(s.wav).with_suffix(".json"))]
         choices = [(f"seed {s.seed}", index) for index, s in enumerate(samples)]
         several = len(samples) > 1
         choice = gr.Radio(choices=choices, value=0, visible=several)
-        row = players([(name, file) for (name, _), file in zip(choices, files[::3], strict=True)]) if several else ""
+        named = [(name, file) for (name, _), file in zip(choices, files[::3], strict=True)]
+        row = players(named, bool(samples[0].settings.get("loop"))) if several else ""
         status = with_pieces(f'<p class="snac-says">{said}</p>' if said else "", heard)
         visible = gr.update(visible=True)
         side_by_side = gr.update(value=row, visible=several)
-        end = (link, current, visible, visible, source, beside, hidden, side_by_side)
+        end = (link, current, visible, visible, source, beside, hidden, side_by_side, repeat)
         return *shown, files, choice, list(samples), status, *end
 
     def compare(self, first: Path, second: Path) -> Any:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,12 @@ def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, s
     generate(page)
     heard = sound(server.newest())
     assert len(heard) == 3 * 196608
-    assert page.locator(".snac-from").inner_text() == f"from {EXAMPLES[0].name}"
+    assert page.locator(".snac-from").inner_text().split() == ["from", EXAMPLES[0].name]
+    with page.expect_download() as download:
+        page.click("#snac-pack")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {EXAMPLES[0].name, server.newest().name, server.newest("*.json").name} <= names
     page.wait_for_function("() => document.querySelector('#snac-result').innerText.includes('0:18')")  # its waveform is drawn
     picture(page, "page", ".snac-head")
 
@@ -75,8 +81,17 @@ def test_an_upload_is_continued_and_the_result_twice(tab: Tab, server: Server, s
     for before, after in itertools.pairwise(heard):
         np.testing.assert_array_equal(after[: len(before)], before)
         assert len(after) == len(before) + round(1.536 * 44100)
-    assert "my song.wav → " in page.locator(".snac-from").first.inner_text()
+    tree = page.locator(".snac-from").first
+    assert tree.inner_text().splitlines()[-1].strip() == "my song.wav"
+    indents = [one.bounding_box()["x"] for one in tree.locator("li").all()]
+    assert len(indents) == 3
+    assert indents == sorted(set(indents)), "each of them further in than what came of it"
     shot(page, "continued_twice")
+    tree.locator("a").last.click()
+    assert page.locator(".snac-card:target").get_attribute("data-sample") == page.locator(".snac-card").last.get_attribute(
+        "data-sample"
+    )
+    in_sight(page, ".snac-card:target")
 
 
 def test_a_marked_region_is_repainted_and_all_else_stays(tab: Tab, server: Server, song: Path) -> None:
@@ -227,6 +242,9 @@ def test_nothing_overlaps_and_nothing_scrolls_sideways(tab: Tab, width: str) -> 
     generate(page)
     for name in ("Continue", "Repaint", "Vary", "Bridge", "Loop", "From nothing"):
         mode(page, name)
+        for number, path in enumerate(EXAMPLES if name == "Bridge" else ()):  # one after the other, the second beside the first
+            page.click(f"text=Example: {path.stem}")
+            page.wait_for_function("(count) => document.querySelectorAll('[aria-label=Clear]').length === count", arg=number + 1)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         assert page.evaluate(OVERLAPS) == [], name
         shot(page, f"{width}_{name.lower().replace(' ', '_')}")

@@ -1,5 +1,6 @@
 """What a browser made is found again, by that browser alone."""
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import pytest
 import soundfile
 
-from snac_plugin.interface.cards import cards, comparison, players
-from snac_plugin.interface.history import Histories, History, lineage
+from snac_plugin.interface.cards import SHOWN, cards, comparison, players
+from snac_plugin.interface.history import GENERATIONS, Histories, History, Origin, origins
 from snac_plugin.output.make_samples import Sample
 from snac_plugin.output.sample_files import SampleFiles
 
@@ -35,6 +36,10 @@ def test_samples_survive_a_restart_and_other_browsers_see_none(tmp_path: Path) -
     assert not any(MINE in str(path) for path in tmp_path.rglob("*")), "a path would give the secret away"
 
 
+def named(tree: tuple[Origin, ...]) -> dict[str, Any]:
+    return {one.name: named(one.origins) for one in tree}
+
+
 def test_where_a_sample_came_from_is_followed_back_to_the_file(tmp_path: Path) -> None:
     history = Histories(tmp_path).of(MINE)
     soundfile.write(tmp_path / "song.wav", [0.5] * 3200, 32000)
@@ -43,7 +48,7 @@ def test_where_a_sample_came_from_is_followed_back_to_the_file(tmp_path: Path) -
     history.add([sample(history, "one")], "Continue", [song])
     history.add([sample(history, "two", 2)], "Vary", [history.keep(history.folder / "one.wav")])
     by_name = {entry.name: entry for entry in history.entries()}
-    assert lineage(by_name["two"], by_name) == ["song.wav", "one"]
+    assert named(origins(by_name["two"], by_name)) == {"one": {"song.wav": {}}}
     assert history.recording("/elsewhere/song.wav") == song
     assert history.recording("/etc/passwd") is None
     (tmp_path / "other").mkdir()
@@ -51,6 +56,47 @@ def test_where_a_sample_came_from_is_followed_back_to_the_file(tmp_path: Path) -
     history.add([sample(history, "three", 3)], "Continue", [history.keep(tmp_path / "other" / "song.wav")])
     assert history.recording("song.wav") is None, "two recordings have that name"
     assert history.recording(str(song)) == song
+
+
+def test_a_bridge_has_two_branches_and_each_sample_in_them_is_a_link_to_its_card(tmp_path: Path) -> None:
+    """It was a chain of words, which lost the second recording."""
+    history = Histories(tmp_path).of(MINE)
+    soundfile.write(tmp_path / "song.wav", [0.5] * 3200, 32000)
+    history.add([sample(history, "one")], "Continue", [history.keep(tmp_path / "song.wav")])
+    history.add([sample(history, "two", 2)], "From nothing", [])
+    history.add([sample(history, "three", 3)], "Bridge", [history.folder / "one.wav", history.folder / "two.wav"])
+    by_name = {entry.name: entry for entry in history.entries()}
+    assert named(origins(by_name["three"], by_name)) == {"one": {"song.wav": {}}, "two": {}}
+    shown = cards(history, str)
+    lists = '<ul><li><a href="#card-one" title="one">Continue · seed 1 · 0.1 s</a><ul><li>song.wav</li></ul></li>'
+    assert f'{lists}<li><a href="#card-two" title="two">From nothing · seed 2 · 0.1 s</a></li></ul>' in shown
+    assert re.findall(r'<article [^>]*id="card-(\w+)"', shown) == ["three", "two", "one"]
+    history.delete("one")
+    assert "from<ul><li>one</li>" in cards(history, str), "what is gone is no link"
+
+
+def test_cards_that_trees_lead_to_are_shown_however_old(tmp_path: Path) -> None:
+    history, before = Histories(tmp_path).of(MINE), list[Path]()
+    for number in range(SHOWN + 9):
+        history.add([sample(history, f"old_{number}")], "Continue", before)
+        before = [history.folder / f"old_{number}.wav"]
+    for number in range(SHOWN):
+        history.add([sample(history, f"new_{number}")], "From nothing", [])
+    assert "old_" not in cards(history, str)
+    history.add([sample(history, "last")], "Continue", before)
+    shown = cards(history, str)
+    links, places = (set(re.findall(pattern, shown)) for pattern in (r'href="#(card-\w+)"', r'id="(card-\w+)"'))
+    assert {"card-old_0", f"card-old_{SHOWN + 8}"} <= links <= places
+    tree = shown.split('id="card-last"')[1].split("</article>")[0]
+    assert tree.count("href=") == GENERATIONS
+    assert "<li>…</li>" in tree
+
+
+def test_players_of_loops_repeat(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    history.add([sample(history, "one")], "Loop", [])
+    history.add([sample(history, "two", 2)], "Continue", [])
+    assert re.findall(r'class="snac-repeat([^"]*)"', cards(history, str)) == ["", " snac-on"]
 
 
 def test_favourites_and_deleting(tmp_path: Path) -> None:
@@ -72,6 +118,20 @@ def test_a_zip_holds_all_samples_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert sorted(archive.namelist()) == [f"{name}.{end}" for name in ("one", "two") for end in ("json", "png", "wav")]
         assert archive.read("two.wav") == (history.folder / "two.wav").read_bytes()
+
+
+def test_a_zip_holds_the_recordings_that_samples_came_from(tmp_path: Path) -> None:
+    """Settings name a recording, and the sample could not be made again without it."""
+    history = Histories(tmp_path).of(MINE)
+    soundfile.write(tmp_path / "song.wav", [0.5] * 3200, 32000)
+    song = history.keep(tmp_path / "song.wav")
+    history.add([sample(history, "one")], "Continue", [song])
+    history.add([sample(history, "two", 2)], "Bridge", [history.folder / "one.wav", song])
+    history.pack(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".wav")]
+        assert sorted(names) == sorted(["one.wav", song.relative_to(history.folder).as_posix(), "two.wav"])
+        assert archive.read(song.relative_to(history.folder).as_posix()) == (tmp_path / "song.wav").read_bytes()
 
 
 def test_names_of_uploads_cannot_put_markup_on_the_page(tmp_path: Path) -> None:
