@@ -42,6 +42,8 @@ def test_the_first_click_makes_music_that_plays(tab: Tab, server: Server) -> Non
     assert not page.locator("#snac-result :text-is('Error'):visible, .snac-picture :text-is('Error'):visible").count()
     assert server.log.count("Traceback") == before, "a mistake of a user is none of the server"
     shot(page, "mistake")
+    page.get_by_label("Samples", exact=True).fill("2")
+    page.wait_for_selector("#snac-status .snac-wrong", state="detached")
 
 
 def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, server: Server) -> None:
