@@ -49,9 +49,10 @@ CSS = """
 .snac-card audio { height: 38px; }
 .snac-card p { margin: .25rem 0 0; font-size: .9rem; overflow-wrap: anywhere; }
 .snac-card .snac-from { color: var(--body-text-color-subdued); font-size: .8rem; }
-.snac-card section ul { list-style: none; margin: 0; padding: 0 0 0 .8rem; }
+.snac-card section ul { list-style: none; margin: 0; padding: 0 0 0 .8rem; font-size: .8rem; }
+.snac-card div button { margin-block: 0; }
 .snac-card section > ul { padding-left: 0; }
-.snac-card section li { margin: 0; overflow-wrap: anywhere; }
+.snac-card section li { margin: 0; font-size: .8rem; overflow-wrap: anywhere; }
 .snac-card section li::before { content: "└ "; color: var(--body-text-color-subdued); }
 .snac-card section a { color: var(--primary-600); text-decoration: underline; }
 .snac-card:target { outline: 3px solid var(--primary-500); }
