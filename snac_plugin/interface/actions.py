@@ -79,7 +79,7 @@ class Actions:
         for button, path in zip(examples, EXAMPLES, strict=True):
             button.click(partial(self._example, path), [mode, recording, second], [recording, second], **QUIET)
         opened = page.load(self._opened, self._text, [self.cards, self._text, recording], js=SCRIPT.read_text(), **QUIET)
-        page.load(js=REPEAT.read_text(), **QUIET)
+        page.load(None, js=REPEAT.read_text(), **QUIET)
         opened.then(self._settings_of_link, self._text, self._inputs, **QUIET)
         page.unload(self.forget)
 
