@@ -169,12 +169,10 @@ def shot(page: Page, name: str) -> None:
 
 
 def picture(page: Page, name: str, top: str) -> None:
-    """What is in sight from an element on, in few colours: docs/pictures has two of these."""
+    """What is in sight from an element on: docs/pictures has two of these."""
     settled(page)
     page.evaluate("(top) => scrollTo(0, document.querySelector(top).getBoundingClientRect().top + scrollY - 12)", top)
-    Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
-        SHOTS / f"{name}.png", optimize=True
-    )
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(SHOTS / f"{name}.png", optimize=True)
 
 
 @pytest.fixture
