@@ -1,6 +1,7 @@
 """Where a checkpoint lies: a file, a folder, a model that ships here, or one of the hub in stable-audio-tools' form; adapters."""
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
         CheckpointError: there is none.
     """
     place = model_file(path)
-    if place.is_file():
+    if os.path.isfile(place):  # unlike pathlib's, false of a name that is too long
         return place, None
-    if place.is_dir():
+    if os.path.isdir(place):
         file = next((place / name for name in IN_FOLDER if (place / name).is_file()), None)
         if file is None:
             expected, advice = "a checkpoint (.ckpt or .safetensors)", f"A folder needs one of {', '.join(IN_FOLDER)}."
@@ -44,7 +45,7 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
 
 def snapshots_in(run: str | Path) -> dict[int, Path]:
     """Snapshots of averages by their steps, the first step first, in the folder of a run or in that of its snapshots."""
-    folder = Path(run) / AVERAGES if (Path(run) / AVERAGES).is_dir() else Path(run)
+    folder = Path(run) / AVERAGES if os.path.isdir(Path(run) / AVERAGES) else Path(run)
     steps = {path: re.fullmatch(r"step=(\d+)", path.stem) for path in sorted(folder.glob("step=*.safetensors"))}
     return {int(step[1]): path for path, step in steps.items() if step is not None}
 
@@ -56,9 +57,9 @@ def locate_adapter(path: str | Path) -> tuple[Path, Path | None]:
         CheckpointError: there is none.
     """
     place = Path(path)
-    file = next((one for one in (place, place / ADAPTER, place / "lora" / ADAPTER) if one.is_file()), None)
+    file = next((one for one in (place, place / ADAPTER, place / "lora" / ADAPTER) if os.path.isfile(one)), None)
     if file is None:
-        found = "a folder without one" if place.is_dir() else "no such file or folder"
+        found = "a folder without one" if os.path.isdir(place) else "no such file or folder"
         advice = f"Training with training.lora writes {ADAPTER} into the folder lora of its run."
         raise CheckpointError(str(place), found, "an adapter in peft's format", advice)
     return file, config if (config := file.parent / ADAPTER_CONFIG).is_file() else None
@@ -82,10 +83,10 @@ def _with_number(text: str | Path, name: str, meaning: str, default: float) -> t
     try:
         value = float(number)
     except ValueError:
-        if colon and not Path(text).exists() and Path(place).exists():
+        if colon and not os.path.exists(text) and os.path.exists(place):
             raise UsageError(name, f"{number!r} behind {place}", f"a number there: {meaning}, as in FILE:0.5") from None
         return str(text), default
-    if not colon or Path(text).exists():
+    if not colon or os.path.exists(text):
         return str(text), default
     if not math.isfinite(value):
         raise UsageError(name, str(text), f"a finite number behind the colon: {meaning}")

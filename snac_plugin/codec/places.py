@@ -1,6 +1,7 @@
 """Where a codec lies: in this package, in a folder, or on the hub. Imports nothing heavy."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def shipped_codecs() -> list[str]:
 def check_name(name: str) -> Path | None:
     """The folder of a codec, or None for one of the hub, by the name and with the errors of `load_codec`; asks no hub."""
     folder = SHIPPED / name if name in shipped_codecs() else Path(name).expanduser()
-    if folder.is_dir():
+    if os.path.isdir(folder):  # unlike pathlib's, false of a name that is too long
         _in_folder(folder)
         return folder
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):

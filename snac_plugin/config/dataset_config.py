@@ -89,7 +89,7 @@ def check_dataset_config(config: Mapping[str, Any], source: str = "dataset confi
             if check_paths:
                 yield from _path_problems(f"datasets[{index}]", entry, checked)
         listed = getattr(checked, "files", None)
-        if check_paths and listed is not None and not Path(listed).is_file():
+        if check_paths and listed is not None and not os.path.isfile(listed):
             yield Problem("files", show(listed), "a list that the command scan wrote", _from_here(listed))
 
     validated(SECTIONS[kind], config, source, problems)
@@ -108,15 +108,15 @@ def _path_problems(where: str, entry: Any, config: DatasetConfig) -> Iterator[Pr
     path, module = entry.path, entry.custom_metadata_module
     endings: tuple[str, ...] = (".tar",) if isinstance(config, Shards) else AUDIO_ENDINGS
     if isinstance(config, PreEncodedFolders):
-        listed = Path(entry.path or "", "filelist.txt").is_file()  # read in place of a search
+        listed = os.path.isfile(Path(entry.path or "", "filelist.txt"))  # read in place of a search
         endings = () if listed else (f".{config.latent_extension}",)
-    if path is not None and not Path(path).is_dir():
-        what = "a file" if Path(path).is_file() else "no such folder"
+    if path is not None and not os.path.isdir(path):  # unlike pathlib's, false of a name that is too long
+        what = "a file" if os.path.isfile(path) else "no such folder"
         yield Problem(f"{where}.path", f"{show(path)} ({what})", "a folder that exists", _from_here(path))
     elif path is not None and endings and not _holds(path, endings):
         found = f"{show(path)}, a folder without a file to load"
         yield Problem(f"{where}.path", found, f"files ending in {', '.join(endings)}")
-    if module is not None and not Path(module).is_file():
+    if module is not None and not os.path.isfile(module):
         yield Problem(f"{where}.custom_metadata_module", show(module), "a Python file that exists", _from_here(module))
 
 

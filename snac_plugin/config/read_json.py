@@ -26,6 +26,8 @@ def load_json(path: str | Path) -> dict[str, Any]:
         raise ConfigError(str(path), "a folder", "a JSON file") from None
     except PermissionError:
         raise ConfigError(str(path), "a file that may not be read", "a readable JSON file") from None
+    except OSError as error:
+        raise ConfigError(str(path), f"a file that cannot be read ({error.strerror})", "a JSON file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"byte {error.start} that is not UTF-8", "a JSON file in UTF-8") from None
     try:

@@ -1,6 +1,7 @@
 """A checkpoint by its file, its folder, a run's folder, a shipped name, or a hub id."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from huggingface_hub.errors import EntryNotFoundError
 from tiny import tiny_model_config, write_tiny_codec
 
 import snac_plugin
-from snac_plugin.checkpoints.places import locate
+from snac_plugin.checkpoints.places import locate, locate_adapter
 from snac_plugin.checkpoints.shipped import model_file
-from snac_plugin.errors import CheckpointError
+from snac_plugin.codec.places import check_name
+from snac_plugin.config import check_dataset_config, load_json
+from snac_plugin.errors import CheckpointError, SnacPluginError
 from snac_plugin.plugin import builders
 
 
@@ -68,3 +71,26 @@ def test_what_is_nowhere_says_where_it_may_be(tmp_path: Path, monkeypatch: pytes
 
 def _offline(*_: Any, **__: Any) -> None:
     raise OSError("offline")
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        locate,
+        locate_adapter,
+        check_name,
+        load_json,
+        lambda name: check_dataset_config({"dataset_type": "audio_dir", "datasets": [{"id": "a", "path": name}]}),
+        lambda name: check_dataset_config(
+            {"dataset_type": "audio_dir", "datasets": [{"id": "a", "path": ".", "custom_metadata_module": name}]}
+        ),
+    ],
+    ids=["checkpoint", "adapter", "codec", "JSON", "data", "module"],
+)
+def test_a_name_that_no_file_can_have_is_told_like_any_other(read: Callable[[str], object]) -> None:
+    """Looking for it is an error of the system, not an answer: it ended in a traceback."""
+    with pytest.raises(SnacPluginError, match="x{20}"):
+        read(LONG)
