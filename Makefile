@@ -48,11 +48,13 @@ codec: $(STAMP)
 		--out runs/snac_codec_tiny/codec --half
 
 quick: TESTS := -m "not slow"
+# Types are checked beside the tests: a core of two would have nothing to do meanwhile. Long files of tests begin first (conftest.py).
 quick test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS); tests=$$?; \
+	wait $$types; typed=$$?; cat $(VENV)/mypy.log; exit $$((tests || typed))
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz.py --configs 2000 --datasets 500 --files 2000 --checkpoints 1000

@@ -10,6 +10,27 @@ from small_codecs import SMALL, small_codec
 
 from snac_plugin.codec.load import Codec
 from snac_plugin.levels import Levels
+from snac_plugin.output import pictures
+
+pictures.DPI = 64  # nearly every sample has a picture, and most of its time goes into pixels
+
+
+LONG_FILES = (
+    "cli/test_shipped_edits.py",
+    "benchmarks/test_benchmarks.py",
+    "interface/test_page.py",
+    "cli/test_evaluate.py",
+    "cli/test_train_autoencoder.py",
+    "training/test_two_processes.py",
+    "benchmarks/test_choices.py",
+    "fuzz/test_fuzz.py",
+    "plugin/test_conditioner_paths.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of more than twenty seconds come first: the last one of two processes would compute alone."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG_FILES))
 
 
 @pytest.fixture(params=[FOUR_LEVELS, THREE_LEVELS], ids=["four levels", "three levels"])

@@ -1,6 +1,8 @@
 """Small randomly initialised codecs with SNAC's grids, and folders in the hub's format."""
 
+import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,22 @@ SMALL: dict[str, dict[str, Any]] = {"32 kHz": CODEC_32KHZ, "24 kHz": CODEC_24KHZ
 
 
 def small_codec(name: str, seed: int = 0) -> Codec:
-    """A codec of some ten thousand weights, scaled by noise so that its codes vary."""
+    """A codec of some ten thousand weights, scaled by noise so that its codes vary: a copy of its own for each call."""
+    codec, random_state = _built(name, seed)
+    torch.set_rng_state(random_state)
+    return copy.deepcopy(codec)
+
+
+@cache
+def _built(name: str, seed: int) -> tuple[Codec, torch.Tensor]:
+    """The codec, and the state of the generator after it was built."""
     config = CONFIG_KEYS | SMALL[name]
     torch.manual_seed(seed)
     model = SNAC(**config)
     initialise_from_data(model, 0.1 * torch.randn(2, 1, 2 * 12288))
     model.eval().requires_grad_(False)
-    return Codec(name, model, Levels.from_snac_config(config), config, codes_fingerprint(model.state_dict()))
+    built = Codec(name, model, Levels.from_snac_config(config), config, codes_fingerprint(model.state_dict()))
+    return built, torch.get_rng_state()
 
 
 def write_hub_folder(folder: Path, config: dict[str, Any], seed: int = 0) -> SNAC:

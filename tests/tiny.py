@@ -1,6 +1,8 @@
 """A codec and a model small enough to be built and run in a test: SNAC's own class and geometry, random weights."""
 
+import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,17 @@ def write_tiny_codec(folder: Path, config: dict[str, Any] = CODEC_32KHZ, seed: i
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.save(SNAC(**config).state_dict(), folder / "pytorch_model.bin")
+    (folder / "pytorch_model.bin").write_bytes(_weights(json.dumps(config), seed))
     return folder
+
+
+@cache
+def _weights(config: str, seed: int) -> bytes:
+    """The file of a codec's weights: many tests write the same one."""
+    with torch.random.fork_rng(devices=[]), io.BytesIO() as file:
+        torch.manual_seed(seed)
+        torch.save(SNAC(**json.loads(config)).state_dict(), file)
+        return file.getvalue()
 
 
 def tiny_model_config(codec_folder: Path, **network: Any) -> dict[str, Any]:

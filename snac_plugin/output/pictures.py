@@ -29,6 +29,7 @@ SPECTRUM = LinearSegmentedColormap.from_list(
 )
 KEPT = "#7b8190"
 LETTERS, LARGE, LONGEST_TITLE = 11.5, 15, 62  # points, points, characters
+DPI = 160  # pixels per inch
 LEVEL_COLOURS = ("#d1495b", "#e08e2b", "#2a9d8f", "#3667b5", "#7b4fa3", "#5c6b7a", "#a3703c", "#4c8c3f")
 
 
@@ -91,7 +92,7 @@ def _layout(strips: int) -> tuple[Figure, list[Axes]]:
     """An empty figure; the axes of the spectrogram, then of each strip. All measures in inches."""
     top, spectrogram, space, strip, gap, bottom = 0.36, 2.3, 0.12, 0.4, 0.06, 0.58
     height = top + spectrogram + bottom + (space + strips * strip + (strips - 1) * gap if strips else 0)
-    figure = Figure(figsize=(7.5, height), dpi=160, facecolor=PAPER)
+    figure = Figure(figsize=(7.5, height), dpi=DPI, facecolor=PAPER)
     left, width = 0.105, 0.775
     edges = [top + spectrogram, *(top + spectrogram + space + i * (strip + gap) + strip for i in range(strips))]
     heights = [spectrogram, *[strip] * strips]

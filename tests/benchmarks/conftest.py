@@ -15,6 +15,7 @@ from tiny import tiny_model_config, write_tiny_codec
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.data.pre_encode import pre_encode
 from snac_plugin.plugin import builders
+from snac_plugin.training.demo import SnacDemoCallback
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,12 @@ def benchmarks_on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
+def no_demos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than all the rest of such a training."""
+    monkeypatch.setattr(SnacDemoCallback, "on_train_batch_end", lambda *_: None)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_the_lines_of_the_docs_work(tmp_path: Path) -> None:
     bash = re.search(r"```bash\n(.*?)```", DOCS, re.DOTALL)
     assert python is not None
     assert bash is not None
-    with served(create_page(*build(tmp_path, context_chunks=1))) as client:
+    with served(create_page(*build(tmp_path, context_chunks=1, chunk_frames=32))) as client:
         address = client.src.rstrip("/")
         names: dict[str, Any] = {}
         exec(python[1].replace(ADDRESS, address), names)

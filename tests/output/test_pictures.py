@@ -11,8 +11,15 @@ from matplotlib.figure import Figure
 from tiny import LEVELS_32KHZ
 
 from snac_plugin.levels import Levels
+from snac_plugin.output import pictures
 from snac_plugin.output.pictures import sample_picture, save_picture
 from snac_plugin.spectra.mel import mel_spectrogram
+
+
+@pytest.fixture(autouse=True)
+def full_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As users get them, not as small as other tests draw them."""
+    monkeypatch.setattr(pictures, "DPI", 160)
 
 
 def to_image(figure: Figure) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Every type of conditioner in every list that reads it: masks honoured, dropped in training, guided, generated with."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache
 def model_of(parts: Path, kind: str, where: str) -> SnacDiffusion:
     """A model whose every weight matters, with that conditioner in that list alone."""
     torch.manual_seed(0)
