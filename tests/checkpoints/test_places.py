@@ -92,5 +92,5 @@ LONG = "x" * 300
 )
 def test_a_name_that_no_file_can_have_is_told_like_any_other(read: Callable[[str], object]) -> None:
     """Looking for it is an error of the system, not an answer: it ended in a traceback."""
-    with pytest.raises(SnacPluginError, match="x{20}"):
+    with pytest.raises(SnacPluginError, match=r"x{20}"):
         read(LONG)
