@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,28 @@ def test_lost_data_saves_a_checkpoint_and_the_run_goes_on_when_it_is_back(
     (saved,) = checkpoints_in(tmp_path / "run" / "checkpoints")
     assert f"Saved {saved}; --recover goes on from there when the data is back" in caplog.text
     assert 1 <= torch.load(saved, weights_only=False)["global_step"] < 8
+    newest = run(never, tmp_path / "run", "--max-steps", 8, "--recover", "true")
+    assert_equal(newest, whole / "checkpoints" / "step=00000008.ckpt")
+
+
+@pytest.mark.slow
+def test_a_job_that_is_ended_saves_its_step_and_goes_on_from_there(
+    unbroken: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SLURM and spot instances end it, in the middle of a step: what is missing to the whole run is trained afterwards."""
+    flags, whole = unbroken
+    step = SnacDiffusionTrainingWrapper.training_step
+
+    def ended(self: SnacDiffusionTrainingWrapper, batch: Any, batch_idx: int) -> Tensor:
+        if (self.global_step, batch_idx % 2) == (2, 0):  # a second one would abort
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, batch, batch_idx)
+
+    never = [*flags, "--checkpoint-every", "1000"]
+    with monkeypatch.context() as patched:
+        patched.setattr(SnacDiffusionTrainingWrapper, "training_step", ended)
+        saved = run(never, tmp_path / "run", "--max-steps", 1000)
+    assert saved.name == "step=00000003.ckpt"
     newest = run(never, tmp_path / "run", "--max-steps", 8, "--recover", "true")
     assert_equal(newest, whole / "checkpoints" / "step=00000008.ckpt")
 
