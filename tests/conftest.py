@@ -1,8 +1,12 @@
 """What all tests share: a machine whose cores may be shared, and the grids of SNAC's codecs."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if process := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Two processes that fill librosa's cache of compiled functions at once leave one that ends Python: each has its own.
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba_{process}")
 
 import pytest
 from networks import FOUR_LEVELS, THREE_LEVELS
