@@ -104,6 +104,11 @@ def digest_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def short_digest(path: str | Path) -> str:
+    """The first 12 digits of it, as settings note it."""
+    return digest_of(path)[:12]
+
+
 def printable(path: str | Path) -> str:
     """A path as text: bytes that are no UTF-8 become escapes, so that it can be printed, logged and written into a text file."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

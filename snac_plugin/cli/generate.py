@@ -27,11 +27,12 @@ from snac_plugin.cli.arguments import (
     options_from,
 )
 from snac_plugin.cli.command_parser import CommandParser
+from snac_plugin.cli.earlier_settings import earlier_options, other_recordings, settings_in
 from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.batch import PER_SAMPLE, check_batch, sample_seeds
+from snac_plugin.generation.batch import PER_SAMPLE, over, sample_seeds
 from snac_plugin.generation.option_rules import LENGTHS, check_recording
 from snac_plugin.generation.prompts import Job, read_prompts
 from snac_plugin.generation.request import (
@@ -39,8 +40,6 @@ from snac_plugin.generation.request import (
     SAMPLING,
     WRITING,
     Request,
-    options_in,
-    writing_in,
 )
 from snac_plugin.generation.times import check_ends, samples_until, spans_of
 
@@ -142,62 +141,21 @@ def _say_where(sample: Any) -> None:
 
 def _prompts(args: argparse.Namespace) -> list[Job]:
     """What the flags ask for: one prompt, or those of a file, over what the flags say; `args.seed` is the one used from now on."""
-    earlier, options = _earlier(args), options_from(args)
-    options |= {
-        name: _over(earlier[name], options[name]) for name in PER_SAMPLE if name in earlier and _by_key(args, options, name)
-    }
+    settings = settings_in(args)
+    earlier, options = earlier_options(args, settings), options_from(args)
+    single = [name for name in PER_SAMPLE if name in options and getattr(args, name) is None]  # flags name some, not all as JSON
+    options |= {name: over(earlier.get(name), options[name]) for name in single}
     if any(name in options for name in LENGTHS):
         earlier.pop("seconds", None)
     before = earlier.pop("seed", -1)
     args.seed = sample_seeds(before if args.seed == -1 else args.seed, 1)[0]
+    for file in other_recordings(settings, earlier | options, args.context):
+        told = "%s is of another recording than %s: its settings are used, but the same sample does not come again."
+        logging.warning(told, args.settings, file)
     if args.prompts is None:
         return [Job(Request(**earlier | options), args.seed, args.context)]
     recording = {} if args.context is None else {"context": args.context}
     return read_prompts(args.prompts, earlier | options | recording | {"seed": args.seed})
-
-
-def _by_key(args: argparse.Namespace, options: dict[str, Any], name: str) -> bool:
-    """Whether flags name single conditions, and not all of them as JSON."""
-    return name in options and getattr(args, name) is None
-
-
-def _over(earlier: Any, conditions: dict[str, Any]) -> Any:
-    """Earlier conditions, of all samples or of each, with others in place of those of the same name."""
-    return [{**one, **conditions} for one in earlier] if isinstance(earlier, list) else {**earlier, **conditions}
-
-
-def _earlier(args: argparse.Namespace) -> dict[str, Any]:
-    """What a sample's JSON file says of how it was made; its checkpoint too, where no other is named."""
-    if args.settings is None:
-        return {}
-    from snac_plugin.config.read_json import load_json
-
-    settings = load_json(args.settings)
-    if "seed" not in settings:
-        raise UsageError("--settings", f"{args.settings}, which names no seed", "the JSON file beside an earlier sample")
-    if "continues" in settings and args.context is None:
-        file = settings["continues"]["file"]
-        raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
-    for name in ("edit", "before", "bridge"):
-        files = [settings.get(name)] if name != "bridge" else settings.get(name) or []
-        missing = [file for file in files if isinstance(file, str) and not Path(file).is_file()]
-        if missing and getattr(args, name) is None:  # the page names recordings without their folders
-            raise UsageError(
-                "--settings", f"a sample of {missing[0]}, which is not here", f"--{name} beside it, with that recording"
-            )
-    if args.lora is None:
-        args.lora = [f"{place}:{strength!r}" for place, strength in settings.get("lora", {}).items()]
-    if args.autoguidance is None:
-        args.autoguidance = next((f"{place}:{scale!r}" for place, scale in settings.get("autoguidance", {}).items()), None)
-    if args.ckpt == DEFAULT:
-        args.ckpt = settings.get("checkpoint") or DEFAULT
-    options = options_in(settings) | writing_in(settings)
-    size = options.pop("batch_size", None)
-    if args.seed == -1 and args.prompts is None:
-        again = f"--seed with the seed of the first beside it, and --batch-size {settings.get('batch_size')}: all of them again"
-        check_batch(settings, "--settings", again)
-        args.batch_size = args.batch_size or size
-    return options
 
 
 def _check(args: argparse.Namespace, prompt: Job) -> None:

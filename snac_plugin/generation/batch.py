@@ -12,6 +12,13 @@ PER_SAMPLE = ("conditioning", "negative_conditioning")
 """Options that may be a list with one entry a sample."""
 
 
+def over(common: PerSample | None, conditions: PerSample) -> PerSample:
+    """Conditions in place of those of the same name among common ones, of all samples or of each; a list for itself."""
+    if not isinstance(conditions, Mapping) or common is None:
+        return conditions
+    return {**common, **conditions} if isinstance(common, Mapping) else [{**one, **conditions} for one in common]
+
+
 def sample_seeds(seed: int, count: int) -> list[int]:
     """The seed of each sample: consecutive ones from `seed`, or from a random one for -1."""
     if count < 1:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.files import digest_of, fitting_name, read_json_object, write_whole
+from snac_plugin.files import digest_of, fitting_name, read_json_object, short_digest, write_whole
 from snac_plugin.output.make_samples import Sample
 
 INDEX = "history.json"
@@ -90,8 +90,8 @@ class History:
         own = self.folder / path.name
         if own.is_file() and filecmp.cmp(path, own, shallow=False):
             return own
-        digest = digest_of(path)
-        kept = self.folder / "recordings" / digest[:12] / fitting_name(path.name, 25)
+        digest = short_digest(path)
+        kept = self.folder / "recordings" / digest / fitting_name(path.name, 25)
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, lambda part: shutil.copyfile(path, part))

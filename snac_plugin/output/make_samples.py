@@ -13,7 +13,7 @@ import snac_plugin
 from snac_plugin.checkpoints.notes import codec_note
 from snac_plugin.checkpoints.weights import fingerprint
 from snac_plugin.errors import UnwritableFile
-from snac_plugin.files import digest_of, fitting_name
+from snac_plugin.files import fitting_name
 from snac_plugin.generation.batch import PER_SAMPLE, sample_seeds, settings_of_each, told_of_batch
 from snac_plugin.generation.chunks import StepCallback
 from snac_plugin.generation.decoding import StreamedChunk
@@ -21,11 +21,9 @@ from snac_plugin.generation.option_rules import check_recording
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.output.recordings import Recording
+from snac_plugin.output.recordings import Recording, digest_noted
 from snac_plugin.output.sample_in_progress import Listener, Plan, Sample, SampleInProgress
 
-DIGITS = 12
-"""Of a recording's digest in settings."""
 SEEDS = re.compile(r"((^|_)seed_\d+(_\d+)?)+$")
 """The end of a sample's name: its seed, a number where the name was taken, and the same of samples that it was made of."""
 
@@ -63,7 +61,7 @@ def make_samples(
         heard: called with the new audio of the first sample, [C, N] at the rate of its file, and that rate, as soon as it is made;
             not with edits, which are made in one piece.
         computed: called once nothing is left to do of a batch but to finish files with audio in them.
-        paths: settings name recordings that are changed by their paths; by their names and digests otherwise.
+        paths: settings name recordings that are changed by their paths; by their names otherwise.
 
     Raises:
         SnacPluginError: the request does not fit the model.
@@ -131,7 +129,7 @@ def _finish(samples: Sequence[SampleInProgress], notes: Mapping[int, dict[str, A
 
 
 def _files_of(request: Request, paths: bool) -> dict[str, Any]:
-    """The editing that is asked for, recordings by their files."""
+    """The editing that is asked for, recordings by their files and digests: another recording there gives another sample."""
 
     def name(value: Any) -> Any:
         return "audio" if not isinstance(value, str | Path) else str(value) if paths else Path(value).name
@@ -139,9 +137,7 @@ def _files_of(request: Request, paths: bool) -> dict[str, Any]:
     asked = request.as_dict()
     asked |= {key: name(asked[key]) for key in ("edit", "before") if key in asked}
     asked |= {"bridge": [name(one) for one in asked["bridge"]]} if "bridge" in asked else {}
-    if not paths and request.recordings:  # another recording of a name gives another sample
-        asked["digests"] = [digest_of(Path(one))[:DIGITS] for one in request.recordings]
-    return asked
+    return asked | ({"digests": [digest_noted(one) for one in request.recordings]} if request.recordings else {})
 
 
 def _name_of(request: Request, recording: Recording | None) -> str:
@@ -178,5 +174,5 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
     if recording is not None:
         seconds = round(recording.samples / recording.rate, 6)
         about["continues"] = {"file": recording.path.name, "sample_rate": recording.rate, "seconds": seconds}
-        about["continues"]["digest"] = digest_of(recording.path)[:DIGITS]  # another recording of that name gives another sample
+        about["continues"]["digest"] = digest_noted(recording)
     return about

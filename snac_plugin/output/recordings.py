@@ -1,5 +1,6 @@
 """The recordings in a sample: what the model sees of them is read, all else is copied. Letters: C channels, N audio samples."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 from snac_plugin.data.audio import read_part
 from snac_plugin.data.audio_file import AudioHeader, audio_header, blocks
 from snac_plugin.errors import AudioError
+from snac_plugin.files import short_digest
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.times import samples_until, spans_of
@@ -123,6 +125,15 @@ def read_recordings(request: Request, model: SnacDiffusion) -> tuple[Request, So
         sources = Sources(first, last, first.samples - parts[0][1].shape[-1], led_into=True)
         return replace(request, bridge=parts), sources
     return request, None
+
+
+def digest_noted(recording: Any) -> str:
+    """What tells a recording in settings from another one: 12 digits of the SHA-256 of its file, or of rate, shape and samples."""
+    if isinstance(recording, str | Path | Recording):
+        return short_digest(recording.path if isinstance(recording, Recording) else recording)
+    rate, audio = recording if isinstance(recording, tuple) else ("", recording)
+    samples = np.ascontiguousarray(audio.detach().cpu() if isinstance(audio, Tensor) else audio)
+    return hashlib.sha256(f"{rate} {samples.dtype} {samples.shape} ".encode() + samples.tobytes()).hexdigest()[:12]
 
 
 def _audio(file: Any) -> Any:

@@ -138,10 +138,10 @@ class SampleWriter:
         return part
 
     def _free_names(self, text: str) -> SampleFiles:
-        """The first of NAME, NAME_2, ... that is free, or taken by a sample with these very settings."""
+        """The first of NAME, NAME_2, ... that is free, or taken by a sample with these settings; 3 is 3.0."""
+        asked = json.loads(text)
         for files in _names(self.folder, self.name, self.form.ending):
-            same = files.json.exists() and files.json.read_bytes() == text.encode()
-            if same or not (files.json.exists() or files.wav.exists()):
+            if read_json_object(files.json) == asked or not (files.json.exists() or files.wav.exists()):
                 break
         return files
 
