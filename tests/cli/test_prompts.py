@@ -97,7 +97,7 @@ def test_an_unfinished_sample_is_made_again(checkpoint: Path, tmp_path: Path) ->
         ([{"bridge": ["SONG", "SLOW"]}], "line 1: bridge: found 32000 Hz with channels: 1, then 16000 Hz with channels: 1"),
         (
             [{"context": "SONG", "from_second": 3}],
-            "line 1: from_second: found 3, expected a second of the recording, which",
+            "line 1: from_second: found 3.0, expected a second of the recording, which",
         ),
     ],
 )
@@ -175,3 +175,25 @@ def test_lines_that_share_seeds_are_told(checkpoint: Path, tmp_path: Path, caplo
     apart = write(tmp_path / "q.jsonl", {"seconds": 0.1, "seed": 20}, {"seconds": 0.2, "seed": 22})
     assert main([*command, "--prompts", str(apart)]) == 0
     assert not caplog.records
+
+
+def test_conditions_of_a_line_go_over_the_common_ones_by_name() -> None:
+    """One condition in a line took the place of all of them, and the others had to be said again in each line."""
+    common = {"conditioning": {"style": "house", "tempo": 120}, "negative_conditioning": {"style": "jazz"}}
+    entries = [{"conditioning": {"tempo": 90}}, {}, {"conditioning": None}, {"negative_conditioning": {"tempo": 60}}]
+    first, second, third, fourth = (one.request for one in prompts_of(entries, common))
+    assert first.conditioning == {"style": "house", "tempo": 90}
+    assert (second.conditioning, third.conditioning) == (common["conditioning"], None)
+    assert fourth.negative_conditioning == {"style": "jazz", "tempo": 60}
+    each = [{"style": "rock"}, {"style": "blues"}]
+    (alone,) = prompts_of([{"conditioning": each}], common)
+    assert alone.request.conditioning == each
+    (over_each,) = prompts_of([{"conditioning": {"tempo": 90}}], {"conditioning": each})
+    assert over_each.request.conditioning == [{"style": "rock", "tempo": 90}, {"style": "blues", "tempo": 90}]
+
+
+def test_seconds_are_floats_as_flags_read_them() -> None:
+    (one,) = prompts_of([{"edit": "a.wav", "repaint": [[3, 3.5]]}])
+    assert repr(one.request.repaint) == "((3.0, 3.5),)"
+    (one,) = prompts_of([{"context": "a.wav", "from_second": 3, "seconds": 10**400}])
+    assert (repr(one.request.from_second), one.request.seconds) == ("3.0", 10**400)
