@@ -5,7 +5,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from snac_plugin.interface.history import Entry, History, Origin, origins, with_origins
+from snac_plugin.interface.history import Entry, History, Origin, descendants, origins, with_origins
 
 SHOWN = 24
 """Cards before the others are asked for; favourites, and what the shown ones came from, are always shown."""
@@ -19,7 +19,7 @@ def cards(history: History, serve: Callable[[Path], str], every: bool = False) -
     first = (entry.name for place, entry in enumerate(entries) if every or place < SHOWN or entry.favourite)
     linked = with_origins(first, by_name)  # whose cards trees lead to
     shown = [entry for entry in entries if entry.name in linked]
-    parts = [_card(entry, history, serve, origins(entry, by_name)) for entry in shown]
+    parts = [_card(entry, history, serve, origins(entry, by_name), descendants(entry.name, entries)) for entry in shown]
     more = len(entries) - len(shown)
     button = f'<button class="snac-more" data-do="all" data-name="">Show {more} more</button>' if more else ""
     return f'<div class="snac-cards">{"".join(parts)}</div>{button}' if parts else EMPTY
@@ -84,7 +84,7 @@ def _place(name: str) -> str:
     return f"card-{urllib.parse.quote(name, safe='')}"
 
 
-def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_from: Sequence[Origin]) -> str:
+def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_from: Sequence[Origin], later: int) -> str:
     name = html.escape(entry.name, quote=True)
     wav, picture = (_source(serve(file)) for file in (history.audio(entry), history.picture(entry)))
     what = f"<b>{html.escape(entry.mode)}</b> · seed {entry.seed} · {entry.seconds:.1f} s"
@@ -100,7 +100,8 @@ def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_fro
         )
     )
     return (
-        f'<article class="snac-card{" snac-star" if entry.favourite else ""}" id="{_place(entry.name)}" data-sample="{name}">'
+        f'<article class="snac-card{" snac-star" if entry.favourite else ""}" id="{_place(entry.name)}" data-sample="{name}"'
+        f' data-later="{later}">'
         f'<img src="{picture}" loading="lazy" alt="Spectrogram of {name}">'
         f'<div><audio controls preload="none" src="{wav}"></audio>{repeats(entry.mode == "Loop")}</div>'
         f"<p>{what}</p>{source}<div>{buttons}</div></article>"

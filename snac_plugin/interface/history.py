@@ -68,7 +68,10 @@ class History:
         new = [Entry(s.files.wav.stem, s.files.wav.name, s.seed, s.settings["seconds"], mode, sources) for s in samples]
         names = {one.name for one in new}
         with self._changing:
-            self._write([*reversed(new), *(one for one in self.entries() if one.name not in names)])
+            before = self.entries()
+            stars = {one.name for one in before if one.favourite}  # the same settings give the same sample
+            new = [replace(one, favourite=one.name in stars) for one in new]
+            self._write([*reversed(new), *(one for one in before if one.name not in names)])
 
     def mark(self, name: str) -> None:
         """Make a sample a favourite, or no longer."""
@@ -160,6 +163,20 @@ def origins(entry: Entry, by_name: Mapping[str, Entry], generations: int = GENER
         return ()
     parents = ((name, by_name.get(name)) for name in entry.parents)
     return tuple(Origin(name, one, () if one is None else origins(one, by_name, generations - 1)) for name, one in parents)
+
+
+def descendants(name: str, entries: Iterable[Entry]) -> int:
+    """How many samples came from a sample, and from those."""
+    of: dict[str, list[str]] = {}
+    for entry in entries:
+        for parent in entry.parents:
+            of.setdefault(parent, []).append(entry.name)
+    found, left = set[str](), [*of.get(name, ())]
+    while left:
+        if (one := left.pop()) not in found:
+            found.add(one)
+            left += of.get(one, ())
+    return len(found - {name})
 
 
 def with_origins(names: Iterable[str], by_name: Mapping[str, Entry]) -> set[str]:

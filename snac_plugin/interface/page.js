@@ -201,7 +201,10 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("[data-do]");
     if (!button) return;
-    if (button.dataset.do === "delete" && !confirm("Delete this sample and its files?")) return;
+    const card = button.closest("[data-later]"), later = Number(card ? card.dataset.later : 0);
+    const samples = later === 1 ? "1 sample came from it, and stays" : `${later} samples came from it, and stay`;
+    const told = later ? ` ${samples}; what was made of it can no longer be compared with it, nor be made again.` : "";
+    if (button.dataset.do === "delete" && !confirm("Delete this sample and its files?" + told)) return;
     set("snac-do", JSON.stringify([button.dataset.do, button.dataset.name, Date.now()]));
     if (button.dataset.do === "open") document.getElementById("snac-result").scrollIntoView({ behavior: "smooth" });
   });

@@ -99,13 +99,13 @@ class Results:
         return gr.update(value=comparison(named[0], named[1]), visible=True)
 
     def _with_source(self, current: str, source: str) -> Any:
-        return self.compare(Path(current), Path(source))
+        return self.compare(there(Path(current)), there(Path(source), "The source of this sample"))
 
 
-def there(file: Path) -> Path:
+def there(file: Path, what: str = "This sample") -> Path:
     """A file that was there once; it may have been deleted since."""
     if not file.is_file():
-        raise gr.Error("This sample is no longer here.", print_exception=False)
+        raise gr.Error(f"{what} is no longer here.", print_exception=False)
     return file
 
 

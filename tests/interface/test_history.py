@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from snac_plugin.interface.cards import SHOWN, cards, comparison, players
-from snac_plugin.interface.history import GENERATIONS, Histories, History, Origin, origins
+from snac_plugin.interface.history import GENERATIONS, Histories, History, Origin, descendants, origins
 from snac_plugin.output.make_samples import Sample
 from snac_plugin.output.sample_files import SampleFiles
 
@@ -108,6 +108,23 @@ def test_favourites_and_deleting(tmp_path: Path) -> None:
     history.delete("../one")  # no name of a sample: nothing happens
     assert [entry.name for entry in history.entries()] == ["one"]
     assert sorted(path.name for path in history.folder.iterdir()) == ["history.json", "one.json", "one.png", "one.wav"]
+
+
+def test_a_sample_that_is_made_again_stays_a_favourite(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    history.add([sample(history, "one"), sample(history, "two", 2)], "From nothing", [])
+    history.mark("one")
+    history.add([sample(history, "one"), sample(history, "two", 2)], "From nothing", [])
+    assert [(entry.name, entry.favourite) for entry in history.entries()] == [("two", False), ("one", True)]
+
+
+def test_how_many_samples_came_from_one_is_asked_before_it_is_deleted(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    for name, before in (("one", []), ("two", ["one"]), ("three", ["one"]), ("four", ["two", "three"])):
+        history.add([sample(history, name)], "Bridge", [history.folder / f"{one}.wav" for one in before])
+    counts = {entry.name: descendants(entry.name, history.entries()) for entry in history.entries()}
+    assert counts == {"one": 3, "two": 1, "three": 1, "four": 0}
+    assert re.findall(r'data-later="(\d)"', cards(history, str)) == ["0", "1", "1", "3"]
 
 
 def test_a_zip_holds_all_samples_and_nothing_else(tmp_path: Path) -> None:
