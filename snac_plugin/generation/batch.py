@@ -67,6 +67,14 @@ def check_batch(settings: Mapping[str, Any], where: str = "settings", expected: 
         raise UsageError(where, found, expected or '"batch_seed" in it, the seed of the first of them: all come again')
 
 
+def place_in_batch(settings: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """Number of a sample in its batch, from 1 on, how many there are, and the batch's seed; None of one that was made alone."""
+    if "batch_seed" not in settings or int(settings["batch_size"]) < 2:
+        return None
+    first = int(settings["batch_seed"])
+    return int(settings["seed"]) - first + 1, int(settings["batch_size"]), first
+
+
 def settings_of_each(seeds: Sequence[int], settings: Mapping[str, Any], told: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     """The settings of each sample, by its seed; those of the whole batch, if there is one.
 

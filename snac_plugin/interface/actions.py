@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from snac_plugin.errors import SnacPluginError, UsageError
+from snac_plugin.generation.batch import place_in_batch
 from snac_plugin.interface.cards import EMPTY, cards, file_url
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
@@ -38,9 +39,10 @@ class Actions:
     """Handlers and components of the history and of settings; `lay_out` makes them, inside a gr.Blocks context."""
 
     def __init__(self, controls: Controls, histories: Histories, serve: Serve, hint: gr.HTML) -> None:
-        self._controls, self._histories, self._serve = controls, histories, serve
+        self._controls, self._histories, self._serve, self._hint = controls, histories, serve, hint
         self._inputs = [*controls.components.values(), hint]
         self._lacking: dict[str, tuple[str, dict[str, str]]] = {}  # by session, the mode and recordings of settings
+        self._batches: dict[str, tuple[int, int]] = {}  # by session, seed and size of the batch that the inputs stand for
 
     def history(self, request: gr.Request) -> History | None:
         """That of the browser which asks; None for clients without its cookie."""
@@ -66,7 +68,9 @@ class Actions:
         ]
         self.four_variations = results.four.click(self._use({"edit_mode": "Vary"}), results.current, self._inputs, **QUIET)
         filled.append(results.again.click(self._settings_of_current, results.current, self._inputs, **QUIET))
-        results.seed_again.click(lambda seed: seed, results.seed, self._controls.components["seed"], **QUIET)
+        seed, count = (self._controls.components[name] for name in ("seed", "batch_size"))
+        filled.append(results.seed_again.click(self._seed_of_current, results.current, [seed, count, self._hint], **QUIET))
+        count.input(self._of_fewer, [seed, count], self._hint, **QUIET)  # type: ignore[attr-defined]
         filled.append(self._file.upload(self._settings_of_file, self._file, self._inputs, **QUIET))
         filled.append(self._take.click(self._settings_of_text, self._text, self._inputs, **QUIET))
         for one in filled:
@@ -90,7 +94,8 @@ class Actions:
 
     def forget(self, request: gr.Request) -> None:
         """No recording is asked for any more: another mode was chosen, or the page left."""
-        self._lacking.pop(str(request.session_hash), None)
+        for known in (self._lacking, self._batches):
+            known.pop(str(request.session_hash), None)
 
     def refuse_lacking(self, session: str, values: Mapping[str, Any]) -> None:
         """UsageError where settings were made with a recording that is not there: another sample would come out."""
@@ -165,6 +170,34 @@ class Actions:
     def _settings_of_current(self, current: str, request: gr.Request) -> list[Any]:
         return self._settings_of_text(there(Path(current)).with_suffix(".json").read_text(encoding="utf-8"), request)
 
+    def _seed_of_current(self, current: str, request: gr.Request) -> list[Any]:
+        """Seed and number of samples that give the sample again, and what to know of them."""
+        settings = json.loads(there(Path(current)).with_suffix(".json").read_text(encoding="utf-8"))
+        words = self._note_batch(settings, request)
+        place = place_in_batch(settings)
+        seed, count = (settings["seed"], 1) if place is None else (place[2], place[1])
+        return [seed, count, hinted(words)]
+
+    def _note_batch(self, settings: Mapping[str, Any], request: gr.Request) -> str:
+        """What to know of a sample that was made with others; remembered until other settings come."""
+        self._batches.pop(str(request.session_hash), None)
+        if (place := place_in_batch(settings)) is None:
+            return ""
+        number, count, first = place
+        self._batches[str(request.session_hash)] = first, count
+        return f"That sample is number {number} of {count} made at once, from seed {first} on: it comes out the same only with all {count}."
+
+    def _of_fewer(self, seed: float | None, count: float | None, request: gr.Request) -> Any:
+        """What another number of samples does to a batch."""
+        first, whole = self._batches.get(str(request.session_hash), (None, 0))
+        if first is None or seed != first:
+            return gr.skip()
+        if count == whole:
+            return hinted(f"All {whole} samples from seed {first} on come out as they were.")
+        return hinted(
+            f"Seed {first} stands for {whole} samples made at once: with another number they come out otherwise.", "snac-wrong"
+        )
+
     def _settings_of_file(self, file: str, request: gr.Request) -> list[Any]:
         return self._settings_of_text(Path(file).read_text(encoding="utf-8", errors="replace"), request)
 
@@ -181,7 +214,8 @@ class Actions:
         except SnacPluginError as error:
             raise gr.Error(str(error), print_exception=False) from None
         self._lacking[str(request.session_hash)] = values["edit_mode"], lacking
-        hints = [f"The inputs have the settings of seed {values['seed']}."]
+        hints = [f"The inputs have the settings of seed {settings['seed']}.", self._note_batch(settings, request)]
+        sure = len(hints)
         if lacking:
             hints.append(f"Put in {' and '.join(lacking.values())} too, then Generate: settings only name a recording.")
         for flag in ("lora", "autoguidance"):
@@ -189,4 +223,4 @@ class Actions:
                 hints.append(f"That sample was made with --{flag} {' '.join(places)}; this page has what it was started with.")
         files = {name: self._serve(Path(values[name])) for name in ("recording", "edit_bridge_second") if values[name]}
         filled = [gr.update(value={**values, **files}[name]) for name in self._controls.components]
-        return [*filled, hinted(" ".join(hints), "snac-wrong" if len(hints) > 1 else "snac-todo")]
+        return [*filled, hinted(" ".join(filter(None, hints)), "snac-wrong" if len(hints) > sure else "snac-todo")]

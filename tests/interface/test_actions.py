@@ -1,0 +1,75 @@
+"""What buttons under a sample and settings put into the inputs, and what they say, without a server."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+import soundfile
+from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
+
+from snac_plugin.config import check_model_config
+from snac_plugin.interface.actions import Actions
+from snac_plugin.interface.controls import Controls
+from snac_plugin.interface.history import Histories
+from snac_plugin.interface.results import Results
+
+TAB = gr.Request(session_hash="tab", cookies={})
+
+
+@pytest.fixture
+def actions(tmp_path: Path) -> Actions:
+    config = tiny_model_config(write_tiny_codec(tmp_path), context_chunks=1)
+    with gr.Blocks():
+        return Actions(Controls(check_model_config(config), LEVELS_32KHZ), Histories(tmp_path / "out"), str, gr.HTML())
+
+
+def told(actions: Actions, **settings: Any) -> tuple[dict[str, Any], str]:
+    """Values of the inputs after these settings, and the line above them."""
+    *values, hint = actions._settings_of_text(json.dumps({"seed": 1, **settings}), TAB)
+    return {name: one.get("value") for name, one in zip(actions._controls.components, values, strict=True)}, hint["value"]
+
+
+@pytest.fixture
+def of_a_batch(tmp_path: Path) -> Callable[..., str]:
+    """A sample's wav, with these settings beside it."""
+
+    def written(**settings: Any) -> str:
+        (tmp_path / "sample.json").write_text(json.dumps(settings))
+        soundfile.write(tmp_path / "sample.wav", [0.5] * 320, 32000)
+        return str(tmp_path / "sample.wav")
+
+    return written
+
+
+def test_a_sample_of_a_batch_comes_with_the_whole_batch_and_that_is_said(actions: Actions, of_a_batch: Callable[..., str]) -> None:
+    """One of four variations filled in the seed of another, without a word; alone it comes out otherwise."""
+    whole = {"batch_size": 4, "batch_seed": 7}
+    words = "number 3 of 4 made at once, from seed 7 on: it comes out the same only with all 4."
+    values, hint = told(actions, **{**whole, "seed": 9})
+    assert (values["seed"], values["batch_size"]) == (7, 4)
+    assert words in hint
+    assert "settings of seed 9" in hint
+    seed, count, hint = actions._seed_of_current(of_a_batch(seed=9, **whole), TAB)
+    assert (seed, count) == (7, 4)
+    assert words in hint["value"]
+    assert "Seed 7 stands for 4 samples made at once" in actions._of_fewer(7, 1, TAB)["value"]
+    assert "come out as they were" in actions._of_fewer(7, 4, TAB)["value"]
+    assert "value" not in actions._of_fewer(8, 1, TAB), "another seed"
+
+
+def test_a_sample_that_was_made_alone_is_made_alone_again(actions: Actions, of_a_batch: Callable[..., str]) -> None:
+    seed, count, hint = actions._seed_of_current(of_a_batch(seed=9, batch_size=1), TAB)
+    assert (seed, count, hint["value"]) == (9, 1, "")
+    assert "value" not in actions._of_fewer(9, 4, TAB)
+
+
+def test_a_source_that_was_deleted_is_said_to_be_gone_and_not_the_sample(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
+    with gr.Blocks():
+        results = Results(str, gr.HTML())
+    with pytest.raises(gr.Error, match="The source of this sample is no longer here."):
+        results._with_source(of_a_batch(seed=1), str(tmp_path / "gone.wav"))
+    with pytest.raises(gr.Error, match="This sample is no longer here."):
+        results._with_source(str(tmp_path / "gone.wav"), of_a_batch(seed=1))
