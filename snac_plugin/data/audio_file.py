@@ -177,6 +177,6 @@ def opened(path: str | Path, convert_to: int | None) -> Iterator[soundfile.Sound
             yield file
     except soundfile.LibsndfileError as error:
         what = str(error).rpartition(": ")[2].strip(" .") or type(error).__name__  # without the path
-        raise UnreadableAudio(path, f"cannot be read as audio ({what})") from None
+        raise UnreadableAudio(path, f"no audio that can be decoded ({what})") from None
     except OSError as error:
         raise UnreadableAudio(path, f"cannot be opened ({error.strerror or error})") from None

@@ -3,21 +3,22 @@
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from snac_plugin.errors import SnacPluginError, UsageError
+from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.batch import place_in_batch
 from snac_plugin.interface.cards import EMPTY, cards, file_url
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import EXAMPLES, QUEUED, QUIET
 from snac_plugin.interface.results import Results, Serve, Shown, there
-from snac_plugin.interface.settings_in import settings_from, values_of
+from snac_plugin.interface.settings_in import settings_from, unknown_in, values_of
+from snac_plugin.interface.taken_settings import TakenSettings, asking
 from snac_plugin.interface.wording import hinted
 
 COOKIE = "snac_browser"
@@ -41,8 +42,7 @@ class Actions:
     def __init__(self, controls: Controls, histories: Histories, serve: Serve, hint: gr.HTML) -> None:
         self._controls, self._histories, self._serve, self._hint = controls, histories, serve, hint
         self._inputs = [*controls.components.values(), hint]
-        self._lacking: dict[str, tuple[str, dict[str, str]]] = {}  # by session, the mode and recordings of settings
-        self._batches: dict[str, tuple[int, int]] = {}  # by session, seed and size of the batch that the inputs stand for
+        self.taken = TakenSettings()
 
     def history(self, request: gr.Request) -> History | None:
         """That of the browser which asks; None for clients without its cookie."""
@@ -75,7 +75,11 @@ class Actions:
         filled.append(self._take.click(self._settings_of_text, self._text, self._inputs, **QUIET))
         for one in filled:
             one.success(None, js=SHOW_HINT, **QUIET)
-        self._controls.components["edit_mode"].input(self.forget, **QUIET)  # type: ignore[attr-defined]
+        self._controls.components["edit_mode"].input(self._other_mode, None, self._hint, **QUIET)  # type: ignore[attr-defined]
+        for name in ("recording", "edit_bridge_second"):
+            box: Any = self._controls.components[name]
+            by_hand = [box.upload, box.stop_recording, box.clear]
+            gr.on(by_hand, partial(self._put_in, name), box, self._hint, **QUIET)
 
     def on_load(self, page: gr.Blocks, examples: Sequence[gr.Button]) -> None:
         """Show the history, and take the settings of a link or the first example."""
@@ -94,16 +98,14 @@ class Actions:
 
     def forget(self, request: gr.Request) -> None:
         """No recording is asked for any more: another mode was chosen, or the page left."""
-        for known in (self._lacking, self._batches):
-            known.pop(str(request.session_hash), None)
+        self.taken.forget(str(request.session_hash))
 
-    def refuse_lacking(self, session: str, values: Mapping[str, Any]) -> None:
-        """UsageError where settings were made with a recording that is not there: another sample would come out."""
-        mode, needed = self._lacking.get(session, ("", {}))
-        names = [name for parameter, name in needed.items() if not values.get(parameter)]
-        if names and values["edit_mode"] == mode:
-            found, expected = f"nothing in place of {' and '.join(names)}", "what the settings were made with"
-            raise UsageError("edit", found, expected, "Put it in, or press another mode to make something else.")
+    def _other_mode(self, request: gr.Request) -> Any:
+        self.forget(request)
+        return hinted("")
+
+    def _put_in(self, parameter: str, path: str | None, request: gr.Request) -> Any:
+        return hinted(self.taken.put_in(str(request.session_hash), parameter, path), "snac-wrong")
 
     def shown_cards(self, request: gr.Request) -> str:
         return self._cards(self.history(request))
@@ -173,30 +175,13 @@ class Actions:
     def _seed_of_current(self, current: str, request: gr.Request) -> list[Any]:
         """Seed and number of samples that give the sample again, and what to know of them."""
         settings = json.loads(there(Path(current)).with_suffix(".json").read_text(encoding="utf-8"))
-        words = self._note_batch(settings, request)
-        place = place_in_batch(settings)
+        words, place = self.taken.take(str(request.session_hash), settings), place_in_batch(settings)
         seed, count = (settings["seed"], 1) if place is None else (place[2], place[1])
         return [seed, count, hinted(words)]
 
-    def _note_batch(self, settings: Mapping[str, Any], request: gr.Request) -> str:
-        """What to know of a sample that was made with others; remembered until other settings come."""
-        self._batches.pop(str(request.session_hash), None)
-        if (place := place_in_batch(settings)) is None:
-            return ""
-        number, count, first = place
-        self._batches[str(request.session_hash)] = first, count
-        return f"That sample is number {number} of {count} made at once, from seed {first} on: it comes out the same only with all {count}."
-
     def _of_fewer(self, seed: float | None, count: float | None, request: gr.Request) -> Any:
-        """What another number of samples does to a batch."""
-        first, whole = self._batches.get(str(request.session_hash), (None, 0))
-        if first is None or seed != first:
-            return gr.skip()
-        if count == whole:
-            return hinted(f"All {whole} samples from seed {first} on come out as they were.")
-        return hinted(
-            f"Seed {first} stands for {whole} samples made at once: with another number they come out otherwise.", "snac-wrong"
-        )
+        words, wrong = self.taken.of_fewer(str(request.session_hash), seed, count)
+        return hinted(words, "snac-wrong" if wrong else "snac-todo") if words else gr.skip()
 
     def _settings_of_file(self, file: str, request: gr.Request) -> list[Any]:
         return self._settings_of_text(Path(file).read_text(encoding="utf-8", errors="replace"), request)
@@ -211,13 +196,15 @@ class Actions:
         try:
             settings = settings_from(text)
             values, lacking = values_of(self._controls, settings, find)
-        except SnacPluginError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        self._lacking[str(request.session_hash)] = values["edit_mode"], lacking
-        hints = [f"The inputs have the settings of seed {settings['seed']}.", self._note_batch(settings, request)]
+        except SnacPluginError as error:  # in place of what was said of settings before
+            return [*[gr.skip()] * len(self._controls.components), hinted(str(error), "snac-wrong")]
+        of_batch = self.taken.take(str(request.session_hash), settings, values["edit_mode"], lacking)
+        hints = [f"The inputs have the settings of seed {settings['seed']}.", of_batch]
         sure = len(hints)
         if lacking:
-            hints.append(f"Put in {' and '.join(lacking.values())} too, then Generate: settings only name a recording.")
+            hints.append(asking(lacking))
+        if unknown := unknown_in(settings):
+            hints.append(f"Nothing here reads {', '.join(unknown)}.")
         for flag in ("lora", "autoguidance"):
             if places := settings.get(flag):
                 hints.append(f"That sample was made with --{flag} {' '.join(places)}; this page has what it was started with.")

@@ -72,7 +72,7 @@ def lay_out(controls: Controls) -> Buttons:
     _follow_mode(controls, says, beside, levels)
     _follow_recording(controls, wave, codec)
     _fill_cleared(controls)
-    _take_back(controls, status, hint)
+    _take_back(controls, status)
     return Buttons(generate, stop, status, hint, examples, codec)
 
 
@@ -117,13 +117,10 @@ def _fill_cleared(controls: Controls) -> None:
             box.blur(None, box, box, js=f"(value) => (value === null || value === '' ? {own} : value)", **QUIET)
 
 
-def _take_back(controls: Controls, status: gr.HTML, hint: gr.HTML) -> None:
-    """What was said of the inputs goes once they change: of a run under the button, of a recording above them."""
+def _take_back(controls: Controls, status: gr.HTML) -> None:
+    """What was said of a run under the button goes once an input changes."""
     changes = [box.change for box in controls.components.values() if hasattr(box, "change")]
     gr.on(changes, None, status, status, js="(said) => (said && said.includes('snac-at') ? '' : said)", **QUIET)
-    second, recording = (controls.components[name] for name in ("edit_bridge_second", "recording"))
-    put_in = [recording.input, second.input, recording.upload, second.upload, controls.components["edit_mode"].input]  # type: ignore[attr-defined]
-    gr.on(put_in, None, None, hint, js="() => ''", **QUIET)
 
 
 def _advanced(controls: Controls, put: Callable[..., None]) -> None:

@@ -145,7 +145,7 @@ def _endpoint(
         try:
             values: Mapping[str, Any] = {**dict(zip(names, arguments, strict=True)), **more}
             if from_page:
-                actions.refuse_lacking(session, values)
+                actions.taken.refuse_lacking(session, values)
             values = _checked(maker.controls, values, from_page)
             run = runs.new(session, lambda run: maker.make(values, history, run), maker.amount(values), from_page)
             yield from _followed(runs, session, run, page.listener(session), lambda status: {results.status: status})

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snac_plugin.errors import UsageError
-from snac_plugin.generation.batch import check_batch
-from snac_plugin.generation.request import EDITING, WRITING, options_in, writing_in
+from snac_plugin.errors import UsageError, did_you_mean
+from snac_plugin.generation.batch import check_batch, place_in_batch
+from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, options_in, writing_in
 from snac_plugin.generation.settings import check_each_level
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.modes import mode_of
@@ -19,6 +19,10 @@ _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature"
 LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING, "lora", "autoguidance", "digests")
 """Settings that a link holds, besides conditioning and what says how a recording is changed."""
 
+NOTES = ("shift", "confidence_noise", "remask", "chunks", "checkpoint", "model", "codec", "device", "versions", "continues")
+KNOWN = tuple(dict.fromkeys((*LINKED, "conditioning", "negative_conditioning", *OPTIONS, *NOTES)))
+"""What the JSON file of a sample holds; not all of it is read."""
+FORM = "the content of the JSON file beside a sample"
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
 """By mode, options that the command takes beside it and the page does not."""
 
@@ -43,13 +47,30 @@ def link_with(settings: Mapping[str, Any]) -> str:
 
 def settings_from(text: str) -> dict[str, Any]:
     """Settings in the JSON text of an earlier sample; UsageError for anything else."""
+    if not text.strip():
+        raise UsageError("settings", "nothing", FORM)
     try:
         found = json.loads(text)
-    except ValueError:
-        raise UsageError("settings", "no JSON", "the content of the JSON file beside a sample") from None
+    except json.JSONDecodeError as error:
+        cut_off = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+        end = text.rstrip().split("\n")
+        place = (
+            f"line {len(end)}, column {len(end[-1]) + 1}" if cut_off else f"line {error.lineno}, column {error.colno}: {error.msg}"
+        )
+        raise UsageError("settings", f"JSON that is {'cut off' if cut_off else 'wrong'} at {place}", FORM) from None
+    except (ValueError, RecursionError):
+        raise UsageError("settings", "no JSON", FORM) from None
+    for name in unknown_in(found) if isinstance(found, dict) else ():
+        if advice := did_you_mean(name, KNOWN):
+            raise UsageError("settings", f'the key "{name}"', FORM, advice)
     if not isinstance(found, dict) or "seed" not in found:
-        raise UsageError("settings", "JSON without a seed", "the content of the JSON file beside a sample")
+        raise UsageError("settings", "JSON without a seed", FORM)
     return found
+
+
+def unknown_in(settings: Mapping[str, Any]) -> list[str]:
+    """Keys that no sample's JSON file has."""
+    return [name for name in settings if name not in KNOWN]
 
 
 def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], dict[str, str]]:
@@ -60,15 +81,12 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
     check_batch(settings)
     try:
-        options = options_in(settings) | writing_in(settings)
-        for name in ("steps", "strength"):  # of another codec there may be other levels
-            check_each_level(name, options.get(name), controls.levels.names)
-        values = own | _sampling(controls, options) | _conditions(controls, options)
+        options, read = _read(controls, settings)
     except UsageError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError):
-        raise UsageError("settings", "values of other kinds", "the content of the JSON file beside a sample") from None
-    names = _recordings(settings, options)
+    except WRONG:
+        raise _of_other_kind(controls, settings) from None
+    values, names = own | read, _recordings(settings, options)
     digests = settings.get("digests") or [(settings.get("continues") or {}).get("digest")]
     digest_by_input = dict(zip(names, map(str, filter(None, digests)), strict=False))
     found = {parameter: find(name, digest_by_input.get(parameter, "")) for parameter, name in names.items()}
@@ -76,6 +94,32 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
     values |= _changes(controls, options, bool(names))
     return values, {parameter: Path(names[parameter]).name for parameter, path in found.items() if path is None}
+
+
+WRONG = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+"""What is raised where a value is of another kind than it should be."""
+
+
+def _read(controls: Controls, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options that settings name, and the values of inputs that say how levels are solved, and what of."""
+    place_in_batch(settings)
+    options = options_in(settings) | writing_in(settings)
+    for name in ("steps", "strength"):  # of another codec there may be other levels
+        check_each_level(name, options.get(name), controls.levels.names)
+    return options, _sampling(controls, options) | _conditions(controls, options)
+
+
+def _of_other_kind(controls: Controls, settings: Mapping[str, Any]) -> UsageError:
+    """An error that names the value which cannot be read, found by reading each alone."""
+    for name, value in settings.items():
+        try:
+            _read(controls, {"seed": 0, "batch_size": 1, "batch_seed": 0, name: value})
+        except UsageError as error:
+            return error
+        except WRONG:
+            text = json.dumps(value, default=str)
+            return UsageError("settings", f'"{name}": {text if len(text) < 60 else text[:60] + " …"}', FORM)
+    return UsageError("settings", "values of other kinds", FORM)
 
 
 def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
@@ -129,7 +173,8 @@ def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, parameters in SLIDERS.items():
         if options.get(option) is not None:
             value = options[option]
-            values |= dict(zip(parameters, value if isinstance(value, tuple) else (value,), strict=True))
+            each = value if isinstance(value, tuple) else (value,)
+            values |= {name: float(one) if isinstance(one, str) else one for name, one in zip(parameters, each, strict=True)}
     values |= {name: str(options.get(name, "")) for name in OTHER_OPTIONS}
     return values | {"guidance": ",".join(f"{name}={scale!r}" for name, scale in (options.get("guidance") or {}).items())}
 

@@ -1,5 +1,6 @@
 """What buttons under a sample and settings put into the inputs, and what they say, without a server."""
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import soundfile
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
+from snac_plugin.errors import UsageError
 from snac_plugin.interface.actions import Actions
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories
@@ -47,7 +49,7 @@ def of_a_batch(tmp_path: Path) -> Callable[..., str]:
 def test_a_sample_of_a_batch_comes_with_the_whole_batch_and_that_is_said(actions: Actions, of_a_batch: Callable[..., str]) -> None:
     """One of four variations filled in the seed of another, without a word; alone it comes out otherwise."""
     whole = {"batch_size": 4, "batch_seed": 7}
-    words = "number 3 of 4 made at once, from seed 7 on: it comes out the same only with all 4."
+    words = "number 3 of 4 made at once, from seed 7 on: only all 4 come out the same."
     values, hint = told(actions, **{**whole, "seed": 9})
     assert (values["seed"], values["batch_size"]) == (7, 4)
     assert words in hint
@@ -69,7 +71,53 @@ def test_a_sample_that_was_made_alone_is_made_alone_again(actions: Actions, of_a
 def test_a_source_that_was_deleted_is_said_to_be_gone_and_not_the_sample(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
     with gr.Blocks():
         results = Results(str, gr.HTML())
-    with pytest.raises(gr.Error, match="The source of this sample is no longer here."):
+    with pytest.raises(gr.Error, match="The source of this sample is no longer here"):
         results._with_source(of_a_batch(seed=1), str(tmp_path / "gone.wav"))
-    with pytest.raises(gr.Error, match="This sample is no longer here."):
+    with pytest.raises(gr.Error, match="This sample is no longer here"):
         results._with_source(str(tmp_path / "gone.wav"), of_a_batch(seed=1))
+
+
+def test_settings_wait_for_their_recording_and_take_no_other_that_a_button_put_in(actions: Actions) -> None:
+    """An example was taken in its place, and another sample came out."""
+    _, hint = told(actions, continues={"file": "/elsewhere/my song.wav"})
+    assert "Put in my song.wav too" in hint
+    wanted = {"edit_mode": "Continue"}
+    refused = [({}, "nothing in place of my song.wav"), ({"recording": "/tmp/techno.ogg"}, "techno.ogg in place of my song.wav")]
+    for values, words in refused:
+        with pytest.raises(UsageError, match=words):
+            actions.taken.refuse_lacking("tab", wanted | values)
+    actions.taken.refuse_lacking("tab", wanted | {"recording": "/cache/my song.wav"})
+    actions.taken.refuse_lacking("tab", {"edit_mode": "Vary", "recording": "/tmp/techno.ogg"})
+    actions.taken.refuse_lacking("other", wanted)
+    assert actions._put_in("recording", "/tmp/mine.wav", TAB)["value"] == ""
+    actions.taken.refuse_lacking("tab", wanted | {"recording": "/tmp/mine.wav"})
+    assert "Put in my song.wav too" in actions._put_in("recording", None, TAB)["value"]
+    with pytest.raises(UsageError, match=r"nothing in place of my song\.wav"):
+        actions.taken.refuse_lacking("tab", wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            '{"seed": 1, "stepz": 4}',
+            'the key "stepz", expected the content of the JSON file beside a sample. Did you mean "steps"?',
+        ),
+        ('{"seed": 1, "steps": "many"}', '"steps": "many", expected'),
+        ('{"seed": 1, "cfg_scale": "x"}', '"cfg_scale": "x", expected'),
+        ('{"seed": 1, "batch_seed": "x", "batch_size": 2}', '"batch_seed": "x", expected'),
+        ('{"seed": 1,\n "steps": 4', "JSON that is cut off at line 2, column 12"),
+        ('{"seed": 1,\n "ste', "JSON that is cut off at line 2, column 6"),
+        ('{"seed": 1,\n steps: 4}', "JSON that is wrong at line 2, column 2"),
+        ("", "found nothing"),
+    ],
+)
+def test_what_is_wrong_with_settings_is_named_in_place_of_what_was_said_before(actions: Actions, text: str, found: str) -> None:
+    *values, hint = actions._settings_of_text(text, TAB)
+    assert html.unescape(hint["value"]).startswith('<p class="snac-wrong"')
+    assert found in html.unescape(hint["value"])
+    assert all("value" not in one for one in values), "inputs stay as they are"
+
+
+def test_a_key_that_nothing_reads_is_named(actions: Actions) -> None:
+    assert "Nothing here reads mood_of_the_day." in told(actions, mood_of_the_day=3)[1]
