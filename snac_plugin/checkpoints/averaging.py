@@ -10,7 +10,10 @@ from snac_plugin.checkpoints.reading import Checkpoint
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.errors import CheckpointError
 
-ADVICE = "Only weights of one network and one codec have a mean: take checkpoints of a run, or of runs that began from one another."
+ADVICE = (
+    "Only weights of one network with the same conditioners and one codec have a mean: take checkpoints of a run, or of runs that "
+    "began from one another and added no conditioner."
+)
 
 
 def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:

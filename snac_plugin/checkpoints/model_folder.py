@@ -1,6 +1,7 @@
 """A folder that is a model: weights, model config and card, as stable-audio-tools' models lie on the hub."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,13 @@ A diffusion transformer over the codes of the SNAC codec `{codec}` (fingerprint 
 Where this folder lies:
 
 ```sh
-python generate.py --ckpt {name} --out output --seed 1
+python generate.py --ckpt {name} --out output --seed 1{flags}
 ```
 
 ```python
 import snac_plugin
 
-audio = snac_plugin.load_model("{name}").generate(seconds=20, seed=1)
+audio = snac_plugin.load_model("{name}").generate(seconds=20, seed=1{argument})
 
 import stable_audio_tools  # with snac_plugin installed
 
@@ -44,7 +45,14 @@ To be said by who hands it on: the music it was trained on, its licence, what it
 """
 
 
-def write_beside(weights: Path, model: Any, config: Mapping[str, Any], codec: Mapping[str, str] | None, steps: int) -> None:
+def write_beside(
+    weights: Path,
+    model: Any,
+    config: Mapping[str, Any],
+    codec: Mapping[str, str] | None,
+    steps: int,
+    example: Mapping[str, Any],
+) -> None:
     """Write config and card beside the weights of a model; a card that is there stays.
 
     Args:
@@ -52,6 +60,7 @@ def write_beside(weights: Path, model: Any, config: Mapping[str, Any], codec: Ma
         config: the model's, as it was read.
         codec: its "name" and "fingerprint".
         steps: of training, 0 if unknown.
+        example: a value of each condition that the model needs, for the card's commands.
     """
     assert weights.name in WEIGHTS
     folder = weights.parent
@@ -64,10 +73,18 @@ def write_beside(weights: Path, model: Any, config: Mapping[str, Any], codec: Ma
         "codec": noted["name"],
         "fingerprint": noted["fingerprint"],
         "weights": sum(weight.numel() for weight in model.model.parameters()) / 1e6,
-        "steps": f", trained for {steps:,} steps" if steps else "",
+        "steps": f", trained for {steps:,} step{'s' * (steps > 1)}" if steps else "",
         "rate": model.sample_rate,
         "chunk": model.chunk_samples / model.sample_rate,
         "context": network.context_chunks,
         "conditions": ", ".join(one.id for one in (conditioning.configs if conditioning else ())) or "none",
+        "flags": "".join(f" \\\n    --condition {_as_flag(name, value)}" for name, value in example.items()),
+        "argument": f", conditioning={dict(example)!r}" if example else "",
     }
     write_whole(folder / "README.md", CARD.format(name=folder.resolve().name, **about))
+
+
+def _as_flag(name: str, value: Any) -> str:
+    """A condition as the command line takes it; a mixture is an object."""
+    text = ",".join(f"{one}:{share}" for one, share in value.items()) if isinstance(value, Mapping) else str(value)
+    return shlex.quote(f"{name}={text}")

@@ -10,11 +10,10 @@ from snac_plugin.errors import did_you_mean
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse's, with short errors. Descriptions keep their lines; `defaults` adds the default to each help."""
+    """argparse's, with short errors. Descriptions keep their lines."""
 
-    def __init__(self, prog: str, defaults: bool = False, **options: Any) -> None:
-        style = argparse.ArgumentDefaultsHelpFormatter if defaults else argparse.RawDescriptionHelpFormatter
-        super().__init__(prog, formatter_class=style, **options)
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
         self._words: list[str] = []
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:

@@ -31,17 +31,32 @@ MADE = ("checkpoints", "demos", "generated", "tensorboard")
 
 
 def parser() -> CommandParser:
-    flags = CommandParser("demo", defaults=True)
+    flags = CommandParser("demo", description=__doc__)
     config = Path(__file__).resolve().parents[2] / "model_configs" / "snac_dit_finetune.json"  # of this checkout
-    flags.add_argument("--model-config", default=str(config), help="model config to train")
-    flags.add_argument("--pretrained-ckpt-path", default=DEFAULT, help='checkpoint to start from; "" starts from random weights')
-    flags.add_argument("--save-dir", type=Path, default=Path("runs/demo"), help="folder of the run; an earlier demo in it goes")
-    flags.add_argument("--max-steps", type=int, default=60, help="training steps")
-    flags.add_argument("--songs", type=int, default=16, help="songs to render, of a minute each")
-    flags.add_argument("--styles", nargs="+", default=["house", "techno"], metavar="NAME", help="their styles")
-    flags.add_argument("--tempo", type=int, default=125, help="their beats a minute")
-    flags.add_argument("--key", default="A minor", help="their key")
-    flags.add_argument("--seed", type=int, default=42, help="of training and of the first generated sample")
+    flags.add_argument(
+        "--model-config", default=str(config), metavar="FILE", help=f"model config to train; {config.name} by default"
+    )
+    flags.add_argument(
+        "--pretrained-ckpt-path",
+        default=DEFAULT,
+        metavar="FILE",
+        help=f'checkpoint to start from ({DEFAULT}); "" starts from random weights',
+    )
+    flags.add_argument(
+        "--save-dir",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="FOLDER",
+        help="folder of the run (%(default)s); an earlier demo in it goes",
+    )
+    flags.add_argument("--max-steps", type=int, default=60, metavar="N", help="training steps (%(default)s)")
+    flags.add_argument("--songs", type=int, default=16, metavar="N", help="songs to render, of a minute each (%(default)s)")
+    flags.add_argument("--styles", nargs="+", default=["house", "techno"], metavar="NAME", help="their styles (house techno)")
+    flags.add_argument("--tempo", type=int, default=125, metavar="N", help="their beats a minute (%(default)s)")
+    flags.add_argument("--key", default="A minor", help="their key (%(default)s)")
+    flags.add_argument(
+        "--seed", type=int, default=42, metavar="N", help="of training and of the first generated sample (%(default)s)"
+    )
     return flags
 
 
@@ -56,7 +71,10 @@ def main(argv: Sequence[str]) -> int:
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
     dataset, songs = _codes(args), _held_out_songs(args)
-    print(f"2/4 train for {args.max_steps} steps, from {args.pretrained_ckpt_path or 'the beginning'}", flush=True)
+    print(
+        f"2/4 train for {args.max_steps} step{'s' * (args.max_steps != 1)}, from {args.pretrained_ckpt_path or 'the beginning'}",
+        flush=True,
+    )
     checkpoint = _train(args, dataset)
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))

@@ -15,10 +15,10 @@ from snac_plugin.files import check_folder
 
 
 def parser() -> CommandParser:
-    made = CommandParser("ema", defaults=True, description=__doc__)
-    made.add_argument("--run", required=True, help="folder of the training")
-    made.add_argument("--length", type=float, required=True, help="length of the average, up to 0.28")
-    made.add_argument("--step", type=int, help="step at which it ends: one with a snapshot; the last by default")
+    made = CommandParser("ema", description=__doc__)
+    made.add_argument("--run", required=True, metavar="FOLDER", help="folder of the training")
+    made.add_argument("--length", type=float, required=True, metavar="SHARE", help="length of the average, up to 0.28")
+    made.add_argument("--step", type=int, metavar="N", help="step at which it ends: one with a snapshot; the last by default")
     add_result(made)
     return made
 

@@ -16,10 +16,10 @@ from snac_plugin.files import check_folder
 
 
 def parser() -> CommandParser:
-    made = CommandParser("export_codec", defaults=True, description=__doc__)
-    made.add_argument("--ckpt-path", required=True, help="training checkpoint")
-    made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
-    made.add_argument("--out", type=Path, required=True, help="folder to write")
+    made = CommandParser("export_codec", description=__doc__)
+    made.add_argument("--ckpt-path", required=True, metavar="FILE", help="training checkpoint")
+    made.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
+    made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
     made.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
     made.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
     return made
@@ -55,7 +55,7 @@ def _check_codebooks(checkpoint: Any, section: Any) -> None:
     """An error if codebooks are still random: training ended in the warm-up, where noise stands in for them."""
     starts = checkpoint.state.get("bottleneck.starts")
     if section.pretrained is None and starts is not None and int(starts) == 0 and section.codebook_starts:
-        found = f"codebooks that have not started from data after {checkpoint.steps} steps"
+        found = f"codebooks that have not started from data after {checkpoint.steps} step{'s' * (checkpoint.steps != 1)}"
         expected = f"steps past {min(section.codebook_starts)}, the first of model.bottleneck.config.codebook_starts"
         raise CheckpointError(str(checkpoint.path), found, expected, "Train on from it with --recover.")
 
@@ -68,5 +68,5 @@ def _card(name: str, model: Any, config: dict[str, Any], steps: int) -> str:
 A SNAC codec ([hubertsiuzdak/snac](https://github.com/hubertsiuzdak/snac), its own class and format) with {weights:,} weights,
 for mono audio at {config["sample_rate"]:,} Hz{f"; training began from {started}" if started else ""}.
 
-Trained with stable-audio-tools and snac_plugin for {steps:,} steps.
+Trained with stable-audio-tools and snac_plugin for {steps:,} step{"s" * (steps != 1)}.
 """

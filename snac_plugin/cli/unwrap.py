@@ -17,10 +17,11 @@ from snac_plugin.files import check_folder
 
 
 def parser() -> CommandParser:
-    made = CommandParser("unwrap", defaults=True, description=__doc__)
-    made.add_argument("--ckpt-path", required=True, help="training checkpoint")
-    made.add_argument("--model-config", help="model config, for a checkpoint without one inside")
-    mean = "other checkpoints of the same network: the mean of their weights and its own is written; one named twice counts twice"
+    made = CommandParser("unwrap", description=__doc__)
+    made.add_argument("--ckpt-path", required=True, metavar="FILE", help="training checkpoint")
+    made.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
+    same = "other checkpoints of one network with the same conditioners"
+    mean = f"{same}: the mean of their weights and its own is written; one named twice counts twice"
     made.add_argument("--average", nargs="+", default=[], metavar="FILE", help=mean)
     add_lora(made)
     add_result(made)
@@ -29,7 +30,9 @@ def parser() -> CommandParser:
 
 def add_result(made: CommandParser) -> None:
     """Flags of what `write_result` writes."""
-    made.add_argument("--name", default="exported_model", help="path of the result without its ending")
+    made.add_argument(
+        "--name", default="exported_model", metavar="PATH", help="path of the result without its ending (%(default)s)"
+    )
     made.add_argument("--use-safetensors", action="store_true", help="write .safetensors in place of .ckpt")
     folder = "make --name a folder with model.safetensors, model_config.json and a card: what the hub takes"
     made.add_argument("--folder", action="store_true", help=folder)
@@ -57,13 +60,15 @@ def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], c
     """Write a model that was made from a checkpoint for inference, and say where."""
     from snac_plugin.checkpoints.model_folder import write_beside
     from snac_plugin.checkpoints.writing import save_unwrapped
+    from snac_plugin.generation.condition_inputs import condition_inputs
 
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
     if args.folder:
         path = Path(args.name) / "model.safetensors"
     save_unwrapped(model, path, config, checkpoint.codec, args.half)
     if args.folder:
-        write_beside(path, model, config, checkpoint.codec, checkpoint.steps)
+        needed = {one.name: one.default for one in condition_inputs(model.config) if one.needed and one.default is not None}
+        write_beside(path, model, config, checkpoint.codec, checkpoint.steps, needed)
     print(f"model: {path.parent if args.folder else path}")
     if args.folder and Path(codec := config["model"]["pretransform"]["config"]["codec"]).is_dir():
         print(f"{codec}, its codec, is a folder of this machine: hand it on, too, and put its place into the config")

@@ -78,3 +78,18 @@ def test_other_networks_codecs_and_weights_have_no_mean(config: dict[str, Any], 
         mean_of([first, read_checkpoint(tmp_path / "bare.ckpt")])
     mine["model"]["diffusion"]["config"]["sampling"] = {"steps": 12}
     mean_of([first, read_checkpoint(saved(tmp_path / "sampled.ckpt", mine))])
+
+
+def test_networks_with_other_conditioners_have_no_mean(config: dict[str, Any], tmp_path: Path) -> None:
+    """Of a fine-tuning that added a condition it was said that it can be averaged with what it began from."""
+    told = copy.deepcopy(config)
+    kind = {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}}
+    told["model"]["conditioning"] = {"configs": [kind], "cond_dim": 8}
+    told["model"]["diffusion"]["global_cond_ids"] = ["tempo"]
+    told["model"]["diffusion"]["config"]["global_cond_dim"] = 8
+    told["training"]["demo"]["demo_cond_from_batch"] = True
+    first, other = (
+        read_checkpoint(saved(tmp_path / f"{name}.ckpt", one, 1.0)) for name, one in (("plain", config), ("tuned", told))
+    )
+    with pytest.raises(CheckpointError, match=r"model\.conditioning.* Only weights of one network with the same conditioners"):
+        mean_of([first, other])

@@ -1,12 +1,15 @@
 """A folder that `unwrap --folder` wrote is a model: for every command, for stable-audio-tools, and on the hub."""
 
+import re
+import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
 import torch
-from tiny import tiny_model_config, write_tiny_codec
+from tiny import conditioned_model_config, tiny_model_config, write_tiny_codec
 
 import snac_plugin
 from snac_plugin.checkpoints.writing import save_unwrapped
@@ -67,3 +70,23 @@ def test_every_way_of_loading_gives_the_same_audio(folder: Path, tmp_path: Path,
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert torch.equal(audio_of(snac_plugin.load_model("somebody/some-model")), expected)
     assert torch.equal(audio_of(get_pretrained_model("somebody/some-model")[0]), expected)
+
+
+@pytest.mark.parametrize("demo", [{"style": {"house": 0.7, "jazz": 0.3}, "tempo": 125}, {}])
+def test_the_cards_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo: dict[str, Any]) -> None:
+    """For a model with conditions they ended in an error: each needs a value, that of the first demo, or one that it takes."""
+    config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
+    config["training"]["demo"] |= {"demo_cond": [demo], "demo_cond_from_batch": False} if demo else {}
+    save_unwrapped(builders.model(config), tmp_path / "trained.ckpt", config, None)
+    assert main(["unwrap", "--ckpt-path", str(tmp_path / "trained.ckpt"), "--name", str(tmp_path / "m"), "--folder"]) == 0
+    card = (tmp_path / "m" / "README.md").read_text()
+    (command,) = re.findall("```sh\n(.*?)```", card, re.DOTALL)
+    (python,) = re.findall("```python\n(.*?)```", card, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command.replace("generate.py", "generate").replace("\\\n", " "))[1:]) == 0
+    assert (tmp_path / "output" / "seed_1.wav").is_file()
+    names: dict[str, Any] = {}
+    exec(python.replace("seconds=20", "seconds=1"), names)
+    assert names["audio"].shape == (1, 1, 32000)
+    told = "--condition style=house:0.7,jazz:0.3" if demo else "--condition style=house"
+    assert told in command

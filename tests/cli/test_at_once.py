@@ -186,3 +186,13 @@ def test_unknown_arguments_of_a_call_are_named() -> None:
     with pytest.raises(UsageError, match='Did you mean "context"'):
         with_options(Request(), {"contxt": 8}, ["context"])
     assert with_options(Request(), {"steps": 8}) == Request(steps=8)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_keeps_the_lines_of_its_description_and_names_no_default_that_is_none(command: str) -> None:
+    """`unwrap` and `ema` ran the example into the sentence before it, and ended each flag in "(default: None)"."""
+    text = import_module(f"snac_plugin.cli.{command}").parser().format_help()
+    assert "(default: " not in text
+    examples = [line for line in str(import_module(f"snac_plugin.cli.{command}").__doc__).splitlines() if line.startswith("    py")]
+    assert all(f"\n{line}\n" in text for line in examples)
+    assert examples or command not in ("unwrap", "ema", "generate")

@@ -203,7 +203,7 @@ def test_codebooks_that_have_not_started_are_not_exported(tmp_path: Path) -> Non
     config = without_discriminator(codec_config())
     config["model"]["bottleneck"]["config"]["codebook_starts"] = [3]
     checkpoint = run(prepare(tmp_path, config), tmp_path / "run", "--max-steps", 1)
-    with pytest.raises(CheckpointError, match=r"codebooks that have not started from data after 1 steps, expected steps past 3"):
+    with pytest.raises(CheckpointError, match=r"codebooks that have not started from data after 1 step, expected steps past 3"):
         export_codec.main(["--ckpt-path", str(checkpoint), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
