@@ -54,4 +54,4 @@ def _check_order(model: Any, config: Mapping[str, Any] | None, ids: str, where: 
 def _parts(names: Iterable[str]) -> list[str]:
     """The conditioners and parts of the network that weights belong to, without the numbers of blocks."""
     found = {match[0] for name in names if (match := CONDITIONING.match(name))}
-    return sorted({re.sub(r"blocks\.\d+", "blocks", part).removeprefix("conditioner.conditioners.") for part in found})
+    return sorted({re.sub(r"blocks\.\d+", "blocks", part).replace("conditioner.conditioners.", "conditioner ") for part in found})

@@ -45,7 +45,7 @@ from snac_plugin.training.weight_updates import WeightUpdates
 
 log = logging.getLogger(__name__)
 VALIDATION_SEED = 1
-TOO_SHORT = "%d steps leave levels untrained: training.curriculum trains %s from step %d on"
+TOO_SHORT = "max_steps %d leaves levels untrained: training.curriculum trains %s from step %d on"
 TO_MEND = "Correct the JSON file beside it; where codes are trained on, run pre_encode.py --overwrite then."
 
 

@@ -57,7 +57,13 @@ def test_new_conditioners_start_fresh_and_the_log_names_them(
     load_weights(after, path, fine_tuned=True)
     state = after.state_dict()
     assert all(torch.equal(state[name], value) for name, value in before.state_dict().items())
-    for part in ("tempo", "style", "model.network.embed_global", "model.network.embed_cross", "model.network.blocks.cross"):
+    for part in (
+        "conditioner tempo",
+        "conditioner style",
+        "model.network.embed_global",
+        "model.network.embed_cross",
+        "model.network.blocks.cross",
+    ):
         assert f"{path}: {part} is new, and starts fresh" in caplog.messages
     with pytest.raises(CheckpointError, match="weights missing"):
         load_weights(after, path)
@@ -86,7 +92,7 @@ def test_a_conditioner_that_is_gone_is_left_out(plain: dict[str, Any], tmp_path:
     path = saved(told(plain, "tempo"), tmp_path)[1]
     with caplog.at_level(logging.WARNING):
         load_weights(builders.model(plain), path, fine_tuned=True)
-    assert f"{path}: tempo is not in the model, and left out" in caplog.messages
+    assert f"{path}: conditioner tempo is not in the model, and left out" in caplog.messages
 
 
 def test_other_weights_that_are_missing_still_are_an_error(plain: dict[str, Any], tmp_path: Path) -> None:

@@ -114,4 +114,4 @@ def test_a_run_too_short_for_all_levels_says_so(codec: Path, caplog: pytest.LogC
     for steps in (-1, 10, 9):
         wrapper._trainer = SimpleNamespace(max_steps=steps, strategy=None, global_rank=0)
         wrapper.on_train_start()
-    assert caplog.messages == ["9 steps leave levels untrained: training.curriculum trains C D from step 9 on"]
+    assert caplog.messages == ["max_steps 9 leaves levels untrained: training.curriculum trains C D from step 9 on"]
