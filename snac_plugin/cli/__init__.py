@@ -6,6 +6,7 @@ Imports nothing heavy, so that `doctor` runs where torch cannot be imported.
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from snac_plugin.errors import CodecError, InstallationError, SnacPluginError, UsageError
 from snac_plugin.files import unwritable
@@ -73,7 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: SnacPluginError, command: str, words: Sequence[str]) -> int:
-    text = error.message(_flags(command, words)) if isinstance(error, UsageError | InstallationError | CodecError) else error
+    text: Any = error
+    if isinstance(error, UsageError | InstallationError | CodecError):
+        names = _flags(command, words)
+        of_prompt = "'prompt'" in str(error.found) or error.where.startswith("conditioning: prompt")
+        if of_prompt and any(word.partition("=")[0] == "--prompt" for word in words):  # short for a key of --conditioning
+            names["conditioning"] = "--prompt"
+        text = error.message(names)
     print(f"error: {text}", file=sys.stderr)
     return 1
 

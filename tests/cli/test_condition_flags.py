@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny import conditioned_model_config, write_tiny_codec
 
-from snac_plugin.cli import _flags, generate
+from snac_plugin.cli import _flags, generate, main
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.request import Request
@@ -63,3 +63,12 @@ def test_errors_name_the_flag_that_was_given(tmp_path: Path, flags: list[str], m
     with pytest.raises(UsageError) as error:
         check_request(request, config, "ABCD")
     assert re.match(message, error.value.message(_flags("generate", flags)))
+
+
+@pytest.mark.parametrize("flags", [["--prompt", "rain"], ["--prompt=rain", "--condition", "style=house"]])
+def test_a_prompt_that_the_model_does_not_read_is_named_by_its_flag(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--condition was named, which nobody had written, or which was right."""
+    assert main(["generate", *flags]) == 1
+    assert "error: --prompt: found the key 'prompt', expected nothing" in capsys.readouterr().err
+    assert main(["generate", "--condition", "style=house"]) == 1
+    assert "error: --condition: found the key 'style'" in capsys.readouterr().err
