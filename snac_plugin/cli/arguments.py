@@ -8,10 +8,10 @@ from typing import Any
 from snac_plugin.checkpoints.places import adapter_in, locate_adapter, weaker_in
 from snac_plugin.codec import places as codecs
 from snac_plugin.diffusion.sampler_names import AUTOGUIDANCE
-from snac_plugin.errors import CheckpointError, UsageError
+from snac_plugin.errors import CheckpointError, Mismatch, UsageError
 from snac_plugin.generation.option import condition_in
 from snac_plugin.generation.request import OPTIONS, Request
-from snac_plugin.levels import level_names
+from snac_plugin.levels import Levels
 
 MODEL = "diffusion_snac_dit"
 
@@ -123,11 +123,10 @@ def check_paths(args: argparse.Namespace, *but: str) -> None:
         _checkpoint(weaker_in(args.autoguidance)[0])
 
 
-def check_at_once(checkpoint: str, model_config: str | None, complete: bool = True) -> Callable[[Request], object]:
-    """A check of requests, as `check_request`, for a config and a codec that can be read without torch; of others no check."""
+def model_at_once(checkpoint: str, model_config: str | None) -> tuple[Any, Levels] | None:
+    """The checked config of a model and its codec's levels, where both can be read without torch."""
     from snac_plugin.checkpoints.config_inside import config_at_once
     from snac_plugin.config import check_model_config
-    from snac_plugin.generation.settings import check_request
 
     raw = config_at_once(checkpoint, model_config)
     if raw is not None and (kind := raw.get("model_type", MODEL)) != MODEL:
@@ -135,10 +134,19 @@ def check_at_once(checkpoint: str, model_config: str | None, complete: bool = Tr
         raise CheckpointError(str(model_config or checkpoint), f"a model of type {kind}", f"one of type {MODEL}", advice)
     config = None if raw is None else check_model_config(raw)
     folder = None if config is None else codecs.check_name(config.model.pretransform.config.codec)
-    strides = None if folder is None else codecs.read_contents(folder / "config.json").get("vq_strides")
-    if config is None or not isinstance(strides, list):
-        return lambda request: None
-    return partial(check_request, config=config, names=level_names(len(strides)), complete=complete)
+    contents = None if folder is None else codecs.read_contents(folder / "config.json")
+    try:
+        return None if config is None or contents is None else (config, Levels.from_snac_config(contents))
+    except (KeyError, TypeError, Mismatch):  # told of in full where the codec is loaded
+        return None
+
+
+def check_at_once(checkpoint: str, model_config: str | None) -> Callable[[Request], object]:
+    """A check of requests, as `check_request`, for a config and a codec that can be read without torch; of others no check."""
+    from snac_plugin.generation.settings import check_request
+
+    found = model_at_once(checkpoint, model_config)
+    return (lambda request: None) if found is None else partial(check_request, config=found[0], names=found[1].names)
 
 
 def check_before_loading(request: Request, checkpoint: Any, model_config: str | None, complete: bool = True) -> Any:
@@ -147,7 +155,6 @@ def check_before_loading(request: Request, checkpoint: Any, model_config: str | 
     from snac_plugin.codec.places import locate
     from snac_plugin.config import check_model_config
     from snac_plugin.generation.settings import check_request
-    from snac_plugin.levels import Levels
 
     config = check_model_config(checkpoint.config_for(model_config))
     levels = Levels.from_snac_config(read_config(locate(config.model.pretransform.config.codec)[0]))

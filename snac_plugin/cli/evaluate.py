@@ -21,9 +21,9 @@ from snac_plugin.cli.arguments import (
     add_lora,
     add_options,
     check_at_least_one,
-    check_at_once,
     check_before_loading,
     check_paths,
+    model_at_once,
     request_from,
 )
 from snac_plugin.cli.command_parser import CommandParser
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     _check(args)
     request = request_from(args, "chunks", *SAMPLING, "conditioning")
     if args.ckpt_path:
-        check_at_once(args.ckpt_path, args.model_config, complete=False)(request)
+        _check_at_once(args, request)
     reuse_freed_memory()
     started = time.perf_counter()
     try:
@@ -107,6 +107,17 @@ def _check(args: argparse.Namespace) -> None:
         if folder is not None and not Path(folder).is_dir():
             raise UsageError(flag, f"{folder}, which is no folder", "a folder of audio files")
     check_paths(args)
+
+
+def _check_at_once(args: argparse.Namespace, request: Request) -> None:
+    """Request and songs against a model whose config can be read without torch; of others they are checked later."""
+    from snac_plugin.evaluation.long_songs import check_long_songs, window_samples
+    from snac_plugin.generation.settings import check_request
+
+    if (found := model_at_once(args.ckpt_path, args.model_config)) is not None:
+        config, levels = found
+        check_request(request, config, levels.names, complete=False)
+        check_long_songs(args.data, levels.sample_rate, window_samples(config.model.diffusion.config, levels, args.chunks))
 
 
 def _evaluate(args: argparse.Namespace, request: Request) -> Any:

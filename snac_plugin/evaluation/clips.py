@@ -4,7 +4,6 @@ Letters: P clips, N audio samples, S songs, R rows, T frames.
 """
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.data.audio import UnreadableAudio, read_mono
-from snac_plugin.data.audio_folders import Rejected, scan_audio
-from snac_plugin.errors import AudioError, UsageError
+from snac_plugin.data.audio_folders import Rejected
+from snac_plugin.errors import UsageError
+from snac_plugin.evaluation.long_songs import LEAST_SONGS, check_enough, long_songs
 
 log = logging.getLogger(__name__)
 
 CLIP_FRAMES = 64
-LEAST_SONGS, ENOUGH_SONGS = 2, 8
+ENOUGH_SONGS = 8
 TOO_FEW = "%s: %d songs are too few for intervals and floors to say much; give %d or more"
 
 
@@ -97,13 +96,7 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
         AudioError: there is no such folder, no audio in it that can be read, or fewer than two songs are as long as a clip.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise AudioError(str(folder), "no such folder", "a folder of audio files")
-    readable, passed_over = scan_audio([folder], rate)
-    if not readable and not passed_over:
-        raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
-    files = [file for file in readable if math.ceil(file.seconds * rate - 1e-6) >= samples]
-    passed_over += [Rejected(f.path, f"{f.seconds:.2f} s, shorter than a clip") for f in readable if f not in files]
+    files, passed_over = long_songs(folder, rate, samples)
     if len(files) > most:
         drawn = np.random.default_rng(seed).permutation(len(files))[: max(most, LEAST_SONGS)]
         files = [files[i] for i in sorted(drawn)]
@@ -119,11 +112,7 @@ def read_clips(folder: str | Path, rate: int, samples: int, most: int, *, seed: 
             used.append(file.path)
         except UnreadableAudio as error:
             passed_over.append(Rejected(file.path, error.reason))
-    if len(used) < LEAST_SONGS:
-        first = f" ({passed_over[0].path.name}: {passed_over[0].reason})" if passed_over else ""
-        found = f"{len(used)} songs of {samples / rate:.2f} s or more, {len(passed_over)} other files{first}"
-        expected = f"at least {LEAST_SONGS} songs as long as one clip"
-        raise AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
+    check_enough(folder, len(used), passed_over, samples / rate)
     if len(used) < ENOUGH_SONGS:
         log.warning(TOO_FEW, folder, len(used), ENOUGH_SONGS)
     for path, reason in passed_over:

@@ -15,6 +15,7 @@ from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
 from snac_plugin.evaluation.frechet_distance import NOISE, REAL, distance_table
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, validation_losses
+from snac_plugin.evaluation.long_songs import window_samples
 from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_sets
 from snac_plugin.evaluation.options import Options
 from snac_plugin.evaluation.report import Report, Table
@@ -35,7 +36,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
     names = model.levels.names
     sampling = check_request(options.request, model.config, names, complete=False).as_dict(names)
     network, seed = model.model.network.config, options.seed
-    window = (network.context_chunks + options.chunks) * network.chunk_frames * model.levels.frame_samples
+    window = window_samples(network, model.levels, options.chunks)
     clips = read_clips(folder, model.sample_rate, window, options.clips, seed=seed, progress=options.progress)
     options = with_clips(options, clips, model.config, model.chunk_samples)
     codes = encode(model.pretransform, clips.audio, options.batch, options.progress)

@@ -28,7 +28,7 @@ def report_picture(
         axis = figure.add_axes((left, 0.52, right - left, 0.37))
         draw(axis)
         _heading(axis, heading)
-    lower = figure.add_gridspec(1, 2, left=0.05, right=0.95, top=0.42, bottom=0.07, wspace=0.26)
+    lower = figure.add_gridspec(1, 2, left=0.05, right=0.935, top=0.42, bottom=0.07, wspace=0.26)
     for place, (heading, clip) in enumerate(audio.items()):
         axis = figure.add_subplot(lower[0, place])
         draw_spectrogram(figure, axis, torch.from_numpy(np.ascontiguousarray(clip)).float(), rate, (0, len(clip) / rate))

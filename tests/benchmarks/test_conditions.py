@@ -52,5 +52,5 @@ def test_conditions(music: SimpleNamespace, tmp_path: Path) -> None:
         with pytest.raises(SystemExit, match=f"^error: .*{said}"):
             measure.told(conditions.main, [*map(str, wrong), *COMMON])
     (tmp_path / "songs" / "0.wav").unlink()
-    with pytest.raises(SystemExit, match=r"^error: .*found 1 songs"):
+    with pytest.raises(SystemExit, match=r"^error: .*found 1 song of"):
         measure.told(conditions.main, [*map(str, wrong), *COMMON])

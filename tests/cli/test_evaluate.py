@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -255,3 +257,16 @@ def test_a_checkpoint_of_another_codec_is_refused(
     flags = ["--ckpt-path", str(tmp_path / "model.safetensors"), "--data", str(parts.folder / "held_out"), "--device", "cpu"]
     assert main(["evaluate", *flags, "--out", str(tmp_path / "out")]) == 1
     assert "codec 'other'" in capsys.readouterr().err
+
+
+def test_too_short_songs_are_told_before_torch_is_imported(parts: SimpleNamespace, tmp_path: Path) -> None:
+    """After the model was loaded, it was said before; so does a folder with one long song among short ones."""
+    write_songs(tmp_path / "short", 3, 1.0, 110)
+    (tmp_path / "short" / "long.wav").write_bytes((parts.folder / "held_out" / "song_0.wav").read_bytes())
+    flags = ["evaluate", "--ckpt-path", parts.ckpt, "--data", str(tmp_path / "short"), "--out", str(tmp_path / "out")]
+    code = f"import sys; from snac_plugin.cli import main; failed = main({flags}); "
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}assert failed; assert 'torch' not in sys.modules"], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "found 1 song of 1.15 s or more, 3 other files (song_0.wav: 1.00 s, shorter than a clip)" in ran.stderr

@@ -65,7 +65,7 @@ def test_a_folder_without_what_is_needed_is_an_error_that_says_so(tmp_path: Path
     with pytest.raises(AudioError, match="no audio files"):
         read_clips(tmp_path, RATE, RATE, most=4, progress=False)
     write(tmp_path, "a.wav", 2)
-    with pytest.raises(AudioError, match=r"1 songs of 1\.00 s"):
+    with pytest.raises(AudioError, match=r"1 song of 1\.00 s"):
         read_clips(tmp_path, RATE, RATE, most=4, progress=False)
     write(tmp_path, "b.wav", 0.5)
     with pytest.raises(AudioError, match=r"b\.wav: 0\.50 s, shorter than a clip"):

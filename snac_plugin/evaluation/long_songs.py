@@ -1,0 +1,64 @@
+"""Which songs are long enough to be measured. Imports nothing heavy: headers are enough."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from snac_plugin.config.dataset_config import AUDIO_ENDINGS
+from snac_plugin.data.audio_file import UnreadableAudio, audio_header
+from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
+from snac_plugin.errors import AudioError
+from snac_plugin.levels import Levels
+
+LEAST_SONGS = 2
+
+
+def window_samples(network: Any, levels: Levels, chunks: int) -> int:
+    """Samples of what a model is measured on: as much context as it sees, and so many new chunks."""
+    return (network.context_chunks + chunks) * network.chunk_frames * levels.frame_samples
+
+
+def check_long_songs(folder: str | Path, rate: int, samples: int) -> None:
+    """AudioError, as `long_songs` has it, where fewer than two headers speak of so many samples; no more of them are read."""
+    found = 0
+    for path in Path(folder).rglob("*"):
+        try:
+            if path.suffix.lower() in AUDIO_ENDINGS and path.is_file():
+                header = audio_header(path, counted=False)
+                found += _as_long(header.samples / header.rate, rate, samples)
+        except UnreadableAudio:
+            continue
+        if found >= LEAST_SONGS:
+            return
+    long_songs(folder, rate, samples)
+
+
+def long_songs(folder: str | Path, rate: int, samples: int) -> tuple[list[AudioFile], list[Rejected]]:
+    """The songs of a folder that have at least so many samples at a rate, and its other files.
+
+    Raises:
+        AudioError: there is no such folder, no audio in it, or fewer than two songs are so long.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AudioError(str(folder), "no such folder", "a folder of audio files")
+    readable, rejected = scan_audio([folder], rate)
+    if not readable and not rejected:
+        raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
+    files = [file for file in readable if _as_long(file.seconds, rate, samples)]
+    rejected += [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in readable if file not in files]
+    check_enough(folder, len(files), rejected, samples / rate)
+    return files, rejected
+
+
+def check_enough(folder: Path, songs: int, passed_over: list[Rejected], seconds: float) -> None:
+    """AudioError for fewer than two songs."""
+    if songs < LEAST_SONGS:
+        first = f" ({passed_over[0].path.name}: {passed_over[0].reason})" if passed_over else ""
+        found = f"{songs} song{'s' * (songs != 1)} of {seconds:.2f} s or more, {len(passed_over)} other files{first}"
+        expected = f"at least {LEAST_SONGS} songs as long as one clip"
+        raise AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
+
+
+def _as_long(seconds: float, rate: int, samples: int) -> bool:
+    return math.ceil(seconds * rate - 1e-6) >= samples
