@@ -115,6 +115,7 @@ class PageGenerator:
                 self.model, request, self.out if history is None else history.folder, heard=heard, **options
             ):
                 samples.append(sample)
+            report.written()
         if history is not None and samples:
             named = mode or "Edit"
             sources = [Path(one) for one in dict.fromkeys(used)]
@@ -155,7 +156,6 @@ def solved(settings: Settings) -> list[int]:
 
 
 def _computed(run: Run, report: Reporter) -> None:
-    report.finished()
     with contextlib.suppress(Stopped):  # its files are written all the same
-        run.tell(Progress(1.0, "Writing files, drawing the picture"))
+        report.finished()
     run.computed()

@@ -8,8 +8,9 @@ from snac_plugin.interface.runs import Progress, Tell, duration
 
 LASTING = 40
 """Steps after which a measurement counts half."""
-BETWEEN, END = "between chunks", "end"
-"""What is measured besides steps: from the last step of a chunk to the first of the next, and until its audio is there."""
+BETWEEN, END, FILES = "between chunks", "end", "files"
+"""What is measured besides steps: from the last step of a chunk to the first of the next; until all audio is there, of so many
+chunks, as edits are decoded at their end; and until files and pictures are written."""
 
 
 class Pace:
@@ -58,24 +59,41 @@ class Reporter:
         share, left = done / (total * sum(self._steps)), self._seconds_left(chunk, level, step, total)
         what = f"level {self._names[level]}, step {step + 1} of {self._steps[level]}"
         text = place + ("decoding to audio" if done == (chunk + 1) * sum(self._steps) else what)
-        more = f" · about {duration(left)} left" if left is not None and left >= 1 else ""
-        self._tell(Progress(share, text[0].upper() + text[1:] + more, left))
+        self._tell(Progress(share, text[0].upper() + text[1:] + self._said(left, total, share == 1), left))
+
+    def _said(self, left: float | None, total: int, stepped: bool) -> str:
+        """The time left in words; of what follows the steps it says nothing until that was measured."""
+        if left is None or left < 1:
+            return ""
+        if self._pace.of({(END, total): 1, FILES: 1}) is None:
+            return "" if stepped else f" · about {duration(left)} of steps left"
+        return f" · about {duration(left + (self._pace.of({FILES: 1}) or 0.0))} left"
 
     def finished(self) -> None:
         """All audio is there."""
-        if self._last[0] >= 0:
-            self._pace.measured(END, time.perf_counter() - self._last[1])
+        chunk, then = self._last
+        left = self._pace.of({FILES: 1})
+        more = f" · about {duration(left)} left" if left is not None and left >= 1 else ""
+        now = time.perf_counter()
+        if chunk + 1 >= self._chunks:  # it was not stopped
+            self._pace.measured((END, chunk + 1), now - then)
+        self._last = chunk, now
+        self._tell(Progress(1.0, f"Writing files, drawing the picture{more}"))
+
+    def written(self) -> None:
+        """All files are there."""
+        self._pace.measured(FILES, time.perf_counter() - self._last[1])
 
     def _part(self, chunk: int, level: int) -> Hashable:
         return level, min(chunk, self._context)
 
     def _seconds_left(self, chunk: int, level: int, step: int, total: int) -> float | None:
-        """From the end of a step; what lies between chunks counts nothing until it was measured."""
+        """From the end of a step until all audio is there; what lies between chunks counts nothing until it was measured."""
         parts: Counter[Hashable] = Counter()
         for one, count in enumerate(self._steps):
             parts[self._part(chunk, one)] += 0 if one < level else count - step - 1 if one == level else count
             for later in range(chunk + 1, total):  # the first step of a chunk ends what lies between
                 parts[self._part(later, one)] += count - (one == self._first)
         between = self._pace.of({BETWEEN: 1}) or 0.0
-        end, steps = self._pace.of({END: 1}), self._pace.of(+parts)
+        end, steps = self._pace.of({(END, total): 1}), self._pace.of(+parts)
         return None if steps is None else steps + (total - chunk - 1) * between + (between if end is None else end)

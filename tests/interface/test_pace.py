@@ -10,7 +10,7 @@ STEPS, SECONDS = (2, 3, 0, 4), (1.0, 2.0, 0.0, 10.0)
 """Of each level; the third one is kept."""
 SEEN = 2.5
 """How many times as long a step takes in a chunk that sees another."""
-BETWEEN, END = 5.0, 7.0
+BETWEEN, END, FILES = 5.0, 7.0, 33.0
 
 
 class Clock:
@@ -46,7 +46,10 @@ def run(clock: Clock, known: Pace, chunks: int) -> tuple[list[Progress], list[fl
                 moments.append(clock.now)
     clock.now += END
     report.finished()
-    return told, [clock.now - moment for moment in moments]
+    took = [clock.now - moment for moment in moments]
+    clock.now += FILES
+    report.written()
+    return told, took
 
 
 def test_the_time_left_is_what_it_takes_once_all_levels_were_measured(clock: Clock) -> None:
@@ -55,7 +58,20 @@ def test_the_time_left_is_what_it_takes_once_all_levels_were_measured(clock: Clo
     told, _ = run(clock, known, 3)
     assert [one.left for one in told[:9]] == [None] * 9, "the second chunk sees one more, and nobody knows yet how slow that is"
     again, took = run(clock, known, 3)
-    assert [one.left for one in again] == pytest.approx(took)
+    assert [one.left for one in again[:-1]] == pytest.approx(took)
+
+
+def test_what_comes_after_the_steps_is_counted_or_no_time_is_said_there(clock: Clock) -> None:
+    """Four seconds were left for forty: long edits are decoded, and pictures of a batch drawn, after the last step."""
+    known = Pace()
+    told, _ = run(clock, known, 3)
+    assert (told[-2].text, told[-1].text) == ("Chunk 3 of 3, decoding to audio", "Writing files, drawing the picture")
+    assert all(one.text.endswith(" of steps left") or one.left is None for one in told[:-2])
+    again, _ = run(clock, known, 3)
+    assert again[-2].text == f"Chunk 3 of 3, decoding to audio · about {END + FILES:.0f} s left"
+    assert again[-1].text == f"Writing files, drawing the picture · about {FILES:.0f} s left"
+    more, _ = run(clock, known, 4)
+    assert more[-2].text == "Chunk 4 of 4, decoding to audio", "of another length it is not known"
 
 
 def test_one_chunk_says_nothing_until_its_finest_level_was_measured(clock: Clock) -> None:
