@@ -10,24 +10,29 @@ from typing import Any
 
 import gradio as gr
 
+from snac_plugin.data.audio_file import read_header
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.batch import place_in_batch
 from snac_plugin.interface.cards import EMPTY, cards, file_url
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories, History
 from snac_plugin.interface.layout import EXAMPLES, QUEUED, QUIET
+from snac_plugin.interface.modes import PLACES
 from snac_plugin.interface.results import Results, Serve, Shown, there
 from snac_plugin.interface.settings_in import settings_from, unknown_in, values_of
 from snac_plugin.interface.taken_settings import TakenSettings, asking
+from snac_plugin.interface.waveform import proposed_part
 from snac_plugin.interface.wording import hinted
 
 COOKIE = "snac_browser"
 SECRET = re.compile(r"[0-9a-f]{32}")
 SCRIPT, REPEAT = (Path(__file__).with_name(name) for name in ("page.js", "repeat.js"))
-UNMARKED = {"edit_repaint": "", "edit_repaint_from": None, "edit_repaint_to": None}
 USES: dict[str, tuple[dict[str, Any], str]] = {
     "go_on": ({"edit_mode": "Continue"}, "Set the length of what is new, then Generate."),
-    "repaint": ({"edit_mode": "Repaint", **UNMARKED}, "Mark the part to repaint on the waveform, then Generate."),
+    "repaint": (
+        {"edit_mode": "Repaint", "edit_repaint": ""},
+        "Its middle is marked. Drag over the lower waveform to mark another part, then Generate.",
+    ),
     "redo": ({"edit_mode": "Vary"}, "Choose the levels that stay, then Generate."),
 }
 """What buttons under a sample set, and what is to do then; each puts the sample in as the recording."""
@@ -83,10 +88,12 @@ class Actions:
 
     def on_load(self, page: gr.Blocks, examples: Sequence[gr.Button]) -> None:
         """Show the history, and take the settings of a link or the first example."""
-        mode, recording, second = (self._controls.components[name] for name in ("edit_mode", "recording", "edit_bridge_second"))
+        names = ("edit_mode", "recording", "edit_bridge_second", *PLACES)
+        mode, recording, second, *places = (self._controls.components[name] for name in names)
         for button, path in zip(examples, EXAMPLES, strict=True):
             button.click(partial(self._example, path), [mode, recording, second], [recording, second], **QUIET)
-        opened = page.load(self._opened, self._text, [self.cards, self._text, recording], js=SCRIPT.read_text(), **QUIET)
+        shown = [self.cards, self._text, recording, *places]
+        opened = page.load(self._opened, self._text, shown, js=SCRIPT.read_text(), **QUIET)
         page.load(None, js=REPEAT.read_text(), **QUIET)
         opened.then(self._settings_of_link, self._text, self._inputs, **QUIET)
         page.unload(self.forget)
@@ -123,8 +130,9 @@ class Actions:
             return file_url(self._serve(Path(folder) / "samples.zip"))
 
     def _opened(self, link: str, request: gr.Request) -> tuple[Any, ...]:
+        """The cards, the link, the first example; and no part to repaint, of which clients that name none get 0 to 1 s."""
         first = self._serve(EXAMPLES[0]) if EXAMPLES and not link and self._controls.first_mode == "Continue" else gr.skip()
-        return self.shown_cards(request), link, first
+        return self.shown_cards(request), link, first, None, None
 
     def _act(self, results: Results) -> Any:
         """What the buttons of cards ask for: [action, name, time]."""
@@ -163,6 +171,8 @@ class Actions:
 
         def use(current: str | None, request: gr.Request) -> list[Any]:
             wanted = {**values, "recording": None if current is None else self._serve(there(Path(current)))}
+            if current is not None and wanted["edit_mode"] == "Repaint":
+                wanted |= dict(zip(PLACES, proposed_part(read_header(current)[0]), strict=True))
             self.forget(request)
             filled = [gr.update(value=wanted[name]) if name in wanted else gr.skip() for name in self._controls.components]
             return [*filled, hinted(hint)]

@@ -8,12 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from snac_plugin.data.audio_file import read_header
 from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.condition_inputs import guided_names
 from snac_plugin.interface.condition_controls import mixed
 from snac_plugin.interface.controls import BESIDE_MODES, CHANGES, NEGATIVE, OTHER_OPTIONS, PLAIN, SLIDERS, Controls
 from snac_plugin.interface.modes import JOINS, MODES, OF_MODES, PLACES, counting, strengths
-from snac_plugin.interface.waveform import waveform
+from snac_plugin.interface.waveform import proposed_part, waveform
 from snac_plugin.interface.wording import said, short
 
 EXAMPLES = tuple(sorted(Path(__file__).with_name("examples").glob("*.ogg")))
@@ -153,7 +154,8 @@ def _follow_mode(controls: Controls, says: gr.HTML, beside: gr.Row, levels: gr.R
         name, counted = values[0], counting(values[0], dict(zip(names, values, strict=True)), controls.levels.names)
         more = ends if name == "Loop" else ""
         more += UNTRAINED if "edit_put_back" in counted and not controls.infills else ""
-        looks: dict[str, Any] = {"recording": {"label": MODES[name].recording or "Recording"}}
+        trims = name != "Repaint"  # scissors beside the other waveform would seem to mark the part
+        looks: dict[str, Any] = {"recording": {"label": MODES[name].recording or "Recording", "editable": trims}}
         rows = [gr.update(visible=one in counted) for one in ("recording", strengths(controls.levels.names)[0])]
         return [MODES[name].says + more, *rows, *(gr.update(visible=one in counted, **looks.get(one, {})) for one in NEEDED)]
 
@@ -164,16 +166,19 @@ def _follow_mode(controls: Controls, says: gr.HTML, beside: gr.Row, levels: gr.R
 
 
 def _follow_recording(controls: Controls, wave: gr.HTML, codec: gr.Button) -> None:
-    """Draw a recording that is put in, or say what is wrong with it."""
-    watched, wave.visible = [controls.components[name] for name in ("edit_mode", "recording")], False
+    """Draw a recording that is put in, or say what is wrong with it; propose a part to repaint where none of it is marked."""
+    names = ("edit_mode", "recording", "edit_repaint", *PLACES)
+    (*watched, _, first, last), wave.visible = (asked := [controls.components[name] for name in names]), False
 
-    def drawn(name: str, path: str | None) -> list[Any]:
+    def drawn(name: str, path: str | None, several: str, *places: float | None) -> list[Any]:
+        same = [gr.skip(), gr.skip()]
         if not path:
-            return [gr.update(value="", visible=False), gr.update(visible=False)]
+            return [gr.update(value="", visible=False), gr.update(visible=False), *same]
         try:
             shown = waveform(path, controls.levels, marked=name == "Repaint")
-            return [gr.update(value=shown, visible=bool(MODES[name].recording)), gr.update(visible=True)]
+            proposed = same if name != "Repaint" or several else proposed_part(read_header(path)[0], *places)
+            return [gr.update(value=shown, visible=bool(MODES[name].recording)), gr.update(visible=True), *proposed]
         except SnacPluginError as error:
-            return [gr.update(value=said(str(short(error, path))), visible=True), gr.update(visible=False)]
+            return [gr.update(value=said(str(short(error, path))), visible=True), gr.update(visible=False), *same]
 
-    gr.on([one.change for one in watched], drawn, watched, [wave, codec], **QUIET)  # type: ignore[attr-defined]
+    gr.on([one.change for one in watched], drawn, asked, [wave, codec, first, last], **QUIET)  # type: ignore[attr-defined]

@@ -49,7 +49,7 @@ def _repaint(values: Values, names: str) -> Options:
     first, last = values["edit_repaint_from"] or 0.0, values["edit_repaint_to"]
     if not values["edit_repaint"] and (last is None or not 0 <= float(first) < float(last)):
         found = f"{float(first):g} s to {'nothing' if last is None else f'{float(last):g} s'}"
-        raise UsageError("repaint", found, "seconds from 0 on, the end behind the beginning", "Mark a region of the waveform.")
+        raise UsageError("repaint", found, "seconds from 0 on, the end behind the beginning", "Mark a part of the lower waveform.")
     spans = spans_in(values["edit_repaint"]) if values["edit_repaint"] else ((float(first), float(last)),)
     return {"edit": recording, "repaint": spans, "only_new": values["edit_only_new"] or None}
 
@@ -59,7 +59,7 @@ def refuse_unmarked(values: Values) -> None:
     beginning, end = (values.get(name) for name in PLACES)
     empty = (["no beginning"] if beginning is None else []) + ([] if end else ["no end"])
     if values.get("edit_mode") == "Repaint" and values.get("recording") and not values.get("edit_repaint") and empty:
-        advice = "Mark the part on the waveform, or type From (s) and To (s)."
+        advice = "Mark the part on the lower waveform, or type From (s) and To (s)."
         raise UsageError("repaint", " and ".join(empty), "seconds from 0 on", advice)
 
 
@@ -90,7 +90,7 @@ MODES = {
         beside_recording=("edit_from_second", "edit_only_new"),
     ),
     "Repaint": Mode(
-        "A part of a recording anew. Mark it on the waveform, or type its seconds.",
+        "A part of a recording anew: what is red on the lower waveform. Drag there to mark another, or type its seconds.",
         "Recording to repaint",
         ("edit_repaint_from", "edit_repaint_to", "edit_only_new", "edit_put_back"),
         _repaint,

@@ -37,6 +37,14 @@
     return [];
   };
 
+  // A slider's number box that was cleared gets its own number, before gradio puts the lowest one there.
+  document.addEventListener("blur", (event) => {
+    const box = event.target, block = box.matches && box.matches("input[type=number]") && box.closest("[class*=snac-own-]");
+    if (!block || box.value !== "") return;
+    box.value = block.className.match(/snac-own-(\S+)/)[1];
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  }, true);
+
   // The region follows the two number boxes; dragging on the waveform writes them.
   const paint = () => {
     const wave = document.querySelector(".snac-wave"), from = input("snac-from"), to = input("snac-to");

@@ -35,6 +35,13 @@ def waveform(path: str, levels: Levels, marked: bool = True) -> str:
     return f'<p class="snac-file">{name}</p>{wave}'
 
 
+def proposed_part(seconds: float, first: float | None = None, last: float | None = None) -> tuple[float, float]:
+    """Seconds of a recording to repaint: those that are marked, or, where these do not lie in it, its middle third."""
+    if first is not None and last is not None and 0 <= first < last <= seconds + 0.01:
+        return first, last
+    return round(seconds / 3, 2), round(2 * seconds / 3, 2)
+
+
 def check_length(path: str | Path) -> None:
     """UsageError for a recording that is too long for the page, AudioError for one that cannot be read."""
     seconds, _ = read_header(path)

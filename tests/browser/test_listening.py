@@ -154,3 +154,10 @@ def test_a_number_box_that_was_cleared_shows_its_own_number_again(tab: Tab, song
         page.press(box, "Tab")
     page.wait_for_function("() => document.querySelector('#snac-seed input').value === '-1'", timeout=SOON)
     assert page.input_value("#snac-to input") == ""
+    mode(page, "Continue")
+    length = page.get_by_label("number input for Length of what is new (s)")
+    assert length.input_value() == "1.536"
+    length.fill("")
+    length.press("Tab")
+    page.wait_for_timeout(300)
+    assert length.input_value() == "6.144"

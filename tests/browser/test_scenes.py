@@ -101,6 +101,9 @@ def test_a_marked_region_is_repainted_and_all_else_stays(tab: Tab, server: Serve
     mode(page, "Repaint")
     put_in(page, song)
     box = page.wait_for_selector(".snac-wave").bounding_box()
+    page.wait_for_function("() => document.querySelector('#snac-from input').value === '0.67'")
+    assert page.input_value("#snac-to input") == "1.33", "the middle third is proposed"
+    assert not page.locator("#snac-recording [aria-label='Trim audio to selection']").count()  # they mark another waveform
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 60)
@@ -227,8 +230,11 @@ def test_what_a_button_filled_is_in_sight_and_nothing_is_made_by_accident(tab: T
     generate(page)
     in_sight(page, "#snac-result")
     use(page, "Repaint a part")
-    assert page.wait_for_selector("#snac-hint .snac-todo").inner_text().startswith("Mark the part")
+    assert "Drag over the lower waveform" in page.wait_for_selector("#snac-hint .snac-todo").inner_text()
     in_sight(page, "#snac-hint")
+    assert [page.input_value(f"#snac-{end} input") for end in ("from", "to")] == ["0.51", "1.02"], "the middle third of 1.536 s"
+    page.fill("#snac-to input", "")
+    page.press("#snac-to input", "Tab")
     page.click("#snac-generate")
     page.wait_for_selector("#snac-status .snac-wrong:has-text('no end')")
     page.click("button:has-text('Four variations')")

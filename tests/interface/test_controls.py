@@ -146,3 +146,11 @@ def test_masked_codes_have_their_own_samplers_steps_and_temperature(tmp_path: Pa
     assert (how.samplers, how.temperatures, sum(how.steps)) == (("masked-halton",) * 4, (0.7,) * 4, 9)
     config["model"]["diffusion"] |= {"diffusion_objective": "v"}
     assert Controls(check_model_config(config), LEVELS_32KHZ).components["temperature"].visible is False
+
+
+def test_every_slider_tells_the_page_its_own_number(tmp_path: Path) -> None:
+    """One that was cleared got the lowest: a length of an eighth of a chunk."""
+    controls = Controls(check_model_config(tiny_model_config(write_tiny_codec(tmp_path), context_chunks=1)), LEVELS_32KHZ)
+    sliders = {name: one for name, one in controls.components.items() if isinstance(one, gr.Slider)}
+    assert {name: [f"snac-own-{one.value}"] for name, one in sliders.items()} == {n: one.elem_classes for n, one in sliders.items()}
+    assert sliders["seconds"].elem_classes == ["snac-own-0.384"]

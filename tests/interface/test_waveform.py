@@ -9,7 +9,7 @@ import soundfile
 from tiny import LEVELS_32KHZ
 
 from snac_plugin.errors import SnacPluginError
-from snac_plugin.interface.waveform import BARS, waveform
+from snac_plugin.interface.waveform import BARS, proposed_part, waveform
 
 
 @pytest.mark.parametrize("seconds", [0.3, 8.0])
@@ -39,3 +39,19 @@ def test_what_is_no_recording_for_the_page_is_told_at_once(tmp_path: Path) -> No
     ):
         with pytest.raises(SnacPluginError, match=words):
             waveform(str(tmp_path / f"{name}.wav"), LEVELS_32KHZ)
+
+
+@pytest.mark.parametrize(
+    ("places", "proposed"),
+    [
+        ((None, None), (4.0, 8.0)),
+        ((1.0, None), (4.0, 8.0)),
+        ((3.5, 12.0), (3.5, 12.0)),
+        ((3.5, 13.0), (4.0, 8.0)),  # of a longer recording
+        ((5.0, 5.0), (4.0, 8.0)),
+    ],
+)
+def test_the_middle_third_is_proposed_where_no_part_of_a_recording_is_marked(
+    places: tuple[float | None, float | None], proposed: tuple[float, float]
+) -> None:
+    assert proposed_part(12.0, *places) == proposed
