@@ -3,6 +3,7 @@
 import html
 import urllib.parse
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from snac_plugin.interface.history import Entry, History, Origin, descendants, origins, with_origins
@@ -64,17 +65,24 @@ def repeats(whole: bool, title: str = "↻", name: str = "") -> str:
     return f'<button class="{look}" aria-pressed="{state}" aria-label="Repeat" title="Repeat without a gap"{of}>{title}</button>'
 
 
-def _tree(came_from: Sequence[Origin]) -> str:
+def _what(entry: Entry, history: History) -> str:
+    """Its mode, and the part that is new in a repaint: what tells it from others of the same recording."""
+    spans = history.settings(entry).get("repaint") if entry.mode == "Repaint" else None
+    places = ", ".join(f"{first:.1f} to {last:.1f} s" for first, last in spans or ())
+    return html.escape(f"{entry.mode} of {places}" if places else entry.mode)
+
+
+def _tree(came_from: Sequence[Origin], history: History) -> str:
     """Origins as a nested list; samples are links to their cards."""
     lines = []
     for one in came_from:
-        entry, more = one.entry, _tree(one.origins)
+        entry, more = one.entry, _tree(one.origins, history)
         if entry is None:
             lines.append(f"<li>{html.escape(one.name)}</li>")
             continue
         if entry.parents and not more:  # further back than is drawn
             more = "<ul><li>…</li></ul>"
-        words = f"{html.escape(entry.mode)} · seed {entry.seed} · {entry.seconds:.1f} s"
+        words = f"{_what(entry, history)} · seed {entry.seed} · {entry.seconds:.1f} s"
         lines.append(f'<li><a href="#{_place(one.name)}" title="{html.escape(one.name)}">{words}</a>{more}</li>')
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
@@ -87,8 +95,12 @@ def _place(name: str) -> str:
 def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_from: Sequence[Origin], later: int) -> str:
     name = html.escape(entry.name, quote=True)
     wav, picture = (_source(serve(file)) for file in (history.audio(entry), history.picture(entry)))
-    what = f"<b>{html.escape(entry.mode)}</b> · seed {entry.seed} · {entry.seconds:.1f} s"
-    source = f'<section class="snac-from">from{_tree(came_from)}</section>' if came_from else ""
+    made = datetime.fromtimestamp(history.audio(entry).stat().st_mtime, timezone.utc)
+    when = (
+        f'<time datetime="{made.isoformat(timespec="seconds")}">{made:%Y-%m-%d %H:%M} UTC</time>'  # page.js says it in local time
+    )
+    what = f"<b>{_what(entry, history)}</b> · seed {entry.seed} · {entry.seconds:.1f} s · {when}"
+    source = f'<section class="snac-from">from{_tree(came_from, history)}</section>' if came_from else ""
     star, says = ("★", "No longer a favourite") if entry.favourite else ("☆", "Favourite")
     buttons = "".join(
         f'<button data-do="{do}" data-name="{name}" title="{title}">{text}</button>'

@@ -55,6 +55,7 @@ CSS = """
 .snac-card section li { margin: 0; font-size: .8rem; overflow-wrap: anywhere; }
 .snac-card section li::before { content: "└ "; color: var(--body-text-color-subdued); }
 .snac-card section a { color: var(--primary-600); text-decoration: underline; }
+.gradio-container:not(:has(.snac-card)) #snac-pack { display: none !important; }
 .snac-card:target { outline: 3px solid var(--primary-500); }
 .snac-card { scroll-margin-top: 12px; }
 .snac-card div, .snac-players figure div { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem; margin-top: .4rem; }

@@ -55,7 +55,11 @@
     region.style.width = `${100 * (end - start)}%`;
     region.hidden = !(parseFloat(to.value) > 0);
   };
-  setInterval(() => { paint(); listen(); follow(); }, 200);
+  const sayTimes = () => document.querySelectorAll("time:not([data-local])").forEach((one) => {
+    one.dataset.local = "";
+    one.textContent = new Date(one.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  });
+  setInterval(() => { paint(); listen(); follow(); sayTimes(); }, 200);
   let anchor = null;
   const second = (wave, event) => {
     const box = wave.getBoundingClientRect(), seconds = parseFloat(wave.dataset.seconds);

@@ -164,7 +164,11 @@ def test_a_closed_tab_frees_the_page_for_another(tab: Tab, server: Server) -> No
 
 def test_history_is_found_after_a_reload_and_by_this_browser_alone(tab: Tab) -> None:
     page = tab(seed=51)
+    assert not page.locator("#snac-pack").is_visible(), "there is nothing yet"
     generate(page)
+    assert page.locator("#snac-pack").is_visible()
+    page.wait_for_selector(".snac-card time[data-local]")
+    assert "UTC" not in page.locator(".snac-card time").inner_text(), "in local time"
     page.click(".snac-card [data-do=mark]")
     page.wait_for_selector(".snac-card.snac-star")
     page.reload()

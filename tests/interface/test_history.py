@@ -1,5 +1,7 @@
 """What a browser made is found again, by that browser alone."""
 
+import json
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -73,6 +75,20 @@ def test_a_bridge_has_two_branches_and_each_sample_in_them_is_a_link_to_its_card
     assert re.findall(r'<article [^>]*id="card-(\w+)"', shown) == ["three", "two", "one"]
     history.delete("one")
     assert "from<ul><li>one</li>" in cards(history, str), "what is gone is no link"
+
+
+def test_cards_say_when_they_were_made_and_what_was_repainted(tmp_path: Path) -> None:
+    """Two repaints of a recording could not be told apart."""
+    history = Histories(tmp_path).of(MINE)
+    for number, spans in enumerate(([[0.5, 1.25]], [[2, 3], [4, 5]])):
+        made = sample(history, f"s{number}", number)
+        made.files.json.write_text(json.dumps({"seed": number, "repaint": spans}))
+        os.utime(made.files.wav, (1_000_000_000, 1_000_000_000))
+        history.add([made], "Repaint", [history.folder / "s0.wav"] if number else [])
+    shown = cards(history, str)
+    assert re.findall(r"<b>([^<]*)</b>", shown) == ["Repaint of 2.0 to 3.0 s, 4.0 to 5.0 s", "Repaint of 0.5 to 1.2 s"]
+    assert ">Repaint of 0.5 to 1.2 s · seed 0 · 0.1 s</a>" in shown, "in the tree, too"
+    assert shown.count('<time datetime="2001-09-09T01:46:40+00:00">2001-09-09 01:46 UTC</time>') == 2
 
 
 def test_cards_that_trees_lead_to_are_shown_however_old(tmp_path: Path) -> None:
