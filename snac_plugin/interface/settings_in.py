@@ -12,7 +12,7 @@ from snac_plugin.generation.batch import check_batch, place_in_batch
 from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, options_in, writing_in
 from snac_plugin.generation.settings import check_each_level
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
-from snac_plugin.interface.modes import mode_of
+from snac_plugin.interface.modes import PLACES, mode_of
 
 Find = Callable[[str, str], Path | None]
 _SAMPLING = ("seed", "new_seconds", "seconds", "steps", "sampler", "temperature", "cfg_scale", "cfg_rescale", "cfg_interval")
@@ -140,7 +140,7 @@ def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: boo
         raise UsageError(
             "settings", f"`{lost}` beside `{mode.lower()}`", f"no `{lost}`: the mode {mode} has no input for it", advice
         )
-    values: dict[str, Any] = {"edit_mode": mode, "edit_from_second": options.get("from_second")}
+    values: dict[str, Any] = {"edit_mode": mode, "edit_from_second": options.get("from_second")} | dict.fromkeys(PLACES)
     values |= {name: bool(options.get(name.removeprefix("edit_"))) for name in ("edit_only_new", "edit_put_back")}
     spans: Sequence[tuple[float, float]] = options.get("repaint") or ()
     if len(spans) == 1:

@@ -16,6 +16,7 @@ from snac_plugin.errors import UsageError
 from snac_plugin.interface.actions import Actions
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories
+from snac_plugin.interface.modes import PLACES
 from snac_plugin.interface.results import Results
 
 TAB = gr.Request(session_hash="tab", cookies={})
@@ -117,6 +118,12 @@ def test_what_is_wrong_with_settings_is_named_in_place_of_what_was_said_before(a
     assert html.unescape(hint["value"]).startswith('<p class="snac-wrong"')
     assert found in html.unescape(hint["value"])
     assert all("value" not in one for one in values), "inputs stay as they are"
+
+
+def test_settings_without_a_part_to_repaint_mark_none(actions: Actions) -> None:
+    """The page proposes one then, of the recording that is put in."""
+    assert [told(actions)[0][name] for name in PLACES] == [None, None]
+    assert [told(actions, edit="a.wav", repaint=[[1.5, 2]])[0][name] for name in PLACES] == [1.5, 2]
 
 
 def test_a_key_that_nothing_reads_is_named(actions: Actions) -> None:
