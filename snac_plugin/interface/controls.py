@@ -117,9 +117,7 @@ class Controls:
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
         step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)
         self._add("seconds", gr.Slider, step, most, round(chunk, 6), step=step, label="Length of what is new (s)")
-        self._add(
-            "seed", gr.Number, -1, precision=0, label="Seed", info="-1: a new one", scale=2, min_width=150, elem_id="snac-seed"
-        )
+        self._add("seed", gr.Number, -1, precision=0, label="Seed", info="-1: a new one", min_width=150, elem_id="snac-seed")
         self._add(  # without limits of its own, which gradio would tell in its words, and with a traceback in the log
             "batch_size", gr.Number, 1, precision=0, info=f"at once, 1 to {MOST_SAMPLES}", label="Samples", min_width=90
         )
@@ -298,6 +296,5 @@ class Controls:
         return next(name + end for end in ends if name + end not in taken)
 
     def _add(self, name: str, kind: Any, *args: Any, **options: Any) -> None:
-        self.components[name] = one = kind(*args, render=False, **options)
-        if isinstance(one, gr.Slider):  # page.js gives its own number back where it is cleared; gradio the lowest
-            one.elem_classes = [*(one.elem_classes or ()), f"snac-own-{one.value}"]
+        own = {"elem_classes": f"snac-own-{args[2]}"} if kind is gr.Slider else {}  # page.js gives it back where it is cleared
+        self.components[name] = kind(*args, render=False, **options, **own)

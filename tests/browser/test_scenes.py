@@ -236,7 +236,7 @@ def test_what_a_button_filled_is_in_sight_and_nothing_is_made_by_accident(tab: T
     use(page, "Repaint a part")
     assert "Drag over the lower waveform" in page.wait_for_selector("#snac-hint .snac-todo").inner_text()
     in_sight(page, "#snac-hint")
-    assert [page.input_value(f"#snac-{end} input") for end in ("from", "to")] == ["0.51", "1.02"], "the middle third of 1.536 s"
+    assert [page.input_value(f"#snac-{end} input") for end in ("from", "to")] == ["2.05", "4.1"], "the middle third"
     page.fill("#snac-to input", "")
     page.press("#snac-to input", "Tab")
     page.click("#snac-generate")
