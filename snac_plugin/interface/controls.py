@@ -296,5 +296,5 @@ class Controls:
         return next(name + end for end in ends if name + end not in taken)
 
     def _add(self, name: str, kind: Any, *args: Any, **options: Any) -> None:
-        own = {"elem_classes": f"snac-own-{args[2]}"} if kind is gr.Slider else {}  # page.js gives it back where it is cleared
-        self.components[name] = kind(*args, render=False, **options, **own)
+        own = f"snac-own-{args[2]} " if kind is gr.Slider else ""  # page.js gives it back where it is cleared
+        self.components[name] = kind(*args, render=False, **options | {"elem_classes": own + options.get("elem_classes", "")})

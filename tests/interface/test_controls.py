@@ -152,5 +152,7 @@ def test_every_slider_tells_the_page_its_own_number(tmp_path: Path) -> None:
     """One that was cleared got the lowest: a length of an eighth of a chunk."""
     controls = Controls(check_model_config(tiny_model_config(write_tiny_codec(tmp_path), context_chunks=1)), LEVELS_32KHZ)
     sliders = {name: one for name, one in controls.components.items() if isinstance(one, gr.Slider)}
-    assert {name: [f"snac-own-{one.value}"] for name, one in sliders.items()} == {n: one.elem_classes for n, one in sliders.items()}
-    assert sliders["seconds"].elem_classes == ["snac-own-0.384"]
+    assert {name: f"snac-own-{one.value}" for name, one in sliders.items()} == {
+        n: one.elem_classes[0].strip() for n, one in sliders.items()
+    }
+    assert sliders["seconds"].elem_classes == ["snac-own-0.384 "]
