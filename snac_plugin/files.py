@@ -17,6 +17,8 @@ from snac_plugin.errors import UnwritableFile, UsageError
 
 LONGEST_NAME = 255
 """Bytes in a file's name, in most file systems."""
+NOTED_DIGITS = 12
+"""Of a digest, in settings: enough to tell recordings apart."""
 
 
 LOST_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE}
@@ -105,8 +107,8 @@ def digest_of(path: str | Path) -> str:
 
 
 def short_digest(path: str | Path) -> str:
-    """The first 12 digits of it, as settings note it."""
-    return digest_of(path)[:12]
+    """Its first digits, as settings note it."""
+    return digest_of(path)[:NOTED_DIGITS]
 
 
 def printable(path: str | Path) -> str:

@@ -39,10 +39,11 @@ class TakenSettings:
     def take(self, session: str, settings: Mapping[str, Any], mode: str = "", needed: Mapping[str, str] | None = None) -> str:
         """Remember settings, and what to know of a sample that was made with others; ValueError, KeyError for none of ours."""
         place = place_in_batch(settings)
-        known = self._of[session] = Taken(mode, dict(needed or {}), batch=None if place is None else (place[2], place[1]))
-        if place is None or known.batch is None:
+        known = self._of[session] = Taken(mode, dict(needed or {}))
+        if place is None:
             return ""
         number, count, first = place
+        known.batch = first, count
         return f"That sample is number {number} of {count} made at once, from seed {first} on: only all {count} come out the same."
 
     def put_in(self, session: str, parameter: str, path: str | None) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from snac_plugin.data.audio import read_part
 from snac_plugin.data.audio_file import AudioHeader, audio_header, blocks
 from snac_plugin.errors import AudioError
-from snac_plugin.files import short_digest
+from snac_plugin.files import NOTED_DIGITS, short_digest
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.times import samples_until, spans_of
@@ -128,12 +128,12 @@ def read_recordings(request: Request, model: SnacDiffusion) -> tuple[Request, So
 
 
 def digest_noted(recording: Any) -> str:
-    """What tells a recording in settings from another one: 12 digits of the SHA-256 of its file, or of rate, shape and samples."""
+    """What tells a recording from others in settings: digits of the SHA-256 of its file, or of rate, shape and samples."""
     if isinstance(recording, str | Path | Recording):
         return short_digest(recording.path if isinstance(recording, Recording) else recording)
     rate, audio = recording if isinstance(recording, tuple) else ("", recording)
     samples = np.ascontiguousarray(audio.detach().cpu() if isinstance(audio, Tensor) else audio)
-    return hashlib.sha256(f"{rate} {samples.dtype} {samples.shape} ".encode() + samples.tobytes()).hexdigest()[:12]
+    return hashlib.sha256(f"{rate} {samples.dtype} {samples.shape} ".encode() + samples.tobytes()).hexdigest()[:NOTED_DIGITS]
 
 
 def _audio(file: Any) -> Any:
