@@ -13,7 +13,8 @@ the same CPU time (wall time on a GPU), and tests the averaged weights on songs 
 
 It can go on for days: stop it at any time (Ctrl-C, SIGTERM); the same command goes on from there. Trainings go on from their
 last checkpoint, and finished parts are kept and used again. The base and what changes its tokens come first, with all --seeds,
-one seed after another; then the others in turn. `--report` prints what is there, and what is missing.
+one seed after another; then the others in turn; then other ways to sample from what was trained, with averages of other lengths,
+noise, autoguidance. `--report` prints what is there, and what is missing.
 """
 
 import argparse
@@ -33,10 +34,10 @@ import songs
 import timing
 import torch
 from choices_report import Row, report
-from choices_tests import HeldOut, read, tested
-from choices_variants import TOKENS, VARIANTS, config_of
+from choices_tests import HeldOut, Subject, read, tested
+from choices_variants import SAMPLED, TOKENS, VARIANTS, config_of
 from context_losses import windows_of
-from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, add_arguments, finished, run_training, training
+from small_trainings import CHUNKS, CONTEXT_CHUNKS, add_arguments, finished, run_training, training
 
 from snac_plugin.cli.demo_songs import kind_from
 from snac_plugin.config import load_json
@@ -75,7 +76,8 @@ def parser() -> argparse.ArgumentParser:
     made = measure.parser(__doc__, repeats=5)
     add_arguments(made, batch_size=8, heads=2, chunk_frames=16)
     songs.add_arguments(made, held_out=16, seconds=60.0)
-    made.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to compare with the base")
+    names = [*VARIANTS, *SAMPLED]
+    made.add_argument("--variants", nargs="+", choices=names, default=names, help="what to compare with the base")
     made.add_argument("--seeds", type=int, nargs="+", default=[0], help=f"of the trainings of {', '.join(TOKENS)}")
     made.add_argument("--seeds-of-others", type=int, nargs="+", default=[0], help="of the trainings of all others")
     made.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of each training; of wall time on a GPU")
@@ -99,34 +101,39 @@ def held_out_of(args: argparse.Namespace) -> HeldOut:
 
 def order(args: argparse.Namespace) -> list[tuple[str, int]]:
     """Variants and seeds, the most valuable first: the base always; tokens with one seed, then the next; then the others."""
-    names = ["base", *(name for name in VARIANTS if name in args.variants and name != "base")]
+    names = ["base", *(name for name in (*VARIANTS, *SAMPLED) if name in args.variants and name != "base")]
     tokens = [(name, seed) for seed in args.seeds for name in names if name in TOKENS]
     return tokens + [(name, seed) for seed in args.seeds_of_others for name in names if name not in TOKENS]
 
 
 def row(name: str, seed: int, args: argparse.Namespace, codes: Any, held_out: HeldOut, device: torch.device) -> Row:
-    """Train a variant with a seed, and test it; what is kept of it is used."""
-    config = config_of(name, args, held_out.codec)
-    seconds = step_seconds(name, {"base": config_of("base", args, held_out.codec), name: config}, args, device)
-    run = _training(name, seed, config, seconds, args, codes)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    """Train a variant with a seed, or what it is sampled from, and test it; what is kept of it is used."""
+    trained = SAMPLED[name].trained if name in SAMPLED else name
+    config = config_of(trained, args, held_out.codec)
+    seconds = step_seconds(trained, {"base": config_of("base", args, held_out.codec), trained: config}, args, device)
+    subject = _subject(name, seed, config, seconds, args, codes)
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    dataset = songs.dataset_config(codes, held_out.windows.shape[-1], run.folder / "dataset.json")
-    minutes = run_training(run, args_with(args, seed), dataset, clock, keep=1)
+    minutes = None
+    for run in (subject.weaker, subject.run):  # the last one's minutes count
+        if run is not None:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            dataset = songs.dataset_config(codes, held_out.windows.shape[-1], run.folder / "dataset.json")
+            minutes = run_training(run, args_with(args, seed), dataset, clock, keep=1)
     signal.signal(signal.SIGTERM, _stop)  # Lightning leaves its own
-    return Row(seconds, run.steps, minutes, tested(run, args, held_out, device))
+    return Row(seconds, subject.run.steps, minutes, tested(subject, args, held_out, device))
 
 
 def rows_there(args: argparse.Namespace, codes: Any, held_out: HeldOut, device: torch.device) -> dict[tuple[str, int], Row]:
     """The rows that are whole."""
     found, known = {}, _known_seconds(args)
     for name, seed in order(args):
-        config = config_of(name, args, held_out.codec)
+        config = config_of(SAMPLED[name].trained if name in SAMPLED else name, args, held_out.codec)
         seconds = known.get(_about(config, args, device))
-        run = None if seconds is None else _training(name, seed, config, seconds, args, codes)
-        if run is None or seconds is None or not finished(run) or (tests := read(run, args, held_out)) is None:
+        subject = None if seconds is None else _subject(name, seed, config, seconds, args, codes)
+        if subject is None or seconds is None or not finished(subject.run) or (tests := read(subject, args, held_out)) is None:
             continue
-        found[name, seed] = Row(seconds, run.steps, json.loads((run.folder / "minutes.json").read_text()), tests)
+        minutes = json.loads((subject.run.folder / "minutes.json").read_text())
+        found[name, seed] = Row(seconds, subject.run.steps, minutes, tests)
     return found
 
 
@@ -135,8 +142,16 @@ def args_with(args: argparse.Namespace, seed: int) -> argparse.Namespace:
     return argparse.Namespace(**(vars(args) | {"seed": seed}))
 
 
-def _training(name: str, seed: int, config: dict[str, Any], seconds: float, args: argparse.Namespace, codes: Any) -> Training:
-    return training("choices", name, config, max(1, round(args.minutes * 60 / seconds)), args_with(args, seed), codes)
+def _subject(name: str, seed: int, config: dict[str, Any], seconds: float, args: argparse.Namespace, codes: Any) -> Subject:
+    """What is tested of a variant whose steps take so many seconds."""
+    sampled, steps = SAMPLED.get(name), max(1, round(args.minutes * 60 / seconds))
+    trained = sampled.trained if sampled else name
+    run = training("choices", trained, config, steps, args_with(args, seed), codes)
+    if sampled is None or not sampled.weaker:
+        return Subject(name, run, sampled)
+    fewer = max(1, round(steps * sampled.weaker))
+    weaker = training("choices", f"{trained}_weaker", config, fewer, args_with(args, seed), codes)
+    return Subject(name, run, sampled, weaker)
 
 
 def step_seconds(name: str, configs: dict[str, dict[str, Any]], args: argparse.Namespace, device: torch.device) -> float:

@@ -5,7 +5,7 @@ Letters: S songs, W windows of a song, P noise levels, B batch, R rows, T frames
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ import estimates
 import numpy as np
 import timing
 import torch
+from choices_variants import Sampled
 from context_losses import starts_of
 from small_trainings import CHUNKS, CONTEXT_CHUNKS, Training, digest, found_in, kept
 from songs import Song
 from torch import Tensor
 
+from snac_plugin.checkpoints.ema_snapshots import rebuilt
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.config import SamplingConfig
 from snac_plugin.device import pick_device, pick_precision
 from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, MASKED_SAMPLERS
 from snac_plugin.evaluation import music_measures as music
@@ -123,18 +126,59 @@ def samplers_of(config: dict[str, Any], all_of_them: bool) -> tuple[str, ...]:
     return found if all_of_them else found[-1:]
 
 
-def parts(run: Training, args: argparse.Namespace, held_out: HeldOut) -> dict[str, tuple[Path, dict[str, Any]]]:
+@dataclass(frozen=True)
+class Subject:
+    """What is tested: a training, and how samples are made of it.
+
+    Args:
+        name: of the variant.
+        run: the training.
+        sampled: another way to sample from it than its own.
+        weaker: the training of the model that autoguidance leads away from.
+    """
+
+    name: str
+    run: Training
+    sampled: Sampled | None = None
+    weaker: Training | None = None
+
+    def samplers(self, all_of_them: bool) -> tuple[str, ...]:
+        asked = self.sampled and self.sampled.sampling.get("sampler")
+        return (asked,) if asked else samplers_of(self.run.config, all_of_them and self.sampled is None)
+
+    def model(self, device: torch.device) -> SnacDiffusion:
+        """The trained model."""
+        last = self.run.checkpoint(self.run.steps)
+        average = self.sampled and self.sampled.average
+        loaded = load_model(last if average is None else rebuilt(self.run.folder, average)[0], device=device)
+        if self.weaker is not None:
+            loaded.autoguide(load_model(self.weaker.checkpoint(self.weaker.steps), device=device))
+        return loaded
+
+    def next_chunks(self, model: SnacDiffusion, past: Tensor, seeds: Sequence[int], steps: int, sampler: str) -> Tensor:
+        """Codes [B, R, T] after those before them."""
+        network, keys = model.model.network.config, self.sampled.sampling if self.sampled else {}
+        sampling = SamplingConfig.model_validate(network.sampling.model_dump() | dict(keys))
+        changed = network.model_copy(update={"sampling": sampling})
+        settings = resolve(Request(steps=steps, sampler=sampler), changed, model.levels.names, model.model.objective.name)
+        return next(generate_chunks(model.model, Conditions(), seeds, settings, 1, context=past, progress=False))
+
+
+def parts(subject: Subject, args: argparse.Namespace, held_out: HeldOut) -> dict[str, tuple[Path, dict[str, Any]]]:
     """By name, where each part of a test is kept and what it depends on: the scores, and each sampler's steps."""
-    checkpoint = run.checkpoint(run.steps)
+    checkpoint, sampled = subject.run.checkpoint(subject.run.steps), subject.sampled
     about = {"seed": args.seed, "windows": held_out.digest, "precision": pick_precision(pick_device(args.device))}
-    found = {"scores": (checkpoint.with_suffix(".scores.json"), about | {"t": args.noise_levels})}
-    for sampler in samplers_of(run.config, args.all_samplers):
+    asked = about | ({"sampled": asdict(sampled)} if sampled else {})
+    own = f".{subject.name}" if sampled else ""
+    of_scores = (own, asked) if sampled and sampled.average else ("", about)  # other samples of the same weights have their scores
+    found = {"scores": (checkpoint.with_suffix(f"{of_scores[0]}.scores.json"), of_scores[1] | {"t": args.noise_levels})}
+    for sampler in subject.samplers(args.all_samplers):
         for steps in args.steps:
-            found[f"{sampler}, {steps}"] = (checkpoint.with_suffix(f".{sampler}.{steps}.json"), about)
+            found[f"{sampler}, {steps}"] = (checkpoint.with_suffix(f"{own}.{sampler}.{steps}.json"), asked)
     return found
 
 
-def tested(run: Training, args: argparse.Namespace, held_out: HeldOut, device: torch.device) -> dict[str, dict[str, Any]]:
+def tested(subject: Subject, args: argparse.Namespace, held_out: HeldOut, device: torch.device) -> dict[str, dict[str, Any]]:
     """All parts of a test; those that an earlier call kept are read.
 
     Scores are those of `estimates.evaluate` [3, S, P, L], with the base also those of a noised point alone; the others are what
@@ -143,29 +187,32 @@ def tested(run: Training, args: argparse.Namespace, held_out: HeldOut, device: t
     loaded: list[SnacDiffusion] = []
 
     def model() -> SnacDiffusion:
-        loaded.extend([] if loaded else [load_model(run.checkpoint(run.steps), device=device)])
+        loaded.extend([] if loaded else [subject.model(device)])
         return loaded[0]
 
     def scores() -> dict[str, Any]:
-        whose = {"scores": True} | ({"alone": False} if run.name == "base" else {})
+        whose = {"scores": True} | ({"alone": False} if subject.run.name == "base" else {})
         asked = (model(), held_out.windows, args.noise_levels, args.seed)
         return {name: estimates.evaluate(*asked, network).tolist() for name, network in whose.items()}
 
     def made(name: str) -> Callable[[], dict[str, Any]]:
         sampler, steps = name.rsplit(", ", 1)
         return lambda: continued_and_measured(
-            lambda past, seeds: _next_chunks(model(), past, seeds, int(steps), sampler), held_out, args.generate_batch, device
+            lambda past, seeds: subject.next_chunks(model(), past, seeds, int(steps), sampler),
+            held_out,
+            args.generate_batch,
+            device,
         )
 
     found = {}
-    for name, (path, about) in parts(run, args, held_out).items():
+    for name, (path, about) in parts(subject, args, held_out).items():
         found[name] = kept(path, about, scores if name == "scores" else made(name))
     return found
 
 
-def read(run: Training, args: argparse.Namespace, held_out: HeldOut) -> dict[str, dict[str, Any]] | None:
-    """What `tested` kept of a training; None if a part of it is missing."""
-    found = {name: found_in(*where) for name, where in parts(run, args, held_out).items()}
+def read(subject: Subject, args: argparse.Namespace, held_out: HeldOut) -> dict[str, dict[str, Any]] | None:
+    """What `tested` kept; None if a part of it is missing."""
+    found = {name: found_in(*where) for name, where in parts(subject, args, held_out).items()}
     whole = {name: part for name, part in found.items() if part is not None}
     return whole if len(whole) == len(found) else None
 
@@ -186,9 +233,3 @@ def continued_and_measured(go_on: Continue, held_out: HeldOut, batch: int, devic
             seconds.append((lap.cpu if lap.threads else lap.wall) / len(context))
     codes = torch.cat(made).clone()
     return {"codes": codes.tolist(), "seconds": float(torch.tensor(seconds).median()), **held_out.measured(codes)}
-
-
-def _next_chunks(model: SnacDiffusion, past: Tensor, seeds: Sequence[int], steps: int, sampler: str) -> Tensor:
-    network = model.model.network.config
-    settings = resolve(Request(steps=steps, sampler=sampler), network, model.levels.names, model.model.objective.name)
-    return next(generate_chunks(model.model, Conditions(), seeds, settings, 1, context=past, progress=False))

@@ -1,7 +1,9 @@
-"""What `choices.py` compares: a base, and variants that change one setting of it."""
+"""What `choices.py` compares: a base, variants that change one setting of its training, and other ways to sample from these."""
 
 import argparse
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from small_trainings import model_config
@@ -35,7 +37,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "training.timestep_sampler": "time_warp",
         "training.timestep_sampler_options": {"warmup": 300},  # of the thousand or so steps that five minutes have
     },
+    "adaptive": {
+        f"{NETWORK}.head": "velocity",
+        "training.uncertainty": True,
+        "training.timestep_sampler": "adaptive",
+        "training.timestep_sampler_options": {"warmup": 300},
+    },
     "perturbed": {"training.input_perturbation": 0.1},
+    "clipped": {"training.clip_grad_deviations": 6.0},
+    "masked_pretraining": {
+        "training.infill": {"gaps": {"spans": 1.0}, "span": 10, "length": [0.25, 1.0]},
+        "training.curriculum": [
+            {"name": "masked", "steps": 200, "context": {"0": 1.0}, "infill_share": 1.0},
+            {"name": "plain", "context": {"2": 1.0}, "infill_share": 0.0},
+        ],
+    },
+    "averages": {"training.ema_lengths": [0.05, 0.1]},
     "magnitude_preserving": {f"{NETWORK}.backbone": "magnitude-preserving"},
     # Which levels of the context does D need at all? And which the others?
     "d_sees_d_before": {f"{NETWORK}.visibility": {"context": {"D": ["D"]}}},
@@ -52,6 +69,37 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shift": {"training.timestep_sampler_options": {"shift": 2.0}},
 }
 """By name, the keys that differ from the base, in the order in which `choices.py` runs them."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Another way to sample from the weights of a variant.
+
+    Args:
+        trained: the variant.
+        sampling: keys of `model.diffusion.config.sampling`.
+        weaker: what the model that autoguidance leads away from was trained for, as a share of the training; 0: no autoguidance.
+        average: length of the average of the weights, rebuilt from the snapshots of `training.ema_lengths`; None: the training's.
+    """
+
+    trained: str
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    weaker: float = 0.0
+    average: float | None = None
+
+
+SAMPLED = {
+    "average_0.05": Sampled("averages", average=0.05),
+    "average_0.1": Sampled("averages", average=0.1),
+    "average_0.2": Sampled("averages", average=0.2),
+    "less_noise_added": Sampled("base", {"sampler": "pingpong-codes", "added_noise": 0.5}),
+    "added_noise": Sampled("base", {"sampler": "euler", "added_noise": 0.3}),
+    "colder": Sampled("base", {"temperature": 0.9}),
+    "nucleus": Sampled("base", {"top_p": 0.95}),
+    "autoguidance": Sampled("base", weaker=0.125),
+    "remasked": Sampled("masked", {"remask": 0.05}),
+}
+"""By name; these come after all trainings, each with the seeds of its own."""
 TOKENS = ("base", "patches", "by_code", "pairs_by_code", "patches_by_code")
 """Those that are trained with several seeds."""
 

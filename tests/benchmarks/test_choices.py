@@ -61,6 +61,30 @@ def test_choices(music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.Mon
     assert "Missing, 1 of 4: masked (seed 0)." in (tmp_path / "choices.md").read_text()
 
 
+def test_other_samples_of_a_training_take_its_weights(
+    music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scores are theirs, but for another average; its codes are others; autoguidance leads away from a shorter training."""
+    import choices
+
+    names = ["base", "averages", "average_0.1", "nucleus", "autoguidance"]
+    step = SimpleNamespace(cpu=0.001, seconds=0.001)
+    monkeypatch.setattr(choices.timing, "interleaved", lambda sides, *_, **__: dict.fromkeys(sides, step))
+    choices.main(flags_of(music, tmp_path, "--minutes", "0.00014", "--variants", *names[1:]))  # 8 steps, and one of the weaker
+    found = results(tmp_path, "choices")
+    assert found["missing"] == []
+    tests = {name: found["rows"][f"{name}, 0"]["tests"] for name in names}
+    scores = {name: json.dumps(part["scores"]["scores"]) for name, part in tests.items()}
+    assert scores["nucleus"] == scores["autoguidance"] == scores["base"] == scores["averages"] != scores["average_0.1"]
+    codes = {
+        path.name: json.loads(path.read_text())["found"]["codes"] for path in tmp_path.glob("choices/base_*/checkpoints/*12.json")
+    }
+    assert len(codes) == len({json.dumps(each) for each in codes.values()}) == 3
+    steps = {path.parents[1].name.rsplit("_", 1)[0]: path.name for path in tmp_path.glob("choices/*/checkpoints/step=*.ckpt")}
+    assert steps["base_weaker"] == "step=00000001.ckpt"
+    assert steps["base"] == "step=00000008.ckpt"
+
+
 def test_a_comparison_that_is_stopped_reports_what_is_whole(
     music: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,9 +134,11 @@ def test_the_most_valuable_rows_come_first() -> None:
     """Tokens with one seed after another, the base always, then the others, whatever the order of the flags."""
     import choices
 
-    args = choices.parser().parse_args(["--variants", "shift", "masked", "patches", "--seeds", "3", "4", "--seeds-of-others", "5"])
+    args = choices.parser().parse_args(
+        ["--variants", "colder", "shift", "masked", "patches", "--seeds", "3", "4", "--seeds-of-others", "5"]
+    )
     tokens = [("base", 3), ("patches", 3), ("base", 4), ("patches", 4)]
-    assert choices.order(args) == [*tokens, ("masked", 5), ("shift", 5)]
+    assert choices.order(args) == [*tokens, ("masked", 5), ("shift", 5), ("colder", 5)]
 
 
 def test_minutes_of_a_training_that_was_stopped_are_added(
