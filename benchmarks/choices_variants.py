@@ -27,6 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "by_code": {f"{NETWORK}.read_out": "code"},
     "pairs_by_code": {f"{NETWORK}.patch": {"C": 2, "D": 4}, f"{NETWORK}.read_out": "code"},
     "patches_by_code": {f"{NETWORK}.patch": "frame", f"{NETWORK}.read_out": "code"},
+    "patches_mixed": {f"{NETWORK}.patch": "frame", f"{NETWORK}.read_out": "mixed"},
     "masked": {"model.diffusion.diffusion_objective": "masked"},
     "velocity": {f"{NETWORK}.head": "velocity"},
     "posterior": {f"{NETWORK}.head": "posterior"},

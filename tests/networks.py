@@ -15,6 +15,7 @@ TOKENS: dict[str, dict] = {
     "patches": {"patch": {"C": 2}},
     "patches, read by code": {"patch": {"B": 2, "C": 4}, "read_out": "code"},
     "a token for each frame and level, read by code": {"patch": "frame", "read_out": "code"},
+    "a token for each frame and level, codes mixed": {"patch": "frame", "read_out": "mixed"},
 }
 """Ways to make tokens of codes and to read codes out of tokens."""
 

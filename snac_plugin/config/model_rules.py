@@ -102,6 +102,8 @@ def _network_problems(network: NetworkConfig) -> Iterator[Problem]:
     for key in NOT_OF_BACKBONE[network.backbone]:
         if getattr(network, key) != NetworkConfig.model_fields[key].default:
             yield Problem(f"{NETWORK}.{key}", show(getattr(network, key)), f"no such key beside the backbone {network.backbone}")
+    if network.read_out == "mixed" and network.backbone == "magnitude-preserving":
+        yield Problem(f"{NETWORK}.read_out", show("mixed"), f"code or token beside the backbone {network.backbone}")
 
 
 def _sampler_problems(diffusion: DiffusionSection) -> Iterator[Problem]:

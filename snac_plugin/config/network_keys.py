@@ -196,8 +196,10 @@ class NetworkConfig(Section):
     patch: Either[Literal["frame"] | AtLeastOne, AtLeastOne] = Field(
         default=1, description="codes of a level within a frame that share a token, or frame for all of them"
     )
-    read_out: Literal["token", "code"] = Field(
-        default="token", description="what the head reads of a code: its token, or with it the code's own noised vector"
+    read_out: Literal["token", "code", "mixed"] = Field(
+        default="token",
+        description="what the head reads of a code: its token; code: with it the code's own noised vector; mixed: then the other "
+        "codes of the token, too",
     )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")

@@ -14,6 +14,7 @@ from snac_plugin.diffusion.objectives import is_masked
 from snac_plugin.levels import Levels, pick_frames
 from snac_plugin.model.adaptive_layer_norm import AdaLNSola, AdaLNZero, scale_and_shift, zeroed
 from snac_plugin.model.blocks import Attend, Block, Tokens
+from snac_plugin.model.code_mixer import CodeMixer
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.visibility import Role, Segment, VisibilityRule
 
@@ -65,11 +66,13 @@ class SnacDiT(nn.Module):
         self.modulate_out = zeroed(nn.Linear(dim, 2 * dim))
         width = levels.codebook_dim if config.head == "velocity" else levels.codebook_size
         self.heads = nn.ModuleList(zeroed(nn.Linear(dim, width)) for _ in range(count))
-        by_code = config.read_out == "code"
+        by_code, mixed = config.read_out != "token", config.read_out == "mixed"
         # What a token's output says of each of its codes, and what a code's own noised vector adds to it.
         spreads = (nn.Linear(dim, patch * dim) if by_code or patch > 1 else nn.Identity() for patch in self.patches)
         self.to_codes = nn.ModuleList(spreads)
         self.own_vector = nn.ModuleList(nn.Linear(levels.codebook_dim, dim) for _ in range(count if by_code else 0))
+        mixers = (CodeMixer(patch, dim) if patch > 1 else nn.Identity() for patch in (self.patches if mixed else ()))
+        self.mixers = nn.ModuleList(mixers)
         # One for each of the codes that share a token.
         sizes = self.patches if masks else ()
         self.mask_vectors = nn.ParameterList(nn.Parameter(0.02 * torch.randn(patch, dim)) for patch in sizes)
@@ -151,10 +154,12 @@ class SnacDiT(nn.Module):
         """
         shift, scale = self.modulate_out(nn.functional.silu(embedding)).chunk(2, dim=-1)
         read = self.to_codes[level](scale_and_shift(self.norm_out(hidden), lengths, shift, scale))
-        codes = rearrange(read, "b n (p d) -> b (n p) d", p=self.patches[level])
+        codes = rearrange(read, "b n (p d) -> b n p d", p=self.patches[level])
         if len(self.own_vector):
-            codes = nn.functional.silu(codes + self.own_vector[level](noised))
-        return self.heads[level](codes)
+            codes = nn.functional.silu(codes + self.own_vector[level](noised).view_as(codes))
+        if len(self.mixers):
+            codes = self.mixers[level](codes)
+        return self.heads[level](codes.flatten(1, 2))
 
     def _positions(self, segment: Segment) -> Tensor:
         """Centre in time of each token, in finest-code units from the start of chunk 0; prepended tokens come before it."""

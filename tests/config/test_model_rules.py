@@ -126,6 +126,7 @@ CASES = [
         "true",
         "",
     ),
+    ("mixed codes", {f"{NET}.backbone": "magnitude-preserving", f"{NET}.read_out": "mixed"}, f"{NET}.read_out", '"mixed"', ""),
     (
         "adapters of another backbone",
         {f"{NET}.backbone": "x-transformers", "training.lora": {}},

@@ -231,22 +231,6 @@ def test_options_keep_stages_apart(levels: Levels, options: dict) -> None:
     assert not torch.allclose(outputs[-1], again[-1])
 
 
-def test_a_code_is_read_with_its_own_noised_vector_alone(levels: Levels) -> None:
-    """Given its token, what the head says of a code follows that code's vector; read by token it follows none."""
-    for read_out in ("token", "code"):
-        network = make_network(levels, patch="frame", read_out=read_out)
-        for level, count in enumerate(levels.per_frame):
-            hidden, embedding = torch.randn(1, 3, 32, dtype=torch.float64), torch.randn(1, 1, 32, dtype=torch.float64)
-            noised = torch.randn(1, 3 * count, levels.codebook_dim, dtype=torch.float64, requires_grad=True)
-            output = network.read_out(level, hidden, [3], embedding, noised)
-            if read_out == "token":
-                assert torch.autograd.grad(output.sum(), noised, allow_unused=True) == (None,)
-                continue
-            for code in range(3 * count):
-                (gradient,) = torch.autograd.grad(output[0, code].sum(), noised, retain_graph=True)
-                assert gradient[0].any(dim=-1).nonzero().flatten().tolist() == [code]
-
-
 def test_a_token_stands_at_the_centre_of_its_codes(levels: Levels) -> None:
     """One token a frame and level: all levels stand where the coarsest does, and each token is made of its own codes alone."""
     network = make_network(levels, patch="frame")
