@@ -37,7 +37,7 @@ EXTRAS = {
         "pretty_midi": "==0.2.11.post0",  # carries the General MIDI sound font
     },
     "browser": {"playwright": ">=1.49,<2"},  # drives Debian's chromium in `make browser-test`
-    "evaluate": {"librosa": "==0.11.0"},
+    "evaluate": {"librosa": "==0.11.0", "scikit-learn": ">=1.3,<2"},
     "cluster": {"distributed": ">=2025.12,<2027"},  # Dask without dask[array], which would ask for another numpy
     "dev": {
         "pytest": "==9.2.0",
@@ -46,6 +46,7 @@ EXTRAS = {
         "ruff": "==0.17.5",
         "mypy": "==2.4.1",
         "librosa": "==0.11.0",
+        "scikit-learn": ">=1.3,<2",
         "distributed": "==2025.12.0",
         "wheel": ">=0.40",
     },

@@ -33,6 +33,7 @@ class AudioSet:
     audio: Tensor  # [P, N] in [-1, 1]
     songs: np.ndarray  # the song of each clip [P], counted from 0
     paired: bool = True  # song i is song i of the recordings, or was made from it
+    codes: Tensor | None = None  # packed codes [P, R, T] it was decoded from, those of a context before it too
 
 
 @dataclass(frozen=True)

@@ -27,36 +27,40 @@ def audio_sets(model: SnacDiffusion, clips: Clips, codes: Tensor, options: Optio
     first = context * codec.downsampling_ratio
     kinds = {
         REAL: AudioSet(clips.audio[:, first:], clips.songs),
-        CODEC: AudioSet(decode(codec, codes, options.batch, options.seed)[:, first:], clips.songs),
+        CODEC: AudioSet(decode(codec, codes, options.batch, options.seed)[:, first:], clips.songs, codes=codes),
     }
     if context:
-        kinds[CONTINUED] = AudioSet(_generated(model, codes[..., :context], range(len(codes)), options), clips.songs)
+        past = codes[..., :context]
+        audio, new = _generated(model, past, range(len(codes)), options)
+        kinds[CONTINUED] = AudioSet(audio, clips.songs, codes=torch.cat([past, new], dim=-1))
     if options.free or not context:
         songs = np.arange(len(clips.files))
         first_of_each = np.unique(clips.songs, return_index=True)[1]  # a clip of each song, for what is said of it
-        kinds[FREE] = AudioSet(_generated(model, None, first_of_each.tolist(), options), songs, paired=False)
+        audio, new = _generated(model, None, first_of_each.tolist(), options)
+        kinds[FREE] = AudioSet(audio, songs, paired=False, codes=new)
     return kinds | ceilings(codec, kinds[REAL], options.batch, options.seed)
 
 
-def _generated(model: SnacDiffusion, past: Tensor | None, which: Sequence[int], options: Options) -> Tensor:
-    """New audio [P, N] of some clips, after packed codes [P, R, T], or without context: at the beginning of its song."""
+def _generated(model: SnacDiffusion, past: Tensor | None, which: Sequence[int], options: Options) -> tuple[Tensor, Tensor]:
+    """New audio [P, N] and its codes, of some clips: after packed codes [P, R, T], or without context, at the song's beginning."""
     chunk_frames, count = model.model.network.config.chunk_frames, len(which)
     if past is None:
         options = replace(options, places=())
     before = 0 if past is None else past.shape[-1] // chunk_frames
     metadata = metadata_of(model, options, which, before, options.chunks) if options.metadata else None
-    audio, doing = [], "making without context" if past is None else "continuing"
+    audio, codes, doing = [], [], "making without context" if past is None else "continuing"
     for start in tqdm(range(0, count, options.batch), desc=doing, unit="batch", disable=not options.progress):
         size = min(options.batch, count - start)
         told = options.request.conditioning if metadata is None else metadata[start : start + size]
-        made = model.generate(
+        made, new = model.generate(
             replace(options.request, conditioning=told),
             context=None if past is None else list(past[start : start + size]),
             batch_size=size,
             seed=options.seed + start,
             chunks=options.chunks,
             progress=False,
+            return_codes=True,
         )
-        assert isinstance(made, Tensor)
         audio.append(made[:, 0])
-    return torch.cat(audio)
+        codes.append(new.cpu())
+    return torch.cat(audio), torch.cat(codes)

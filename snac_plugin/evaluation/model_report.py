@@ -1,7 +1,7 @@
 """The evaluation of a checkpoint on held-out songs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,14 @@ from tqdm import tqdm
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clip_conditions import conditions_used, with_clips
 from snac_plugin.evaluation.clips import AudioSet, Clips, encode, read_clips
+from snac_plugin.evaluation.conditions_heard import Heard, conditions_table
 from snac_plugin.evaluation.confidence_intervals import BRACKETS, by_song
 from snac_plugin.evaluation.frechet_distance import NOISE, REAL, distance_table
 from snac_plugin.evaluation.held_out_losses import KINDS, context_losses, validation_losses
 from snac_plugin.evaluation.long_songs import window_samples
 from snac_plugin.evaluation.model_audio import CODEC, CONTINUED, FREE, audio_sets
 from snac_plugin.evaluation.options import Options
+from snac_plugin.evaluation.repetition import WITHOUT_TEMPO, repeated, tempos_of
 from snac_plugin.evaluation.report import Report, Table
 from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_dots, report_picture
 from snac_plugin.generation.settings import check_request
@@ -25,11 +27,12 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.pictures import LEVEL_COLOURS
 
 NOISE_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+CONTEXTS = "contexts"
 NO_CONTEXT = "this model sees no context (context_chunks 0): nothing to continue, so no agreement is measured"
 
 
 def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, name: str = "model") -> tuple[Report, Figure]:
-    """Losses, Frechet distances, and how continuations agree with their contexts, on songs that it was not trained on.
+    """Losses, Frechet distances, and how audio agrees with contexts, conditions and itself, on songs that it was not trained on.
 
     A song is at least (context_chunks + chunks) chunks long.
     """
@@ -49,8 +52,14 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
     notes = [] if network.context_chunks else [NO_CONTEXT]
     if not music.have_librosa():
         notes.append(music.WITHOUT_LIBROSA)
-    elif network.context_chunks:
-        tables.append(_agreement_table(clips, kinds, options))
+    else:
+        heard = _heard(model, clips, kinds, options)
+        tables += [_agreement_table(clips, kinds, heard, options)] if network.context_chunks else []
+        tables += [table for table in (_conditions_table(model, clips, kinds, heard, options),) if table is not None]
+    if (tempos := tempos_of(clips, options.metadata)) is None:
+        notes.append(WITHOUT_TEMPO)
+    else:
+        tables.append(_repetition_table(model, clips, kinds, tempos, options))
     settings = {"seed": seed, "sampling": sampling, "codec": model.pretransform.codec_name, "data": clips.as_dict()}
     conditions, told = conditions_used(model, options, clips)
     report = Report(f"{name} on {clips.folder}", _about(model, clips, options, told), tables, notes, settings | conditions)
@@ -93,18 +102,49 @@ def _sound_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) 
     return Table.of("sound", "**Sound**, mean over songs", ("audio", *measures), rows, options.seed)
 
 
-def _agreement_table(clips: Clips, kinds: Mapping[str, AudioSet], options: Options) -> Table:
-    audio = {name: kinds[name].audio.numpy() for name in (REAL, CODEC, CONTINUED)}
-    contexts = clips.audio[:, : clips.audio.shape[-1] - audio[REAL].shape[-1]].numpy()
-    found, rows = {}, {}
-    for name, of_kind in tqdm([("contexts", contexts), *audio.items()], desc="key", unit="kind", disable=not options.progress):
-        found[name] = [music.TempoAndKey.of(clip, clips.rate) for clip in of_kind]
+def _heard(model: SnacDiffusion, clips: Clips, kinds: Mapping[str, AudioSet], options: Options) -> Heard:
+    """Tempo and key of each clip of recordings and of what the model made, and of the contexts."""
+    length = kinds[REAL].audio.shape[-1]
+    audio = {name: kinds[name].audio for name in (REAL, CODEC, CONTINUED) if name in kinds}
+    audio |= {CONTEXTS: clips.audio[:, : clips.audio.shape[-1] - length]} if CONTINUED in kinds else {}
+    audio |= {FREE: kinds[FREE].audio} if FREE in kinds and options.metadata else {}
+    named = tqdm(audio.items(), desc="key", unit="kind", disable=not options.progress)
+    return {name: [music.TempoAndKey.of(clip, clips.rate) for clip in of_kind.numpy()] for name, of_kind in named}
+
+
+def _agreement_table(clips: Clips, kinds: Mapping[str, AudioSet], heard: Heard, options: Options) -> Table:
+    rows = {}
     for measure, compare in music.COMPARISONS.items():
-        for name in audio:
-            same_context, others = music.agreement(found[name], found["contexts"], clips.songs, compare)
+        for name in (REAL, CODEC, CONTINUED):
+            same_context, others = music.agreement(heard[name], heard[CONTEXTS], clips.songs, compare)
             rows[measure, name] = [same_context, others, same_context - others]
     title = "**Agreement** of what follows a context with that context, and with other songs' (shares of clips, or a correlation)"
     return Table.of("agreement", title, ("measure", "audio", "own context", "others'", "own minus others'"), rows, options.seed)
+
+
+def _conditions_table(
+    model: SnacDiffusion, clips: Clips, kinds: Mapping[str, AudioSet], heard: Heard, options: Options
+) -> Table | None:
+    if not options.metadata:
+        return None
+    shown = {name: kinds[name] for name in (CODEC, CONTINUED, FREE) if name in kinds}
+    of_songs = [options.metadata[index] for index in np.unique(clips.songs, return_index=True)[1]]
+    return conditions_table(model.config, model.pretransform, shown, heard, of_songs, options.seed)
+
+
+def _repetition_table(
+    model: SnacDiffusion, clips: Clips, kinds: Mapping[str, AudioSet], tempos: Sequence[float], options: Options
+) -> Table:
+    rows, of_song = {}, dict(zip(clips.songs.tolist(), tempos, strict=True))
+    for name in (CODEC, CONTINUED, FREE):
+        if name not in kinds or (codes := kinds[name].codes) is None or (name == FREE and not options.metadata):
+            continue  # what is made from nothing has the tempo of a song only where it is asked for
+        kind = kinds[name]
+        first = codes.shape[-1] - kind.audio.shape[-1] // model.pretransform.downsampling_ratio
+        shares = repeated(codes, [of_song[song] for song in kind.songs], model.levels, first)
+        rows[name] = [by_song(share, kind.songs) for share in shares.T]
+    title = "**Repetition**: share of codes that equal the one 1, 2, 4 or 6 bars before"
+    return Table.of("repetition", title, ("audio", *model.levels.names, "all"), rows, options.seed)
 
 
 def _picture(report: Report, clips: Clips, kinds: Mapping[str, AudioSet], levels: int) -> Figure:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny import CODEC_24KHZ, tiny_model_config, write_tiny_codec
+from tiny import CODEC_24KHZ, conditioned_model_config, tiny_model_config, write_tiny_codec
 
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.cli import main
@@ -101,6 +102,7 @@ def test_a_checkpoint(measured: SimpleNamespace) -> None:
     assert cells(found, "frechet", "distance")["recordings of other songs (floor)"]["value"] > 0
     assert cells(found, "frechet", "distance on log-mel")["white noise as loud (ceiling)"]["value"] > 0
     assert len(found["tables"]["agreement"]["rows"]) == 9
+    assert '"tempo" in the JSON file beside each song' in found["notes"][0]
     beats = cells(found, "sound", "beat strength, 0 to 1")
     assert list(beats) == [
         "recordings",
@@ -112,6 +114,29 @@ def test_a_checkpoint(measured: SimpleNamespace) -> None:
     assert "5 clips of 1.15 s from 4 songs" in measured.printed
     assert "| mean |" in measured.printed
     assert (measured.folder / "results.md").read_text().strip() in measured.printed
+
+
+def test_conditions_and_repetition_are_measured_where_songs_say_them(parts: SimpleNamespace, tmp_path: Path) -> None:
+    """In recordings through the codec, continuations and what is made without context."""
+    pytest.importorskip("librosa")
+    config = conditioned_model_config(Path(parts.codec))
+    torch.manual_seed(0)
+    save_unwrapped(builders.model(config), tmp_path / "model.safetensors", config, None)
+    songs = tmp_path / "songs"
+    shutil.copytree(parts.folder / "held_out", songs)
+    for index in range(4):
+        said = {"style": "jazz" if index % 2 else "house", "tempo": 190 + index}
+        (songs / f"song_{index}.json").write_text(json.dumps(said))
+    flags = ["--data", songs, "--ckpt-path", tmp_path / "model.safetensors", "--steps", "4", "--clips", "4", "--chunks", "3"]
+    found = evaluate(parts, tmp_path / "out", *flags)
+    kinds = ["recordings through the codec", "continuations", "made without context"]
+    rows = found["tables"]["conditions"]["rows"]
+    told = [(name, kind) for name in ("style, told by a classifier", "tempo within 4 %") for kind in kinds]
+    assert [(row["condition"], row["audio"]) for row in rows] == told
+    assert all(0 <= row["as asked"]["value"] <= 1 for row in rows)
+    assert [row["audio"] for row in found["tables"]["repetition"]["rows"]] == kinds
+    assert all(0 <= row["all"]["value"] <= 1 for row in found["tables"]["repetition"]["rows"][:2])
+    assert found["notes"] == []
 
 
 def test_the_same_seed_gives_the_same_file(parts: SimpleNamespace, measured: SimpleNamespace, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_losses_and_continuations_of_a_clip_follow_its_own_conditions(model: Sna
         context = context_losses(model, codes, clips.songs, (0.5,), options)
         losses = [validation_losses(model, codes, (0.5,), options), *(context[kind][0] for kind in ("true", "none"))]
         losses.append(gap_losses(model, codes, (1, 3), (0.5,), options)["shown"][0])
-        found.append([*losses, _generated(model, codes[..., :CHUNK_FRAMES], range(4), options).numpy()])
+        found.append([*losses, _generated(model, codes[..., :CHUNK_FRAMES], range(4), options)[0].numpy()])
     for one, other in zip(*found, strict=True):
         assert np.array_equal(one[:2], other[:2])
         assert not np.isclose(one[2:], other[2:]).all()
