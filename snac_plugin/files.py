@@ -128,7 +128,10 @@ def _sync(path: Path) -> None:
 
 def check_folder(where: str, path: str | Path) -> None:
     """UsageError, with `where` as its flag or argument, for a path that neither is a folder to write to nor can become one."""
-    there = next((place for place in (Path(path), *Path(path).absolute().parents) if place.exists()), None)
+    try:
+        there = next((place for place in (Path(path), *Path(path).absolute().parents) if place.exists()), None)
+    except OSError as error:  # a name that is too long, say
+        raise UsageError(where, f"{path} ({error.strerror})", "a folder, or a name that a folder can have") from None
     if there is None:
         return
     if not there.is_dir():

@@ -7,6 +7,7 @@ It writes to `demo_music/` and `runs/demo/`; a second call reuses the music, tra
 
 import argparse
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
+from snac_plugin.files import make_folder
 
 BATCH_SIZE = 2
 CHUNKS = 2  # to generate: 12.3 s
@@ -87,12 +89,12 @@ def main(argv: Sequence[str]) -> int:
 
 def make_room(run: Path) -> None:
     """Make the folder of a demo run, or remove what an earlier demo run made in it; UsageError if others made the folder."""
-    if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / MARK).is_file()):
+    if os.path.isfile(run) or (os.path.isdir(run) and any(run.iterdir()) and not (run / MARK).is_file()):
         advice = "Name another one, or remove it yourself."
         raise UsageError("--save-dir", f"{run}, which no demo run has made", "a new folder or that of an earlier demo", advice)
-    for name in MADE if run.is_dir() else ():
+    for name in MADE if os.path.isdir(run) else ():
         shutil.rmtree(run / name, ignore_errors=True)
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder("--save-dir", run)
     (run / MARK).write_text(f"Made by python -m snac_plugin demo. Its next run here removes {', '.join(MADE)}.\n")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def earlier_options(args: argparse.Namespace, settings: Mapping[str, Any]) -> di
         raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
     for name in ("edit", "before", "bridge"):
         files = [settings.get(name)] if name != "bridge" else settings.get(name) or []
-        missing = [file for file in files if isinstance(file, str) and not Path(file).is_file()]
+        missing = [file for file in files if isinstance(file, str) and not os.path.isfile(file)]
         if missing and getattr(args, name) is None:  # the page names recordings without their folders
             raise UsageError(
                 "--settings", f"a sample of {missing[0]}, which is not here", f"--{name} beside it, with that recording"
@@ -66,7 +67,7 @@ def other_recordings(settings: Mapping[str, Any], options: Mapping[str, Any], co
         pairs += zip(noted, digests or [None] * len(noted), given, strict=False)
     for name, digest, file in pairs:
         with contextlib.suppress(OSError):  # a file that cannot be read is told of later
-            if not isinstance(file, str) or not Path(file).is_file():
+            if not isinstance(file, str) or not os.path.isfile(file):
                 continue
             same = digest_of(file).startswith(str(digest)) if digest else Path(file).name == Path(str(name)).name
             if not same:

@@ -5,6 +5,7 @@
 A length is the standard deviation of the average over the training's steps, as a share of these: 0.05 to 0.15 are usual.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
-    if not Path(args.run).is_dir():
+    if not os.path.isdir(args.run):
         raise UsageError("--run", args.run, "the folder of a training")
     if not 0.001 <= args.length <= 0.28:
         raise UsageError("--length", args.length, "a number from 0.001 to 0.28")

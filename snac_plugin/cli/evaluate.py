@@ -11,6 +11,7 @@ results.json, results.md and results.png appear whole at the end, or not at all.
 
 import argparse
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--seconds", args.seconds, "a length above 0")
     check_folder("--out", args.out)
     for flag, folder in (("--data", args.data), ("--generated", args.generated)):
-        if folder is not None and not Path(folder).is_dir():
+        if folder is not None and not os.path.isdir(folder):
             raise UsageError(flag, f"{folder}, which is no folder", "a folder of audio files")
     check_paths(args)
 

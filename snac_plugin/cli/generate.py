@@ -10,6 +10,7 @@ a number behind it; nothing is overwritten but by itself.
 import argparse
 import itertools
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -177,10 +178,10 @@ def _header(file: Any) -> Any:
     """What the header of a recording says; it takes no torch."""
     if not isinstance(file, str):  # in a file of prompts or settings
         raise UsageError("recording", repr(file), "the name of an audio file")
-    if not Path(file).is_file():
+    if not os.path.isfile(file):
         from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 
-        found = "a folder" if Path(file).is_dir() else "no such file"
+        found = "a folder" if os.path.isdir(file) else "no such file"
         raise AudioError(file, found, f"an audio file: {', '.join(AUDIO_ENDINGS)}")
     from snac_plugin.data.audio_file import audio_header
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import re
 import zipfile
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ def run_folder(args: argparse.Namespace) -> Path:
 
 def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     """The checkpoint that --ckpt-path or --recover names; None for a new run. Runs must not mix in one folder."""
-    if args.ckpt_path and not Path(args.ckpt_path).exists():
+    if args.ckpt_path and not os.path.exists(args.ckpt_path):
         raise UsageError("--ckpt-path", f"no file {args.ckpt_path}", "a training checkpoint", "They lie under --save-dir.")
     checkpoints = checkpoints_in(folder / "checkpoints")
     newest = newest_whole(checkpoints) if args.recover or args.ckpt_path else next(iter(checkpoints), None)

@@ -16,6 +16,7 @@ from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import add_autoguidance, add_lora, check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
+from snac_plugin.files import check_folder
 
 
 def parser() -> CommandParser:
@@ -43,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     if (args.username is None) != (args.password is None):
         raise UsageError("--username and --password", "one of them", "both, or neither")
+    if args.out is not None:
+        check_folder("--out", args.out)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     page = _page(args)
     page.queue()

@@ -1,5 +1,6 @@
 """`python -m snac_plugin SCRIPT [ARGS]`: run a script of stable-audio-tools, or any other, with the plugin registered."""
 
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from snac_plugin.errors import UsageError, did_you_mean
 def run(script: str, arguments: Sequence[str]) -> None:
     """Run a script as `python SCRIPT [ARGS]` would: `__main__`, its own folder first on the path, its own arguments."""
     path = Path(script)
-    if not path.is_file():
+    if not os.path.isfile(path):
         from snac_plugin.cli import COMMANDS
 
         hint = did_you_mean(script, COMMANDS) or "python -m snac_plugin --help lists the commands."

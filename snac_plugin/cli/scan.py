@@ -70,7 +70,7 @@ def _dataset(name: str) -> dict[str, Any]:
     """The dataset config that is named, or that of a folder."""
     from snac_plugin.config import check_dataset_config, load_json
 
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         entry = {"id": Path(name).resolve().name, "path": os.path.abspath(name)}
         return check_dataset_config({"dataset_type": "audio_dir", "datasets": [entry], "random_crop": True}, name)
     if not Path(name).suffix:

@@ -5,6 +5,7 @@ A `defaults.ini` of stable-audio-tools' form in the current folder is read too.
 
 import argparse
 import configparser
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config-file")
     named = first.parse_known_args(argv)[0].config_file
-    if named is not None and not Path(named).is_file():
+    if named is not None and not os.path.isfile(named):
         raise UsageError("--config-file", f"no file {named}", "a file of defaults, in stable-audio-tools' form")
     defaults = {name: default for name, (default, _) in FLAGS.items()} | read_defaults(Path(named or "defaults.ini"))
     made = parser(defaults)

@@ -29,7 +29,13 @@ class UnreadableAudio(AudioError):
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
-        found = "a folder" if path.is_dir() else f"a file that cannot be read: {reason}" if path.exists() else "no such file"
+        found = (
+            "a folder"
+            if os.path.isdir(path)
+            else f"a file that cannot be read: {reason}"
+            if os.path.exists(path)
+            else "no such file"
+        )
         super().__init__(str(path), found, f"an audio file with sound in it: {', '.join(AUDIO_ENDINGS)}")
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def _name(split: str, index: int) -> str:
 def _missing_songs(folder: Path, settings: dict[str, Any]) -> list[int]:
     """Indices of the songs that the folder lacks; a UsageError where it was not made with these settings."""
     advice = "Name another folder, or remove this one."
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         check_folder("folder", folder)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
     if names:
