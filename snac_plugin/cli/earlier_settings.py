@@ -2,16 +2,18 @@
 
 import argparse
 import contextlib
+import operator
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.errors import UsageError
 from snac_plugin.files import digest_of
-from snac_plugin.generation.batch import check_batch
-from snac_plugin.generation.request import options_in, writing_in
+from snac_plugin.generation.batch import PER_SAMPLE, check_batch
+from snac_plugin.generation.request import OPTIONS, options_in, writing_in
+from snac_plugin.generation.wrong_values import FORM, naming_wrong_values
 
 
 def settings_in(args: argparse.Namespace) -> dict[str, Any]:
@@ -21,38 +23,62 @@ def settings_in(args: argparse.Namespace) -> dict[str, Any]:
     from snac_plugin.config.read_json import load_json
 
     settings = load_json(args.settings)
-    if "seed" not in settings:
+    if settings.get("seed") is None:
         raise UsageError("--settings", f"{args.settings}, which names no seed", "the JSON file beside an earlier sample")
     return settings
 
 
 def earlier_options(args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What settings say of how a sample was made; in `args` its checkpoint too, where no other is named."""
+    """What settings say of how a sample was made; in `args` its checkpoint, adapters and batch too, where no others are named."""
     if not settings:
         return {}
-    if "continues" in settings and args.context is None:
-        file = settings["continues"]["file"]
-        raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
-    for name in ("edit", "before", "bridge"):
-        files = [settings.get(name)] if name != "bridge" else settings.get(name) or []
-        missing = [file for file in files if isinstance(file, str) and not os.path.isfile(file)]
-        if missing and getattr(args, name) is None:  # the page names recordings without their folders
-            raise UsageError(
-                "--settings", f"a sample of {missing[0]}, which is not here", f"--{name} beside it, with that recording"
-            )
-    if args.lora is None:
-        args.lora = [f"{place}:{strength!r}" for place, strength in settings.get("lora", {}).items()]
-    if args.autoguidance is None:
-        args.autoguidance = next((f"{place}:{scale!r}" for place, scale in settings.get("autoguidance", {}).items()), None)
-    if args.ckpt == DEFAULT:
-        args.ckpt = settings.get("checkpoint") or DEFAULT
-    options = options_in(settings) | writing_in(settings)
+    earlier = naming_wrong_values(_read, settings, "--settings", f"{FORM}, which {args.settings} is not")
+    _check_recordings(args, settings)
+    args.lora = earlier.lora if args.lora is None else args.lora
+    args.autoguidance = earlier.autoguidance if args.autoguidance is None else args.autoguidance
+    args.ckpt = earlier.ckpt if args.ckpt == DEFAULT else args.ckpt
+    options = earlier.options
     size = options.pop("batch_size", None)
     if args.seed == -1 and args.prompts is None:
         again = f"--seed with the seed of the first beside it, and --batch-size {settings.get('batch_size')}: all of them again"
         check_batch(settings, "--settings", again)
         args.batch_size = args.batch_size or size
     return options
+
+
+class _Earlier(NamedTuple):
+    options: dict[str, Any]
+    lora: list[str]  # this and the next two as flags have them
+    autoguidance: str | None
+    ckpt: str
+
+
+def _read(settings: Mapping[str, Any]) -> _Earlier:
+    """What settings say. Values of other kinds raise what `naming_wrong_values` looks for."""
+    for number in ("seed", "batch_seed", "batch_size"):
+        operator.index(settings.get(number, 0))
+    for file in [*_recordings(settings), *([settings["continues"]["file"]] if "continues" in settings else ())]:
+        os.fspath(file)
+    iter(settings.get("digests") or ())
+    for name in (name for name in PER_SAMPLE if settings.get(name) is not None):
+        OPTIONS[name].check(name, settings[name])  # flags go over it before a request checks it
+    lora = [f"{place}:{float(strength)!r}" for place, strength in settings.get("lora", {}).items()]
+    weaker = next((f"{place}:{float(scale)!r}" for place, scale in settings.get("autoguidance", {}).items()), None)
+    return _Earlier(options_in(settings) | writing_in(settings), lora, weaker, os.fspath(settings.get("checkpoint") or DEFAULT))
+
+
+def _check_recordings(args: argparse.Namespace, settings: Mapping[str, Any]) -> None:
+    """UsageError for recordings that are not here and that no flag names."""
+    if "continues" in settings and args.context is None:
+        file = settings["continues"]["file"]
+        raise UsageError("--settings", f"a sample that continues {file}", f"--continue beside it, with {file}")
+    for name in ("edit", "before", "bridge"):
+        files = [settings.get(name)] if name != "bridge" else settings.get(name) or []
+        missing = [file for file in files if file is not None and not os.path.isfile(file)]
+        if missing and getattr(args, name) is None:  # the page names recordings without their folders
+            raise UsageError(
+                "--settings", f"a sample of {missing[0]}, which is not here", f"--{name} beside it, with that recording"
+            )
 
 
 def other_recordings(settings: Mapping[str, Any], options: Mapping[str, Any], context: str | None) -> Iterator[str]:

@@ -142,7 +142,7 @@ class Option:
     def check(self, name: str, value: Any) -> None:
         try:
             fits = self.fits(value)
-        except (TypeError, ValueError):  # a text among numbers, say
+        except (TypeError, ValueError, AttributeError):  # a text among numbers, say
             fits = False
         if not fits:
             raise UsageError(name, as_written(value), self.expected)
@@ -159,6 +159,15 @@ COARSEST: dict[str, Any] = {
     "expected": "levels from the coarsest on, as one word: A, AB, ABC and so on",
 }
 """What an option has that takes levels, as far as can be said without a codec."""
+
+
+CONDITIONS: dict[str, Any] = {
+    "parse": json_object,
+    "metavar": "JSON",
+    "fits": lambda value: all(isinstance(one, Mapping) for one in (value if isinstance(value, list | tuple) else [value])),
+    "expected": "an object with a value for each condition, or a list with one for each sample",
+}
+"""What an option has that takes metadata."""
 
 
 def said_by_level(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

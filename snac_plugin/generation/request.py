@@ -10,13 +10,13 @@ from snac_plugin.diffusion.sampler_names import DRAWING, OWN_ADDED_NOISE, SAMPLE
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
     COARSEST,
+    CONDITIONS,
     Option,
     PerSample,
     Slider,
     Steps,
     Strength,
     are_steps,
-    json_object,
     on_or_off,
     one_of,
     said_by_level,
@@ -91,8 +91,8 @@ class Request:
     seconds: float | None = option("length of the new audio; one chunk by default", float, "S", **LENGTH)
     chunks: int | None = option("length in chunks of the model", int, "N", **COUNT)
     sample_size: int | None = option("", int, **COUNT)
-    conditioning: PerSample | None = option("what the model's conditioners read", json_object, "JSON", single="condition")
-    negative_conditioning: PerSample | None = option(AWAY, json_object, "JSON", single="negative-condition")
+    conditioning: PerSample | None = option("what the model's conditioners read", single="condition", **CONDITIONS)
+    negative_conditioning: PerSample | None = option(AWAY, single="negative-condition", **CONDITIONS)
     steps: Steps | None = option(
         "denoising steps of a chunk: 48 in all, or A=6,B=8,C=10,D=24",
         steps_in,

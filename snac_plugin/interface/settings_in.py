@@ -4,6 +4,7 @@ import html
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.batch import check_batch, place_in_batch
 from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, options_in, writing_in
 from snac_plugin.generation.settings import check_each_level
+from snac_plugin.generation.wrong_values import FORM, naming_wrong_values
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.modes import PLACES, mode_of
 
@@ -22,7 +24,6 @@ LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING,
 NOTES = ("shift", "confidence_noise", "remask", "chunks", "checkpoint", "model", "codec", "device", "versions", "continues")
 KNOWN = tuple(dict.fromkeys((*LINKED, "conditioning", "negative_conditioning", *OPTIONS, *NOTES)))
 """What the JSON file of a sample holds; not all of it is read."""
-FORM = "the content of the JSON file beside a sample"
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
 """By mode, options that the command takes beside it and the page does not."""
 
@@ -80,15 +81,8 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     """
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
     check_batch(settings)
-    try:
-        options, read = _read(controls, settings)
-    except UsageError:
-        raise
-    except WRONG:
-        raise _of_other_kind(controls, settings) from None
-    values, names = own | read, _recordings(settings, options)
-    digests = settings.get("digests") or [(settings.get("continues") or {}).get("digest")]
-    digest_by_input = dict(zip(names, map(str, filter(None, digests)), strict=False))
+    options, read, names, digest_by_input = naming_wrong_values(partial(_read, controls), settings)
+    values = own | read
     found = {parameter: find(name, digest_by_input.get(parameter, "")) for parameter, name in names.items()}
     values |= dict.fromkeys(("recording", "edit_bridge_second"))
     values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
@@ -96,30 +90,16 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     return values, {parameter: Path(names[parameter]).name for parameter, path in found.items() if path is None}
 
 
-WRONG = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
-"""What is raised where a value is of another kind than it should be."""
-
-
-def _read(controls: Controls, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options that settings name, and the values of inputs that say how levels are solved, and what of."""
+def _read(controls: Controls, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, str]]:
+    """Options that settings name, values of inputs that say how levels are solved and what of, recordings and their digests."""
     place_in_batch(settings)
     options = options_in(settings) | writing_in(settings)
     for name in ("steps", "strength"):  # of another codec there may be other levels
         check_each_level(name, options.get(name), controls.levels.names)
-    return options, _sampling(controls, options) | _conditions(controls, options)
-
-
-def _of_other_kind(controls: Controls, settings: Mapping[str, Any]) -> UsageError:
-    """An error that names the value which cannot be read, found by reading each alone."""
-    for name, value in settings.items():
-        try:
-            _read(controls, {"seed": 0, "batch_size": 1, "batch_seed": 0, name: value})
-        except UsageError as error:
-            return error
-        except WRONG:
-            text = json.dumps(value, default=str)
-            return UsageError("settings", f'"{name}": {text if len(text) < 60 else text[:60] + " …"}', FORM)
-    return UsageError("settings", "values of other kinds", FORM)
+    names = _recordings(settings, options)
+    digests = settings.get("digests") or [(settings.get("continues") or {}).get("digest")]
+    digest_by_input = dict(zip(names, map(str, filter(None, digests)), strict=False))
+    return options, _sampling(controls, options) | _conditions(controls, options), names, digest_by_input
 
 
 def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
