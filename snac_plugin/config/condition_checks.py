@@ -44,6 +44,19 @@ def condition_input(conditioner: ConditionerSection, demo: Mapping[str, Any] | N
     return ConditionInput(conditioner.id, conditioner.type, kind, low, high, names, default, conditioner.type not in FILLED_IN)
 
 
+def with_numbers(metadata: Mapping[str, Any], section: ConditioningSection | None) -> dict[str, Any]:
+    """Metadata in which conditioners of numbers have numbers, whole ones where they count: flags say "124", JSON 124 or 124.0."""
+    found = dict(metadata)
+    for conditioner in section.configs if section else ():
+        assert section is not None
+        key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
+        if key not in metadata or conditioner.type not in NUMBER_TYPES or conditioner.id in section.pre_encoded_keys:
+            continue
+        if (number := number_in(metadata[key])) is not None:
+            found[key] = round(number) if KINDS[conditioner.type] == "whole number" else number
+    return found
+
+
 class Replaced(UsageError):
     """A value that stable-audio-tools replaces without a word: by the nearest number, or by no class."""
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 import torchaudio
-from stable_audio_tools.models.conditioners import Conditioner, IntConditioner, MultiConditioner
+from stable_audio_tools.models.conditioners import Conditioner, MultiConditioner
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
-from snac_plugin.config.condition_values import number_in
+from snac_plugin.config.condition_checks import with_numbers
 from snac_plugin.config.model_keys import ConditioningSection
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.generation.joining import with_mirrored_end
@@ -203,17 +203,10 @@ class Conditioners(MultiConditioner):
     def tensors(self, batch_metadata: list[Mapping[str, Any]], device: Any) -> dict[str, Any]:
         """The same for values that are checked, or of training data, where numbers out of range become the nearest."""
         optional = {name: None for name, module in self.conditioners.items() if isinstance(module, SnacContextConditioner)}
-        whole = [name for name, module in self.conditioners.items() if isinstance(module, IntConditioner)]
         for metadata in batch_metadata:
             check_complete(metadata, [name for name in self.conditioners if name not in optional], self.default_keys)
-        tensors = super().forward([{**optional, **self._rounded(metadata, whole)} for metadata in batch_metadata], device)
+        tensors = super().forward([{**optional, **with_numbers(metadata, self.section)} for metadata in batch_metadata], device)
         for key in self.pre_encoded_keys:  # stable-audio-tools gives them no mask, and cross-attention asks for one
             value, mask = tensors[key]
             tensors[key] = [value, value.new_ones(value.shape[: 1 if value.ndim == 2 else 2]) if mask is None else mask]
         return tensors
-
-    def _rounded(self, metadata: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        """Metadata with whole numbers as such: stable-audio-tools looks 124.0, or the text of a flag, up in its table as it is."""
-        keys = [key for name in names for key in (name, self.default_keys.get(name)) if name not in self.pre_encoded_keys]
-        numbers = {key: number_in(metadata[key]) for key in keys if key in metadata}
-        return {**metadata, **{key: round(number) for key, number in numbers.items() if number is not None}}

@@ -13,7 +13,6 @@ from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, LENGTHS, chec
 from snac_plugin.generation.request import OPTIONS, PAIRS, Request
 
 KEYS = (*OPTIONS, "seed", "context")
-SECONDS = ("seconds", "from_second", "repaint")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ def prompts_of(
         ruled_out = LENGTHS if {*LENGTHS} & entry.keys() else ()
         values = {key: value for key, value in common.items() if key not in ruled_out} | dict(entry)
         values |= {name: over(common.get(name), entry[name]) for name in PER_SAMPLE if entry.get(name) is not None}
-        values |= {name: _as_floats(values[name]) for name in SECONDS if name in values}
         values |= {name: tuple(values[name]) for name in PAIRS if isinstance(values.get(name), list)}
         seed, context = values.pop("seed", -1), values.pop("context", None)
         seed += len(found) if "seed" not in entry and seed >= 0 else 0
@@ -72,13 +70,6 @@ def prompts_of(
     if not any(one.context is not None or one.request.edits for one in found):
         check_recording(Request(**{name: common[name] for name in BESIDE_RECORDINGS if name in common}), False)
     return found
-
-
-def _as_floats(seconds: Any) -> Any:
-    """Seconds as flags read them, of spans too; anything else as it is."""
-    if isinstance(seconds, list | tuple):
-        return tuple(_as_floats(one) for one in seconds)
-    return float(seconds) if type(seconds) is int and abs(seconds) < 2**53 else seconds
 
 
 def read_prompts(path: str | Path, common: Mapping[str, Any] | None = None) -> list[Job]:

@@ -12,11 +12,13 @@ import torch
 import snac_plugin
 from snac_plugin.checkpoints.notes import codec_note
 from snac_plugin.checkpoints.weights import fingerprint
+from snac_plugin.config.condition_checks import with_numbers
 from snac_plugin.errors import UnwritableFile
 from snac_plugin.files import fitting_name
 from snac_plugin.generation.batch import PER_SAMPLE, sample_seeds, settings_of_each, told_of_batch
 from snac_plugin.generation.chunks import StepCallback
 from snac_plugin.generation.decoding import StreamedChunk
+from snac_plugin.generation.option import PerSample
 from snac_plugin.generation.option_rules import check_recording
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_request
@@ -74,7 +76,7 @@ def make_samples(
     seeds, size = sample_seeds(seed, count), count if batch_size is None else len(sample_seeds(0, batch_size))
     for start in range(0, count, size):
         batch, told = seeds[start : start + size], told_of_batch(request, count, size, start)
-        notes = settings_of_each(batch, {**settings, **about}, told)
+        notes = settings_of_each(batch, {**settings, **about}, {name: _noted(one, model) for name, one in told.items()})
         there = [plan.finished(folder, f"{name}seed_{one}", form, notes[one]) for one in batch if skip]
         if there and all(there):
             yield from (one for one in there if one is not None)
@@ -138,6 +140,13 @@ def _files_of(request: Request, paths: bool) -> dict[str, Any]:
     asked |= {key: name(asked[key]) for key in ("edit", "before") if key in asked}
     asked |= {"bridge": [name(one) for one in asked["bridge"]]} if "bridge" in asked else {}
     return asked | ({"digests": [digest_noted(one) for one in request.recordings]} if request.recordings else {})
+
+
+def _noted(conditions: PerSample | None, model: SnacDiffusion) -> Any:
+    """Conditions of all samples or of each with numbers as such, so that settings by flag and by JSON are the same."""
+    if conditions is None or isinstance(conditions, Mapping):
+        return None if conditions is None else with_numbers(conditions, model.config.model.conditioning)
+    return [_noted(one, model) for one in conditions]
 
 
 def _name_of(request: Request, recording: Recording | None) -> str:

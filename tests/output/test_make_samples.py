@@ -145,6 +145,16 @@ def test_conditioning_reaches_the_model_by_its_own_key_or_its_default_key(told: 
     assert json.loads(slow.files.json.read_text())["conditioning"] == {"tempo": 0.0, "energy": 1.0}
 
 
+def test_a_number_in_a_flag_is_the_number_in_json(told: SnacDiffusion, tmp_path: Path) -> None:
+    """ "7" by --condition and 7 in a line of --prompts were two samples with the same sound, and none was skipped."""
+    first = make(told, tmp_path, conditioning={"tempo": "7", "loudness": "1e0"})
+    assert json.loads(first.files.json.read_text())["conditioning"] == {"tempo": 7, "loudness": 1}
+    request = Request(conditioning={"tempo": 7.0, "loudness": 1})
+    (again,) = make_samples(told, request, tmp_path, seed=5, progress=False, skip=True)
+    assert again.skipped
+    assert again.files == first.files
+
+
 def test_a_continuation_begins_with_the_recordings_own_samples(tmp_path: Path) -> None:
     """At its own rate, with its own channels, bit for bit; then exactly the seconds asked for, without a step."""
     torch.manual_seed(0)
