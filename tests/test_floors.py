@@ -13,7 +13,7 @@ PACKAGE = ROOT / "snac_plugin"
 # Lowest first: folders, and files at the package's top. A file imports its own folder or lower floors; of what stands beside it
 # on its floor, a file at the top may import files at the top, a folder nothing.
 FLOORS = (
-    ("errors", "files", "device", "tested_set"),
+    ("errors", "files", "device", "tested_set", "wording"),
     ("levels", "latents", "spectra"),
     ("diffusion",),
     ("config",),

@@ -9,6 +9,7 @@ from typing import Any
 from snac_plugin.checkpoints.notes import codec_note
 from snac_plugin.checkpoints.places import CONFIG, WEIGHTS
 from snac_plugin.files import write_whole
+from snac_plugin.wording import counted
 
 CARD = """---
 library_name: snac_plugin
@@ -73,7 +74,7 @@ def write_beside(
         "codec": noted["name"],
         "fingerprint": noted["fingerprint"],
         "weights": sum(weight.numel() for weight in model.model.parameters()) / 1e6,
-        "steps": f", trained for {steps:,} step{'s' * (steps > 1)}" if steps else "",
+        "steps": f", trained for {counted(steps, 'step')}" if steps else "",
         "rate": model.sample_rate,
         "chunk": model.chunk_samples / model.sample_rate,
         "context": network.context_chunks,

@@ -19,6 +19,7 @@ from snac_plugin.cli.arguments import check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
 from snac_plugin.files import make_folder
+from snac_plugin.wording import counted
 
 BATCH_SIZE = 2
 CHUNKS = 2  # to generate: 12.3 s
@@ -73,10 +74,8 @@ def main(argv: Sequence[str]) -> int:
     started = time.perf_counter()
     print("1/4 render and encode demo music", flush=True)
     dataset, songs = _codes(args), _held_out_songs(args)
-    print(
-        f"2/4 train for {args.max_steps} step{'s' * (args.max_steps != 1)}, from {args.pretrained_ckpt_path or 'the beginning'}",
-        flush=True,
-    )
+    start = args.pretrained_ckpt_path or "the beginning"
+    print(f"2/4 train for {counted(args.max_steps, 'step')}, from {start}", flush=True)
     checkpoint = _train(args, dataset)
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))

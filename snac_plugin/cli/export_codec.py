@@ -13,6 +13,7 @@ from snac_plugin.cli.arguments import check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import CheckpointError
 from snac_plugin.files import check_folder
+from snac_plugin.wording import counted
 
 
 def parser() -> CommandParser:
@@ -55,7 +56,7 @@ def _check_codebooks(checkpoint: Any, section: Any) -> None:
     """An error if codebooks are still random: training ended in the warm-up, where noise stands in for them."""
     starts = checkpoint.state.get("bottleneck.starts")
     if section.pretrained is None and starts is not None and int(starts) == 0 and section.codebook_starts:
-        found = f"codebooks that have not started from data after {checkpoint.steps} step{'s' * (checkpoint.steps != 1)}"
+        found = f"codebooks that have not started from data after {counted(checkpoint.steps, 'step')}"
         expected = f"steps past {min(section.codebook_starts)}, the first of model.bottleneck.config.codebook_starts"
         raise CheckpointError(str(checkpoint.path), found, expected, "Train on from it with --recover.")
 
@@ -68,5 +69,5 @@ def _card(name: str, model: Any, config: dict[str, Any], steps: int) -> str:
 A SNAC codec ([hubertsiuzdak/snac](https://github.com/hubertsiuzdak/snac), its own class and format) with {weights:,} weights,
 for mono audio at {config["sample_rate"]:,} Hz{f"; training began from {started}" if started else ""}.
 
-Trained with stable-audio-tools and snac_plugin for {steps:,} step{"s" * (steps != 1)}.
+Trained with stable-audio-tools and snac_plugin for {counted(steps, "step")}.
 """

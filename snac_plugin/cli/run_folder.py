@@ -11,6 +11,7 @@ from pathlib import Path
 from snac_plugin.checkpoints.places import AVERAGES, snapshots_in
 from snac_plugin.errors import CheckpointError, UsageError
 from snac_plugin.files import check_folder, damage
+from snac_plugin.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,10 @@ def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     checkpoints = checkpoints_in(folder / "checkpoints")
     newest = newest_whole(checkpoints) if args.recover or args.ckpt_path else next(iter(checkpoints), None)
     if checkpoints and newest is None and not args.ckpt_path:
-        found, advice = f"{len(checkpoints)} checkpoints, none of which is whole", f"Remove {folder / 'checkpoints'} to start anew."
+        found, advice = (
+            f"{counted(len(checkpoints), 'checkpoint')}, none of which is whole",
+            f"Remove {folder / 'checkpoints'} to start anew.",
+        )
         raise CheckpointError(str(folder), found, "a training checkpoint", advice)
     chosen = Path(args.ckpt_path) if args.ckpt_path else newest if args.recover else None
     if newest is not None and (chosen is None or chosen.resolve() != newest.resolve()):

@@ -20,6 +20,7 @@ from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import AudioError, ConfigError, UsageError
 from snac_plugin.files import make_folder, write_whole
+from snac_plugin.wording import counted
 
 
 def parser() -> CommandParser:
@@ -57,7 +58,10 @@ def main(argv: Sequence[str]) -> int:
     listed = write_list(folder / "files.json", found.files, found.rejected)
     if not found.files:
         raise AudioError(
-            args.dataset, f"{len(found.rejected)} files, none of which can be used", "audio", f"{listed} has each reason."
+            args.dataset,
+            f"{counted(len(found.rejected), 'file')}, none of which can be used",
+            "audio",
+            f"{listed} has each reason.",
         )
     config = {**config, "files": os.path.abspath(listed)}
     made = write_whole(folder / "dataset_config.json", json.dumps(config, indent=2) + "\n")

@@ -19,6 +19,7 @@ from torch import Tensor
 from snac_plugin.data.codes_folder import FILELIST, CodesFolder
 from snac_plugin.errors import AudioError
 from snac_plugin.files import write_whole
+from snac_plugin.wording import counted
 
 UNPACKED = ".unpacked"
 
@@ -68,7 +69,7 @@ def listed_tracks(folder: Path) -> dict[str, Packed]:
     names = [line.removesuffix(".npy") for line in listed.read_text().splitlines()]
     if missing := [name for name in names if name not in found]:
         advice = "If pre-encoding was stopped, run it again; or copy all shards."
-        raise AudioError(str(listed), f"{len(missing)} tracks that are in no shard (first: {missing[0]})", "all of them", advice)
+        raise AudioError(str(listed), f"{counted(len(missing), 'track')} in no shard (first: {missing[0]})", "all of them", advice)
     return {name: found[name] for name in names}
 
 

@@ -17,6 +17,7 @@ from snac_plugin.data.audio_folders import AudioFile, Rejected
 from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.file_measures import Measures, measure
 from snac_plugin.files import printable
+from snac_plugin.wording import counted
 
 SHOWN = 10
 """Files of each kind that a report names; the list has all."""
@@ -76,7 +77,7 @@ def _measure(path: Path) -> Found:
 def report(collection: Collection) -> str:
     """A page of Markdown about a collection."""
     files, rejected = collection
-    lines = [f"# {len(files)} files accepted, {len(rejected)} left out", ""]
+    lines = [f"# {counted(len(files), 'file')} accepted, {len(rejected)} left out", ""]
     if files:
         lines += [*_table(files), "", *_kinds(files), *_named(files)]
     if rejected:
@@ -105,7 +106,7 @@ def _table(files: Sequence[tuple[AudioFile, Measures]]) -> list[str]:
 
 def _kinds(files: Sequence[tuple[AudioFile, Measures]]) -> list[str]:
     """Rates and channels, the commonest first."""
-    count = Counter(f"{found.rate:,} Hz, {found.channels} channel{'s' * (found.channels > 1)}" for _, found in files)
+    count = Counter(f"{found.rate:,} Hz, {counted(found.channels, 'channel')}" for _, found in files)
     return [f"* {number} of {kind}" for kind, number in count.most_common()]
 
 

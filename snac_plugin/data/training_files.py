@@ -28,6 +28,7 @@ from snac_plugin.data.codes_shards import listed_tracks
 from snac_plugin.data.metadata_module import GetMetadata, load_get_metadata
 from snac_plugin.errors import LostData
 from snac_plugin.files import printable
+from snac_plugin.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,9 @@ class _Replacing:
         path = printable(self.filenames[index])
         log.warning("Left out %s: %s (%d of %d files left out so far)", path, reason, count, len(self))
         if count == len(self):
-            raise LostData(", ".join(self._folders), f"{count} files, all of them left out", "at least one that can be used")
+            raise LostData(
+                ", ".join(self._folders), f"{counted(count, 'file')}, all of them left out", "at least one that can be used"
+            )
 
 
 def _guarded(get_metadata: GetMetadata, info: dict[str, Any], audio: Tensor) -> Mapping[str, Any]:

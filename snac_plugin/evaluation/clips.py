@@ -18,6 +18,7 @@ from snac_plugin.data.audio import UnreadableAudio, read_mono
 from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.errors import UsageError
 from snac_plugin.evaluation.long_songs import LEAST_SONGS, check_enough, long_songs
+from snac_plugin.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class Clips:
 
     def about(self) -> str:
         """How many clips of how many songs, and how long."""
-        left = f"; {len(self.passed_over)} files passed over" if self.passed_over else ""
-        return f"{len(self.songs)} clips of {self.seconds:.2f} s from {len(self.files)} songs in {self.folder}{left}"
+        left = f"; {counted(len(self.passed_over), 'file')} passed over" if self.passed_over else ""
+        return f"{counted(len(self.songs), 'clip')} of {self.seconds:.2f} s from {len(self.files)} songs in {self.folder}{left}"
 
     def as_dict(self) -> dict[str, object]:
         counts = {"folder": str(self.folder), "songs": len(self.files), "clips": len(self.songs), "seconds": self.seconds}

@@ -9,6 +9,7 @@ from snac_plugin.data.audio_file import UnreadableAudio, audio_header
 from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
 from snac_plugin.errors import AudioError
 from snac_plugin.levels import Levels
+from snac_plugin.wording import counted
 
 LEAST_SONGS = 2
 
@@ -55,7 +56,7 @@ def check_enough(folder: Path, songs: int, passed_over: list[Rejected], seconds:
     """AudioError for fewer than two songs."""
     if songs < LEAST_SONGS:
         first = f" ({passed_over[0].path.name}: {passed_over[0].reason})" if passed_over else ""
-        found = f"{songs} song{'s' * (songs != 1)} of {seconds:.2f} s or more, {len(passed_over)} other files{first}"
+        found = f"{counted(songs, 'song')} of {seconds:.2f} s or more, {counted(len(passed_over), 'other file')}{first}"
         expected = f"at least {LEAST_SONGS} songs as long as one clip"
         raise AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
 

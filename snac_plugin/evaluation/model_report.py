@@ -25,6 +25,7 @@ from snac_plugin.evaluation.report_picture import ACCENT, GREY, draw_bars, draw_
 from snac_plugin.generation.settings import check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.output.pictures import LEVEL_COLOURS
+from snac_plugin.wording import counted
 
 NOISE_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 CONTEXTS = "contexts"
@@ -68,7 +69,7 @@ def evaluate_model(model: SnacDiffusion, folder: str | Path, options: Options, n
 
 def _about(model: SnacDiffusion, clips: Clips, options: Options, conditions: str) -> str:
     weights = sum(p.numel() for p in model.model.network.parameters())
-    chunks = f"{model.model.network.config.context_chunks} chunks of context and {options.chunks} new in each"
+    chunks = f"{counted(model.model.network.config.context_chunks, 'chunk')} of context and {options.chunks} new in each"
     codec = model.pretransform.codec_name
     return (
         f"{clips.about()}: {chunks}. {weights / 1e6:.1f} M weights over codec {codec}, seed {options.seed}.{conditions} {BRACKETS}"

@@ -7,6 +7,7 @@ from snac_plugin.diffusion.sampler_names import OF_THE_BATCH
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import Metadata, PerSample
 from snac_plugin.generation.request import Request
+from snac_plugin.wording import counted
 
 PER_SAMPLE = ("conditioning", "negative_conditioning")
 """Options that may be a list with one entry a sample."""
@@ -37,7 +38,7 @@ def per_sample(conditioning: PerSample | None, batch_size: int) -> list[Metadata
     if conditioning is None or isinstance(conditioning, Mapping):
         return [conditioning or {}] * batch_size
     if len(conditioning) != batch_size:
-        raise UsageError("conditioning", f"{len(conditioning)} samples", f"{batch_size}, the batch size, or one for all")
+        raise UsageError("conditioning", counted(len(conditioning), "sample"), f"{batch_size}, the batch size, or one for all")
     return list(conditioning)
 
 
@@ -48,7 +49,7 @@ def told_of_batch(request: Request, count: int, size: int, start: int) -> dict[s
         if metadata is None or isinstance(metadata, Mapping):
             continue
         if len(metadata) not in (count, size):
-            raise UsageError(name, f"{len(metadata)} samples", f"{count}, the number of samples, or one for all")
+            raise UsageError(name, counted(len(metadata), "sample"), f"{count}, the number of samples, or one for all")
         told[name] = [metadata[number % len(metadata)] for number in range(start, min(start + size, count))]
     return told
 

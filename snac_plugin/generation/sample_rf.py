@@ -18,6 +18,7 @@ from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.levels import chunk_sizes
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.wording import counted
 
 # A step of theirs inside a window is a step of its stage; all others mix in noise, or earlier steps of other stages.
 EXACT_ON_GLOBAL_TIME = ("euler", "rk4")
@@ -131,7 +132,7 @@ def _split(steps: int, chunks: int, weights: Sequence[float], strengths: Sequenc
     """Steps of each level of a chunk; a level that keeps its codes takes none, one that keeps much of them fewer."""
     shares = [weight * strength for weight, strength in zip(weights, strengths, strict=True) if strength]
     if steps // chunks < len(shares):
-        each = f"one for each of {len(shares)} levels of {chunks} chunk{'s' * (chunks > 1)}"
+        each = f"one for each of {counted(len(shares), 'level')} of {counted(chunks, 'chunk')}"
         raise UsageError("steps", steps, f"at least {len(shares) * chunks}, {each}")
     counts = iter(split_steps(steps // chunks, tuple(share / sum(shares) for share in shares)))
     return tuple(next(counts) if strength else 0 for strength in strengths)
