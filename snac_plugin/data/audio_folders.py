@@ -44,7 +44,7 @@ def scan_audio(folders: Iterable[str | Path], sample_rate: int | None = None, *,
     """
     scan = Scan([], [])
     for folder in folders:
-        paths = _audio_paths(Path(folder), scan.rejected)
+        paths = audio_paths(Path(folder), scan.rejected)
         for path in sorted(paths) if sort else paths:
             ending = path.suffix.lower()
             if ending not in AUDIO_ENDINGS:
@@ -62,7 +62,7 @@ def scan_audio(folders: Iterable[str | Path], sample_rate: int | None = None, *,
     return scan
 
 
-def _audio_paths(folder: Path, rejected: list[Rejected]) -> Iterator[Path]:
+def audio_paths(folder: Path, rejected: list[Rejected]) -> Iterator[Path]:
     """Files below a folder whose names end like audio; links are followed, but none to a folder on the way down to it."""
     endings = (*AUDIO_ENDINGS, *OTHER_AUDIO_ENDINGS)
     above: dict[str, set[str]] = {}

@@ -1,12 +1,13 @@
 """Which songs are long enough to be measured. Imports nothing heavy: headers are enough."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
 
 from snac_plugin.config.dataset_config import AUDIO_ENDINGS
 from snac_plugin.data.audio_file import UnreadableAudio, audio_header
-from snac_plugin.data.audio_folders import AudioFile, Rejected, scan_audio
+from snac_plugin.data.audio_folders import AudioFile, Rejected, audio_paths, scan_audio
 from snac_plugin.errors import AudioError
 from snac_plugin.levels import Levels
 from snac_plugin.wording import counted
@@ -22,13 +23,10 @@ def window_samples(network: Any, levels: Levels, chunks: int) -> int:
 def check_long_songs(folder: str | Path, rate: int, samples: int) -> None:
     """AudioError, as `long_songs` has it, where fewer than two headers speak of so many samples; no more of them are read."""
     found = 0
-    for path in Path(folder).rglob("*"):
-        try:
-            if path.suffix.lower() in AUDIO_ENDINGS and path.is_file():
-                header = audio_header(path, counted=False)
-                found += _as_long(header.samples / header.rate, rate, samples)
-        except UnreadableAudio:
-            continue
+    for path in audio_paths(Path(folder), []):
+        with contextlib.suppress(UnreadableAudio):
+            header = audio_header(path, counted=False)
+            found += path.suffix.lower() in AUDIO_ENDINGS and _as_long(header.samples / header.rate, rate, samples)
         if found >= LEAST_SONGS:
             return
     long_songs(folder, rate, samples)
@@ -46,8 +44,10 @@ def long_songs(folder: str | Path, rate: int, samples: int) -> tuple[list[AudioF
     readable, rejected = scan_audio([folder], rate)
     if not readable and not rejected:
         raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
-    files = [file for file in readable if _as_long(file.seconds, rate, samples)]
-    rejected += [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in readable if file not in files]
+    files, short = [], []
+    for file in readable:
+        (files if _as_long(file.seconds, rate, samples) else short).append(file)
+    rejected += [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in short]
     check_enough(folder, len(files), rejected, samples / rate)
     return files, rejected
 

@@ -8,6 +8,7 @@ import soundfile
 
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.evaluation.clips import clip_samples, read_clips
+from snac_plugin.evaluation.long_songs import check_long_songs
 
 RATE = 8000
 
@@ -86,3 +87,18 @@ def test_too_few_songs_are_warned_of(tmp_path: Path, songs: int, warns: bool, ca
         write(tmp_path, f"{index}.wav", 1)
     read_clips(tmp_path, RATE, RATE // 2, most=8, progress=False)
     assert ("too few for intervals and floors" in caplog.text) is warns
+
+
+def test_a_look_at_headers_finds_what_measuring_finds(tmp_path: Path) -> None:
+    """It counted hidden files, and did not see songs behind links, whose folder was searched twice then."""
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("a.wav", "b.wav"):
+        write(elsewhere, name, 2)
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "linked").symlink_to(elsewhere)
+    check_long_songs(tmp_path / "songs", RATE, 2 * RATE)
+    with pytest.raises(AudioError, match=r"found 0 songs of 2.00 s or more, 2 other files \(a.wav: 2.00 s, shorter"):
+        check_long_songs(tmp_path / "songs", RATE, 2 * RATE + 1)
+    (elsewhere / "a.wav").rename(elsewhere / ".a.wav")
+    with pytest.raises(AudioError, match=r"found 1 song of 2\.00 s or more, 0 other files, "):
+        check_long_songs(elsewhere, RATE, 2 * RATE)
