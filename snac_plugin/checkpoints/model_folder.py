@@ -26,20 +26,20 @@ tags:
 A diffusion transformer over the codes of the SNAC codec `{codec}` (fingerprint `{fingerprint}`), which is not in this folder:
 {weights:.1f} M weights{steps}, {rate:,} Hz, chunks of {chunk:.2f} s with {context} of context, conditions: {conditions}.
 
-Where this folder lies:
+In the folder that holds this one:
 
 ```sh
-python generate.py --ckpt {name} --out output --seed 1{flags}
+python generate.py --ckpt {word} --out output --seed 1{flags}
 ```
 
 ```python
 import snac_plugin
 
-audio = snac_plugin.load_model("{name}").generate(seconds=20, seed=1{argument})
+audio = snac_plugin.load_model({text}).generate(seconds=20, seed=1{argument})
 
 import stable_audio_tools  # with snac_plugin installed
 
-model, config = stable_audio_tools.get_pretrained_model("{name}")
+model, config = stable_audio_tools.get_pretrained_model({text})
 ```
 
 To be said by who hands it on: the music it was trained on, its licence, what it is good for and what not.
@@ -70,7 +70,11 @@ def write_beside(
         return
     conditioning, network = model.config.model.conditioning, model.model.network.config
     noted = codec or codec_note(model)
+    name = folder.resolve().name
     about = {
+        "name": name,
+        "word": shlex.quote(name),
+        "text": json.dumps(name, ensure_ascii=False),
         "codec": noted["name"],
         "fingerprint": noted["fingerprint"],
         "weights": sum(weight.numel() for weight in model.model.parameters()) / 1e6,
@@ -82,10 +86,11 @@ def write_beside(
         "flags": "".join(f" \\\n    --condition {_as_flag(name, value)}" for name, value in example.items()),
         "argument": f", conditioning={dict(example)!r}" if example else "",
     }
-    write_whole(folder / "README.md", CARD.format(name=folder.resolve().name, **about))
+    write_whole(folder / "README.md", CARD.format(**about))
 
 
 def _as_flag(name: str, value: Any) -> str:
-    """A condition as the command line takes it; a mixture is an object."""
+    """A condition as the command line takes it; a mixture is an object, and stable-audio-tools' lists hold one value."""
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
     text = ",".join(f"{one}:{share}" for one, share in value.items()) if isinstance(value, Mapping) else str(value)
     return shlex.quote(f"{name}={text}")

@@ -72,14 +72,17 @@ def test_every_way_of_loading_gives_the_same_audio(folder: Path, tmp_path: Path,
     assert torch.equal(audio_of(get_pretrained_model("somebody/some-model")[0]), expected)
 
 
-@pytest.mark.parametrize("demo", [{"style": {"house": 0.7, "jazz": 0.3}, "tempo": 125}, {}])
+@pytest.mark.parametrize("demo", [{"style": {"house": 0.7, "jazz": 0.3}, "tempo": [125]}, {}])
 def test_the_cards_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo: dict[str, Any]) -> None:
-    """For a model with conditions they ended in an error: each needs a value, that of the first demo, or one that it takes."""
+    """For a model with conditions they ended in an error: each needs a value, that of the first demo, or one that it takes.
+
+    So they did for a folder with a space in its name.
+    """
     config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
     config["training"]["demo"] |= {"demo_cond": [demo], "demo_cond_from_batch": False} if demo else {}
     save_unwrapped(builders.model(config), tmp_path / "trained.ckpt", config, None)
-    assert main(["unwrap", "--ckpt-path", str(tmp_path / "trained.ckpt"), "--name", str(tmp_path / "m"), "--folder"]) == 0
-    card = (tmp_path / "m" / "README.md").read_text()
+    assert main(["unwrap", "--ckpt-path", str(tmp_path / "trained.ckpt"), "--name", str(tmp_path / "my model"), "--folder"]) == 0
+    card = (tmp_path / "my model" / "README.md").read_text()
     (command,) = re.findall("```sh\n(.*?)```", card, re.DOTALL)
     (python,) = re.findall("```python\n(.*?)```", card, re.DOTALL)
     monkeypatch.chdir(tmp_path)
