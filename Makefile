@@ -48,7 +48,7 @@ codec: $(STAMP)
 		--out runs/snac_codec_tiny/codec --half
 
 quick: TESTS := -m "not slow"
-# Types are checked beside the tests: a core of two would have nothing to do meanwhile. Long files of tests begin first (conftest.py).
+# Types are checked while the tests run. Long test files begin first (tests/conftest.py).
 quick test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
