@@ -107,7 +107,7 @@ def digest_of(path: str | Path) -> str:
 
 
 def short_digest(path: str | Path) -> str:
-    """Its first digits, as settings note it."""
+    """The first digits of `digest_of`, as settings note it."""
     return digest_of(path)[:NOTED_DIGITS]
 
 

@@ -6,7 +6,6 @@ Imports nothing heavy, so that `doctor` runs where torch cannot be imported.
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from snac_plugin.errors import CodecError, InstallationError, SnacPluginError, UsageError
 from snac_plugin.files import unwritable
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: SnacPluginError, command: str, words: Sequence[str]) -> int:
-    text: Any = error
+    text = str(error)
     if isinstance(error, UsageError | InstallationError | CodecError):
         names = _flags(command, words)
         of_prompt = "'prompt'" in str(error.found) or error.where.startswith("conditioning: prompt")

@@ -33,7 +33,7 @@ from snac_plugin.cli.memory import reuse_freed_memory
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.files import check_folder
-from snac_plugin.generation.batch import PER_SAMPLE, over, sample_seeds
+from snac_plugin.generation.batch import PER_SAMPLE, sample_seeds, with_conditions
 from snac_plugin.generation.option_rules import LENGTHS, check_recording
 from snac_plugin.generation.prompts import Job, read_prompts
 from snac_plugin.generation.request import (
@@ -145,7 +145,7 @@ def _prompts(args: argparse.Namespace) -> list[Job]:
     settings = settings_in(args)
     earlier, options = earlier_options(args, settings), options_from(args)
     single = [name for name in PER_SAMPLE if name in options and getattr(args, name) is None]  # flags name some, not all as JSON
-    options |= {name: over(earlier.get(name), options[name]) for name in single}
+    options |= {name: with_conditions(earlier.get(name), options[name]) for name in single}
     if any(name in options for name in LENGTHS):
         earlier.pop("seconds", None)
     before = earlier.pop("seed", -1)

@@ -19,7 +19,7 @@ def shipped_codecs() -> list[str]:
 
 def check_name(name: str) -> Path | None:
     """The folder of a codec, or None for one of the hub, by the name and with the errors of `load_codec`; asks no hub."""
-    folder = SHIPPED / name if name in shipped_codecs() else Path(name).expanduser()
+    folder = SHIPPED / name if name in shipped_codecs() else Path(os.path.expanduser(name))
     if os.path.isdir(folder):  # unlike pathlib's, false of a name that is too long
         _in_folder(folder)
         return folder

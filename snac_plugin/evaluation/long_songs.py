@@ -26,7 +26,7 @@ def check_long_songs(folder: str | Path, rate: int, samples: int) -> None:
     for path in audio_paths(Path(folder), []):
         with contextlib.suppress(UnreadableAudio):
             header = audio_header(path, counted=False)
-            found += path.suffix.lower() in AUDIO_ENDINGS and _as_long(header.samples / header.rate, rate, samples)
+            found += path.suffix.lower() in AUDIO_ENDINGS and _long_enough(header.samples / header.rate, rate, samples)
         if found >= LEAST_SONGS:
             return
     long_songs(folder, rate, samples)
@@ -46,7 +46,7 @@ def long_songs(folder: str | Path, rate: int, samples: int) -> tuple[list[AudioF
         raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
     files, short = [], []
     for file in readable:
-        (files if _as_long(file.seconds, rate, samples) else short).append(file)
+        (files if _long_enough(file.seconds, rate, samples) else short).append(file)
     rejected += [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in short]
     check_enough(folder, len(files), rejected, samples / rate)
     return files, rejected
@@ -61,5 +61,5 @@ def check_enough(folder: Path, songs: int, passed_over: list[Rejected], seconds:
         raise AudioError(str(folder), found, expected, "Give longer songs, or more of them.")
 
 
-def _as_long(seconds: float, rate: int, samples: int) -> bool:
+def _long_enough(seconds: float, rate: int, samples: int) -> bool:
     return math.ceil(seconds * rate - 1e-6) >= samples

@@ -13,8 +13,8 @@ PER_SAMPLE = ("conditioning", "negative_conditioning")
 """Options that may be a list with one entry a sample."""
 
 
-def over(common: PerSample | None, conditions: PerSample) -> PerSample:
-    """Conditions in place of those of the same name among common ones, of all samples or of each; a list for itself."""
+def with_conditions(common: PerSample | None, conditions: PerSample) -> PerSample:
+    """Common conditions, of all samples or of each, with others in place of those of the same name; a list replaces all of them."""
     if not isinstance(conditions, Mapping) or common is None:
         return conditions
     return {**common, **conditions} if isinstance(common, Mapping) else [{**one, **conditions} for one in common]

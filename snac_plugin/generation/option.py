@@ -68,7 +68,9 @@ def as_written(value: Any, within: bool = False) -> str:
         return (":" if within else ",").join(as_written(one, True) for one in value) or "nothing"
     if isinstance(value, float) and within:
         return f"{value:g}"
-    return str(value) or "nothing" if isinstance(value, str | int | float) else f"{value!r}"[:80]
+    if isinstance(value, str | int | float):
+        return str(value) or "nothing"
+    return f"{value!r}"[:80]
 
 
 def on_or_off(text: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snac_plugin.errors import Mismatch, UsageError, did_you_mean
-from snac_plugin.generation.batch import PER_SAMPLE, over
+from snac_plugin.generation.batch import PER_SAMPLE, with_conditions
 from snac_plugin.generation.option_rules import BESIDE_RECORDINGS, LENGTHS, check_recording
 from snac_plugin.generation.request import OPTIONS, PAIRS, Request
 
@@ -55,7 +55,7 @@ def prompts_of(
             raise UsageError(f"{where} {number}", f"the key {unknown!r}", expected, did_you_mean(unknown, KEYS))
         ruled_out = LENGTHS if {*LENGTHS} & entry.keys() else ()
         values = {key: value for key, value in common.items() if key not in ruled_out} | dict(entry)
-        values |= {name: over(common.get(name), entry[name]) for name in PER_SAMPLE if entry.get(name) is not None}
+        values |= {name: with_conditions(common.get(name), entry[name]) for name in PER_SAMPLE if entry.get(name) is not None}
         values |= {name: tuple(values[name]) for name in PAIRS if isinstance(values.get(name), list)}
         seed, context = values.pop("seed", -1), values.pop("context", None)
         seed += len(found) if "seed" not in entry and seed >= 0 else 0

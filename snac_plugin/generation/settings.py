@@ -132,7 +132,8 @@ def check_each_level(option: str, by_level: Any, names: str) -> None:
     if (unknown := next((level for level in by_level if level not in tuple(names)), None)) is not None:
         raise UsageError(option, f"level {unknown}", expected, did_you_mean(unknown, names))
     if left_out := [level for level in names if level not in by_level]:
-        raise UsageError(option, f"{as_written(by_level)} and nothing for {', '.join(left_out)}", expected)
+        said = f"{as_written(by_level)} and " if by_level else ""
+        raise UsageError(option, f"{said}nothing for {', '.join(left_out)}", expected)
 
 
 def check_known_frames(name: str, config: SnacModelConfig) -> None:

@@ -16,7 +16,7 @@ from snac_plugin.checkpoints.places import locate, locate_adapter
 from snac_plugin.checkpoints.shipped import model_file
 from snac_plugin.codec.places import check_name
 from snac_plugin.config import check_dataset_config, load_json
-from snac_plugin.errors import CheckpointError, SnacPluginError
+from snac_plugin.errors import CheckpointError, CodecError, SnacPluginError
 from snac_plugin.plugin import builders
 
 
@@ -94,3 +94,9 @@ def test_a_name_that_no_file_can_have_is_told_like_any_other(read: Callable[[str
     """Looking for it is an error of the system, not an answer: it ended in a traceback."""
     with pytest.raises(SnacPluginError, match=r"x{20}"):
         read(LONG)
+
+
+def test_the_home_of_nobody_is_no_place_of_a_codec() -> None:
+    """pathlib ended in a RuntimeError: no home directory."""
+    with pytest.raises(CodecError, match="found '~nobody-of-that-name/codec', expected a shipped codec"):
+        check_name("~nobody-of-that-name/codec")
