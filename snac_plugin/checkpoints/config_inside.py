@@ -80,7 +80,7 @@ def _notes(file: Path) -> Mapping[str, str] | None:
 
 
 class _Anything:
-    """Stands for whatever a file of torch builds from code: tensors say."""
+    """Stands for what a file of torch builds by calling code, such as tensors."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 

@@ -110,7 +110,7 @@ def chunk_starts(known: Tensor, size: int) -> list[int]:
 
 
 def _vectors(begins: Sequence[int], starts: Sequence[float], model: SnacDiffusionModel) -> list[int]:
-    """Where the vectors of conditions begin for each chunk and a whole context before it; those of `starts` are the last."""
+    """For each chunk the number of its first condition vector: that of a whole context before it. Those for `starts` come last."""
     network = model.network.config
     if not starts:
         return [start // network.chunk_frames for start in begins]
@@ -119,7 +119,7 @@ def _vectors(begins: Sequence[int], starts: Sequence[float], model: SnacDiffusio
 
 
 def _of_chunk(prompt: Prompt, model: SnacDiffusionModel, first: int) -> Prompt:
-    """The prompt with the conditions of a chunk and of its context, which begin at vector `first` if there is all of that."""
+    """The prompt with the conditions of a chunk and of its context: from vector `first` on, or later where context is missing."""
     network = model.network.config
     pasts = 0 if prompt.context is None else prompt.context.shape[-1] // network.chunk_frames
     return prompt.of_chunks(first + network.context_chunks - pasts, pasts + 1)
