@@ -50,7 +50,7 @@ def with_numbers(metadata: Mapping[str, Any], section: ConditioningSection | Non
     for conditioner in section.configs if section else ():
         assert section is not None
         key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
-        if key not in metadata or conditioner.type not in NUMBER_TYPES or conditioner.id in section.pre_encoded_keys:
+        if key is None or key not in metadata or conditioner.type not in NUMBER_TYPES or conditioner.id in section.pre_encoded_keys:
             continue
         if (number := number_in(metadata[key])) is not None:
             found[key] = round(number) if KINDS[conditioner.type] == "whole number" else number

@@ -44,9 +44,8 @@ def long_songs(folder: str | Path, rate: int, samples: int) -> tuple[list[AudioF
     readable, rejected = scan_audio([folder], rate)
     if not readable and not rejected:
         raise AudioError(str(folder), "no audio files", f"a folder of audio files: {', '.join(AUDIO_ENDINGS)}")
-    files, short = [], []
-    for file in readable:
-        (files if _long_enough(file.seconds, rate, samples) else short).append(file)
+    files = [file for file in readable if _long_enough(file.seconds, rate, samples)]
+    short = [file for file in readable if not _long_enough(file.seconds, rate, samples)]
     rejected += [Rejected(file.path, f"{file.seconds:.2f} s, shorter than a clip") for file in short]
     check_enough(folder, len(files), rejected, samples / rate)
     return files, rejected
