@@ -84,7 +84,7 @@ class Actions:
         for name in ("recording", "edit_bridge_second"):
             box: Any = self._controls.components[name]
             by_hand = [box.upload, box.stop_recording, box.clear]
-            gr.on(by_hand, partial(self._put_in, name), box, self._hint, **QUIET)
+            gr.on(by_hand, self._put_in(name), box, self._hint, **QUIET)
 
     def on_load(self, page: gr.Blocks, examples: Sequence[gr.Button]) -> None:
         """Show the history, and take the settings of a link or the first example."""
@@ -111,8 +111,13 @@ class Actions:
         self.forget(request)
         return hinted("")
 
-    def _put_in(self, parameter: str, path: str | None, request: gr.Request) -> Any:
-        return hinted(self.taken.put_in(str(request.session_hash), parameter, path), "snac-wrong")
+    def _put_in(self, parameter: str) -> Any:
+        """A function, not a partial: gradio gives a partial no request."""
+
+        def put_in(path: str | None, request: gr.Request) -> Any:
+            return hinted(self.taken.put_in(str(request.session_hash), parameter, path), "snac-wrong")
+
+        return put_in
 
     def shown_cards(self, request: gr.Request) -> str:
         return self._cards(self.history(request))

@@ -219,13 +219,15 @@ def test_a_settings_file_that_is_dropped_fills_the_inputs(tab: Tab, server: Serv
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_what_a_button_filled_is_in_sight_and_nothing_is_made_by_accident(tab: Tab, width: str) -> None:
-    page = tab(width, loop=True, edit="my song.wav")
-    assert "Put in my song.wav too" in page.wait_for_selector("#snac-hint .snac-wrong").inner_text()
+def test_what_a_button_filled_is_in_sight_and_nothing_is_made_by_accident(tab: Tab, song: Path, width: str) -> None:
+    page = tab(width, loop=True, edit="another song.wav")
+    assert "Put in another song.wav too" in page.wait_for_selector("#snac-hint .snac-wrong").inner_text()
     page.click("#snac-generate")  # not a loop of nothing
-    assert "in place of my song.wav" in page.wait_for_selector("#snac-status .snac-wrong").inner_text()
+    assert "in place of another song.wav" in page.wait_for_selector("#snac-status .snac-wrong").inner_text()
     in_sight(page, "#snac-status")
     page.wait_for_selector("#snac-generate")
+    put_in(page, song)  # by hand, and any will do
+    page.wait_for_selector("#snac-hint .snac-wrong", state="detached")
     mode(page, "From nothing")
     generate(page)
     in_sight(page, "#snac-result")

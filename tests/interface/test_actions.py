@@ -1,6 +1,7 @@
 """What buttons under a sample and settings put into the inputs, and what they say, without a server."""
 
 import html
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import gradio as gr
 import pytest
 import soundfile
+from gradio.helpers import special_args
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
@@ -16,6 +18,7 @@ from snac_plugin.errors import UsageError
 from snac_plugin.interface.actions import Actions
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories
+from snac_plugin.interface.layout import EXAMPLES, lay_out
 from snac_plugin.interface.modes import PLACES
 from snac_plugin.interface.results import Results
 
@@ -45,6 +48,19 @@ def of_a_batch(tmp_path: Path) -> Callable[..., str]:
         return str(tmp_path / "sample.wav")
 
     return written
+
+
+def test_every_handler_that_asks_for_the_request_gets_it(actions: Actions) -> None:
+    """gradio gives a partial none: each recording that was put in ended in an error, and settings waited for theirs for ever."""
+    with gr.Blocks() as page:
+        lay_out(actions._controls)
+        actions.lay_out(Results(str, gr.HTML()))
+        actions.on_load(page, [gr.Button() for _ in EXAMPLES])
+    asked = [one.fn for one in page.fns.values() if one.fn is not None and "request" in inspect.signature(one.fn).parameters]
+    assert len(asked) > 10
+    for handler in asked:
+        given, _, _ = special_args(handler, [None] * (len(inspect.signature(handler).parameters) - 1), TAB)
+        assert given[-1] is TAB, handler
 
 
 def test_a_sample_of_a_batch_comes_with_the_whole_batch_and_that_is_said(actions: Actions, of_a_batch: Callable[..., str]) -> None:
@@ -90,9 +106,9 @@ def test_settings_wait_for_their_recording_and_take_no_other_that_a_button_put_i
     actions.taken.refuse_lacking("tab", wanted | {"recording": "/cache/my song.wav"})
     actions.taken.refuse_lacking("tab", {"edit_mode": "Vary", "recording": "/tmp/techno.ogg"})
     actions.taken.refuse_lacking("other", wanted)
-    assert actions._put_in("recording", "/tmp/mine.wav", TAB)["value"] == ""
+    assert actions._put_in("recording")("/tmp/mine.wav", TAB)["value"] == ""
     actions.taken.refuse_lacking("tab", wanted | {"recording": "/tmp/mine.wav"})
-    assert "Put in my song.wav too" in actions._put_in("recording", None, TAB)["value"]
+    assert "Put in my song.wav too" in actions._put_in("recording")(None, TAB)["value"]
     with pytest.raises(UsageError, match=r"nothing in place of my song\.wav"):
         actions.taken.refuse_lacking("tab", wanted)
 
