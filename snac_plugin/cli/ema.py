@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snac_plugin.cli.command_parser import CommandParser
-from snac_plugin.cli.unwrap import add_result, write_result
+from snac_plugin.cli.unwrap import add_result, check_result, write_result
 from snac_plugin.errors import UsageError
-from snac_plugin.files import check_folder
 
 
 def parser() -> CommandParser:
@@ -30,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("--run", args.run, "the folder of a training")
     if not 0.001 <= args.length <= 0.28:
         raise UsageError("--length", args.length, "a number from 0.001 to 0.28")
-    check_folder("--name", Path(args.name).parent)
+    check_result(args)
 
     from snac_plugin.checkpoints.ema_snapshots import rebuilt
     from snac_plugin.plugin.loading import load_model

@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snac_plugin.checkpoints.places import CONFIG, WEIGHTS
 from snac_plugin.cli.arguments import add_lora, check_paths
 from snac_plugin.cli.command_parser import CommandParser
+from snac_plugin.errors import UsageError
 from snac_plugin.files import check_folder
+
+OF_A_FOLDER = (*WEIGHTS, CONFIG, "README.md")
 
 
 def parser() -> CommandParser:
@@ -43,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
 
     check_paths(args)
-    check_folder("--name", Path(args.name).parent)
+    check_result(args)
 
     from snac_plugin.checkpoints.averaging import mean_of
     from snac_plugin.checkpoints.reading import read_checkpoint
@@ -56,6 +60,19 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def check_result(args: argparse.Namespace) -> None:
+    """UsageError for a --name that cannot be written to, or a folder of other things."""
+    check_folder("--name", Path(args.name).parent)
+    folder = Path(args.name)
+    if not args.folder or not folder.exists():
+        return
+    check_folder("--name", folder)
+    others = sorted(path.name for path in folder.iterdir() if path.name not in OF_A_FOLDER and not path.name.startswith("."))
+    if others:
+        found, advice = f"{folder} with {others[0]} in it", "A model folder holds nothing else: it is handed on as it is."
+        raise UsageError("--name", found, "a new folder, an empty one, or that of a model", advice)
+
+
 def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], checkpoint: Any) -> None:
     """Write a model that was made from a checkpoint for inference, and say where."""
     from snac_plugin.checkpoints.model_folder import write_beside
@@ -65,10 +82,11 @@ def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], c
     path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
     if args.folder:
         path = Path(args.name) / "model.safetensors"
+    replaced = ", in place of what was there" if path.exists() else ""
     save_unwrapped(model, path, config, checkpoint.codec, args.half)
     if args.folder:
         needed = {one.name: one.default for one in condition_inputs(model.config) if one.needed and one.default is not None}
         write_beside(path, model, config, checkpoint.codec, checkpoint.steps, needed)
-    print(f"model: {path.parent if args.folder else path}")
+    print(f"model: {path.parent if args.folder else path}{replaced}")
     if args.folder and Path(codec := config["model"]["pretransform"]["config"]["codec"]).is_dir():
         print(f"{codec}, its codec, is a folder of this machine: hand it on, too, and put its place into the config")

@@ -29,7 +29,9 @@ def load_json(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(str(path), f"a file that cannot be read ({error.strerror})", "a JSON file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"byte {error.start} that is not UTF-8", "a JSON file in UTF-8") from None
+        beside = path.with_suffix(".json")
+        advice = f"Do you mean {beside}, which is beside it?" if beside != path and beside.is_file() else ""
+        raise ConfigError(str(path), f"byte {error.start} that is not UTF-8", "a JSON file in UTF-8", advice) from None
     try:
         config = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except json.JSONDecodeError as error:

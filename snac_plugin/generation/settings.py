@@ -71,6 +71,8 @@ def resolve(request: Request, network: NetworkConfig, names: str, objective: str
     for name in ("temperature", "top_p") if not {*DRAWING} & {*samplers} else ():
         if getattr(request, name) not in (None, 1):
             expected = f"the `sampler` {CODE_SAMPLER} beside it: {samplers[0]} draws no codes"
+            if network.head == "velocity" or CODE_SAMPLER not in SAMPLERS[objective]:
+                expected = "no such option: no sampler of this model draws codes"
             raise UsageError(name, getattr(request, name), expected)
     drawing = [name in DRAWING for name in samplers]
     asked = (request.temperature, sampling.temperatures(names)), (request.top_p, sampling.top_ps(names))

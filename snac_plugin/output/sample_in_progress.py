@@ -216,7 +216,7 @@ class SampleInProgress:
         title = f"seed {self.seed}" if recording is None else f"{recording.path.name}, continued from {joined_at:.1f} s"
         if spans:
             places = ", ".join(f"{start / rate:.1f} to {stop / rate:.1f} s" for start, stop in spans)
-            title = f"{self.writer.name}, new from {places}"
+            title = f"{self.writer.name}, new from {places}" if not request.only_new else f"what is new from {places}"
         marked = spans or ([(self.before, self.writer.samples)] if self.before else [])
         marked = [] if self.plan.request.only_new else marked
         shown: Any = {"new": marked, "shown_from": max(0, marked[0][0] - BEFORE_JOIN_SECONDS * rate) if marked else 0}

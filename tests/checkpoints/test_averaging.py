@@ -1,6 +1,8 @@
 """The mean of checkpoints: known numbers, and what has no mean."""
 
 import copy
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,18 @@ def test_the_mean_of_random_weights_is_theirs_in_double_precision(config: dict[s
         assert torch.equal(value, expected.float()), name
     assert all(torch.equal(value, one.state[name]) for name, value in mean_of([one, one]).state.items())
     assert mean_of([one]) is one
+
+
+def test_weights_that_have_nothing_in_common_are_told(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two random networks; one with a bit of noise on its weights is still the same."""
+    first, other = (read_checkpoint(saved(tmp_path / f"{seed}.safetensors", config)) for seed in (1, 2))
+    near = replace(first, state={name: value + 0.01 * torch.randn(value.shape) for name, value in first.state.items()})
+    mean_of([first, near])
+    assert caplog.messages == []
+    mean_of([first, other])
+    assert re.search(r"1.safetensors and .*2.safetensors have little in common \(cosine of their weights -?0\.\d", caplog.text)
 
 
 def test_other_networks_codecs_and_weights_have_no_mean(config: dict[str, Any], tmp_path: Path) -> None:

@@ -52,6 +52,19 @@ def test_a_card_that_somebody_wrote_stays(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "m" / "model_config.json").is_file()
 
 
+def test_a_folder_of_other_things_is_none_of_a_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be handed on with them; that of a model is written again, which is said."""
+    flags = ["unwrap", "--ckpt-path", str(folder), "--folder", "--name"]
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "a.wav").touch()
+    assert main([*flags, str(tmp_path / "songs")]) == 1
+    assert "a.wav in it, expected a new folder, an empty one, or that of a model" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "songs").iterdir()] == ["a.wav"]
+    for said in ("", ", in place of what was there"):
+        assert main([*flags, str(tmp_path / "m")]) in (0, None)
+        assert f"model: {tmp_path / 'm'}{said}\n" in capsys.readouterr().out
+
+
 def test_every_way_of_loading_gives_the_same_audio(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its folder, by stable-audio-tools, and by the hub's own client from its cache, where a download would lie."""
     expected = audio_of(snac_plugin.load_model(folder.parent / "trained.ckpt"))

@@ -47,3 +47,5 @@ def test_other_contents(tmp_path):
     assert problem(tmp_path / "a.json").found == "[1]"
     (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
     assert "not UTF-8" in problem(tmp_path / "a.json").found
+    (tmp_path / "a.wav").write_bytes(b"RIFF\xff")
+    assert str(tmp_path / "a.json, which is beside it") in str(problem(tmp_path / "a.wav"))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snac_plugin.config import NetworkConfig
 from snac_plugin.diffusion.guidance import Guidance
-from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, FLOW_SAMPLERS, V_SAMPLERS
+from snac_plugin.diffusion.sampler_names import CODE_SAMPLER, EULER, FLOW_SAMPLERS, V_SAMPLERS
 from snac_plugin.diffusion.samplers import codes_at, flow_times
 from snac_plugin.diffusion.seeds import stage_noise, stage_seed
 from snac_plugin.errors import UsageError
@@ -249,6 +249,14 @@ def test_settings_that_do_not_fit_say_so(wrong: dict[str, Any], message: str) ->
     """Fewer steps than levels used to become one step a level in silence."""
     with pytest.raises(UsageError, match=message):
         resolve(Request(**wrong), NetworkConfig(head="logits"), NAMES, "rectified_flow")
+
+
+def test_what_no_sampler_of_a_model_follows_advises_none() -> None:
+    """A sampler that draws codes, which the message named, would be refused."""
+    for head, objective in (("velocity", "rectified_flow"), ("logits", "v")):
+        network = NetworkConfig(head=head, sampling={"sampler": EULER[objective]})
+        with pytest.raises(UsageError, match=r"top_p: found 0.5, expected no such option: no sampler of this model draws codes"):
+            resolve(Request(top_p=0.5), network, NAMES, objective)
 
 
 def test_a_sampler_of_the_other_objective_is_named() -> None:
