@@ -56,6 +56,7 @@ class Actions:
 
     def lay_out(self, results: Results) -> None:
         """The history below everything else, and what its buttons and those under a sample do."""
+        results.go_on.visible = "Continue" in self._controls.modes
         with gr.Accordion("Settings of an earlier sample", open=False):
             self._file = gr.File(label="JSON file", file_types=[".json"], type="filepath", height=110, elem_id="snac-settings-file")
             self._text = gr.Textbox("", label="or its content", lines=3, elem_id="snac-settings")

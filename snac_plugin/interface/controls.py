@@ -16,6 +16,7 @@ from snac_plugin.generation.condition_inputs import condition_inputs
 from snac_plugin.generation.option_rules import LENGTHS
 from snac_plugin.generation.request import CHANGING, EDITING, OPTIONS, WRITING, Request
 from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later, json_in, parsed
+from snac_plugin.interface.limits import MOST_CHUNKS, MOST_SAMPLES
 from snac_plugin.interface.modes import JOINS, MODES, PLACES, counting, strengths
 from snac_plugin.levels import Levels
 
@@ -57,8 +58,6 @@ CLIENT = ("request", "progress", "api_name", "fn_index", "result_callbacks")  # 
 RECORDINGS = ("edit", "before", "bridge")
 STRENGTHS = (0.0, 0.2, 0.3, 0.5)
 """What the sliders of strength show first, the last one for further levels: a near variation."""
-MOST_CHUNKS = 20
-MOST_SAMPLES = 8
 
 
 class Controls:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from snac_plugin.data.audio_file import audio_header
-from snac_plugin.errors import SnacPluginError, UsageError
+from snac_plugin.errors import SnacPluginError
 from snac_plugin.generation.chunks import chunks_for
 from snac_plugin.generation.context import mono
 from snac_plugin.generation.editing import chunk_places, edit_of
@@ -21,12 +21,12 @@ from snac_plugin.generation.settings import Settings, check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.generation.stages import Stopped
 from snac_plugin.interface.cards import file_url
-from snac_plugin.interface.controls import MOST_SAMPLES, Controls
+from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import History
+from snac_plugin.interface.limits import check_count, check_length
 from snac_plugin.interface.pace import Pace, Reporter
 from snac_plugin.interface.results import Serve, Shown
 from snac_plugin.interface.runs import Progress, Run
-from snac_plugin.interface.waveform import check_length
 from snac_plugin.interface.wording import short
 from snac_plugin.output.make_samples import make_samples
 from snac_plugin.output.recordings import Recording
@@ -80,9 +80,7 @@ class PageGenerator:
         given = {name: Path(values[name]) for name in FILES if values.get(name)}
         kept: dict[str, Path] = {}
         try:
-            if not 1 <= int(values["batch_size"]) <= MOST_SAMPLES:
-                advice = "generate.py takes any number."
-                raise UsageError("batch_size", values["batch_size"], f"1 to {MOST_SAMPLES} at once on the page", advice)
+            check_count(values["batch_size"])
             for path in given.values():
                 check_length(path)
             if history is not None:

@@ -4,16 +4,20 @@ import html
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+import gradio as gr
+
 from snac_plugin.errors import UsageError, did_you_mean
-from snac_plugin.generation.batch import check_batch, place_in_batch
+from snac_plugin.generation.batch import PER_SAMPLE, check_batch, sample_seeds
+from snac_plugin.generation.option import as_written, said_by_level
 from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, options_in, writing_in
-from snac_plugin.generation.settings import check_each_level
-from snac_plugin.generation.wrong_values import FORM, naming_wrong_values
+from snac_plugin.generation.settings import check_each_level, check_metadata, check_request
+from snac_plugin.generation.wrong_values import FORM
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
+from snac_plugin.interface.limits import check_count
 from snac_plugin.interface.modes import PLACES, mode_of
 
 Find = Callable[[str, str], Path | None]
@@ -24,6 +28,16 @@ LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING,
 NOTES = ("shift", "confidence_noise", "remask", "chunks", "checkpoint", "model", "codec", "device", "versions", "continues")
 KNOWN = tuple(dict.fromkeys((*LINKED, "conditioning", "negative_conditioning", *OPTIONS, *NOTES)))
 """What the JSON file of a sample holds; not all of it is read."""
+_OBJECT = (dict, NoneType), "a JSON object, the same for all samples"
+KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("seed", "batch_size", "batch_seed"), (int, "a whole number")),
+    **dict.fromkeys((*PER_SAMPLE, "continues", "lora", "autoguidance"), _OBJECT),
+    "digests": ((list, NoneType), "a JSON list"),
+}
+"""Of settings that are no options, or that the page has for all samples alone."""
+BY_LEVEL = ("sampler", "temperature", "top_p", "added_noise")
+"""Settings that name a value for each level, where the option has one for all."""
+BY_COMMAND = "`python generate.py --settings FILE` makes that sample again."
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
 """By mode, options that the command takes beside it and the page does not."""
 
@@ -80,26 +94,49 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     `find` gives the browser's own file for name and digest of a recording: no path in the settings is ever opened.
     """
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
+    _check_kinds(settings)
     check_batch(settings)
-    options, read, names, digest_by_input = naming_wrong_values(partial(_read, controls), settings)
-    values = own | read
+    options, levels = options_in(settings) | writing_in(settings), controls.levels.names
+    for name in ("steps", "strength"):  # of another codec there may be other levels
+        check_each_level(name, options.get(name), levels)
+    for name in PER_SAMPLE:
+        check_metadata(options.get(name) or {}, controls.config, complete=False, where=name)
+    values, names = own | _sampling(controls, options) | _conditions(controls, options), _recordings(settings, options)
+    values |= dict.fromkeys(("recording", "edit_bridge_second")) | _changes(controls, options, bool(names))
+    _check_asked(controls, values | names)
+    digests = settings.get("digests") or [(settings.get("continues") or {}).get("digest")]
+    digest_by_input = dict(zip(names, map(str, filter(None, digests)), strict=False))
     found = {parameter: find(name, digest_by_input.get(parameter, "")) for parameter, name in names.items()}
-    values |= dict.fromkeys(("recording", "edit_bridge_second"))
     values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
-    values |= _changes(controls, options, bool(names))
     return values, {parameter: Path(names[parameter]).name for parameter, path in found.items() if path is None}
 
 
-def _read(controls: Controls, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, str]]:
-    """Options that settings name, values of inputs that say how levels are solved and what of, recordings and their digests."""
-    place_in_batch(settings)
-    options = options_in(settings) | writing_in(settings)
-    for name in ("steps", "strength"):  # of another codec there may be other levels
-        check_each_level(name, options.get(name), controls.levels.names)
-    names = _recordings(settings, options)
-    digests = settings.get("digests") or [(settings.get("continues") or {}).get("digest")]
-    digest_by_input = dict(zip(names, map(str, filter(None, digests)), strict=False))
-    return options, _sampling(controls, options) | _conditions(controls, options), names, digest_by_input
+def _check_kinds(settings: Mapping[str, Any]) -> None:
+    """UsageError for a value of another kind, or outside the range of its key, whatever the model."""
+    for name, (kind, expected) in KINDS.items():
+        asked = name in settings or (name == "batch_size" and "batch_seed" in settings)
+        if asked and not isinstance(settings.get(name), kind):
+            raise UsageError(name, json.dumps(settings.get(name), default=str)[:80], expected)
+    for key in settings:
+        name = "seconds" if key == "new_seconds" else key
+        for value in said_by_level(settings, key).values() if key in BY_LEVEL else [settings[key]]:
+            if key == "sampler" and not isinstance(value, str | None):
+                raise UsageError(key, as_written(value), "the name of a sampler")
+            if name in OPTIONS and name not in NOTES and value is not None:
+                OPTIONS[name].check(key, value)
+
+
+def _check_asked(controls: Controls, values: Mapping[str, Any]) -> None:
+    """UsageError, by the key of the settings, for what would be refused once these values are generated from."""
+    if values["seed"] != -1:
+        sample_seeds(values["seed"], 1)
+    check_count(values["batch_size"])
+    keys = {parameter: option for option, parameters in SLIDERS.items() for parameter in parameters}
+    for name, box in controls.components.items():
+        if isinstance(box, gr.Slider) and not box.minimum <= values[name] <= box.maximum:
+            key = "steps" if name.startswith("steps_") else keys.get(name, name)
+            raise UsageError(key, values[name], f"{box.minimum:g} to {box.maximum:g} on the page", BY_COMMAND)
+    check_request(controls.request(values), controls.config, controls.levels.names)
 
 
 def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
@@ -114,11 +151,12 @@ def _recordings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict
 
 def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: bool) -> dict[str, Any]:
     mode = mode_of(dict(options))
-    mode = "From nothing" if mode == "Continue" and (not has_recordings or mode not in controls.modes) else mode
+    if has_recordings and mode not in controls.modes:
+        raise UsageError("settings", "a recording that is continued", "none: this model sees no context")
+    mode = "From nothing" if mode == "Continue" and not has_recordings else mode
     if lost := next((name for name in NOT_IN.get(mode, ()) if name in options and options[name] is not False), None):
-        advice = "`python generate.py --settings FILE` makes that sample again."
         raise UsageError(
-            "settings", f"`{lost}` beside `{mode.lower()}`", f"no `{lost}`: the mode {mode} has no input for it", advice
+            "settings", f"`{lost}` beside `{mode.lower()}`", f"no `{lost}`: the mode {mode} has no input for it", BY_COMMAND
         )
     values: dict[str, Any] = {"edit_mode": mode, "edit_from_second": options.get("from_second")} | dict.fromkeys(PLACES)
     values |= {name: bool(options.get(name.removeprefix("edit_"))) for name in ("edit_only_new", "edit_put_back")}
@@ -138,25 +176,34 @@ def _changes(controls: Controls, options: Mapping[str, Any], has_recordings: boo
 
 
 def _sampling(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {"seed": int(options["seed"]), "batch_size": int(options.get("batch_size", 1))}
+    values: dict[str, Any] = {"seed": options["seed"], "batch_size": options.get("batch_size", 1)}
     if "seconds" in options:
-        values["seconds"] = float(options["seconds"])
+        values["seconds"] = options["seconds"]
     if (steps := options.get("steps")) is not None:
-        names = controls.levels.names
-        total = sum(steps.values()) if isinstance(steps, Mapping) else int(steps)
-        values["steps"] = total
-        split = dict(zip(names, controls.sampling.steps_per_level(names, controls.asked(total)), strict=True))
-        if isinstance(steps, Mapping) and dict(steps) != split:
-            values |= {"steps_by_level": True} | {f"steps_{name.lower()}": int(count) for name, count in steps.items()}
+        values |= _steps(controls, steps)
     if options.get("sampler"):
         values["sampler"] = options["sampler"]
     for option, parameters in SLIDERS.items():
         if options.get(option) is not None:
             value = options[option]
-            each = value if isinstance(value, tuple) else (value,)
-            values |= {name: float(one) if isinstance(one, str) else one for name, one in zip(parameters, each, strict=True)}
+            values |= dict(zip(parameters, value if isinstance(value, tuple) else (value,), strict=True))
     values |= {name: str(options.get(name, "")) for name in OTHER_OPTIONS}
     return values | {"guidance": ",".join(f"{name}={scale!r}" for name, scale in (options.get("guidance") or {}).items())}
+
+
+def _steps(controls: Controls, steps: Any) -> dict[str, Any]:
+    """Steps in all, or, where they are split in another way than the page splits them, of each level."""
+    names = controls.levels.names
+    if isinstance(steps, int):
+        return {"steps": steps}
+    by_level = steps if isinstance(steps, Mapping) else dict(zip(names, steps, strict=False))
+    if len(by_level) != len(steps) or len(steps) != len(names):
+        raise UsageError("steps", as_written(steps), f"one number, or one for each of the levels {', '.join(names)}")
+    total = sum(by_level.values())
+    values, split = {"steps": total}, controls.sampling.steps_per_level(names, controls.asked(total))
+    if [by_level[name] for name in names] != list(split):
+        values |= {"steps_by_level": True} | {f"steps_{name.lower()}": count for name, count in by_level.items()}
+    return values
 
 
 def _conditions(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +219,4 @@ def _conditions(controls: Controls, options: Mapping[str, Any]) -> dict[str, Any
             values[name] = unwanted.pop(key)
     if "conditioning" in controls.components:
         values["conditioning"] = json.dumps(wanted)
-    elif wanted:
-        own = ", ".join(controls.inputs) or "none"
-        raise UsageError("settings", f"the condition {next(iter(wanted))!r}", f"conditions of this model: {own}")
     return values | {NEGATIVE: json.dumps(unwanted)}

@@ -1,18 +1,14 @@
 """What a recording is that was put in, and its waveform, on which a region can be marked."""
 
 import html
-from pathlib import Path
 
 import torch
 
-from snac_plugin.data.audio_file import read_header
-from snac_plugin.errors import UsageError
+from snac_plugin.interface.limits import check_length
 from snac_plugin.levels import Levels
 from snac_plugin.output.recordings import Recording
 
 BARS = 240
-MOST_MINUTES = 60
-"""Longer recordings are refused on the page; the command takes any."""
 
 
 def waveform(path: str, levels: Levels, marked: bool = True) -> str:
@@ -40,11 +36,3 @@ def proposed_part(seconds: float, first: float | None = None, last: float | None
     if first is not None and last is not None and 0 <= first < last <= seconds + 0.01:
         return first, last
     return round(seconds / 3, 2), round(2 * seconds / 3, 2)
-
-
-def check_length(path: str | Path) -> None:
-    """UsageError for a recording that is too long for the page, AudioError for one that cannot be read."""
-    seconds, _ = read_header(path)
-    if seconds > 60 * MOST_MINUTES:
-        found, expected = f"{seconds / 60:.0f} minutes", f"at most {MOST_MINUTES} minutes on the page"
-        raise UsageError(Path(path).name, found, expected, "generate.py takes any length.")

@@ -120,9 +120,32 @@ def test_settings_wait_for_their_recording_and_take_no_other_that_a_button_put_i
             '{"seed": 1, "stepz": 4}',
             'the key "stepz", expected the content of the JSON file beside a sample. Did you mean "steps"?',
         ),
-        ('{"seed": 1, "steps": "many"}', '"steps": "many", expected'),
-        ('{"seed": 1, "cfg_scale": "x"}', '"cfg_scale": "x", expected'),
-        ('{"seed": 1, "batch_seed": "x", "batch_size": 2}', '"batch_seed": "x", expected'),
+        ('{"seed": 1, "steps": "many"}', "steps: found many, expected a whole number above 0, or one for each level"),
+        ('{"seed": 1, "steps": [1, 2]}', "steps: found 1,2, expected one number, or one for each of the levels A, B, C, D"),
+        ('{"seed": 1, "steps": 4000}', "steps: found 4000, expected 4 to 200 on the page"),
+        ('{"seed": 1, "steps": {"A": 101, "B": 1, "C": 1, "D": 1}}', "steps: found 101, expected 1 to 100 on the page"),
+        (
+            '{"seed": 1, "seconds": 900}',
+            "seconds: found 900, expected 0.048 to 7.68 on the page. `python generate.py --settings FILE`",
+        ),
+        ('{"seed": 1, "cfg_scale": "x"}', "cfg_scale: found x, expected a number from 0 up"),
+        ('{"seed": 1, "cfg_interval": [0.5, 2]}', "cfg_interval: found 0.5,2, expected two noise levels between 0 and 1"),
+        ('{"seed": 1, "cfg_interval": {"low": 1, "high": 2}}', "cfg_interval: found low=1,high=2, expected two noise levels"),
+        ('{"seed": 1, "cfg_interval": 3}', "cfg_interval: found 3, expected two noise levels between 0 and 1"),
+        ('{"seed": 1, "temperature": {"A": -1}}', "temperature: found -1, expected a finite number above 0"),
+        ('{"seed": 1, "sampler": ["euler"]}', "sampler: found euler, expected the name of a sampler"),
+        ('{"seed": 1, "sampler": "masked"}', "sampler: found 'masked', expected one of"),
+        ('{"seed": 1, "guidance": 3}', "guidance: found 3, expected an object with a scale from 0 up for each condition"),
+        ('{"seed": 1, "guidance": {"mood": 3}}', "guidance: found 'mood', expected one of context"),
+        ('{"seed": 1, "edit": "a.wav", "repaint": [["x", 2]]}', "repaint: found x:2, expected pairs of seconds"),
+        ('{"seed": 1, "edit": "a.wav", "strength": 1.5}', "strength: found 1.5, expected a number from 0 to 1"),
+        ('{"seed": -5}', "seed: found -5, expected 0 or more"),
+        ('{"seed": "one"}', 'seed: found "one", expected a whole number'),
+        ('{"seed": 1, "batch_seed": "x", "batch_size": 2}', 'batch_seed: found "x", expected a whole number'),
+        ('{"seed": 1, "batch_seed": 1}', "batch_size: found null, expected a whole number"),
+        ('{"seed": 1, "batch_seed": 1, "batch_size": 9}', "batch_size: found 9, expected 1 to 8 at once on the page"),
+        ('{"seed": 1, "conditioning": [{"a": 1}]}', "expected a JSON object, the same for all samples"),
+        ('{"seed": 1, "continues": "a.wav"}', 'continues: found "a.wav", expected a JSON object'),
         ('{"seed": 1,\n "steps": 4', "JSON that is cut off at line 2, column 12"),
         ('{"seed": 1,\n "ste', "JSON that is cut off at line 2, column 6"),
         ('{"seed": 1,\n steps: 4}', "JSON that is wrong at line 2, column 2"),
@@ -134,6 +157,17 @@ def test_what_is_wrong_with_settings_is_named_in_place_of_what_was_said_before(a
     assert html.unescape(hint["value"]).startswith('<p class="snac-wrong"')
     assert found in html.unescape(hint["value"])
     assert all("value" not in one for one in values), "inputs stay as they are"
+
+
+def test_a_model_without_context_continues_nothing(tmp_path: Path) -> None:
+    """It made a sample from nothing of such settings, and went on from no sample of its own."""
+    config = tiny_model_config(write_tiny_codec(tmp_path), context_chunks=0)
+    with gr.Blocks():
+        actions = Actions(Controls(check_model_config(config), LEVELS_32KHZ), Histories(tmp_path / "out"), str, gr.HTML())
+        actions.lay_out(results := Results(str, gr.HTML()))
+    *_, hint = actions._settings_of_text('{"seed": 1, "continues": {"file": "a.wav"}}', TAB)
+    assert "found a recording that is continued, expected none: this model sees no context" in hint["value"]
+    assert (results.go_on.visible, results.repaint.visible) == (False, True)
 
 
 def test_settings_without_a_part_to_repaint_mark_none(actions: Actions) -> None:

@@ -113,7 +113,7 @@ def test_a_number_that_was_cleared_gives_its_default_back(controls: Controls) ->
         {"edit_mode": "Loop", "steps": 12},
         {"edit_mode": "Bridge", "edit_bridge_second": "b.wav"},
         {"edit_mode": "Vary", "edit_keep_levels": "A", "edit_match": "off", "edit_width": "mono", "edit_format": "flac"},
-        {"edit_mode": "From nothing", "guidance": "context=2,style=0.1"},
+        {"edit_mode": "From nothing", "guidance": "context=0.1"},
         {"edit_mode": "From nothing", "guidance": "context=2", "cfg_scale": 3},
         {"edit_mode": "From nothing", "sampler": "euler", "added_noise": "0.3", "cfg_schedule": "rising"},
     ],
@@ -150,7 +150,7 @@ def test_settings_of_a_codec_with_other_levels_are_told(controls: Controls, said
         values_of(controls, {"seed": 1, **said}, lambda *_: None)
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"steps": 3}', '{"seed": 1, "steps": "many"}', '{"seed": []}'])
+@pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"steps": 3}'])
 def test_other_text_is_said_to_be_no_settings(controls: Controls, text: str) -> None:
     with pytest.raises(UsageError, match=r"settings: found .*, expected the content of the JSON file beside a sample"):
         values_of(controls, settings_from(text), lambda *_: None)
@@ -234,7 +234,7 @@ def test_settings_bring_conditions_back(conditioned: Controls, wanted: dict[str,
 
 
 def test_a_condition_of_another_model_is_told(controls: Controls) -> None:
-    with pytest.raises(UsageError, match="the condition 'style', expected conditions of this model: none"):
+    with pytest.raises(UsageError, match="the key 'style', expected nothing: this model was trained without conditioning"):
         values_of(controls, {"seed": 1, "conditioning": {"style": "jazz"}}, lambda *_: None)
 
 
