@@ -141,12 +141,12 @@ class Actions:
         return self.shown_cards(request), link, first, None, None
 
     def _act(self, results: Results) -> Any:
-        """What the buttons of cards ask for: [action, name, time]."""
+        """What the buttons of cards ask for: [action, name, whether every card is shown, time]."""
 
         def act(text: str, current: str | None, request: gr.Request) -> list[Any]:
             history, nothing = self.history(request), [gr.skip()] * len(results.components)
             try:
-                action, name, _ = json.loads(text)
+                action, name, every, _ = json.loads(text)
             except ValueError:
                 return [gr.skip(), *nothing]
             entry = None if history is None else history.entry(name)
@@ -166,7 +166,7 @@ class Actions:
                 history.mark(name)
             elif action == "delete":
                 history.delete(name)
-            return [self._cards(history, action == "all"), *nothing]
+            return [self._cards(history, every or action == "all"), *nothing]
 
         return act
 

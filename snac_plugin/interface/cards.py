@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from snac_plugin.interface.history import Entry, History, Origin, descendants, origins, with_origins
+from snac_plugin.interface.history import Entry, History, Origin, descendants, made_from, origins, with_origins
 
 SHOWN = 24
 """Cards before the others are asked for; favourites, and what the shown ones came from, are always shown."""
@@ -20,7 +20,8 @@ def cards(history: History, serve: Callable[[Path], str], every: bool = False) -
     first = (entry.name for place, entry in enumerate(entries) if every or place < SHOWN or entry.favourite)
     linked = with_origins(first, by_name)  # whose cards trees lead to
     shown = [entry for entry in entries if entry.name in linked]
-    parts = [_card(entry, history, serve, origins(entry, by_name), descendants(entry.name, entries)) for entry in shown]
+    made = made_from(entries)
+    parts = [_card(entry, history, serve, origins(entry, by_name), descendants(entry.name, made)) for entry in shown]
     more = len(entries) - len(shown)
     button = f'<button class="snac-more" data-do="all" data-name="">Show {more} more</button>' if more else ""
     return f'<div class="snac-cards">{"".join(parts)}</div>{button}' if parts else EMPTY
@@ -78,9 +79,10 @@ def _tree(came_from: Sequence[Origin], history: History) -> str:
     for one in came_from:
         entry, more = one.entry, _tree(one.origins, history)
         if entry is None:
-            lines.append(f"<li>{html.escape(one.name)}</li>")
+            name = html.escape(one.name)
+            lines.append(f'<li title="{name}">a sample that was deleted</li>' if one.deleted else f"<li>{name}</li>")
             continue
-        if entry.parents and not more:  # further back than is drawn
+        if entry.recordings and not more:  # further back than is drawn
             more = "<ul><li>…</li></ul>"
         words = f"{_what(entry, history)} · seed {entry.seed} · {entry.seconds:.1f} s"
         lines.append(f'<li><a href="#{_place(one.name)}" title="{html.escape(one.name)}">{words}</a>{more}</li>')

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,8 +35,8 @@ class Entry:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Names of what it came from: of samples, or of files."""
-        return tuple(Path(one).stem if "/" not in one else Path(one).name for one in self.recordings)
+        """Names of the samples that it came from."""
+        return tuple(Path(one).stem for one in self.recordings if "/" not in one)
 
 
 class History:
@@ -43,6 +44,7 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._changing = folder, threading.Lock()
+        self._in_use = Counter[Path]()  # copies of recordings, by how many requests read them
 
     def entries(self) -> list[Entry]:
         """Those whose audio is still there."""
@@ -79,31 +81,42 @@ class History:
             self._write([replace(e, favourite=not e.favourite) if e.name == name else e for e in self.entries()])
 
     def delete(self, name: str) -> None:
-        """Take a sample and its files away; one that is not in the history stays."""
+        """Take a sample, its files and copies of recordings that it alone came from away; what is not in the history stays."""
         with self._changing:
             entries = self.entries()
             for gone in (one for one in entries if one.name == name):
                 self._write([one for one in entries if one is not gone])
                 for file in self._files(gone):
                     file.unlink(missing_ok=True)
+                self._remove_unused(self.folder / one for one in gone.recordings)
 
     def keep(self, path: str | Path) -> Path:
-        """A recording that was put in, as a file of the folder: a sample of the history itself, or a copy under `recordings`."""
+        """A recording that was put in, as a file of the folder: a sample of the history itself, or a copy under `recordings`.
+
+        The copy stays until `let_go` is called as often.
+        """
         path = Path(path)
         own = self.folder / path.name
         if own.is_file() and filecmp.cmp(path, own, shallow=False):
             return own
-        digest = short_digest(path)
-        kept = self.folder / "recordings" / digest / fitting_name(path.name, 25)
-        if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(kept, lambda part: shutil.copyfile(path, part))
+        kept = self.folder / "recordings" / short_digest(path) / fitting_name(path.name, 25)
+        with self._changing:
+            if not kept.exists():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(kept, lambda part: shutil.copyfile(path, part))
+            self._in_use[kept] += 1
         return kept
 
     def let_go(self, recordings: Iterable[Path]) -> None:
-        """Take copies of recordings away again that no sample came from."""
+        """Take copies of recordings away again that no sample came from and no other request reads."""
+        copies = [*recordings]
+        with self._changing:
+            self._in_use -= Counter(copies)
+            self._remove_unused(copies)
+
+    def _remove_unused(self, recordings: Iterable[Path]) -> None:
         used = {self.folder / one for entry in self.entries() for one in entry.recordings}
-        for copy in {*recordings} - used:
+        for copy in {*recordings} - used - self._in_use.keys():
             if copy.parent.parent == self.folder / "recordings":
                 copy.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # the same recording by another name lies there
@@ -153,29 +166,40 @@ class Origin:
     """What a sample was made from."""
 
     name: str
-    entry: Entry | None  # None of a recording that was put in, and of a sample that is gone
-    origins: tuple["Origin", ...]
+    entry: Entry | None  # None of a recording that was put in, and of a sample that was deleted
+    origins: tuple["Origin", ...] = ()
+    deleted: bool = False
 
 
 def origins(entry: Entry, by_name: Mapping[str, Entry], generations: int = GENERATIONS) -> tuple[Origin, ...]:
     """What a sample came from, and that from: a tree, as a bridge came from two."""
-    if not generations:
-        return ()
-    parents = ((name, by_name.get(name)) for name in entry.parents)
-    return tuple(Origin(name, one, () if one is None else origins(one, by_name, generations - 1)) for name, one in parents)
+    found = []
+    for path in map(Path, entry.recordings if generations else ()):
+        if len(path.parts) > 1:  # a copy of what was put in
+            found.append(Origin(path.name, None))
+        elif one := by_name.get(path.stem):
+            found.append(Origin(one.name, one, origins(one, by_name, generations - 1)))
+        else:
+            found.append(Origin(path.stem, None, deleted=True))
+    return tuple(found)
 
 
-def descendants(name: str, entries: Iterable[Entry]) -> int:
-    """How many samples came from a sample, and from those."""
-    of: dict[str, list[str]] = {}
+def made_from(entries: Iterable[Entry]) -> dict[str, list[str]]:
+    """By the name of a sample, the names of those that were made from it."""
+    found: dict[str, list[str]] = {}
     for entry in entries:
         for parent in entry.parents:
-            of.setdefault(parent, []).append(entry.name)
-    found, left = set[str](), [*of.get(name, ())]
+            found.setdefault(parent, []).append(entry.name)
+    return found
+
+
+def descendants(name: str, made: Mapping[str, Sequence[str]]) -> int:
+    """How many samples came from a sample, and from those; `made` as of `made_from`."""
+    found, left = set[str](), [*made.get(name, ())]
     while left:
         if (one := left.pop()) not in found:
             found.add(one)
-            left += of.get(one, ())
+            left += made.get(one, ())
     return len(found - {name})
 
 

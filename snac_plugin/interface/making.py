@@ -84,7 +84,8 @@ class PageGenerator:
             for path in given.values():
                 check_length(path)
             if history is not None:
-                kept = {name: history.keep(path) for name, path in given.items()}
+                for name, path in given.items():
+                    kept[name] = history.keep(path)
             values |= {name: str(path) for name, path in (given | kept).items()}
             request = self.controls.request(values)
             settings = check_request(request, self.model.config, self.model.levels.names)

@@ -217,7 +217,8 @@
     const samples = later === 1 ? "1 sample came from it, and stays" : `${later} samples came from it, and stay`;
     const told = later ? ` ${samples}; what was made of it can no longer be compared with it, nor be made again.` : "";
     if (button.dataset.do === "delete" && !confirm("Delete this sample and its files?" + told)) return;
-    set("snac-do", JSON.stringify([button.dataset.do, button.dataset.name, Date.now()]));
+    const every = !document.querySelector(".snac-more");
+    set("snac-do", JSON.stringify([button.dataset.do, button.dataset.name, every, Date.now()]));
     if (button.dataset.do === "open") document.getElementById("snac-result").scrollIntoView({ behavior: "smooth" });
   });
   return [new URLSearchParams(location.search).get("settings") || ""];

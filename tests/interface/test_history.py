@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from snac_plugin.interface.cards import SHOWN, cards, comparison, players
-from snac_plugin.interface.history import GENERATIONS, Histories, History, Origin, descendants, origins
+from snac_plugin.interface.history import GENERATIONS, Histories, History, Origin, descendants, made_from, origins
 from snac_plugin.output.make_samples import Sample
 from snac_plugin.output.sample_files import SampleFiles
 
@@ -74,7 +74,8 @@ def test_a_bridge_has_two_branches_and_each_sample_in_them_is_a_link_to_its_card
     assert f'{lists}<li><a href="#card-two" title="two">From nothing · seed 2 · 0.1 s</a></li></ul>' in shown
     assert re.findall(r'<article [^>]*id="card-(\w+)"', shown) == ["three", "two", "one"]
     history.delete("one")
-    assert "from<ul><li>one</li>" in cards(history, str), "what is gone is no link"
+    gone = '<ul><li title="one">a sample that was deleted</li>'
+    assert f"from{gone}" in cards(history, str), "its bare name looked like that of a recording"
 
 
 def test_cards_say_when_they_were_made_and_what_was_repainted(tmp_path: Path) -> None:
@@ -138,7 +139,8 @@ def test_how_many_samples_came_from_one_is_asked_before_it_is_deleted(tmp_path: 
     history = Histories(tmp_path).of(MINE)
     for name, before in (("one", []), ("two", ["one"]), ("three", ["one"]), ("four", ["two", "three"])):
         history.add([sample(history, name)], "Bridge", [history.folder / f"{one}.wav" for one in before])
-    counts = {entry.name: descendants(entry.name, history.entries()) for entry in history.entries()}
+    made = made_from(history.entries())
+    counts = {entry.name: descendants(entry.name, made) for entry in history.entries()}
     assert counts == {"one": 3, "two": 1, "three": 1, "four": 0}
     assert re.findall(r'data-later="(\d)"', cards(history, str)) == ["0", "1", "1", "3"]
 
@@ -193,6 +195,31 @@ def test_copies_that_no_sample_came_from_go(tmp_path: Path) -> None:
     assert used.is_file()
     assert (history.folder / "one.wav").is_file()
     assert not unused.parent.exists()
+
+
+def test_the_copy_of_a_recording_goes_with_the_last_sample_that_came_from_it(tmp_path: Path) -> None:
+    """An upload stayed on the server for ever, where its browser could no longer find it."""
+    history = Histories(tmp_path).of(MINE)
+    soundfile.write(tmp_path / "a.wav", [0.5] * 3200, 32000)
+    kept = history.keep(tmp_path / "a.wav")
+    history.add([sample(history, "one"), sample(history, "two", 2)], "Continue", [kept])
+    history.let_go([kept])
+    history.delete("one")
+    assert kept.is_file()
+    assert history.keep(tmp_path / "a.wav") == kept  # another request begins
+    history.delete("two")
+    assert kept.is_file(), "it was taken from under a request that reads it"
+    history.let_go([kept])
+    assert not kept.parent.exists()
+
+
+def test_an_upload_that_is_named_as_a_sample_is_no_sample(tmp_path: Path) -> None:
+    history = Histories(tmp_path).of(MINE)
+    soundfile.write(tmp_path / "one", [0.5] * 3200, 32000, format="WAV")
+    history.add([sample(history, "one")], "From nothing", [])
+    history.add([sample(history, "two", 2)], "Continue", [history.keep(tmp_path / "one")])
+    assert 'href="#card-one"' not in cards(history, str)
+    assert descendants("one", made_from(history.entries())) == 0
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"samples": []}'])
