@@ -59,9 +59,9 @@ def _source(served: str) -> str:
     return html.escape(file_url(served))
 
 
-def repeats(whole: bool, title: str = "↻", name: str = "") -> str:
-    """A button that lets the player beside it go round and round; pressed for a loop, which is `whole`."""
-    look, state = ("snac-repeat snac-on", "true") if whole else ("snac-repeat", "false")
+def repeats(pressed: bool, title: str = "↻", name: str = "") -> str:
+    """A button that lets the player beside it go round and round; of another `name` gradio draws a new one."""
+    look, state = ("snac-repeat snac-on", "true") if pressed else ("snac-repeat", "false")
     of = f' data-of="{html.escape(name)}"' if name else ""
     return f'<button class="{look}" aria-pressed="{state}" aria-label="Repeat" title="Repeat without a gap"{of}>{title}</button>'
 

@@ -7,6 +7,7 @@
   const clock = (rate) => (clocks[rate] = clocks[rate] || new AudioContext(rate ? { sampleRate: rate } : {}));
   const pressed = (one) => one.toggle.isConnected && one.toggle.classList.contains("snac-on");
   const at = (one) => (one.at + (one.clock.currentTime - one.began) * one.source.playbackRate.value) % one.sound.duration;
+  const press = (toggle, on) => toggle.setAttribute("aria-pressed", toggle.classList.toggle("snac-on", on));
   const follows = (one, media) => {
     one.gain.gain.value = media.muted ? 0 : media.volume;
     one.source.playbackRate.value = media.playbackRate;
@@ -58,7 +59,11 @@
       if (media.paused || !pressed(one)) {
         if (media.loop) endRound(one, media);
         if (media.paused && !one.toggle.isConnected) rounds.delete(media);
-      } else if (!media.loop) beginRound(one, media).catch(() => endRound(one, media));
+      } else if (!media.loop)
+        beginRound(one, media).catch(() => {  // the file is gone, say: not once more every 200 ms
+          press(one.toggle, false);
+          endRound(one, media);
+        });
       else if (one.source && !media.seeking) {  // the player's own clock
         const apart = Math.abs(media.currentTime - at(one));
         if (Math.min(apart, one.sound.duration - apart) > 0.3) goTo(one, media, at(one));
@@ -83,7 +88,7 @@
   document.addEventListener("click", (event) => {
     const toggle = event.target.closest && event.target.closest(".snac-repeat");
     if (!toggle) return;
-    toggle.setAttribute("aria-pressed", toggle.classList.toggle("snac-on"));
+    press(toggle, !toggle.classList.contains("snac-on"));
     goRound();
   });
   document.addEventListener("play", (event) => plays(event.target), true);

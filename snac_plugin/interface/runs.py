@@ -167,13 +167,14 @@ class Runs:
     """The runs of a page by browser session, so that a session stops its own."""
 
     def __init__(self) -> None:
-        self._line = Line()
+        self._line, self._changing = Line(), threading.Lock()  # handlers of one session run in several threads
         self._of_session: dict[str, list[Run]] = {}
         self._expected: dict[str, list[bool]] = {}  # by session, for each run that is not made yet, whether it was stopped already
 
     def expect(self, session: str) -> None:
         """A run was asked for, which may wait in a queue."""
-        self._expected.setdefault(session, []).append(False)
+        with self._changing:
+            self._expected.setdefault(session, []).append(False)
 
     def expected(self, session: str) -> bool:
         """Whether the page itself asked for the next generation of a session, not a client without one."""
@@ -181,27 +182,31 @@ class Runs:
 
     def settle(self, session: str) -> None:
         """Expect nothing of a session that runs nothing: gradio refused a value before the handler of its run began."""
-        if session not in self._of_session:
-            self._expected.pop(session, None)
+        with self._changing:
+            if session not in self._of_session:
+                self._expected.pop(session, None)
 
     def new(self, session: str, work: Callable[[Run], Any], amount: float = 1.0, expected: bool = False) -> Run:
         """A run of a session; `expected`: one that `expect` told of, which was stopped if Stop was pressed since."""
         run = Run(work, self._line, amount, session)
-        self._of_session.setdefault(session, []).append(run)
-        if expected and self.expected(session) and self._expected[session].pop(0):
-            run.stop()
+        with self._changing:
+            self._of_session.setdefault(session, []).append(run)
+            if expected and self.expected(session) and self._expected[session].pop(0):
+                run.stop()
         return run
 
     def end(self, session: str, run: Run) -> None:
         """Stop and forget a run."""
         run.stop()
-        self._of_session[session].remove(run)
-        if not self._of_session[session]:
-            del self._of_session[session]
+        with self._changing:
+            self._of_session[session].remove(run)
+            if not self._of_session[session]:
+                del self._of_session[session]
 
     def stop(self, session: str) -> None:
         """Stop what a session runs or waits for."""
-        if session in self._expected:
-            self._expected[session] = [True] * len(self._expected[session])
-        for run in self._of_session.get(session, []):
-            run.stop()
+        with self._changing:
+            if session in self._expected:
+                self._expected[session] = [True] * len(self._expected[session])
+            for run in self._of_session.get(session, []):
+                run.stop()

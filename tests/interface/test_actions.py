@@ -15,7 +15,8 @@ from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
 from snac_plugin.errors import UsageError
-from snac_plugin.interface.actions import Actions
+from snac_plugin.interface.actions import COOKIE, Actions
+from snac_plugin.interface.cards import SHOWN
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories
 from snac_plugin.interface.layout import EXAMPLES, lay_out
@@ -92,6 +93,24 @@ def test_a_source_that_was_deleted_is_said_to_be_gone_and_not_the_sample(of_a_ba
         results._with_source(of_a_batch(seed=1), str(tmp_path / "gone.wav"))
     with pytest.raises(gr.Error, match="This sample is no longer here"):
         results._with_source(str(tmp_path / "gone.wav"), of_a_batch(seed=1))
+
+
+def test_all_cards_stay_shown_when_one_of_them_is_marked(actions: Actions) -> None:
+    """Whoever had asked for the older ones, and marked one, had to ask again."""
+    mine = gr.Request(session_hash="tab", cookies={COOKIE: "a" * 32})
+    history = actions.history(mine)
+    assert history is not None
+    history.folder.mkdir(parents=True)
+    about = {"seed": 1, "seconds": 1.0, "mode": "Continue", "recordings": []}
+    names = [f"s{number}" for number in range(SHOWN + 3)]
+    for name in names:
+        (history.folder / f"{name}.wav").touch()
+    index = {"samples": [{"name": name, "audio": f"{name}.wav", **about} for name in names]}
+    (history.folder / "history.json").write_text(json.dumps(index))
+    with gr.Blocks():
+        act = actions._act(Results(str, gr.HTML()))
+    for every, shown in ((False, SHOWN), (True, SHOWN + 3)):
+        assert act(json.dumps(["mark", "s0", every, 0]), None, mine)[0].count("<article") == shown
 
 
 def test_settings_wait_for_their_recording_and_take_no_other_that_a_button_put_in(actions: Actions) -> None:
