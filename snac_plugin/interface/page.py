@@ -1,6 +1,7 @@
 """The page: inputs at the left, the sample and what can be done with it at the right, what this browser made below."""
 
 import inspect
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -26,6 +27,8 @@ from snac_plugin.interface.runs import Run, Runs
 from snac_plugin.interface.served_page import Listener, ServedPage
 from snac_plugin.interface.wording import hinted, in_words, said, short
 
+SWEPT = (3600, 72000)
+"""Seconds between gradio's looks at copies of files, and their age from which they go; it leaves whole days of that age out."""
 AT_ONCE = 20
 """Requests that see their place in the line; further ones wait in gradio's own queue."""
 NOTHING = "Stopped before the first chunk was finished."
@@ -54,13 +57,14 @@ def create_page(
     temporary = tempfile.TemporaryDirectory(prefix="snac_plugin_") if folder is None else None
     out = Path(str(folder) if temporary is None else temporary.name)
     title = gradio_title or "SNAC diffusion"
-    with ServedPage(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with ServedPage(title=title, theme=theme(), css=CSS, analytics_enabled=False, delete_cache=SWEPT) as page:
         gr.HTML(heading(title, _about(model), model.levels))
         controls = Controls(model.config, model.levels)
 
         def serve(file: Path) -> str:
             served = save_file_to_cache(file, cache_dir=get_upload_folder())
-            controls.components["recording"].temp_files.add(served)  # so that gradio takes it away after a day
+            os.utime(served)  # it is as new as what shows it
+            controls.components["recording"].temp_files.add(served)  # so that gradio takes it away again
             return served
 
         maker = PageGenerator(model, controls, out, serve, checkpoint)

@@ -7,7 +7,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from gradio import route_utils
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from pages import AUDIO, FILES, PICTURE, SEED, SETTINGS, build, client_of, served
@@ -82,6 +86,19 @@ def test_every_input_has_a_name_and_a_default_and_there_is_one_endpoint(client: 
     names = [parameter["parameter_name"] for parameter in parameters]
     assert {"seconds", "seed", "batch_size", "steps", "steps_d", "sampler", "temperature", "cfg_scale", "cfg_rescale"} <= set(names)
     assert not any(name.startswith("param_") for name in names)
+
+
+def test_copies_of_files_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gradio counts the seconds of an age without its days, so that nothing was ever older than a day."""
+    page = create_page(*build(tmp_path))
+    (tmp_path / "a.wav").write_bytes(os.urandom(99))
+    handler = next(one.fn for one in page.fns.values() if "_example" in repr(one.fn))
+    copy, now = Path(handler.func.__self__._serve(tmp_path / "a.wav")), datetime.now()
+    for hour in range(30):
+        later = SimpleNamespace(now=partial(now.__add__, timedelta(hours=hour)), fromtimestamp=datetime.fromtimestamp)
+        monkeypatch.setattr(route_utils, "datetime", later)
+        route_utils.delete_files_created_by_app(page, page.delete_cache[1])
+        assert copy.is_file() == (hour < 21)
 
 
 def test_generations_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
