@@ -35,7 +35,7 @@ import timing
 import torch
 from choices_report import Row, report
 from choices_tests import HeldOut, Subject, read, tested
-from choices_variants import SAMPLED, TOKENS, VARIANTS, config_of
+from choices_variants import SAMPLED, TOKENS, VARIANTS, config_of, trained_of
 from context_losses import windows_of
 from small_trainings import CHUNKS, CONTEXT_CHUNKS, add_arguments, finished, run_training, training
 
@@ -108,8 +108,7 @@ def order(args: argparse.Namespace) -> list[tuple[str, int]]:
 
 def row(name: str, seed: int, args: argparse.Namespace, codes: Any, held_out: HeldOut, device: torch.device) -> Row:
     """Train a variant with a seed, or what it is sampled from, and test it; what is kept of it is used."""
-    trained = SAMPLED[name].trained if name in SAMPLED else name
-    config = config_of(trained, args, held_out.codec)
+    trained, config = trained_of(name), config_of(name, args, held_out.codec)
     seconds = step_seconds(trained, {"base": config_of("base", args, held_out.codec), trained: config}, args, device)
     subject = _subject(name, seed, config, seconds, args, codes)
     clock = time.process_time if device.type == "cpu" else time.perf_counter
@@ -127,7 +126,7 @@ def rows_there(args: argparse.Namespace, codes: Any, held_out: HeldOut, device: 
     """The rows that are whole."""
     found, known = {}, _known_seconds(args)
     for name, seed in order(args):
-        config = config_of(SAMPLED[name].trained if name in SAMPLED else name, args, held_out.codec)
+        config = config_of(name, args, held_out.codec)
         seconds = known.get(_about(config, args, device))
         subject = None if seconds is None else _subject(name, seed, config, seconds, args, codes)
         if subject is None or seconds is None or not finished(subject.run) or (tests := read(subject, args, held_out)) is None:
@@ -145,7 +144,7 @@ def args_with(args: argparse.Namespace, seed: int) -> argparse.Namespace:
 def _subject(name: str, seed: int, config: dict[str, Any], seconds: float, args: argparse.Namespace, codes: Any) -> Subject:
     """What is tested of a variant whose steps take so many seconds."""
     sampled, steps = SAMPLED.get(name), max(1, round(args.minutes * 60 / seconds))
-    trained = sampled.trained if sampled else name
+    trained = trained_of(name)
     run = training("choices", trained, config, steps, args_with(args, seed), codes)
     if sampled is None or not sampled.weaker:
         return Subject(name, run, sampled)

@@ -105,8 +105,14 @@ TOKENS = ("base", "patches", "by_code", "pairs_by_code", "patches_by_code")
 """Those that are trained with several seeds."""
 
 
+def trained_of(name: str) -> str:
+    """The variant that is trained where this one is tested."""
+    return SAMPLED[name].trained if name in SAMPLED else name
+
+
 def config_of(name: str, args: argparse.Namespace, codec: SnacPretransform) -> dict[str, Any]:
-    """The model config of a variant."""
+    """The model config of a variant, or of that which it samples from."""
+    name = trained_of(name)
     raw = copy.deepcopy(model_config(args, codec.levels, None))
     raw["model"]["diffusion"]["config"]["sampling"] = {}  # tests name their samplers, and not every one fits every variant
     for path, value in (BASE | VARIANTS[name]).items():

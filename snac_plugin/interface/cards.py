@@ -96,7 +96,9 @@ def _place(name: str) -> str:
 
 def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_from: Sequence[Origin], later: int) -> str:
     name = html.escape(entry.name, quote=True)
-    wav, picture = (_source(serve(file)) for file in (history.audio(entry), history.picture(entry)))
+    wav, picture = _source(serve(history.audio(entry))), ""
+    if history.picture(entry).is_file():
+        picture = f'<img src="{_source(serve(history.picture(entry)))}" loading="lazy" alt="Spectrogram of {name}">'
     made = datetime.fromtimestamp(history.audio(entry).stat().st_mtime, timezone.utc)
     when = (
         f'<time datetime="{made.isoformat(timespec="seconds")}">{made:%Y-%m-%d %H:%M} UTC</time>'  # page.js says it in local time
@@ -116,7 +118,6 @@ def _card(entry: Entry, history: History, serve: Callable[[Path], str], came_fro
     return (
         f'<article class="snac-card{" snac-star" if entry.favourite else ""}" id="{_place(entry.name)}" data-sample="{name}"'
         f' data-later="{later}">'
-        f'<img src="{picture}" loading="lazy" alt="Spectrogram of {name}">'
-        f'<div><audio controls preload="none" src="{wav}"></audio>{repeats(entry.mode == "Loop")}</div>'
+        f'{picture}<div><audio controls preload="none" src="{wav}"></audio>{repeats(entry.mode == "Loop")}</div>'
         f"<p>{what}</p>{source}<div>{buttons}</div></article>"
     )

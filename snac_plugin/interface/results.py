@@ -70,20 +70,22 @@ class Results:
 
     def _shown(self, sample: Shown) -> list[Any]:
         """Values of `_one`."""
-        served = [self._serve(Path(file)) for file in (sample.wav, sample.picture)]
+        wav, picture = self._serve(there(Path(sample.wav))), Path(sample.picture)
+        served = [wav, self._serve(picture) if picture.is_file() else None]
         beside, hidden = gr.update(visible=bool(sample.source)), gr.update(value="", visible=False)
-        repeat = gr.update(value=repeats(bool(sample.settings.get("loop")), "↻ Repeat", served[0]), visible=True)
+        repeat = gr.update(value=repeats(bool(sample.settings.get("loop")), "↻ Repeat", wav), visible=True)
         link = link_with(sample.settings)
         return [*served, sample.seed, sample.settings, link, sample.wav, sample.source, beside, hidden, repeat]
 
     def of(self, samples: Sequence[Shown], said: str = "", heard: Sequence[str] = ()) -> tuple[Any, ...]:
         """Values of all components for the samples that were made, or one that is opened; `heard` as of `with_pieces`."""
         *shown, link, current, source, beside, hidden, repeat = self._shown(samples[0])
-        files = [self._serve(file) for s in samples for file in (Path(s.wav), Path(s.picture), Path(s.wav).with_suffix(".json"))]
+        each = (file for s in samples for file in (Path(s.wav), Path(s.picture), Path(s.wav).with_suffix(".json")))
+        files = [self._serve(file) for file in each if file.is_file()]
         choices = [(f"seed {s.seed}", index) for index, s in enumerate(samples)]
         several = len(samples) > 1
         choice = gr.Radio(choices=choices, value=0, visible=several)
-        named = [(name, file) for (name, _), file in zip(choices, files[::3], strict=True)]
+        named = [(f"seed {s.seed}", self._serve(Path(s.wav))) for s in samples] if several else []
         row = players(named, bool(samples[0].settings.get("loop"))) if several else ""
         status = with_pieces(f'<p class="snac-says">{said}</p>' if said else "", heard)
         visible = gr.update(visible=True)

@@ -205,6 +205,9 @@ def test_every_variant_of_the_choices_is_a_config() -> None:
     args = choices.parser().parse_args(NETWORK)
     codec = songs.codec_of(load_json(args.model_config))
     changed = []
+    for name, sampled in choices_variants.SAMPLED.items():  # as the tables beside soundstorm-pytorch ask for them
+        trained = choices_variants.config_of(sampled.trained, args, codec)
+        assert choices_variants.config_of(name, args, codec) == trained
     for name in choices_variants.VARIANTS:
         config = builders.model(choices_variants.config_of(name, args, codec)).config
         changed.append((config.model.diffusion, config.training))

@@ -21,7 +21,7 @@ from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.history import Histories
 from snac_plugin.interface.layout import EXAMPLES, lay_out
 from snac_plugin.interface.modes import PLACES
-from snac_plugin.interface.results import Results
+from snac_plugin.interface.results import Results, Shown
 
 TAB = gr.Request(session_hash="tab", cookies={})
 
@@ -111,6 +111,17 @@ def test_all_cards_stay_shown_when_one_of_them_is_marked(actions: Actions) -> No
         act = actions._act(Results(str, gr.HTML()))
     for every, shown in ((False, SHOWN), (True, SHOWN + 3)):
         assert act(json.dumps(["mark", "s0", every, 0]), None, mine)[0].count("<article") == shown
+
+
+def test_a_sample_opens_without_the_files_beside_it(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
+    with gr.Blocks():
+        results = Results(str, gr.HTML())
+    wav = of_a_batch(seed=1)
+    for names in (["sample.wav", "sample.json"], ["sample.wav"]):
+        shown = dict(zip(results.components, results.of([Shown(wav, str(tmp_path / "sample.png"), 1, {})]), strict=True))
+        assert [Path(one).name for one in shown[results.components[4]]] == names
+        assert shown[results.components[1]] is None, "the picture"
+        (tmp_path / "sample.json").unlink(missing_ok=True)
 
 
 def test_settings_wait_for_their_recording_and_take_no_other_that_a_button_put_in(actions: Actions) -> None:

@@ -109,6 +109,20 @@ def test_cards_that_trees_lead_to_are_shown_however_old(tmp_path: Path) -> None:
     assert "<li>…</li>" in tree
 
 
+def test_a_picture_that_is_lost_takes_no_card_with_it(tmp_path: Path) -> None:
+    """The whole history was an error."""
+
+    def serve(path: Path) -> str:
+        path.read_bytes()
+        return str(path)
+
+    history = Histories(tmp_path).of(MINE)
+    history.add([sample(history, "one"), sample(history, "two", 2)], "From nothing", [])
+    (history.folder / "one.png").unlink()
+    shown = cards(history, serve)
+    assert (shown.count("<article"), shown.count("<img")) == (2, 1)
+
+
 def test_players_of_loops_repeat(tmp_path: Path) -> None:
     history = Histories(tmp_path).of(MINE)
     history.add([sample(history, "one")], "Loop", [])
