@@ -28,7 +28,7 @@ from snac_plugin.interface.served_page import Listener, ServedPage
 from snac_plugin.interface.wording import hinted, in_words, said, short
 
 SWEPT = (3600, 72000)
-"""Seconds between gradio's looks at copies of files, and their age from which they go; it leaves whole days of that age out."""
+"""Seconds between gradio's sweeps of its copies of files, and the age at which they go: under a day, as it counts no whole days."""
 AT_ONCE = 20
 """Requests that see their place in the line; further ones wait in gradio's own queue."""
 NOTHING = "Stopped before the first chunk was finished."
