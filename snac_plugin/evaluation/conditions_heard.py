@@ -73,8 +73,10 @@ def _all_asked(
     of_songs: Sequence[Mapping[str, Any]],
     seed: int,
 ) -> list[Asked]:
-    section, found = config.model.conditioning, []
-    for conditioner in section.configs if section is not None else ():
+    section, found = config.model.conditioning, list[Asked]()
+    if section is None:
+        return found
+    for conditioner in section.configs:
         name = conditioner.id
         values = [said.get(name, said.get(section.default_keys.get(name, name))) for said in of_songs]
         if name in TEMPO_IDS and None not in (tempos := [number_in(value) for value in values]):

@@ -44,8 +44,10 @@ VARIATIONS = {"batch_size": 4, "seed": -1}
 class Actions:
     """Handlers and components of the history and of settings; `lay_out` makes them, inside a gr.Blocks context."""
 
-    def __init__(self, controls: Controls, histories: Histories, serve: Serve, hint: gr.HTML) -> None:
+    def __init__(self, controls: Controls, histories: Histories, serve: Serve, hint: gr.HTML, fingerprint: str) -> None:
+        """`fingerprint` is the model's, as settings name it."""
         self._controls, self._histories, self._serve, self._hint = controls, histories, serve, hint
+        self._fingerprint = fingerprint
         self._inputs = [*controls.components.values(), hint]
         self.taken = TakenSettings()
 
@@ -164,7 +166,8 @@ class Actions:
                 return [gr.skip(), *nothing]
             if action == "mark":
                 history.mark(name)
-            elif action == "delete":
+                return [gr.skip(), *nothing]  # page.js draws the star: new cards would stop what plays
+            if action == "delete":
                 history.delete(name)
             return [self._cards(history, every or action == "all"), *nothing]
 
@@ -221,6 +224,9 @@ class Actions:
             hints.append(asking(lacking))
         if unknown := unknown_in(settings):
             hints.append(f"Nothing here reads {', '.join(unknown)}.")
+        if (made_by := (settings.get("model") or {}).get("fingerprint")) not in (None, self._fingerprint):
+            name = Path(str(settings.get("checkpoint") or "another checkpoint")).name
+            hints.append(f"That sample was made by another model ({name}, {made_by}); this page's own makes another sample.")
         for flag in ("lora", "autoguidance"):
             if places := settings.get(flag):
                 hints.append(f"That sample was made with --{flag} {' '.join(places)}; this page has what it was started with.")

@@ -69,6 +69,7 @@ CSS = """
 #snac-player { gap: .4rem; }
 #snac-player .snac-repeat { float: right; }
 #snac-listen { width: 100%; }
+@media (min-width: 641px) { #snac-generate, #snac-stop { position: sticky; bottom: 10px; z-index: 20; } }
 #snac-listen[hidden] { display: none; }
 .snac-ab { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; padding: .6rem; border-radius: 10px;
   border: 1px solid var(--border-color-primary); background: var(--block-background-fill); }

@@ -30,6 +30,11 @@ class Pace:
             return None
         return sum(times * self._measured[part][0] / self._measured[part][1] for part, times in parts.items())
 
+    def quicker(self, part: tuple[int, int]) -> tuple[int, int]:
+        """The part itself, or the step of that level that was measured and sees the most chunks below it, which is quicker."""
+        level, seen = part
+        return next(((level, fewer) for fewer in range(seen, -1, -1) if (level, fewer) in self._measured), part)
+
 
 class Reporter:
     """Tells the page of each denoising step; a callback of generation.
@@ -56,13 +61,16 @@ class Reporter:
         total = max(self._chunks, chunk + 1)  # a header may say too little
         place = f"chunk {chunk + 1} of {total}, " if total > 1 else ""
         done = chunk * sum(self._steps) + sum(self._steps[:level]) + step + 1
-        share, left = done / (total * sum(self._steps)), self._seconds_left(chunk, level, step, total)
+        share, parts = done / (total * sum(self._steps)), self._parts_left(chunk, level, step, total)
+        left, least = self._seconds_left(chunk, parts, total), self._pace.of(self._quicker(parts))
         what = f"level {self._names[level]}, step {step + 1} of {self._steps[level]}"
         text = place + ("decoding to audio" if done == (chunk + 1) * sum(self._steps) else what)
-        self._tell(Progress(share, text[0].upper() + text[1:] + self._said(left, total, share == 1), left))
+        self._tell(Progress(share, text[0].upper() + text[1:] + self._said(left, least, total, share == 1), left))
 
-    def _said(self, left: float | None, total: int, stepped: bool) -> str:
+    def _said(self, left: float | None, least: float | None, total: int, stepped: bool) -> str:
         """The time left in words; of what follows the steps it says nothing until that was measured."""
+        if left is None and least is not None and least >= 1:
+            return f" · more than {duration(least)} left"
         if left is None or left < 1:
             return ""
         if self._pace.of({(END, total): 1, FILES: 1}) is None:
@@ -84,16 +92,27 @@ class Reporter:
         """All files are there."""
         self._pace.measured(FILES, time.perf_counter() - self._last[1])
 
-    def _part(self, chunk: int, level: int) -> Hashable:
+    def _part(self, chunk: int, level: int) -> tuple[int, int]:
         return level, min(chunk, self._context)
 
-    def _seconds_left(self, chunk: int, level: int, step: int, total: int) -> float | None:
-        """From the end of a step until all audio is there; what lies between chunks counts nothing until it was measured."""
-        parts: Counter[Hashable] = Counter()
+    def _quicker(self, parts: Mapping[tuple[int, int], int]) -> Counter[Hashable]:
+        """Steps that were measured in the place of those that see more chunks and were not."""
+        found: Counter[Hashable] = Counter()
+        for part, times in parts.items():
+            found[self._pace.quicker(part)] += times
+        return found
+
+    def _parts_left(self, chunk: int, level: int, step: int, total: int) -> Counter[tuple[int, int]]:
+        """Steps that are still to do."""
+        parts: Counter[tuple[int, int]] = Counter()
         for one, count in enumerate(self._steps):
             parts[self._part(chunk, one)] += 0 if one < level else count - step - 1 if one == level else count
             for later in range(chunk + 1, total):  # the first step of a chunk ends what lies between
                 parts[self._part(later, one)] += count - (one == self._first)
+        return +parts
+
+    def _seconds_left(self, chunk: int, parts: Mapping[Hashable, int], total: int) -> float | None:
+        """Of these steps, and until all audio is there; what lies between chunks counts nothing until it was measured."""
         between = self._pace.of({BETWEEN: 1}) or 0.0
-        end, steps = self._pace.of({(END, total): 1}), self._pace.of(+parts)
+        end, steps = self._pace.of({(END, total): 1}), self._pace.of(parts)
         return None if steps is None else steps + (total - chunk - 1) * between + (between if end is None else end)

@@ -219,6 +219,10 @@
     if (button.dataset.do === "delete" && !confirm("Delete this sample and its files?" + told)) return;
     const every = !document.querySelector(".snac-more");
     set("snac-do", JSON.stringify([button.dataset.do, button.dataset.name, every, Date.now()]));
+    if (button.dataset.do === "mark") {  // here alone: a card that was drawn anew would stop what plays
+      const star = card.classList.toggle("snac-star");
+      [button.textContent, button.title] = star ? ["★", "No longer a favourite"] : ["☆", "Favourite"];
+    }
     if (button.dataset.do === "open") document.getElementById("snac-result").scrollIntoView({ behavior: "smooth" });
   });
   return [new URLSearchParams(location.search).get("settings") || ""];

@@ -26,6 +26,7 @@ from snac_plugin.interface.results import Results, with_pieces
 from snac_plugin.interface.runs import Run, Runs
 from snac_plugin.interface.served_page import Listener, ServedPage
 from snac_plugin.interface.wording import hinted, in_words, said, short
+from snac_plugin.output.make_samples import model_fingerprint
 
 SWEPT = (3600, 72000)
 """Seconds between gradio's sweeps of its copies of files, and the age at which they go: under a day, as it counts no whole days."""
@@ -71,7 +72,7 @@ def create_page(
         with gr.Row(equal_height=False, elem_classes="snac-columns"):
             with gr.Column(scale=4, min_width=330):
                 buttons = lay_out(controls)
-                actions = Actions(controls, Histories(out), serve, buttons.hint)
+                actions = Actions(controls, Histories(out), serve, buttons.hint, model_fingerprint(model))
             with gr.Column(scale=8, min_width=330):
                 results = Results(serve, buttons.status)
         actions.lay_out(results)

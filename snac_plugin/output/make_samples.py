@@ -149,6 +149,11 @@ def _noted(conditions: PerSample | None, model: SnacDiffusion) -> Any:
     return [_noted(one, model) for one in conditions]
 
 
+def model_fingerprint(model: SnacDiffusion) -> str:
+    """Of the weights that samples are made with, adapters' too."""
+    return fingerprint({**model.model.state_dict(), **model.conditioner.state_dict()})
+
+
 def _name_of(request: Request, recording: Recording | None) -> str:
     """What a sample's name begins with: the recordings that are in it; of samples what their own names begin with."""
     named = (None if recording is None else recording.path, *request.recordings)
@@ -169,7 +174,7 @@ def _about(model: SnacDiffusion, checkpoint: str | None, recording: Recording | 
             "objective": diffusion.diffusion_objective,
             "head": diffusion.config.head,
             "weights": sum(p.numel() for p in model.model.parameters()),
-            "fingerprint": fingerprint({**model.model.state_dict(), **model.conditioner.state_dict()}),
+            "fingerprint": model_fingerprint(model),
         },
         "codec": codec_note(model),
         "device": model.device.type,

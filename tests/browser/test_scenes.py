@@ -165,8 +165,11 @@ def test_history_is_found_after_a_reload_and_by_this_browser_alone(tab: Tab) -> 
     assert page.locator("#snac-pack").is_visible()
     page.wait_for_selector(".snac-card time[data-local]")
     assert "UTC" not in page.locator(".snac-card time").inner_text(), "in local time"
+    page.evaluate("window.snacCard = document.querySelector('.snac-card')")
     page.click(".snac-card [data-do=mark]")
     page.wait_for_selector(".snac-card.snac-star")
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.snacCard.isConnected"), "a card that plays is not drawn anew"
     page.reload()
     page.wait_for_selector(".snac-card.snac-star")
     page.click(".snac-card [data-do=open]")

@@ -30,7 +30,7 @@ TAB = gr.Request(session_hash="tab", cookies={})
 def actions(tmp_path: Path) -> Actions:
     config = tiny_model_config(write_tiny_codec(tmp_path), context_chunks=1)
     with gr.Blocks():
-        return Actions(Controls(check_model_config(config), LEVELS_32KHZ), Histories(tmp_path / "out"), str, gr.HTML())
+        return Actions(Controls(check_model_config(config), LEVELS_32KHZ), Histories(tmp_path / "out"), str, gr.HTML(), "f" * 12)
 
 
 def told(actions: Actions, **settings: Any) -> tuple[dict[str, Any], str]:
@@ -88,15 +88,15 @@ def test_a_sample_that_was_made_alone_is_made_alone_again(actions: Actions, of_a
 
 def test_a_source_that_was_deleted_is_said_to_be_gone_and_not_the_sample(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
     with gr.Blocks():
-        results = Results(str, gr.HTML())
+        results = Results(str, gr.HTML(), "f" * 12)
     with pytest.raises(gr.Error, match="The source of this sample is no longer here"):
         results._with_source(of_a_batch(seed=1), str(tmp_path / "gone.wav"))
     with pytest.raises(gr.Error, match="This sample is no longer here"):
         results._with_source(str(tmp_path / "gone.wav"), of_a_batch(seed=1))
 
 
-def test_all_cards_stay_shown_when_one_of_them_is_marked(actions: Actions) -> None:
-    """Whoever had asked for the older ones, and marked one, had to ask again."""
+def test_all_cards_stay_shown_when_one_of_them_goes(actions: Actions) -> None:
+    """Whoever had asked for the older ones, and deleted one, had to ask again; a mark draws no cards, which may play."""
     mine = gr.Request(session_hash="tab", cookies={COOKIE: "a" * 32})
     history = actions.history(mine)
     assert history is not None
@@ -109,13 +109,23 @@ def test_all_cards_stay_shown_when_one_of_them_is_marked(actions: Actions) -> No
     (history.folder / "history.json").write_text(json.dumps(index))
     with gr.Blocks():
         act = actions._act(Results(str, gr.HTML()))
-    for every, shown in ((False, SHOWN), (True, SHOWN + 3)):
-        assert act(json.dumps(["mark", "s0", every, 0]), None, mine)[0].count("<article") == shown
+    for name, every, shown in (("s0", False, SHOWN), ("s1", True, SHOWN + 1)):
+        assert act(json.dumps(["delete", name, every, 0]), None, mine)[0].count("<article") == shown
+    assert act(json.dumps(["mark", "s2", True, 0]), None, mine)[0] == gr.skip()
+    assert [entry.name for entry in history.entries() if entry.favourite] == ["s2"]
+
+
+def test_settings_of_another_model_are_told(actions: Actions) -> None:
+    mine = gr.Request(session_hash="tab", cookies={COOKIE: "a" * 32})
+    for fingerprint, told in (("f" * 12, False), ("e" * 12, True), (None, False)):
+        settings = {"seed": 3, "checkpoint": "runs/other.ckpt", "model": {"fingerprint": fingerprint}}
+        said = str(actions._settings_of_text(json.dumps(settings), mine)[-1])
+        assert ("another model (other.ckpt, eeeeeeeeeeee)" in said) == told
 
 
 def test_a_sample_opens_without_the_files_beside_it(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
     with gr.Blocks():
-        results = Results(str, gr.HTML())
+        results = Results(str, gr.HTML(), "f" * 12)
     wav = of_a_batch(seed=1)
     for names in (["sample.wav", "sample.json"], ["sample.wav"]):
         shown = dict(zip(results.components, results.of([Shown(wav, str(tmp_path / "sample.png"), 1, {})]), strict=True))
@@ -193,7 +203,7 @@ def test_a_model_without_context_continues_nothing(tmp_path: Path) -> None:
     """It made a sample from nothing of such settings, and went on from no sample of its own."""
     config = tiny_model_config(write_tiny_codec(tmp_path), context_chunks=0)
     with gr.Blocks():
-        actions = Actions(Controls(check_model_config(config), LEVELS_32KHZ), Histories(tmp_path / "out"), str, gr.HTML())
+        actions = Actions(Controls(check_model_config(config), LEVELS_32KHZ), Histories(tmp_path / "out"), str, gr.HTML(), "f" * 12)
         actions.lay_out(results := Results(str, gr.HTML()))
     *_, hint = actions._settings_of_text('{"seed": 1, "continues": {"file": "a.wav"}}', TAB)
     assert "found a recording that is continued, expected none: this model sees no context" in hint["value"]

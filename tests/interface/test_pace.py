@@ -57,6 +57,8 @@ def test_the_time_left_is_what_it_takes_once_all_levels_were_measured(clock: Clo
     known = Pace()
     told, _ = run(clock, known, 3)
     assert [one.left for one in told[:9]] == [None] * 9, "the second chunk sees one more, and nobody knows yet how slow that is"
+    least = 2 * sum(count * seconds for count, seconds in zip(STEPS, SECONDS, strict=True)) - 2 * SECONDS[0]
+    assert told[8].text == f"Chunk 1 of 3, decoding to audio · more than {least:.0f} s left", "as quick as the first, at best"
     again, took = run(clock, known, 3)
     assert [one.left for one in again[:-1]] == pytest.approx(took)
 
@@ -83,7 +85,7 @@ def test_one_chunk_says_nothing_until_its_finest_level_was_measured(clock: Clock
 def test_progress_names_chunk_level_and_step_and_what_follows(clock: Clock) -> None:
     told, _ = run(clock, Pace(), 2)
     assert told[0] == (1 / 18, "Chunk 1 of 2, level A, step 1 of 2", None)
-    assert told[8][:2] == (0.5, "Chunk 1 of 2, decoding to audio")
+    assert told[8].text.startswith("Chunk 1 of 2, decoding to audio · more than ")
     assert told[-1].share == 1
     assert [one.share for one in told] == sorted(one.share for one in told)
     assert run(clock, Pace(), 1)[0][0].text == "Level A, step 1 of 2"
