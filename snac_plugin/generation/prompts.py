@@ -58,7 +58,8 @@ def prompts_of(
         values |= {name: with_conditions(common.get(name), entry[name]) for name in PER_SAMPLE if entry.get(name) is not None}
         values |= {name: tuple(values[name]) for name in PAIRS if isinstance(values.get(name), list)}
         seed, context = values.pop("seed", -1), values.pop("context", None)
-        seed += len(found) if "seed" not in entry and seed >= 0 else 0
+        if "seed" not in entry and seed >= 0:
+            seed += len(found)
         if context is None and not values.keys() & {"edit", "before", "bridge"}:
             values = {key: value for key, value in values.items() if key in entry or key not in BESIDE_RECORDINGS}
         prompt = Job(Request(), seed, context, f"{where} {number}")

@@ -43,7 +43,7 @@ def test_a_value_of_another_kind_is_named(
 
 
 @pytest.mark.parametrize(
-    "said", [{"conditioning": 3}, {"conditioning": [1]}, {"negative_conditioning": "x"}, {"guidance": 3}], ids=str
+    "said", [{"conditioning": 3}, {"conditioning": [1]}, {"negative_conditioning": "x"}, {"guidance": 3}, {"seed": []}], ids=str
 )
 def test_so_it_is_in_a_line_of_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, Any]) -> None:
     (tmp_path / "p.jsonl").write_text(json.dumps(said))
