@@ -81,7 +81,7 @@ def _all_asked(
         values = [said.get(name, said.get(section.default_keys.get(name, name))) for said in of_songs]
         if name in TEMPO_IDS and None not in (tempos := [number_in(value) for value in values]):
             found.append(Asked(f"{name} within 4 %", tempos, heard, lambda after, asked: music.same_tempo(after.tempo, asked)))
-        elif name == KEY_ID and all(value in KEYS for value in values):
+        elif name == KEY_ID and all(isinstance(value, str) and value in KEYS for value in values):
             found.append(Asked(f"{name} or its relative", values, heard, lambda after, asked: _notes(after) == _scale(asked)))
         elif conditioner.type == "class_mixture":
             classes = [_main_class(value, conditioner.config["classes"]) for value in values]
