@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from snac_plugin.interface.runs import Progress, Tell, duration
 
@@ -24,7 +25,7 @@ class Pace:
         fade = 0.5 if count >= LASTING else 1.0
         self._measured[part] = fade * total + seconds, fade * count + 1
 
-    def of(self, parts: Mapping[Hashable, int]) -> float | None:
+    def of(self, parts: Mapping[Any, int]) -> float | None:
         """Seconds of so many of each part; None if one was never measured."""
         if not all(part in self._measured for part in parts):
             return None
@@ -95,9 +96,9 @@ class Reporter:
     def _part(self, chunk: int, level: int) -> tuple[int, int]:
         return level, min(chunk, self._context)
 
-    def _quicker(self, parts: Mapping[tuple[int, int], int]) -> Counter[Hashable]:
+    def _quicker(self, parts: Mapping[tuple[int, int], int]) -> Counter[tuple[int, int]]:
         """Steps that were measured in the place of those that see more chunks and were not."""
-        found: Counter[Hashable] = Counter()
+        found: Counter[tuple[int, int]] = Counter()
         for part, times in parts.items():
             found[self._pace.quicker(part)] += times
         return found
@@ -111,7 +112,7 @@ class Reporter:
                 parts[self._part(later, one)] += count - (one == self._first)
         return +parts
 
-    def _seconds_left(self, chunk: int, parts: Mapping[Hashable, int], total: int) -> float | None:
+    def _seconds_left(self, chunk: int, parts: Mapping[tuple[int, int], int], total: int) -> float | None:
         """Of these steps, and until all audio is there; what lies between chunks counts nothing until it was measured."""
         between = self._pace.of({BETWEEN: 1}) or 0.0
         end, steps = self._pace.of({(END, total): 1}), self._pace.of(parts)

@@ -88,7 +88,7 @@ def test_a_sample_that_was_made_alone_is_made_alone_again(actions: Actions, of_a
 
 def test_a_source_that_was_deleted_is_said_to_be_gone_and_not_the_sample(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
     with gr.Blocks():
-        results = Results(str, gr.HTML(), "f" * 12)
+        results = Results(str, gr.HTML())
     with pytest.raises(gr.Error, match="The source of this sample is no longer here"):
         results._with_source(of_a_batch(seed=1), str(tmp_path / "gone.wav"))
     with pytest.raises(gr.Error, match="This sample is no longer here"):
@@ -125,7 +125,7 @@ def test_settings_of_another_model_are_told(actions: Actions) -> None:
 
 def test_a_sample_opens_without_the_files_beside_it(of_a_batch: Callable[..., str], tmp_path: Path) -> None:
     with gr.Blocks():
-        results = Results(str, gr.HTML(), "f" * 12)
+        results = Results(str, gr.HTML())
     wav = of_a_batch(seed=1)
     for names in (["sample.wav", "sample.json"], ["sample.wav"]):
         shown = dict(zip(results.components, results.of([Shown(wav, str(tmp_path / "sample.png"), 1, {})]), strict=True))
