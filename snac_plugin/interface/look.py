@@ -11,7 +11,7 @@ FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Liberation Mono", "monospace"]
 
 CSS = """
-.gradio-container { max-width: 1280px !important; width: 100%; margin: 0 auto; }
+.gradio-container { max-width: 1280px !important; width: 100%; margin: 0 auto; overflow: clip !important; }
 .snac-head { display: flex; align-items: center; gap: 1.4rem; padding: .4rem 0 .7rem; }
 .snac-head h1 { font-size: 1.55rem; line-height: 1.2; margin: 0; }
 .snac-head p { margin: .2rem 0 0; color: var(--body-text-color-subdued); font-size: .9rem; }

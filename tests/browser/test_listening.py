@@ -131,7 +131,8 @@ def test_a_batch_stands_side_by_side(tab: Tab, width: str) -> None:
     generate(page)
     use(page, "Four variations")
     finished(page, 5)
-    boxes = [one.bounding_box() for one in page.locator(".snac-players audio").all()]
+    # All at once: the page may still scroll.
+    boxes = page.locator(".snac-players audio").evaluate_all("all => all.map((one) => one.getBoundingClientRect().toJSON())")
     assert len(boxes) == 4
     if width == "desk":
         assert boxes[0]["y"] == boxes[1]["y"]

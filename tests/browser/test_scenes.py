@@ -51,6 +51,7 @@ def test_a_new_page_has_a_recording_so_that_the_first_click_is_music(tab: Tab, s
     page.goto(server.url)
     page.wait_for_selector(RECORDING)
     page.fill("#snac-seed input", "5")
+    assert page.evaluate("document.querySelector('#snac-generate').getBoundingClientRect().bottom <= innerHeight"), "in sight"
     shot(page, "opened")
     generate(page)  # in its own number of steps: this is what the first click gives
     heard = sound(server.newest())
