@@ -144,7 +144,7 @@ class LossConfigs(Section):
 
 
 class CodecDemo(Section):
-    demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
+    demo_every: Count = Field(default=2000, description="training steps between demos, from the first step on; 0: no demos")
     num_demos: AtLeastOne = Field(default=4, description="recordings in a demo")
 
 

@@ -280,7 +280,7 @@ def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None) 
         yield Problem(where, f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}")
     if conditioning is None or demo.demo_cond_from_batch:
         return
-    if conditioning.needed and not demo.demo_cond:
+    if conditioning.needed and demo.demo_every and not demo.demo_cond:
         expected = f"{demo.num_demos} objects with the keys {', '.join(conditioning.needed)}"
         yield Problem(where, "[]", expected, "Or set demo_cond_from_batch.")
     for index, entry in enumerate(demo.demo_cond):

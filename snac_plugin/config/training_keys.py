@@ -125,7 +125,7 @@ class LoraSection(Section):
 
 
 class DemoSection(Section):
-    demo_every: AtLeastOne = Field(default=2000, description="training steps between demos")
+    demo_every: Count = Field(default=2000, description="training steps between demos, from the first step on; 0: no demos")
     demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
     num_demos: AtLeastOne = Field(default=2, description="samples in a demo")
     demo_cond: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="conditioning of each sample")

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class DemoCallback(pl.Callback, ABC):
-    """Calls `make_demos` after the steps 1, 1 + demo_every, ..., as stable-audio-tools does; a failure does not end training."""
+    """Calls `make_demos` after the steps 1, 1 + demo_every, ..., as stable-audio-tools does; 0: never.
+
+    A failure does not end training.
+    """
 
     def __init__(self, demo_every: int) -> None:
         self.demo_every, self.last_demo_step = demo_every, -1
@@ -32,7 +35,7 @@ class DemoCallback(pl.Callback, ABC):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (trainer.global_step - 1) % self.demo_every or self.last_demo_step == trainer.global_step:
+        if not self.demo_every or (trainer.global_step - 1) % self.demo_every or self.last_demo_step == trainer.global_step:
             return
         is_first, started = self.last_demo_step < 0, time.perf_counter()
         self.last_demo_step = trainer.global_step

@@ -1,5 +1,6 @@
 """Values of conditions as people write them: what is taken, and what each mistake is told."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -193,3 +194,11 @@ def test_what_a_demo_cannot_ask_for_is_told_before_training(kind: str, config: d
     checked, training = check_training_config(with_conditioner(kind, config, **{"training.demo": demo}))
     assert checked.training is training
     check_training_config(with_conditioner(kind, config))
+
+
+def test_without_demos_nothing_says_what_they_are_to_be() -> None:
+    """A `demo_every` of 0 was an error."""
+    for every in (0, 1):
+        config = with_conditioner("number", {"min_val": 60, "max_val": 200}, **{"training.demo": {"demo_every": every}})
+        with contextlib.nullcontext() if every == 0 else pytest.raises(ConfigError, match="Or set demo_cond_from_batch"):
+            assert check_training_config(config)[1].demo.demo_every == 0
