@@ -25,6 +25,7 @@ from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.cli.run_lock import PRE_ENCODING, locked
 from snac_plugin.cli.stopping import as_by_ctrl_c, exit_status
 from snac_plugin.codec import places as codecs
+from snac_plugin.data.codes_details import check_output
 from snac_plugin.errors import UsageError
 from snac_plugin.files import check_folder
 
@@ -84,6 +85,7 @@ def main(argv: Sequence[str]) -> int:
     args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     _check_others(args)
+    check_output("--output-path", Path(args.output_path))
     try:
         with as_by_ctrl_c(), locked(Path(args.output_path), PRE_ENCODING):
             config = str(run(args))

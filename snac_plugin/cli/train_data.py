@@ -17,7 +17,8 @@ from snac_plugin.codec.load import load_codec
 from snac_plugin.config import check_dataset_config, check_model_config, load_json
 from snac_plugin.config.model_fits_codec import check_dataset_against_model, holds_latents
 from snac_plugin.data.audio_folders import AudioFile
-from snac_plugin.data.codes_folder import check_fingerprint, read_details
+from snac_plugin.data.codes_details import read_details
+from snac_plugin.data.codes_folder import check_fingerprint
 from snac_plugin.data.file_list import scan_dataset
 from snac_plugin.data.resumable_loader import repeatable, resumable
 from snac_plugin.data.streams import Stream

@@ -20,11 +20,11 @@ from torch import Tensor
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.audio_folders import Rejected
+from snac_plugin.data.codes_details import CONTENT, DETAILS, check_output, details_in
 from snac_plugin.errors import CodecError, UsageError
 from snac_plugin.files import make_folder, read_json_object, write_whole
 
-DETAILS, DATASET_CONFIG, FILELIST = "details.json", "dataset_config.json", "filelist.txt"
-CONTENT = "packed codes of a SNAC codec"
+DATASET_CONFIG, FILELIST = "dataset_config.json", "filelist.txt"
 GEOMETRY = ("sample_rate", "rows", "codebook_size", "frame_samples", "frames_per_second")
 
 
@@ -47,7 +47,7 @@ class CodesFolder:
     def __post_init__(self) -> None:
         if ".npy" in str(self.path.resolve()):
             raise UsageError("output", self.path, "a path without .npy in it", "stable-audio-tools would not find the metadata.")
-        details = _details_in(self.path)
+        details = details_in(self.path)
         if details is not None:
             check_fingerprint(details, self.pretransform.codec_name, self.pretransform.known_as, str(self.path))
             if ("shards" in details) != self.shards:
@@ -58,6 +58,7 @@ class CodesFolder:
         if details is None and self.path.exists() and (other := next(self.path.rglob("*.tar" if self.shards else "*.npy"), None)):
             found = f"{other.relative_to(self.path)} and no {DETAILS} of this program"
             raise UsageError(str(self.path), found, "an empty folder, or one with codes", "Name another folder.")
+        check_output("output", self.path)
         make_folder("output", self.path)
         if details is None:
             self.write_details([])
@@ -152,12 +153,6 @@ class CodesFolder:
         }
 
 
-def read_details(folder: str | Path) -> dict[str, Any] | None:
-    """The details.json of a folder of codes, in it or above it; None for a folder of anything else."""
-    folder = Path(folder).resolve()
-    return next((found for place in (folder, *folder.parents) if (found := _details_in(place)) is not None), None)
-
-
 def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[str], where: str) -> None:
     """Raise a CodecError unless the codes in the folder `where` were made by a codec, known by these fingerprints."""
     if details["fingerprint"] not in known_as:
@@ -165,11 +160,6 @@ def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[st
         expected = f"codes of {codec} (fingerprint {known_as[0]})"
         advice = "Codes mean nothing to another codec: encode the audio again, into another folder."
         raise CodecError(where, found, expected, advice)
-
-
-def _details_in(folder: Path) -> dict[str, Any] | None:
-    details = read_json_object(folder / DETAILS)
-    return details if details is not None and details.get("content") == CONTENT else None
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:

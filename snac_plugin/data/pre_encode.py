@@ -18,7 +18,8 @@ from tqdm import tqdm
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data.audio import read_mono_ahead
 from snac_plugin.data.audio_folders import Rejected
-from snac_plugin.data.codes_folder import DETAILS, CodesFolder
+from snac_plugin.data.codes_details import DETAILS
+from snac_plugin.data.codes_folder import CodesFolder
 from snac_plugin.data.codes_shards import CodesShards
 from snac_plugin.data.encode_track import Check, Encoded, Encoder, Track, unchecked
 from snac_plugin.data.file_list import scan_dataset

@@ -54,6 +54,7 @@ WRONG_PATHS = [
     ("pre_encode", [*CONFIG[:1], "nowhere.json", "--output-path", "made"], NO_FILE),
     ("pre_encode", [*CONFIG, "--dataset-config", "nowhere.json", "--output-path", "made"], NO_FILE),
     ("pre_encode", [*CONFIG, "--output-path", "README.md"], "--output-path: found README.md, which is a file"),
+    ("pre_encode", [*CONFIG, "--output-path", "docs"], "--output-path: found docs with codecs.md in it, expected a new folder"),
     ("evaluate", ["--data", "nowhere", "--codec", "snac_tiny_32khz"], "--data: found nowhere, which is no folder"),
     ("evaluate", ["--data", "docs", "--ckpt", "nowhere.ckpt"], NO_FILE),
     ("evaluate", ["--data", "docs", "--codec", "snac_tiny_32kHz"], '^error: --codec: .*Did you mean "snac_tiny_32khz"'),
