@@ -114,6 +114,37 @@ def test_commands_end_in_a_sentence(command: str, made: Path, tmp_path: Path, ca
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.parametrize(
+    ("there", "flags", "advice"),
+    [
+        (False, [], "run the same command again."),
+        (False, ["--recover"], "run the same command again."),
+        (True, [], "run the same command again with --recover: "),
+        (True, ["--recover"], "run the same command again."),
+        (True, ["--ckpt-path", "step=00000002.ckpt"], "run the same command again."),
+        (True, ["--ckpt-path", "step=00000001.ckpt"], "run the same command again with --recover in place of --ckpt-path: "),
+    ],
+)
+def test_a_training_is_told_the_command_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], there: bool, flags: list[str], advice: str
+) -> None:
+    """The same command was advised, and then refused for the checkpoints that it had left itself."""
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    if there:
+        (checkpoints / "step=00000002.ckpt").touch()
+    flags = [str(checkpoints / word) if word.endswith(".ckpt") else word for word in flags]
+
+    def full(_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "events.out")
+
+    monkeypatch.setattr("snac_plugin.cli.train.train", full)
+    assert main(["train", "--model-config", "model.json", "--save-dir", str(tmp_path), *flags]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: events.out: found no way to write it (No space left")
+    assert advice in said
+
+
 def test_a_closed_terminal_stops_like_ctrl_c_and_nohup_does_not() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup themselves
     try:

@@ -51,6 +51,14 @@ def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     return chosen
 
 
+def flags_to_go_on(args: argparse.Namespace) -> str:
+    """What a command that has left checkpoints must say besides to go on from them, or nothing."""
+    newest = next(iter(checkpoints_in(run_folder(args) / "checkpoints")), None)
+    if newest is None or (Path(args.ckpt_path).resolve() == newest.resolve() if args.ckpt_path else args.recover):
+        return ""
+    return "with --recover in place of --ckpt-path" if args.ckpt_path else "with --recover"
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints in a folder, that of the highest step first; of those of one step, the one written last."""
     steps = {path: re.match(r"step=(\d+)", path.name) for path in folder.glob("step=*.ckpt")}

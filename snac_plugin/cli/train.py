@@ -12,11 +12,12 @@ from typing import Any
 
 from snac_plugin.checkpoints.places import AVERAGES
 from snac_plugin.cli.arguments import check_paths
-from snac_plugin.cli.run_folder import checkpoint_to_resume, run_folder
+from snac_plugin.cli.run_folder import checkpoint_to_resume, flags_to_go_on, run_folder
 from snac_plugin.cli.run_lock import locked
 from snac_plugin.cli.train_flags import parse, parser
 from snac_plugin.codec.places import check_name
-from snac_plugin.errors import CheckpointError, ConfigError, SnacPluginError, UsageError
+from snac_plugin.errors import CheckpointError, ConfigError, SnacPluginError, UnwritableFile, UsageError
+from snac_plugin.files import unwritable
 
 __all__ = ["main", "parser", "train"]
 
@@ -27,7 +28,14 @@ def main(argv: Sequence[str]) -> int:
     """Train until --max-steps or Ctrl-C; print where the newest checkpoint lies."""
     args = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    newest = train(args)
+    try:
+        newest = train(args)
+    except Exception as error:
+        full = error if isinstance(error, UnwritableFile) else None if isinstance(error, SnacPluginError) else unwritable(error)
+        if full is None or not (flags := flags_to_go_on(args)):
+            raise
+        advice = f"Make room; then run the same command again {flags}: it is refused else, for the checkpoints that are there."
+        raise UnwritableFile(full.where, full.found, full.expected, advice) from error
     print(f"checkpoint: {newest}" if newest else "no checkpoint was saved")
     return 0
 
