@@ -100,6 +100,12 @@ def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Call
     return _loader_like(loader, SeededDraws(loader.dataset, seed), EndlessDraws(loader.batch_size or 1, first_batch, rank))
 
 
+def tracks_of(loader: Any) -> int | None:
+    """How many items a loader of `resumable` puts in order; None for a stream."""
+    dataset = getattr(loader, "dataset", None)
+    return len(dataset.dataset) if isinstance(dataset, SeededDraws) else None
+
+
 def repeatable(loader: Any, seed: int) -> Any:
     """A data loader for validation: all items in order, each the same every time; a stream stays as it is."""
     return loader if _is_streamed(loader) else _loader_like(loader, SeededItems(loader.dataset, seed), None)

@@ -1,4 +1,4 @@
-"""Callbacks of a run: its progress bar, its checkpoints, stopping after a signal."""
+"""Callbacks of a run: its progress bar, its checkpoints, what decides its data, stopping after a signal."""
 
 import logging
 import os
@@ -13,12 +13,24 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from snac_plugin.checkpoints.weights import check_optimizers
+from snac_plugin.data.resumable_loader import tracks_of
 from snac_plugin.errors import LostData
 
 log = logging.getLogger(__name__)
 
 AVERAGED = "average_updated"
 """In a checkpoint from within a step: its batches were not counted, but the moving average had taken in the step before."""
+
+DECIDES_DATA = "decides_data"
+"""In a checkpoint: what decides the order of the data and the noise of its run, by the names in FACTS."""
+FACTS = {
+    "batch_size": "--batch-size",
+    "accum_batches": "--accum-batches",
+    "processes": "the number of processes (--num-gpus, --num-nodes)",
+    "seed": "--seed",
+    "tracks": "the number of tracks in the data",
+}
+SHARED = {"batch_size", "processes"}
 
 
 class StepsBar(TQDMProgressBar):
@@ -79,6 +91,34 @@ class StopOnSignal(pl.Callback):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+class SameData(pl.Callback):
+    """Notes in each checkpoint what decides the order of the data and the noise; a run that goes on with other values is warned.
+
+    Processes that together train on as large a batch read the same data. A stream has no number of tracks, nor has None.
+    """
+
+    def __init__(self, batch_size: int, seed: int, loader: Any) -> None:
+        tracks = tracks_of(loader)
+        self.known = {"batch_size": batch_size, "seed": seed} | ({} if tracks is None else {"tracks": tracks})
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[DECIDES_DATA] = self._facts(trainer)
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        was, now = checkpoint.get(DECIDES_DATA), self._facts(trainer)
+        if not isinstance(was, dict) or not trainer.is_global_zero:
+            return
+        changed = {name for name in was.keys() & now.keys() if was[name] != now[name]}
+        if changed >= SHARED and was["batch_size"] * was["processes"] == now["batch_size"] * now["processes"]:
+            changed -= SHARED
+        if changed:
+            said = ", ".join(f"{text} is {now[name]} and was {was[name]}" for name, text in FACTS.items() if name in changed)
+            log.warning("From here on data or noise are not those of an unbroken run: %s", said)
+
+    def _facts(self, trainer: pl.Trainer) -> dict[str, int]:
+        return {**self.known, "accum_batches": trainer.accumulate_grad_batches, "processes": trainer.world_size}
 
 
 class Checkpoints(ModelCheckpoint):

@@ -77,6 +77,33 @@ def test_after_a_kill_weights_and_log_are_those_of_a_run_that_was_not(unbroken: 
 
 
 @pytest.mark.slow
+def test_other_data_than_an_unbroken_run_would_have_had_are_told(
+    unbroken: tuple[list[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run went on with another batch size and seed as if nothing were; a checkpoint of an earlier version knows no better."""
+    flags, whole = unbroken
+    other = ["--recover", "true", "--batch-size", 3, "--seed", 7, "--accum-batches", 1]
+    said = (
+        "--batch-size is 3 and was 2, --accum-batches is 1 and was 2, --seed is 7 and was 42, the number of tracks in the data is 5"
+    )
+    for name, more, warned in (("same", ["--recover", "true"], False), ("other", other, True), ("old", other, False)):
+        folder = killed_after(2, whole, tmp_path / name)
+        if name == "other":
+            shutil.copy(whole.parent / "audio" / "0.wav", whole.parent / "audio" / "new.wav")
+        if name == "old":
+            (saved,) = checkpoints_in(folder / "checkpoints")
+            content = torch.load(saved, weights_only=False)
+            del content["decides_data"]
+            torch.save(content, saved)
+        caplog.clear()
+        newest = run(flags, folder, "--max-steps", 3, *more)
+        told = [text for text in caplog.messages if "not those of an unbroken run" in text]
+        assert told == [f"From here on data or noise are not those of an unbroken run: {said} and was 4"] * warned
+        (whole.parent / "audio" / "new.wav").unlink(missing_ok=True)
+    assert torch.load(newest, weights_only=False)["decides_data"]["batch_size"] == 3
+
+
+@pytest.mark.slow
 def test_lost_data_saves_a_checkpoint_and_the_run_goes_on_when_it_is_back(
     unbroken: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from snac_plugin.cli.run_folder import checkpoints_in
 from snac_plugin.errors import CheckpointError
-from snac_plugin.training.callbacks import Checkpoints, StopOnSignal
+from snac_plugin.training.callbacks import Checkpoints, SameData, StopOnSignal
 
 
 class Ranks:
@@ -119,3 +119,27 @@ def test_optimizers_are_checked_where_a_checkpoint_filled_them(tmp_path: Path) -
     start("step.ckpt", SimpleNamespace(param_groups=broken.param_groups))
     with pytest.raises(CheckpointError, match=r"^step\.ckpt: found exp_avg of an optimizer"):
         start("step.ckpt", broken)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "said"),
+    [
+        (4, 1, []),
+        (2, 2, []),
+        (4, 2, ["the number of processes (--num-gpus, --num-nodes) is 2 and was 1"]),
+        (2, 1, ["--batch-size is 2 and was 4"]),
+        (3, 2, ["--batch-size is 3 and was 4, the number of processes (--num-gpus, --num-nodes) is 2 and was 1"]),
+    ],
+)
+def test_processes_that_share_a_batch_read_the_same_data(
+    batch_size: int, processes: int, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint: dict[str, Any] = {}
+    module, one = pl.LightningModule(), SimpleNamespace(accumulate_grad_batches=1, world_size=1, is_global_zero=True)
+    SameData(4, 42, None).on_save_checkpoint(one, module, checkpoint)  # type: ignore[arg-type]
+    some: Any = SimpleNamespace(accumulate_grad_batches=1, world_size=processes, is_global_zero=True)
+    SameData(batch_size, 42, None).on_load_checkpoint(some, module, checkpoint)
+    assert caplog.messages == [f"From here on data or noise are not those of an unbroken run: {one}" for one in said]
+    some.is_global_zero = False
+    SameData(9, 42, None).on_load_checkpoint(some, module, checkpoint)
+    assert len(caplog.messages) == len(said), "the first process tells it for all"
