@@ -63,7 +63,7 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     from snac_plugin.cli.lightning_trainer import hide_warnings, make_trainer
     from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.cli.train_data import data_loaders
-    from snac_plugin.training.callbacks import Checkpoints, SameData, StepsBar, StopOnSignal
+    from snac_plugin.training.callbacks import Checkpoints, SameData, SameOptimizers, StepsBar, StopOnSignal
     from snac_plugin.training.charts import Charts, KeepBest
 
     reuse_freed_memory()
@@ -93,7 +93,7 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
     demos = create_demo_callback_from_config(config, demo_dl=loaders[0])
     callbacks = [checkpoints, demos, StepsBar(), StopOnSignal(), Charts(config["sample_size"] / config["sample_rate"])]
     best = [] if loaders[1] is None else [KeepBest(folder / "checkpoints")]
-    callbacks += [SameData(args.batch_size, args.seed, loaders[0]), *best]
+    callbacks += [SameData(args.batch_size, args.seed, loaders[0]), SameOptimizers(), *best]
     trainer = make_trainer(args, folder, wrapper, callbacks, loaders[1] is not None)
     _fit(trainer, wrapper, loaders, resume, checkpoints)
     if adapter is not None:

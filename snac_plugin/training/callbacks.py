@@ -1,9 +1,10 @@
 """Callbacks of a run: its progress bar, its checkpoints, what decides its data, stopping after a signal."""
 
+import json
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from snac_plugin.checkpoints.config_inside import CONFIG
 from snac_plugin.checkpoints.weights import check_optimizers
 from snac_plugin.data.resumable_loader import tracks_of
 from snac_plugin.errors import LostData
@@ -31,6 +33,7 @@ FACTS = {
     "tracks": "the number of tracks in the data",
 }
 SHARED = {"batch_size", "processes"}
+OTHER_OPTIMIZERS = "Begin another run from its weights for other ones: --pretrained-ckpt-path."
 
 
 class StepsBar(TQDMProgressBar):
@@ -119,6 +122,29 @@ class SameData(pl.Callback):
 
     def _facts(self, trainer: pl.Trainer) -> dict[str, int]:
         return {**self.known, "accum_batches": trainer.accumulate_grad_batches, "processes": trainer.world_size}
+
+
+class SameOptimizers(pl.Callback):
+    """Says which changed values of `training.optimizer_configs` a run that goes on does not follow: it keeps the checkpoint's."""
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        was, now = (_optimizers(config) for config in (checkpoint.get(CONFIG), pl_module.model_config))
+        said = ", ".join(() if was is None else _changes(was, now, "training.optimizer_configs"))
+        if said and trainer.is_global_zero:
+            log.warning("Not followed, as a training that goes on keeps its optimizers: %s. %s", said, OTHER_OPTIMIZERS)
+
+
+def _optimizers(config: Any) -> Any:
+    return ((config or {}).get("training") or {}).get("optimizer_configs")
+
+
+def _changes(was: Any, now: Any, path: str) -> Iterator[str]:
+    """Sentences on the values that differ between two JSON values."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*was, *now)):
+            yield from _changes(was.get(key), now.get(key), f"{path}.{key}")
+    elif was != now:
+        yield f"{path} is {json.dumps(now)} and was {json.dumps(was)}"
 
 
 class Checkpoints(ModelCheckpoint):

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from snac_plugin.cli.run_folder import checkpoints_in
 from snac_plugin.errors import CheckpointError
-from snac_plugin.training.callbacks import Checkpoints, SameData, StopOnSignal
+from snac_plugin.training.callbacks import Checkpoints, SameData, SameOptimizers, StopOnSignal
 
 
 class Ranks:
@@ -143,3 +143,17 @@ def test_processes_that_share_a_batch_read_the_same_data(
     some.is_global_zero = False
     SameData(9, 42, None).on_load_checkpoint(some, module, checkpoint)
     assert len(caplog.messages) == len(said), "the first process tells it for all"
+
+
+def test_optimizers_that_a_run_does_not_follow_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A learning rate that was changed for --recover took no effect, without a word."""
+
+    def config(rate: float) -> dict[str, Any]:
+        optimizer = {"type": "AdamW", "config": {"lr": rate, "betas": [0.9, 0.99]}}
+        return {"training": {"optimizer_configs": {"diffusion": {"optimizer": optimizer}}}}
+
+    module: Any = SimpleNamespace(model_config=config(0.001))
+    for was in (config(0.001), config(0.002), {}, None):
+        SameOptimizers().on_load_checkpoint(SimpleNamespace(is_global_zero=True), module, {"model_config": was})  # type: ignore[arg-type]
+    where = "training.optimizer_configs.diffusion.optimizer.config.lr"
+    assert [f"{where} is 0.001 and was 0.002. Begin another run" in one for one in caplog.messages] == [True]
