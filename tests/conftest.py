@@ -29,6 +29,10 @@ LONG_FILES = (
     "benchmarks/test_choices.py",
     "fuzz/test_fuzz.py",
     "plugin/test_conditioner_paths.py",
+    "data/test_encode_elsewhere.py",
+    "data/test_training_files.py",
+    "evaluation/test_frechet_distance.py",
+    "training/test_wrapper.py",
 )
 
 

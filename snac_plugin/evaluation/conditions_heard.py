@@ -85,7 +85,7 @@ def _all_asked(
             found.append(Asked(f"{name} or its relative", values, heard, lambda after, asked: _notes(after) == _scale(asked)))
         elif conditioner.type == "class_mixture":
             classes = [_main_class(value, conditioner.config["classes"]) for value in values]
-            if all(classes.count(one) >= LEAST_OF_A_CLASS for one in classes) and len({*classes}) > 1:
+            if all(one and classes.count(one) >= LEAST_OF_A_CLASS for one in classes) and len({*classes}) > 1:
                 told = classes_told(codec, kinds, np.array(classes), seed)
                 found.append(Asked(f"{name}, told by a classifier", classes, told, lambda after, asked: after == asked))
     return found

@@ -1,5 +1,7 @@
 """What a model's conditioners read: for checks, for the page, and for whoever wants to know what to ask for."""
 
+from typing import Any
+
 from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.condition_checks import ConditionInput, condition_input
 from snac_plugin.config.model_keys import is_context
@@ -11,6 +13,14 @@ def condition_inputs(config: SnacModelConfig) -> tuple[ConditionInput, ...]:
     section, demos = config.model.conditioning, () if config.training is None else config.training.demo.demo_cond
     first = demos[0] if demos else {}
     return tuple(condition_input(c, first) for c in (section.configs if section else ()))
+
+
+def may_be_left_out(config: SnacModelConfig) -> dict[str, Any]:
+    """Conditions that training dropped alone, so that a sample may lack them; each with a value that holds its place till then."""
+    read = config.model.diffusion.read_ids
+    shares = {} if config.training is None else config.training.condition_dropouts(read)
+    known = {one.name: one.default for one in condition_inputs(config) if one.needed and one.default is not None}
+    return {name: default for name, default in known.items() if shares.get(name)}
 
 
 def guided_names(config: SnacModelConfig) -> tuple[str, ...]:

@@ -10,17 +10,19 @@ from torch import Tensor
 
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.condition_inputs import may_be_left_out
 from snac_plugin.generation.context import Context, ContextInput, context_of
 from snac_plugin.generation.editing import chunk_places, edit_of, seam_place
 from snac_plugin.generation.option import Metadata
-from snac_plugin.generation.prompting import Reading, joinable, length_in_chunks, with_positions
+from snac_plugin.generation.prompting import Reading, joinable, length_in_chunks, said_in, with_positions
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_known_frames
-from snac_plugin.model.conditioners import blanks
+from snac_plugin.model.conditioners import blanks, chosen
 from snac_plugin.model.conditions import Conditions
 
 log = logging.getLogger(__name__)
 NEVER_ALONE = "guidance by %s: this model never trained without that condition alone (training.condition_dropout), so it may drift."
+LEFT_OUT = "nothing is said of %s: left to the model"
 
 
 class ConditionedModel(ConditionedDiffusionModelWrapper):
@@ -116,6 +118,9 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         shares = {} if training is None else training.condition_dropouts([*self.read_ids])
         if never := [name for name in guidance.alone if not shares.get(name, 1.0)]:
             log.warning(NEVER_ALONE, ", ".join(never))
+        left = [name for name in may_be_left_out(self.config) if not said_in(name, metadata, self.conditioner.default_keys).all()]
+        if left:
+            log.warning(LEFT_OUT, ", ".join(left))
         reading = Reading(self.condition_tensors, self.joined, self.conditioner.by_id, self.conditioner.default_keys)
         told = reading.told(metadata, negative, guidance)
         if self.weaker is not None:
@@ -126,11 +131,26 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         network = self.model.network.config
         return context_of(inputs, self.pretransform, network.chunk_frames, network.context_chunks, self.device)
 
-    def condition_tensors(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> dict[str, Any]:
-        """Conditioners' outputs [value, mask] of a batch of metadata by id, without its context."""
-        others = [{name: value for name, value in entry.items() if name not in self.context_ids} for entry in metadata]
+    def condition_tensors(
+        self, metadata: Sequence[Metadata], device: torch.device | str | None = None, complete: bool = False
+    ) -> dict[str, Any]:
+        """Conditioners' outputs [value, mask] of a batch of metadata by id, without its context.
+
+        What metadata leaves out is dropped where training dropped it; UsageError where it did not, or if it must be `complete`.
+        """
+        held, aliases = {} if complete else may_be_left_out(self.config), self.conditioner.default_keys
+        given = {name: said_in(name, metadata, aliases) for name in held}
+        others = [
+            {name: value for name, value in held.items() if not given[name][index]}
+            | {name: value for name, value in entry.items() if name not in self.context_ids}
+            for index, entry in enumerate(metadata)
+        ]
         tensors = self.conditioner.tensors(others, self.device if device is None else device)
-        return {name: tensors[name] for name in self.read_ids}
+        tensors = {name: tensors[name] for name in self.read_ids}
+        if all(one.all() for one in given.values()):
+            return tensors
+        nothing = blanks(tensors, self.conditioner.by_id)
+        return tensors | {name: chosen(keep, tensors[name], nothing[name]) for name, keep in given.items()}
 
     def conditions(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> Conditions:
         """Conditioning inputs of a batch of metadata, without its context."""

@@ -40,7 +40,7 @@ class Reading:
         if negative is not None:
             filled = self.read([{**wanted, **unwanted} for wanted, unwanted in zip(metadata, negative, strict=True)])
             kept = [name for name in tensors if isinstance(self.conditioners.get(name), ChunkPosition)]  # it lies where it lies
-            instead = {name: chosen(self._given(name, negative), filled[name], nothing[name]) for name in tensors}
+            instead = {name: chosen(said_in(name, negative, self.aliases), filled[name], nothing[name]) for name in tensors}
             instead |= {name: filled[name] for name in kept}
         learned = any(hasattr(conditioner, "unconditioned") for conditioner in self.conditioners.values())
         return {
@@ -52,8 +52,10 @@ class Reading:
             },
         }
 
-    def _given(self, name: str, metadata: Sequence[Metadata]) -> Tensor:
-        return torch.tensor([name in entry or self.aliases.get(name) in entry for entry in metadata])
+
+def said_in(name: str, metadata: Sequence[Metadata], aliases: Mapping[str, str]) -> Tensor:
+    """Which entries of a batch say a condition, under its id or the key that stands in for it [B] bool."""
+    return torch.tensor([name in entry or aliases.get(name) in entry for entry in metadata])
 
 
 def joinable(

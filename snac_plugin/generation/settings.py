@@ -18,7 +18,7 @@ from snac_plugin.diffusion.sampler_names import (
     check_sampler,
 )
 from snac_plugin.errors import UsageError, did_you_mean
-from snac_plugin.generation.condition_inputs import condition_inputs, guided_names
+from snac_plugin.generation.condition_inputs import condition_inputs, guided_names, may_be_left_out
 from snac_plugin.generation.option import Metadata, as_written
 from snac_plugin.generation.request import Request, Steps
 
@@ -180,14 +180,18 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
 
 
 def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool = True, where: str = "conditioning") -> None:
-    """UsageError for a key that no conditioner reads, a value that it does not take, or, if `complete`, a missing one."""
+    """UsageError for a key that no conditioner reads, a value that it does not take, or, if `complete`, a missing one.
+
+    Those that training dropped alone may be missing: they are dropped.
+    """
     section = config.model.conditioning
     known = section.keys if section else []
     if unknown := [key for key in metadata if key not in known]:
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
         raise UsageError(where, f"the key {unknown[0]!r}", expected, did_you_mean(unknown[0], known))
     if section is not None and complete:
-        check_complete(metadata, section.needed, section.default_keys, SAY_EACH)
+        needed = [name for name in section.needed if name not in may_be_left_out(config)]
+        check_complete(metadata, needed, section.default_keys, SAY_EACH)
     check_values(metadata, section, where)
 
 

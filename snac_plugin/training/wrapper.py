@@ -210,7 +210,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
         if self.mask_padding and not unmasked:
             frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
-        tensors = self.diffusion.condition_tensors(self._placed(metadata, codes), self.device)
+        tensors = self.diffusion.condition_tensors(self._placed(metadata, codes), self.device, complete=True)
         nothing = blanks(tensors, self.diffusion.conditioner.by_id)
         tensors |= {name: chosen(kept, tensors[name], nothing[name]) for name, kept in (single or {}).items()}
         conditions = self.diffusion.joined(tensors)

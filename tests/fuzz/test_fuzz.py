@@ -10,7 +10,7 @@ import pytest
 from mutations import mutated, mutated_bytes
 
 SCRIPT = Path(__file__).with_name("fuzz.py")
-COUNTS = {"configs": 24, "datasets": 8, "files": 30, "checkpoints": 16}
+COUNTS = {"configs": 16, "datasets": 6, "files": 20, "checkpoints": 12}
 
 
 @pytest.mark.slow

@@ -1,0 +1,78 @@
+"""Conditions that training dropped may be left out, and are dropped; others must be said."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import conditioned_model_config, write_tiny_codec
+
+from snac_plugin.errors import UsageError
+from snac_plugin.generation.condition_inputs import may_be_left_out
+from snac_plugin.generation.request import Request
+from snac_plugin.generation.settings import check_request
+from snac_plugin.generation.snac_diffusion import SnacDiffusion
+from snac_plugin.model.conditioners import blanks
+from snac_plugin.plugin import builders
+
+SAID = {"style": "house", "tempo": 120}
+
+
+def made(tmp_path: Path, **training: Any) -> SnacDiffusion:
+    config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
+    config["training"] |= training
+    config["model"]["conditioning"]["default_keys"] = {"tempo": "bpm"}
+    torch.manual_seed(0)
+    model = builders.model(config).eval()
+    for weight in [*model.model.network.parameters(), *model.conditioner.parameters()]:
+        torch.nn.init.normal_(weight, std=0.2)
+    return model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> SnacDiffusion:
+    return made(tmp_path, condition_dropout={"style": 0.1, "tempo": 0.1})
+
+
+@pytest.mark.parametrize("left", [["tempo"], ["style"], ["style", "tempo"]])
+def test_what_is_left_out_is_what_training_dropped(model: SnacDiffusion, left: list[str]) -> None:
+    """Each sample of a batch for itself: the one beside it keeps what is said of it."""
+    place = {"place": (0, 4)}
+    whole = model.condition_tensors([SAID | place] * 2)
+    part = {key: value for key, value in (SAID | place).items() if key not in left}
+    found = model.condition_tensors([SAID | place, part])
+    nothing = blanks(whole, model.conditioner.by_id)
+    for name, (value, mask) in found.items():
+        expected = nothing[name][0] if name in left else whole[name][0]
+        assert torch.equal(value[0], whole[name][0][0])
+        assert torch.equal(value[1], expected[1])
+        assert torch.equal(mask, whole[name][1])
+
+
+def test_a_key_that_stands_in_says_it_too(model: SnacDiffusion) -> None:
+    by_name, by_key = (model.condition_tensors([{"style": "jazz", key: 90, "place": (0, 4)}]) for key in ("tempo", "bpm"))
+    assert torch.equal(by_name["tempo"][0], by_key["tempo"][0])
+
+
+def test_what_is_made_without_them_is_told_and_differs(model: SnacDiffusion, caplog: pytest.LogCaptureFixture) -> None:
+    said = model.generate(conditioning=SAID, seed=1, steps=8, progress=False)
+    assert caplog.messages == []
+    free = model.generate(seed=1, steps=8, progress=False)
+    assert caplog.messages == ["nothing is said of style, tempo: left to the model"]
+    assert not torch.equal(said, free)
+    assert torch.equal(free, model.generate(conditioning={}, seed=1, steps=8, progress=False))
+
+
+def test_what_training_never_dropped_must_be_said(tmp_path: Path) -> None:
+    for dropout in (0.0, {"style": 0.1}):
+        model = made(tmp_path, condition_dropout=dropout)
+        assert [*may_be_left_out(model.config)] == ([] if dropout == 0 else ["style"])
+        with pytest.raises(UsageError, match=r"nothing for (style, )?tempo"):
+            check_request(Request(), model.config, model.levels.names)
+        with pytest.raises(UsageError, match=r"nothing for (style, )?tempo"):
+            model.condition_tensors([{"place": (0, 4)}])
+
+
+def test_training_data_must_say_all(model: SnacDiffusion) -> None:
+    with pytest.raises(UsageError, match="nothing for tempo"):
+        model.condition_tensors([{"style": "house", "place": (0, 4)}], complete=True)
