@@ -35,6 +35,12 @@ class Buttons:
     examples: Sequence[gr.Button]  # of `EXAMPLES`
     codec: gr.Button  # lets the recording be heard through the codec
 
+    def place(self) -> None:
+        """Put them where they belong: above the result."""
+        for one in (self.generate, self.stop, self.status):
+            one.render()
+        gr.HTML('<button id="snac-listen" hidden></button>', padding=False)  # page.js shows it
+
     def working(self, works: bool) -> tuple[gr.Button, gr.Button]:
         """Updates that show one in place of the other."""
         return gr.Button(visible=not works), gr.Button(visible=works)
@@ -64,10 +70,9 @@ def lay_out(controls: Controls) -> Buttons:
         put("edit_from_second", "seed", "batch_size")
     put("edit_only_new")
     _advanced(controls, put)
-    generate = gr.Button("Generate", variant="primary", size="lg", elem_id="snac-generate")
-    stop = gr.Button("Stop", variant="stop", size="lg", visible=False, elem_id="snac-stop")
-    status = gr.HTML(elem_id="snac-status")
-    gr.HTML('<button id="snac-listen" hidden></button>', padding=False)  # page.js shows it
+    generate = gr.Button("Generate", variant="primary", size="lg", elem_id="snac-generate", render=False)
+    stop = gr.Button("Stop", variant="stop", size="lg", visible=False, elem_id="snac-stop", render=False)
+    status = gr.HTML(elem_id="snac-status", render=False)
     with gr.Column(visible=False):  # for clients alone
         put(*PLAIN, "edit_strength")
     _follow_mode(controls, says, beside, levels)

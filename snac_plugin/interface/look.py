@@ -11,7 +11,7 @@ FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Liberation Mono", "monospace"]
 
 CSS = """
-.gradio-container { max-width: 1280px !important; width: 100%; margin: 0 auto; overflow: clip !important; }
+.gradio-container { max-width: 1280px !important; width: 100%; margin: 0 auto; }
 .snac-head { display: flex; align-items: center; gap: 1.4rem; padding: .4rem 0 .7rem; }
 .snac-head h1 { font-size: 1.55rem; line-height: 1.2; margin: 0; }
 .snac-head p { margin: .2rem 0 0; color: var(--body-text-color-subdued); font-size: .9rem; }
@@ -69,7 +69,6 @@ CSS = """
 #snac-player { gap: .4rem; }
 #snac-player .snac-repeat { float: right; }
 #snac-listen { width: 100%; }
-@media (min-width: 641px) { #snac-generate, #snac-stop { position: sticky; bottom: 10px; z-index: 20; } }
 #snac-listen[hidden] { display: none; }
 .snac-ab { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; padding: .6rem; border-radius: 10px;
   border: 1px solid var(--border-color-primary); background: var(--block-background-fill); }

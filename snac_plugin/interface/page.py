@@ -74,6 +74,7 @@ def create_page(
                 buttons = lay_out(controls)
                 actions = Actions(controls, Histories(out), serve, buttons.hint, model_fingerprint(model))
             with gr.Column(scale=8, min_width=330):
+                buttons.place()
                 results = Results(serve, buttons.status)
         actions.lay_out(results)
         _connect(page, maker, buttons, results, actions)
