@@ -69,6 +69,7 @@ CSS = """
 #snac-player { gap: .4rem; }
 #snac-player .snac-repeat { float: right; }
 #snac-listen { width: 100%; }
+.toast-wrap { top: auto !important; bottom: 12px !important; }  /* gradio's messages would lie on Generate */
 #snac-listen[hidden] { display: none; }
 .snac-ab { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; padding: .6rem; border-radius: 10px;
   border: 1px solid var(--border-color-primary); background: var(--block-background-fill); }
