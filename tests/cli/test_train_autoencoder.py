@@ -155,7 +155,7 @@ def test_fine_tuning_from_a_folder_starts_with_its_weights_and_lowers_the_loss(t
     assert built.bottleneck.keep_lengths
     assert not built.bottleneck.start_is_due
     found = losses(run(prepare(tmp_path / "run", config), tmp_path / "run" / "out", "--max-steps", 30, "--batch-size", 4))
-    assert sum(found[-5:]) < 0.9 * sum(found[:5])
+    assert sum(found[-5:]) < 0.95 * sum(found[:5])
 
 
 PARTS = {"encoder": "snac", "bottleneck": "snac_rvq", "decoder": "snac"}

@@ -10,7 +10,7 @@ import pytest
 from mutations import mutated, mutated_bytes
 
 SCRIPT = Path(__file__).with_name("fuzz.py")
-COUNTS = {"configs": 16, "datasets": 6, "files": 20, "checkpoints": 12}
+COUNTS = {"configs": 12, "datasets": 4, "files": 16, "checkpoints": 8}
 
 
 @pytest.mark.slow
