@@ -4,6 +4,8 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,7 +16,7 @@ from pages import AUDIO, SEED, build, client_of, served
 
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
-from snac_plugin.interface import runs
+from snac_plugin.interface import runs, served_page
 from snac_plugin.interface.page import create_page
 from snac_plugin.output.make_samples import make_samples
 
@@ -123,6 +125,25 @@ def test_a_request_to_which_nobody_listens_gives_way_to_others(url: str, caplog:
     assert f"of {call[:8]}: stopped" in caplog.text
     told = httpx.get(f"{url}gradio_api/call/generate/{call}", timeout=30).text
     assert "event: error" in told
+
+
+def test_a_client_that_is_slow_to_fetch_has_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a message waited each time that it was looked, and after ten seconds a client that listened was refused."""
+    messages, now = Queue[object](), [0.0]
+    page: Any = SimpleNamespace(_queue=SimpleNamespace(pending_messages_per_session={"tab": messages}))
+    monkeypatch.setattr(served_page, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    listener = served_page.Listener(page, "tab")
+    for second in range(30):  # each message is fetched once the next one is there
+        now[0] += 1
+        messages.put(second)
+        assert not listener.has_left()
+        if second:
+            messages.get()
+    for waited in range(13):
+        now[0] += 1
+        assert listener.has_left() == (waited > 10), "nobody fetches now"
+    messages.get()
+    assert not listener.has_left()
 
 
 def _endpoint(client: Client) -> int:
