@@ -54,8 +54,13 @@ def conditions_table(
         heard: tempo and key of all of them.
         of_songs: conditions of each song [S].
     """
-    rows = {}
-    for asked in _all_asked(config, codec, kinds, heard, of_songs, seed):
+    section, rows = config.model.conditioning, {}
+    for conditioner in () if section is None else section.configs:
+        assert section is not None
+        other = section.default_keys.get(conditioner.id, conditioner.id)
+        values = [said.get(conditioner.id, said.get(other)) for said in of_songs]
+        if (asked := _asked(conditioner, values, codec, kinds, heard, seed)) is None:
+            continue
         for name, kind in kinds.items():
             before = [asked.of_songs[song] for song in kind.songs]
             own, others = music.agreement(asked.after[name], before, kind.songs, asked.compare)
@@ -65,30 +70,21 @@ def conditions_table(
     return Table.of("conditions", title, columns, rows, seed) if rows else None
 
 
-def _all_asked(
-    config: SnacModelConfig,
-    codec: SnacPretransform,
-    kinds: Mapping[str, AudioSet],
-    heard: Heard,
-    of_songs: Sequence[Mapping[str, Any]],
-    seed: int,
-) -> list[Asked]:
-    section, found = config.model.conditioning, list[Asked]()
-    if section is None:
-        return found
-    for conditioner in section.configs:
-        name = conditioner.id
-        values = [said.get(name, said.get(section.default_keys.get(name, name))) for said in of_songs]
-        if name in TEMPO_IDS and None not in (tempos := [number_in(value) for value in values]):
-            found.append(Asked(f"{name} within 4 %", tempos, heard, lambda after, asked: music.same_tempo(after.tempo, asked)))
-        elif name == KEY_ID and all(isinstance(value, str) and value in KEYS for value in values):
-            found.append(Asked(f"{name} or its relative", values, heard, lambda after, asked: _notes(after) == _scale(asked)))
-        elif conditioner.type == "class_mixture":
-            classes = [_main_class(value, conditioner.config["classes"]) for value in values]
-            if all(one and classes.count(one) >= LEAST_OF_A_CLASS for one in classes) and len({*classes}) > 1:
-                told = classes_told(codec, kinds, np.array(classes), seed)
-                found.append(Asked(f"{name}, told by a classifier", classes, told, lambda after, asked: after == asked))
-    return found
+def _asked(
+    conditioner: Any, values: Sequence[Any], codec: SnacPretransform, kinds: Mapping[str, AudioSet], heard: Heard, seed: int
+) -> Asked | None:
+    """What a conditioner asks of the songs, by its values [S]; None where it cannot be heard."""
+    name = conditioner.id
+    if name in TEMPO_IDS and None not in (tempos := [number_in(value) for value in values]):
+        return Asked(f"{name} within 4 %", tempos, heard, lambda after, asked: music.same_tempo(after.tempo, asked))
+    if name == KEY_ID and all(isinstance(value, str) and value in KEYS for value in values):
+        return Asked(f"{name} or its relative", values, heard, lambda after, asked: _notes(after) == _scale(asked))
+    if conditioner.type == "class_mixture":
+        classes = [_main_class(value, conditioner.config["classes"]) for value in values]
+        if all(one and classes.count(one) >= LEAST_OF_A_CLASS for one in classes) and len({*classes}) > 1:
+            told = classes_told(codec, kinds, np.array(classes), seed)
+            return Asked(f"{name}, told by a classifier", classes, told, lambda after, asked: after == asked)
+    return None
 
 
 def _scale(name: str) -> frozenset[int]:

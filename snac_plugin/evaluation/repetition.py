@@ -19,11 +19,10 @@ WITHOUT_TEMPO = 'repetition is not measured: a bar is found from a number "tempo
 
 def tempos_of(clips: Clips, metadata: Sequence[Metadata]) -> list[float] | None:
     """Beats a minute of each clip [P], as its conditions or the file beside its song say; None where one has none."""
+    beside: list[Any] = [read_json_object(file.with_suffix(".json")) or {} for file in clips.files]
     found = []
     for index, song in enumerate(clips.songs):
-        beside: Any = read_json_object(clips.files[song].with_suffix(".json")) or {}
-        said = (metadata[index] if metadata else {}).get("tempo", beside.get("tempo"))
-        found.append(number_in(said))
+        found.append(number_in((metadata[index] if metadata else {}).get("tempo", beside[song].get("tempo"))))
     tempos = [tempo for tempo in found if tempo is not None and tempo > 0]
     return tempos if len(tempos) == len(found) else None
 
