@@ -13,6 +13,7 @@ from snac_plugin.generation.option import json_object
 from snac_plugin.generation.request import OPTIONS
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme", "lut")
+LEFT = "left to the model"
 LATER = ("mixture", "quality", "lut")
 """Kinds and types that were given as JSON once: their inputs come last, so that the order of the others stays."""
 
@@ -24,8 +25,13 @@ class ConditionControl:
     reads: ConditionInput
     parameters: tuple[str, ...]  # of the page's endpoint
 
+    def metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the inputs' values ask for, by this conditioner's name; nothing for an empty box of a number."""
+        value = self.value(values)
+        return {} if value is None else {self.reads.name: value}
+
     def value(self, values: Mapping[str, Any]) -> Any:
-        """What the inputs' values ask for: metadata of this conditioner."""
+        """What the inputs' values ask for: metadata of this conditioner, or None."""
         if self.reads.kind != "mixture":
             return values[self.parameters[0]]
         weights = zip(self.reads.names, (values[name] for name in self.parameters), strict=True)
@@ -51,29 +57,36 @@ def is_later(reads: ConditionInput) -> bool:
     return reads.kind in LATER or reads.type in LATER
 
 
-def add_inputs(reads: ConditionInput, free: Callable[[str], str], add: Callable[..., None]) -> ConditionControl:
+def add_inputs(
+    reads: ConditionInput, free: Callable[[str], str], add: Callable[..., None], left_out: bool = False
+) -> ConditionControl:
     """Make the inputs of a conditioner that has some.
 
     Args:
         free: the endpoint's parameter for a name that may be taken.
         add: makes a component, as `add(parameter, kind, *arguments, **options)`.
+        left_out: whether a sample may lack it: then a number is a box, and numbers and mixtures begin without a value.
     """
-    name, label = free(reads.name), reads.name.replace("_", " ").capitalize()
+    name, label, nothing = free(reads.name), reads.name.replace("_", " ").capitalize(), LEFT if left_out else "none"
     if reads.kind == "mixture":
-        shares = class_weights(reads.default, reads.names, reads.name)
+        shares = {} if left_out else class_weights(reads.default, reads.names, reads.name)
         parameters = []
         for one in reads.names:
             parameters.append(free(f"{reads.name}_{one}"))
             look: dict[str, Any] = {"label": one, "min_width": 150, "elem_classes": "snac-share"}
             add(parameters[-1], gr.Slider, 0, 1, shares.get(one, 0.0), step=0.01, **look)
         return ConditionControl(reads, tuple(parameters))
-    if reads.low is not None and reads.high is not None:
+    if reads.low is not None and reads.high is not None and left_out:
+        # Without limits of its own, which gradio would tell in its words, and with a traceback in the log.
+        look = {"label": label, "info": f"{reads.low:g} to {reads.high:g}; empty: {LEFT}", "min_width": 150}
+        add(name, gr.Number, None, precision=0 if reads.kind == "whole number" else None, **look)
+    elif reads.low is not None and reads.high is not None:
         fine = reads.kind == "number" and reads.high - reads.low < 20
         middle = (reads.low + reads.high) / 2 if fine else (reads.low + reads.high) // 2
         add(name, gr.Slider, reads.low, reads.high, middle, step=(reads.high - reads.low) / 100 if fine else 1, label=label)
     elif reads.kind in ("class", "quality"):
         value = "" if reads.kind == "class" else reads.default if reads.default in reads.names else "high"
-        add(name, gr.Dropdown, [("none", ""), *((one, one) for one in reads.names)], value=value, label=label)
+        add(name, gr.Dropdown, [(nothing, ""), *((one, one) for one in reads.names)], value=value, label=label)
     else:
         add(name, gr.Textbox, "", label=label, lines=2, placeholder="What it should sound like")
     return ConditionControl(reads, (name,))

@@ -12,7 +12,7 @@ from snac_plugin.config import SnacModelConfig
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.sampler_names import DRAWING, SAMPLERS
 from snac_plugin.errors import UsageError
-from snac_plugin.generation.condition_inputs import condition_inputs
+from snac_plugin.generation.condition_inputs import condition_inputs, may_be_left_out
 from snac_plugin.generation.option_rules import LENGTHS
 from snac_plugin.generation.request import CHANGING, EDITING, OPTIONS, WRITING, Request
 from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later, json_in, parsed
@@ -67,6 +67,7 @@ class Controls:
         self.config, self.levels, self.network = config, levels, config.model.diffusion.config
         self.sampling = self.network.sampling
         self.conditions = {one.name: one for one in condition_inputs(config) if not is_context(one.type)}
+        self.left_out = may_be_left_out(config)
         self.guided = bool(condition_inputs(config)) or self.network.context_chunks > 0
         training = config.training
         self.infills = training is not None and training.infill is not None and bool(training.infill.share)
@@ -91,7 +92,7 @@ class Controls:
         """Inputs of the conditioners that had some from the first on, and a text field of JSON for the others."""
         found = self.conditions.values()
         for one in (one for one in found if has_input(one) and not is_later(one)):
-            self.inputs[one.name] = add_inputs(one, self._free_name, self._add)
+            self.inputs[one.name] = add_inputs(one, self._free_name, self._add, one.name in self.left_out)
         others = [one for one in found if is_later(one) or not has_input(one)]
         if others or any(one.type == "list" for one in found):  # which were JSON once, and clients may still give them so
             lacking = [one.name for one in others if not has_input(one) and one.needed]
@@ -101,7 +102,7 @@ class Controls:
     def _later_conditions(self) -> None:
         """Inputs of the other conditioners, and what guidance leads away from besides texts."""
         for one in (one for one in self.conditions.values() if is_later(one)):
-            self.inputs[one.name] = add_inputs(one, self._free_name, self._add)
+            self.inputs[one.name] = add_inputs(one, self._free_name, self._add, one.name in self.left_out)
         info = "what guidance leads away from, besides texts; conditions that are left out are dropped"
         visible = any(one.type not in TEXT_TYPES for one in self.conditions.values())
         self._add(NEGATIVE, gr.Textbox, "{}", label="Negative conditions (JSON)", info=info, lines=1, visible=visible)
@@ -262,7 +263,8 @@ class Controls:
         sampling: dict[str, Any] = {
             option: value if len(value) > 1 else value[0] for option, value in moved.items() if value != self._default(option)
         }
-        conditioning = {key: one.value(values) for key, one in self.inputs.items()} | json_in(values, "conditioning")
+        given = [one.metadata(values) for one in self.inputs.values()]
+        conditioning = {key: value for one in given for key, value in one.items()} | json_in(values, "conditioning")
         negative = json_in(values, NEGATIVE) | {key: values[name] for key, name in self.negative.items() if values[name]}
         mode = self.mode(values)
         changes = MODES[mode].options(values, self.levels.names) if mode else self._changed(values)

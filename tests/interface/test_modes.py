@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 
@@ -209,6 +210,24 @@ def test_a_mixture_has_sliders_and_a_quality_a_list_behind_what_was_there(condit
     assert conditioned.request({"style_jazz": 0}).conditioning["style"] == "", "no class"
     asked = conditioned.request({"conditioning": '{"style": "rock"}'}).conditioning
     assert asked["style"] == "rock", "as clients have asked until now"
+
+
+def test_conditions_that_training_dropped_begin_without_a_value(conditioned: Controls) -> None:
+    """A slider has a value always: whoever continued a song told the model the middle of all tempos."""
+    told = conditioned.config.model_dump()
+    told["training"]["condition_dropout"] = {"style": 0.1, "tempo": 0.1}
+    controls = Controls(type(conditioned.config).model_validate(told), LEVELS_32KHZ)
+    assert controls.request({}).conditioning == {"prompt": "", "style": "", "quality": "low"}
+    assert controls.request({"tempo": 120, "style_rock": 1}).conditioning["tempo"] == 120
+    for tempo in ({}, {"tempo": 90}):
+        settings = {"seed": 1, "conditioning": {"prompt": "a", "style": "jazz", "quality": "low"} | tempo}
+        values, _ = values_of(controls, settings, lambda *_: None)
+        assert values["tempo"] == tempo.get("tempo")
+        assert controls.request(values).conditioning == {"prompt": "a", "style": {"jazz": 1.0}, "quality": "low"} | tempo
+    with pytest.raises(UsageError, match="tempo: found 30, expected a number from 60 to 180"):
+        values_of(controls, {"seed": 1, "conditioning": {"prompt": "a", "tempo": 30}}, lambda *_: None)
+    box = controls.components["tempo"]
+    assert (type(box), box.info) == (gr.Number, "60 to 180; empty: left to the model")
 
 
 @pytest.mark.parametrize(
