@@ -26,9 +26,9 @@ class ConditionControl:
     parameters: tuple[str, ...]  # of the page's endpoint
 
     def metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What the inputs' values ask for, by this conditioner's name; nothing for an empty box of a number."""
+        """What the inputs' values ask for, by this conditioner's name; nothing for what is left to the model."""
         value = self.value(values)
-        return {} if value is None else {self.reads.name: value}
+        return {} if value in (None, LEFT) else {self.reads.name: value}
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """What the inputs' values ask for: metadata of this conditioner, or None."""
@@ -65,9 +65,9 @@ def add_inputs(
     Args:
         free: the endpoint's parameter for a name that may be taken.
         add: makes a component, as `add(parameter, kind, *arguments, **options)`.
-        left_out: whether a sample may lack it: then a number is a box, and numbers and mixtures begin without a value.
+        left_out: whether a sample may lack it: then a number is a box, and numbers, classes and mixtures begin without a value.
     """
-    name, label, nothing = free(reads.name), reads.name.replace("_", " ").capitalize(), LEFT if left_out else "none"
+    name, label = free(reads.name), reads.name.replace("_", " ").capitalize()
     if reads.kind == "mixture":
         shares = {} if left_out else class_weights(reads.default, reads.names, reads.name)
         parameters = []
@@ -86,7 +86,10 @@ def add_inputs(
         add(name, gr.Slider, reads.low, reads.high, middle, step=(reads.high - reads.low) / 100 if fine else 1, label=label)
     elif reads.kind in ("class", "quality"):
         value = "" if reads.kind == "class" else reads.default if reads.default in reads.names else "high"
-        add(name, gr.Dropdown, [(nothing, ""), *((one, one) for one in reads.names)], value=value, label=label)
+        choices = [("none", ""), *((one, one) for one in reads.names)]
+        if left_out and reads.kind == "class":  # whose "none" may have no weights that were trained
+            value, choices = LEFT, [(LEFT, LEFT), *choices]
+        add(name, gr.Dropdown, choices, value=value, label=label)
     else:
         add(name, gr.Textbox, "", label=label, lines=2, placeholder="What it should sound like")
     return ConditionControl(reads, (name,))

@@ -187,14 +187,21 @@ CONDITIONING = [
 ]
 
 
+def conditioned_controls(folder: Path, conditioning: list[dict[str, Any]], demo: dict[str, Any], **training: Any) -> Controls:
+    config = tiny_model_config(write_tiny_codec(folder), context_chunks=1, global_cond_dim=8 * len(conditioning))
+    config["model"]["conditioning"] = {"configs": conditioning, "cond_dim": 8}
+    config["model"]["diffusion"]["global_cond_ids"] = [entry["id"] for entry in conditioning]
+    config["training"]["demo"]["demo_cond"] = [demo] * config["training"]["demo"].get("num_demos", 1)
+    config["training"] |= training
+    return Controls(check_model_config(config), LEVELS_32KHZ)
+
+
+DEMO = {"style": "jazz", "quality": "low", "prompt": "", "tempo": 90}
+
+
 @pytest.fixture
 def conditioned(tmp_path: Path) -> Controls:
-    config = tiny_model_config(write_tiny_codec(tmp_path), context_chunks=1, global_cond_dim=8 * len(CONDITIONING))
-    config["model"]["conditioning"] = {"configs": CONDITIONING, "cond_dim": 8}
-    config["model"]["diffusion"]["global_cond_ids"] = [entry["id"] for entry in CONDITIONING]
-    demo = {"style": "jazz", "quality": "low", "prompt": "", "tempo": 90}
-    config["training"]["demo"]["demo_cond"] = [demo] * config["training"]["demo"].get("num_demos", 1)
-    return Controls(check_model_config(config), LEVELS_32KHZ)
+    return conditioned_controls(tmp_path, CONDITIONING, DEMO)
 
 
 def test_a_mixture_has_sliders_and_a_quality_a_list_behind_what_was_there(conditioned: Controls) -> None:
@@ -212,18 +219,19 @@ def test_a_mixture_has_sliders_and_a_quality_a_list_behind_what_was_there(condit
     assert asked["style"] == "rock", "as clients have asked until now"
 
 
-def test_conditions_that_training_dropped_begin_without_a_value(conditioned: Controls) -> None:
+def test_conditions_that_training_dropped_begin_without_a_value(tmp_path: Path) -> None:
     """A slider has a value always: whoever continued a song told the model the middle of all tempos."""
-    told = conditioned.config.model_dump()
-    told["training"]["condition_dropout"] = {"style": 0.1, "tempo": 0.1}
-    controls = Controls(type(conditioned.config).model_validate(told), LEVELS_32KHZ)
+    key = {"id": "key", "type": "list", "config": {"options": ["C", "D"]}}
+    dropped = dict.fromkeys(("style", "tempo", "key"), 0.1)
+    controls = conditioned_controls(tmp_path, [*CONDITIONING, key], DEMO | {"key": "C"}, condition_dropout=dropped)
     assert controls.request({}).conditioning == {"prompt": "", "style": "", "quality": "low"}
     assert controls.request({"tempo": 120, "style_rock": 1}).conditioning["tempo"] == 120
-    for tempo in ({}, {"tempo": 90}):
-        settings = {"seed": 1, "conditioning": {"prompt": "a", "style": "jazz", "quality": "low"} | tempo}
-        values, _ = values_of(controls, settings, lambda *_: None)
-        assert values["tempo"] == tempo.get("tempo")
-        assert controls.request(values).conditioning == {"prompt": "a", "style": {"jazz": 1.0}, "quality": "low"} | tempo
+    said: dict[str, Any]
+    for said in ({}, {"tempo": 90}, {"key": "D"}, {"key": ""}):
+        wanted = {"prompt": "a", "style": {"jazz": 1.0}, "quality": "low"} | said
+        values, _ = values_of(controls, {"seed": 1, "conditioning": wanted}, lambda *_: None)
+        assert (values["tempo"], values["key"]) == (said.get("tempo"), said.get("key", "left to the model"))
+        assert controls.request(values).conditioning == wanted, "no key is not the same as one that is left to the model"
     with pytest.raises(UsageError, match="tempo: found 30, expected a number from 60 to 180"):
         values_of(controls, {"seed": 1, "conditioning": {"prompt": "a", "tempo": 30}}, lambda *_: None)
     box = controls.components["tempo"]
