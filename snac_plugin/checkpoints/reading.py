@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from snac_plugin.checkpoints import adapters, notes
+from snac_plugin.checkpoints.new_classes import with_classes_by_name
 from snac_plugin.checkpoints.new_parts import with_new_parts
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import ADVICE, EXPECTED, locate
@@ -71,7 +72,7 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
 def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool = False) -> Checkpoint:
     """Load a checkpoint into a model that was built from its config, averaged weights where a file has them.
 
-    With `fine_tuned` the model may have other conditioners: see `with_new_parts`.
+    With `fine_tuned` the model may have other conditioners and other classes: see `with_new_parts` and `with_classes_by_name`.
 
     Raises:
         CheckpointError: another codec, another head, or weights that are missing, left over, or of another shape.
@@ -80,7 +81,10 @@ def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool =
     where = str(checkpoint.path)
     notes.check_codec(checkpoint.codec, model, where)
     check_head(checkpoint.model_config, model, where)
-    state = with_new_parts(model, checkpoint.state, checkpoint.model_config, where) if fine_tuned else checkpoint.state
+    state: Mapping[str, Tensor] = checkpoint.state
+    if fine_tuned:
+        state = with_classes_by_name(model, state, checkpoint.model_config, where)
+        state = with_new_parts(model, state, checkpoint.model_config, where)
     load_state(model, state, where)
     return checkpoint
 

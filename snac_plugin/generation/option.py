@@ -149,6 +149,13 @@ class Option:
         if not fits:
             raise UsageError(name, as_written(value), self.expected)
 
+    def read(self, name: str, text: str) -> Any:
+        """The value in a text, as the option's flag takes it; UsageError, at `name`, for another."""
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            raise UsageError(name, repr(text), "a number") from error
+
 
 def one_of(names: tuple[str, ...]) -> dict[str, Any]:
     """What an option has that takes one of some names."""

@@ -1,6 +1,6 @@
 """The inputs of a model's conditions: what they look like, what their values ask for, and the way back from settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,7 @@ import gradio as gr
 
 from snac_plugin.config.condition_checks import ConditionInput
 from snac_plugin.config.condition_values import class_weights, number_in
-from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import json_object
-from snac_plugin.generation.request import OPTIONS
 
 TEXT_TYPES = ("t5", "clap_text", "phoneme", "lut")
 LEFT = "left to the model"
@@ -25,13 +23,8 @@ class ConditionControl:
     reads: ConditionInput
     parameters: tuple[str, ...]  # of the page's endpoint
 
-    def metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What the inputs' values ask for, by this conditioner's name; nothing for what is left to the model."""
-        value = self.value(values)
-        return {} if value in (None, LEFT) else {self.reads.name: value}
-
     def value(self, values: Mapping[str, Any]) -> Any:
-        """What the inputs' values ask for: metadata of this conditioner, or None."""
+        """What the inputs' values ask for: metadata of this conditioner, or that it is left to the model."""
         if self.reads.kind != "mixture":
             return values[self.parameters[0]]
         weights = zip(self.reads.names, (values[name] for name in self.parameters), strict=True)
@@ -47,6 +40,12 @@ class ConditionControl:
             return None
         number = number_in(value) if self.reads.low is not None else None
         return {self.parameters[0]: value if number is None or number == value else number}
+
+
+def told(controls: Iterable[ConditionControl], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the inputs' values ask for, by the conditioners' names; nothing for what is left to the model."""
+    asked = {one.reads.name: one.value(values) for one in controls}
+    return {name: value for name, value in asked.items() if value not in (None, LEFT)}
 
 
 def has_input(reads: ConditionInput) -> bool:
@@ -107,11 +106,3 @@ def mixed(name: str, names: tuple[str, ...], *weights: float | None) -> str:
 def json_in(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What a field of JSON says."""
     return json_object(values.get(name) or "{}")
-
-
-def parsed(name: str, text: str) -> Any:
-    """A text input read as its flag is."""
-    try:
-        return OPTIONS[name].parse(text)
-    except ValueError as error:
-        raise UsageError(name, repr(text), "a number") from error

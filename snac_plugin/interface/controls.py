@@ -15,7 +15,7 @@ from snac_plugin.errors import UsageError
 from snac_plugin.generation.condition_inputs import condition_inputs, may_be_left_out
 from snac_plugin.generation.option_rules import LENGTHS
 from snac_plugin.generation.request import CHANGING, EDITING, OPTIONS, WRITING, Request
-from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later, json_in, parsed
+from snac_plugin.interface.condition_controls import TEXT_TYPES, ConditionControl, add_inputs, has_input, is_later, json_in, told
 from snac_plugin.interface.limits import MOST_CHUNKS, MOST_SAMPLES
 from snac_plugin.interface.modes import JOINS, MODES, PLACES, counting, strengths
 from snac_plugin.levels import Levels
@@ -209,7 +209,7 @@ class Controls:
             if any(raw):
                 asked[name] = tuple(raw) if len(raw) > 1 else raw[0]
                 if name not in RECORDINGS and OPTIONS[name].metavar:
-                    asked[name] = parsed(name, str(raw[0]))
+                    asked[name] = OPTIONS[name].read(name, str(raw[0]))
         return asked
 
     def _default(self, option: str) -> tuple[float, ...]:
@@ -263,15 +263,14 @@ class Controls:
         sampling: dict[str, Any] = {
             option: value if len(value) > 1 else value[0] for option, value in moved.items() if value != self._default(option)
         }
-        given = [one.metadata(values) for one in self.inputs.values()]
-        conditioning = {key: value for one in given for key, value in one.items()} | json_in(values, "conditioning")
+        conditioning = told(self.inputs.values(), values) | json_in(values, "conditioning")
         negative = json_in(values, NEGATIVE) | {key: values[name] for key, name in self.negative.items() if values[name]}
         mode = self.mode(values)
         changes = MODES[mode].options(values, self.levels.names) if mode else self._changed(values)
         known = {"repaint", "before", "bridge", "loop"} & changes.keys()
         if mode:
             changes |= self._changed({one: values[one] for name in BESIDE_MODES for one in CHANGES[name]})
-        changes |= {name: parsed(name, values[name]) for name in OTHER_OPTIONS if values[name]}
+        changes |= {name: OPTIONS[name].read(name, values[name]) for name in OTHER_OPTIONS if values[name]}
         if "guidance" in changes:  # beside which no scale would be 1
             sampling["cfg_scale"] = float(values["cfg_scale"])
         if mode and known and (values["edit_put_back"] or not self.infills):  # which the page says

@@ -1,0 +1,66 @@
+"""Classes of a checkpoint's conditioners for a model that has others: each class keeps its vector by its name."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snac_plugin.config.conditioner_keys import NUMBER_TYPES
+
+log = logging.getLogger(__name__)
+
+CLASSES = {"list": "options", "class_mixture": "classes"}
+"""Where conditioners have their classes in their config. The vector of none is the first of a `list`, the last of a mixture."""
+NUMBERS = "its weights take the same number for another until they have learnt"
+
+
+def with_classes_by_name(
+    model: Any, state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: str
+) -> dict[str, Tensor]:
+    """Weights with a vector for each of the model's classes: its own by name, the mean of the checkpoint's if it is new.
+
+    So a model begins on a new class as it would on an even mixture of those it knows. The log names new classes and those that are
+    left out, and ranges of numbers that differ. Tables are [K + 1, D] for K classes. `config` is the checkpoint's own; without one
+    nothing changes.
+    """
+    found = dict(state)
+    for name, kind, before, now in _in_both(model, config):
+        if kind in NUMBER_TYPES:
+            was, is_now = (_range(one, NUMBER_TYPES[kind]) for one in (before, now))
+            if was != is_now:
+                log.warning("%s: conditioner %s: %s to %s, and was trained on %s to %s: %s", where, name, *is_now, *was, NUMBERS)
+        if (key := CLASSES.get(kind)) is None:
+            continue
+        known, wanted = [str(one) for one in before.get(key, ())], [str(one) for one in now.get(key, ())]
+        weight = f"conditioner.conditioners.{name}.embedder.weight"
+        if known == wanted or not wanted or weight not in state or len(state[weight]) != len(known) + 1:
+            continue
+        found[weight] = _by_name(state[weight], known, wanted, none_first=kind == "list")
+        new, gone = [one for one in wanted if one not in known], [one for one in known if one not in wanted]
+        for names, what in ((new, "new, and begin as the mean of the others"), (gone, "not in the model, and left out")):
+            if names:
+                log.warning("%s: conditioner %s: classes that are %s: %s", where, name, what, ", ".join(names))
+    return found
+
+
+def _by_name(table: Tensor, known: Sequence[str], wanted: Sequence[str], none_first: bool) -> Tensor:
+    none, vectors = (table[:1], table[1:]) if none_first else (table[-1:], table[:-1])
+    by_name = dict(zip(known, vectors, strict=True))
+    rows = torch.stack([by_name.get(one, vectors.mean(dim=0)) for one in wanted])
+    return torch.cat([none, rows] if none_first else [rows, none])
+
+
+def _range(config: Mapping[str, Any], defaults: tuple[float, float]) -> tuple[float, float]:
+    return config.get("min_val", defaults[0]), config.get("max_val", defaults[1])
+
+
+def _in_both(model: Any, config: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Name, type and both configs of each conditioner of one type that checkpoint and model have."""
+    section = (config or {}).get("model", {}).get("conditioning") or {}
+    before = {one["id"]: one for one in section.get("configs", ())}
+    now = model.config.model.conditioning
+    for one in now.configs if now else ():
+        if (other := before.get(one.id)) is not None and other.get("type") == one.type:
+            yield one.id, one.type, other.get("config", {}), one.config

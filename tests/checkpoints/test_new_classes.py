@@ -1,0 +1,82 @@
+"""Fine-tuning with other classes than the checkpoint's: those of the same name stay what they were, wherever they stand."""
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_model_config, write_tiny_codec
+
+from snac_plugin.checkpoints.reading import load_weights
+from snac_plugin.checkpoints.writing import save_unwrapped
+from snac_plugin.plugin import builders
+
+KEYS = {"list": "options", "class_mixture": "classes"}
+
+
+def told(folder: Path, kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A small model's config with one conditioner."""
+    told = tiny_model_config(write_tiny_codec(folder), head="logits", global_cond_dim=8)
+    told["model"]["conditioning"] = {"configs": [{"id": "style", "type": kind, "config": config}], "cond_dim": 8}
+    told["model"]["diffusion"]["global_cond_ids"] = ["style"]
+    told["training"]["demo"]["demo_cond_from_batch"] = True
+    return told
+
+
+@pytest.fixture(params=KEYS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def vectors(kind: str, folder: Path, before: list[str], now: list[str]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """By class, what a conditioner gives before and after its weights were loaded into one with other classes."""
+    config = told(folder, kind, {KEYS[kind]: before})
+    one = builders.model(config)
+    save_unwrapped(one, folder / "model.ckpt", config, None)
+    config = copy.deepcopy(config)
+    config["model"]["conditioning"]["configs"][0]["config"][KEYS[kind]] = now
+    other = builders.model(config)
+    load_weights(other, folder / "model.ckpt", fine_tuned=True)
+
+    def by_class(model: Any, names: list[str]) -> dict[str, torch.Tensor]:
+        return {name: model.conditioner([{"style": name}], "cpu")["style"][0] for name in (*names, "")}
+
+    return by_class(one, before), by_class(other, now)
+
+
+def test_classes_keep_their_vectors_by_name_and_new_ones_begin_as_the_mean(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With one class more the weights did not fit; with as many in another order each got the vector of another."""
+    with caplog.at_level(logging.WARNING):
+        before, now = vectors(kind, tmp_path, ["house", "jazz", "rock"], ["waltz", "jazz", "house"])
+    for name in ("jazz", "house", ""):
+        assert torch.equal(now[name], before[name])
+    torch.testing.assert_close(now["waltz"], (before["house"] + before["jazz"] + before["rock"]) / 3)
+    where = f"{tmp_path / 'model.ckpt'}: conditioner style: classes that are"
+    assert caplog.messages == [
+        f"{where} new, and begin as the mean of the others: waltz",
+        f"{where} not in the model, and left out: rock",
+    ]
+
+
+def test_the_same_classes_in_another_order_are_no_news(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        before, now = vectors(kind, tmp_path, ["house", "jazz"], ["jazz", "house"])
+    assert all(torch.equal(now[name], value) for name, value in before.items())
+    assert caplog.messages == []
+
+
+def test_numbers_of_another_range_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """120 of 60 to 180 is the same to the network as 0.5 of 0 to 1."""
+    config = told(tmp_path, "number", {"max_val": 180})
+    save_unwrapped(builders.model(config), tmp_path / "model.ckpt", config, None)
+    for same in ({"max_val": 180}, {"min_val": 0, "max_val": 180}):
+        load_weights(builders.model(told(tmp_path, "number", same)), tmp_path / "model.ckpt", fine_tuned=True)
+    assert caplog.messages == []
+    load_weights(
+        builders.model(told(tmp_path, "number", {"min_val": 60, "max_val": 180})), tmp_path / "model.ckpt", fine_tuned=True
+    )
+    assert "conditioner style: 60 to 180, and was trained on 0 to 180: its weights take the same" in caplog.messages[0]
