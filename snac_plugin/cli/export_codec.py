@@ -21,7 +21,9 @@ def parser() -> CommandParser:
     made.add_argument("--ckpt-path", required=True, metavar="FILE", help="training checkpoint")
     made.add_argument("--model-config", metavar="FILE", help="model config, for a checkpoint without one inside")
     made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
-    made.add_argument("--half", action="store_true", help="store half precision: half the size, audio all but the same")
+    made.add_argument(
+        "--half", action="store_true", help="store the decoder in half precision: the same codes, audio all but the same"
+    )
     made.add_argument("--no-ema", action="store_true", help="take the weights as trained in place of the averaged ones")
     return made
 

@@ -31,16 +31,17 @@ def snac_from_autoencoder(state: Mapping[str, Tensor], config: dict[str, Any], w
     return model.eval().requires_grad_(False)
 
 
-def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, dtype: torch.dtype = torch.float16) -> Path:
+def save_codec(folder: Path, model: SNAC, config: dict[str, Any], card: str, decoder_dtype: torch.dtype = torch.float16) -> Path:
     """Write a codec into a folder, made if need be; each file appears whole, the weights first.
 
     Args:
         config: the contents of config.json, SNAC's constructor arguments.
         card: the text of README.md.
-        dtype: of the stored weights; half precision halves the file, without an audible difference.
+        decoder_dtype: of the decoder's stored weights; half precision changes nothing audible. All others stay as they are: rounded
+            ones would give other codes, which mean nothing to a model that was trained on the first.
     """
     make_folder("folder", folder)
-    weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in model.state_dict().items()}
+    weights = {name: w.to(decoder_dtype) if name.startswith("decoder.") else w for name, w in model.state_dict().items()}
     write_torch(folder / "pytorch_model.bin", weights)
     write_whole(folder / "config.json", lambda part: part.write_text(json.dumps(config, indent=2) + "\n"))
     (folder / "model.safetensors").unlink(missing_ok=True)  # with both files, programs would differ in which they read
