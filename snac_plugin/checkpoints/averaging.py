@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from snac_plugin.checkpoints.config_inside import differences
 from snac_plugin.checkpoints.reading import Checkpoint
 from snac_plugin.checkpoints.weights import check_weights
 from snac_plugin.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
+OTHERWISE_SAMPLED = ("sampling", "codec")
+"""Keys of a model's config that may differ: how it is sampled, and where its codec lies."""
 LITTLE = 0.2
 """A cosine between the weights of two networks, below which they have hardly anything in common: of two trainings it is near 0."""
 UNRELATED = "%s and %s have little in common (cosine of their weights %.2f): the mean of two trainings is no model"
@@ -47,8 +49,9 @@ def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
     """CheckpointError for another network, codec or shape; how networks are trained and sampled may differ."""
     where, source = str(other.path), str(first.path)
     mine, others = ((one.model_config or {}).get("model") for one in (first, other))
-    if mine and others and (key := _first_difference(mine, others, "model")):
-        raise CheckpointError(where, f"another value of {key} in its config", f"that of {source}", ADVICE)
+    differs = next(differences(mine, others, "model", OTHERWISE_SAMPLED), None) if mine and others else None
+    if differs is not None:
+        raise CheckpointError(where, f"another value of {differs[0]} in its config", f"that of {source}", ADVICE)
     codecs = [(one.codec or {}).get("fingerprint") for one in (first, other)]
     if None not in codecs and codecs[0] != codecs[1]:
         raise CheckpointError(where, f"codec fingerprint {codecs[1]}", f"{codecs[0]}, as in {source}", ADVICE)
@@ -56,16 +59,7 @@ def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
 
 
 def _cosine(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Of all matrices of two networks as one vector."""
-    pairs = [(value.double(), other[name].double()) for name, value in one.items() if value.is_floating_point() and value.ndim > 1]
-    product, *squares = (sum((a * b).sum() for a, b in each) for each in (pairs, *([(v[i], v[i]) for v in pairs] for i in (0, 1))))
-    return float(product / (squares[0] * squares[1]) ** 0.5)
-
-
-def _first_difference(one: Any, other: Any, path: str) -> str | None:
-    """Where two JSON values differ, but for what says how to sample."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        keys = [key for key in sorted({*one, *other}) if key not in ("sampling", "codec")]  # a codec may lie elsewhere
-        differences = (_first_difference(one.get(key), other.get(key), f"{path}.{key}") for key in keys)
-        return next((path for path in differences if path), None)
-    return None if one == other else path
+    """Of the matrices of two networks, all of a network as one vector."""
+    names = [name for name, value in one.items() if value.is_floating_point() and value.ndim > 1]
+    first, second = (torch.cat([state[name].float().flatten() for name in names]) for state in (one, other))
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=0))

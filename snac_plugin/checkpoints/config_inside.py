@@ -4,7 +4,7 @@ import io
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,16 @@ def check_at_a_glance(path: str | Path) -> None:
     file, _ = locate(path)
     if fault := _fault(file):
         raise CheckpointError(str(file), fault, EXPECTED, ADVICE)
+
+
+def differences(one: Any, other: Any, path: str, without: Collection[str] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of what differs between two JSON values: None for a key that one lacks; keys `without` may differ."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}):
+            if key not in without:
+                yield from differences(one.get(key), other.get(key), f"{path}.{key}", without)
+    elif one != other:
+        yield path, one, other
 
 
 def _fault(file: Path) -> str:

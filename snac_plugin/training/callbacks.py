@@ -1,10 +1,10 @@
-"""Callbacks of a run: its progress bar, its checkpoints, what decides its data, stopping after a signal."""
+"""Callbacks of a run: its progress bar, stopping after a signal, warnings when it goes on with other settings, checkpoints."""
 
 import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from snac_plugin.checkpoints.config_inside import CONFIG
+from snac_plugin.checkpoints.config_inside import CONFIG, differences
 from snac_plugin.checkpoints.weights import check_optimizers
 from snac_plugin.data.resumable_loader import tracks_of
 from snac_plugin.errors import LostData
@@ -33,7 +33,9 @@ FACTS = {
     "tracks": "the number of tracks in the data",
 }
 SHARED = {"batch_size", "processes"}
-OTHER_OPTIMIZERS = "Begin another run from its weights for other ones: --pretrained-ckpt-path."
+OF_OPTIMIZERS = ("learning_rate", "optimizer_configs", "learning_rate_scales")
+"""Keys of `training` that optimizers and schedulers are built from."""
+OTHER_OPTIMIZERS = "To change them, begin another run from its weights: --pretrained-ckpt-path."
 
 
 class StepsBar(TQDMProgressBar):
@@ -99,7 +101,10 @@ class StopOnSignal(pl.Callback):
 class SameData(pl.Callback):
     """Notes in each checkpoint what decides the order of the data and the noise; a run that goes on with other values is warned.
 
-    Processes that together train on as large a batch read the same data. A stream has no number of tracks, nor has None.
+    Processes that together train on a batch of the same size read the same data.
+
+    Args:
+        loader: of `resumable`; a stream, or none, has no number of tracks to note.
     """
 
     def __init__(self, batch_size: int, seed: int, loader: Any) -> None:
@@ -125,26 +130,20 @@ class SameData(pl.Callback):
 
 
 class SameOptimizers(pl.Callback):
-    """Says which changed values of `training.optimizer_configs` a run that goes on does not follow: it keeps the checkpoint's."""
+    """Says which changed values of the keys OF_OPTIMIZERS a run that goes on does not follow: it keeps the checkpoint's."""
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        was, now = (_optimizers(config) for config in (checkpoint.get(CONFIG), pl_module.model_config))
-        said = ", ".join(() if was is None else _changes(was, now, "training.optimizer_configs"))
+        was, now = (_of_optimizers(config) for config in (checkpoint.get(CONFIG), pl_module.model_config))
+        changes = [] if was is None else differences(was, now, "training")
+        said = ", ".join(f"{path} is {json.dumps(new)} and was {json.dumps(old)}" for path, old, new in changes)
         if said and trainer.is_global_zero:
             log.warning("Not followed, as a training that goes on keeps its optimizers: %s. %s", said, OTHER_OPTIMIZERS)
 
 
-def _optimizers(config: Any) -> Any:
-    return ((config or {}).get("training") or {}).get("optimizer_configs")
-
-
-def _changes(was: Any, now: Any, path: str) -> Iterator[str]:
-    """Sentences on the values that differ between two JSON values."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in dict.fromkeys((*was, *now)):
-            yield from _changes(was.get(key), now.get(key), f"{path}.{key}")
-    elif was != now:
-        yield f"{path} is {json.dumps(now)} and was {json.dumps(was)}"
+def _of_optimizers(config: Any) -> dict[str, Any] | None:
+    """What a model config says of optimizers; None where there is no config."""
+    training = (config or {}).get("training")
+    return None if training is None else {key: training[key] for key in OF_OPTIMIZERS if key in training}
 
 
 class Checkpoints(ModelCheckpoint):

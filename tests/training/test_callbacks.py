@@ -145,15 +145,32 @@ def test_processes_that_share_a_batch_read_the_same_data(
     assert len(caplog.messages) == len(said), "the first process tells it for all"
 
 
-def test_optimizers_that_a_run_does_not_follow_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    """A learning rate that was changed for --recover took no effect, without a word."""
+def _adam(rate: float) -> dict[str, Any]:
+    optimizer = {"type": "AdamW", "config": {"lr": rate, "betas": [0.9, 0.99]}}
+    return {"optimizer_configs": {"diffusion": {"optimizer": optimizer}}}
 
-    def config(rate: float) -> dict[str, Any]:
-        optimizer = {"type": "AdamW", "config": {"lr": rate, "betas": [0.9, 0.99]}}
-        return {"training": {"optimizer_configs": {"diffusion": {"optimizer": optimizer}}}}
 
-    module: Any = SimpleNamespace(model_config=config(0.001))
-    for was in (config(0.001), config(0.002), {}, None):
-        SameOptimizers().on_load_checkpoint(SimpleNamespace(is_global_zero=True), module, {"model_config": was})  # type: ignore[arg-type]
-    where = "training.optimizer_configs.diffusion.optimizer.config.lr"
-    assert [f"{where} is 0.001 and was 0.002. Begin another run" in one for one in caplog.messages] == [True]
+IN_CONFIG = "training.optimizer_configs.diffusion.optimizer.config.lr"
+
+
+@pytest.mark.parametrize(
+    ("was", "said"),
+    [
+        ({"training": _adam(0.001)}, None),
+        ({"training": _adam(0.001) | {"use_ema": False}}, None),
+        ({"training": _adam(0.002)}, f"{IN_CONFIG} is 0.001 and was 0.002"),
+        ({"training": {"learning_rate": 0.1} | _adam(0.001)}, "training.learning_rate is null and was 0.1"),
+        ({"training": {"learning_rate_scales": {"encoder": 2.0}} | _adam(0.001)}, 'is null and was {"encoder": 2.0}'),
+        ({"training": {"learning_rate": 0.1}}, "training.learning_rate is null and was 0.1, training.optimizer_configs is {"),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_optimizers_that_a_run_does_not_follow_are_told(
+    was: dict[str, Any] | None, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A learning rate that was changed for --recover took no effect, without a word; a plain `learning_rate` longest of all."""
+    module: Any = SimpleNamespace(model_config={"training": _adam(0.001)})
+    SameOptimizers().on_load_checkpoint(SimpleNamespace(is_global_zero=True), module, {"model_config": was})  # type: ignore[arg-type]
+    assert len(caplog.messages) == (said is not None)
+    assert (said or "") in caplog.text
