@@ -19,8 +19,8 @@ from snac_plugin.cli.demo_songs import Kind, add_kind_arguments, kind_from
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import check_model_config
 from snac_plugin.data.audio import read_audio
-from snac_plugin.data.codes_details import read_details
-from snac_plugin.data.codes_folder import DATASET_CONFIG, FILELIST, check_fingerprint
+from snac_plugin.data.codes_details import FILELIST, read_details
+from snac_plugin.data.codes_folder import DATASET_CONFIG, check_fingerprint
 from snac_plugin.data.demo_music import metadata as demo_metadata
 from snac_plugin.data.demo_music import render_demo_music
 from snac_plugin.data.pre_encode import pre_encode

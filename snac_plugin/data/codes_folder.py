@@ -20,11 +20,11 @@ from torch import Tensor
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.data import crop_times
 from snac_plugin.data.audio_folders import Rejected
-from snac_plugin.data.codes_details import CONTENT, DETAILS, check_output, details_in
+from snac_plugin.data.codes_details import CONTENT, DETAILS, FILELIST, check_output, details_in
 from snac_plugin.errors import CodecError, UsageError
 from snac_plugin.files import make_folder, read_json_object, write_whole
 
-DATASET_CONFIG, FILELIST = "dataset_config.json", "filelist.txt"
+DATASET_CONFIG = "dataset_config.json"
 GEOMETRY = ("sample_rate", "rows", "codebook_size", "frame_samples", "frames_per_second")
 
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from snac_plugin.data.codes_folder import FILELIST, CodesFolder
+from snac_plugin.data.codes_details import FILELIST
+from snac_plugin.data.codes_folder import CodesFolder
 from snac_plugin.errors import AudioError
 from snac_plugin.files import write_whole
 from snac_plugin.wording import counted

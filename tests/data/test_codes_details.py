@@ -1,11 +1,16 @@
 """Codes lie in folders of their own."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import write_tiny_codec
 
+from snac_plugin.codec.load import load_codec
+from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.data import codes_folder
 from snac_plugin.data.codes_details import CONTENT, DETAILS, check_output
 from snac_plugin.data.codes_folder import CodesFolder
 from snac_plugin.errors import UsageError
@@ -41,3 +46,19 @@ def test_new_folders_those_of_codes_and_hidden_files_are_taken(tmp_path: Path) -
     written(shards / "shard-000000.tar")
     check_output("output", tmp_path / "out")
     check_output("output", written(shards / "my notes.txt"))
+
+
+def test_a_pre_encoding_that_ended_at_its_start_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left its list of tracks, which the next run then took for a file of somebody else."""
+    codec = SnacPretransform(load_codec(str(write_tiny_codec(tmp_path / "codec"))))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(codes_folder, "_write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            CodesFolder(tmp_path / "codes", codec, 4)
+    assert [path.name for path in (tmp_path / "codes").iterdir()] == ["filelist.txt"]
+    CodesFolder(tmp_path / "codes", codec, 4)
+    assert (tmp_path / "codes" / DETAILS).is_file()
