@@ -119,7 +119,7 @@ def test_commands_end_in_a_sentence(command: str, made: Path, tmp_path: Path, ca
     [
         (False, [], "run the same command again."),
         (False, ["--recover"], "run the same command again."),
-        (True, [], "run the same command again with --recover: "),
+        (True, [], "run the same command again with --recover: it goes on"),
         (True, ["--recover"], "run the same command again."),
         (True, ["--ckpt-path", "step=00000002.ckpt"], "run the same command again."),
         (True, ["--ckpt-path", "step=00000001.ckpt"], "run the same command again with --recover in place of --ckpt-path: "),
@@ -135,10 +135,11 @@ def test_a_training_is_told_the_command_that_goes_on(
         (checkpoints / "step=00000002.ckpt").touch()
     flags = [str(checkpoints / word) if word.endswith(".ckpt") else word for word in flags]
 
-    def full(_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "events.out")
 
     monkeypatch.setattr("snac_plugin.cli.train.train", full)
+    monkeypatch.setattr("snac_plugin.files.tempfile.TemporaryFile", full)  # what is advised needs no room
     assert main(["train", "--model-config", "model.json", "--save-dir", str(tmp_path), *flags]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: events.out: found no way to write it (No space left")

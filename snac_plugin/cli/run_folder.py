@@ -21,10 +21,14 @@ def run_name(args: argparse.Namespace) -> str:
 
 
 def run_folder(args: argparse.Namespace) -> Path:
-    """The folder that --save-dir names, or runs/NAME; it need not exist."""
-    folder = Path(args.save_dir) if args.save_dir else Path("runs") / run_name(args)
+    """The folder that --save-dir names, or runs/NAME; it need not exist. UsageError: it cannot be written to."""
+    folder = _place(args)
     check_folder("--save-dir", folder)
     return folder
+
+
+def _place(args: argparse.Namespace) -> Path:
+    return Path(args.save_dir) if args.save_dir else Path("runs") / run_name(args)
 
 
 def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
@@ -34,10 +38,8 @@ def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
     checkpoints = checkpoints_in(folder / "checkpoints")
     newest = newest_whole(checkpoints) if args.recover or args.ckpt_path else next(iter(checkpoints), None)
     if checkpoints and newest is None and not args.ckpt_path:
-        found, advice = (
-            f"{counted(len(checkpoints), 'checkpoint')}, none of which is whole",
-            f"Remove {folder / 'checkpoints'} to start anew.",
-        )
+        found = f"{counted(len(checkpoints), 'checkpoint')}, none of which is whole"
+        advice = f"Remove {folder / 'checkpoints'} to start anew."
         raise CheckpointError(str(folder), found, "a training checkpoint", advice)
     chosen = Path(args.ckpt_path) if args.ckpt_path else newest if args.recover else None
     if newest is not None and (chosen is None or chosen.resolve() != newest.resolve()):
@@ -52,8 +54,8 @@ def checkpoint_to_resume(args: argparse.Namespace, folder: Path) -> Path | None:
 
 
 def flags_to_go_on(args: argparse.Namespace) -> str:
-    """What a command that has left checkpoints must say besides to go on from them, or nothing."""
-    newest = next(iter(checkpoints_in(run_folder(args) / "checkpoints")), None)
+    """What a command that has left checkpoints lacks to go on from them, or nothing; its disk may take no more files."""
+    newest = next(iter(checkpoints_in(_place(args) / "checkpoints")), None)
     if newest is None or (Path(args.ckpt_path).resolve() == newest.resolve() if args.ckpt_path else args.recover):
         return ""
     return "with --recover in place of --ckpt-path" if args.ckpt_path else "with --recover"

@@ -31,11 +31,11 @@ def main(argv: Sequence[str]) -> int:
     try:
         newest = train(args)
     except Exception as error:
-        full = error if isinstance(error, UnwritableFile) else None if isinstance(error, SnacPluginError) else unwritable(error)
-        if full is None or not (flags := flags_to_go_on(args)):
+        told = error if isinstance(error, SnacPluginError) else unwritable(error)
+        if not isinstance(told, UnwritableFile) or not (flags := flags_to_go_on(args)):
             raise
-        advice = f"Make room; then run the same command again {flags}: it is refused else, for the checkpoints that are there."
-        raise UnwritableFile(full.where, full.found, full.expected, advice) from error
+        advice = f"Make room; then run the same command again {flags}: it goes on from its newest checkpoint."
+        raise UnwritableFile(told.where, told.found, told.expected, advice) from error
     print(f"checkpoint: {newest}" if newest else "no checkpoint was saved")
     return 0
 
