@@ -7,6 +7,7 @@ weights of several checkpoints, as of a training and of a fine-tuning that began
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from snac_plugin.checkpoints.places import CONFIG, WEIGHTS
 from snac_plugin.cli.arguments import add_lora, check_paths
 from snac_plugin.cli.command_parser import CommandParser
 from snac_plugin.errors import UsageError
-from snac_plugin.files import check_folder
+from snac_plugin.files import LONGEST_NAME, check_folder
 
 OF_A_FOLDER = (*WEIGHTS, CONFIG, "README.md")
 
@@ -61,16 +62,26 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check_result(args: argparse.Namespace) -> None:
-    """UsageError for a --name that cannot be written to, or a folder of other things."""
-    check_folder("--name", Path(args.name).parent)
-    folder = Path(args.name)
-    if not args.folder or not folder.exists():
-        return
-    check_folder("--name", folder)
-    others = sorted(path.name for path in folder.iterdir() if path.name not in OF_A_FOLDER and not path.name.startswith("."))
+    """UsageError for a --name that no file or folder can have, or that is a folder of other things."""
+    path = _result(args)
+    check_folder("--name", args.name if args.folder else path.parent)
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UsageError("--name", args.name, f"a name of {LONGEST_NAME} bytes at most, its ending too")
+    others = sorted(name for name in _names_in(path.parent) if name not in OF_A_FOLDER) if args.folder else []
     if others:
-        found, advice = f"{folder} with {others[0]} in it", "A model folder holds nothing else: it is handed on as it is."
+        found, advice = f"{args.name} with {others[0]} in it", "A model folder holds nothing else: it is handed on as it is."
         raise UsageError("--name", found, "a new folder, an empty one, or that of a model", advice)
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+
+
+def _result(args: argparse.Namespace) -> Path:
+    """The file to write."""
+    if args.folder:
+        return Path(args.name) / WEIGHTS[0]
+    return Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
 
 
 def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], checkpoint: Any) -> None:
@@ -79,9 +90,7 @@ def write_result(args: argparse.Namespace, model: Any, config: dict[str, Any], c
     from snac_plugin.checkpoints.writing import save_unwrapped
     from snac_plugin.generation.condition_inputs import condition_inputs
 
-    path = Path(f"{args.name}{'.safetensors' if args.use_safetensors else '.ckpt'}")
-    if args.folder:
-        path = Path(args.name) / "model.safetensors"
+    path = _result(args)
     replaced = ", in place of what was there" if path.exists() else ""
     save_unwrapped(model, path, config, checkpoint.codec, args.half)
     if args.folder:

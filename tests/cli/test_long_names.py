@@ -18,6 +18,8 @@ LONG = "x" * 300
         f"evaluate --ckpt-path snac_dit_tiny --data {LONG}",
         f"ema --run {LONG} --length 0.1",
         f"unwrap --ckpt-path snac_dit_tiny --name {LONG}/model",
+        f"unwrap --ckpt-path snac_dit_tiny --name {LONG}",
+        f"unwrap --ckpt-path snac_dit_tiny --name {LONG} --folder",
         f"demo --save-dir {LONG}",
         f"songs {LONG} --songs 1",
         f"scan {LONG}",
