@@ -16,11 +16,13 @@ def condition_inputs(config: SnacModelConfig) -> tuple[ConditionInput, ...]:
 
 
 def may_be_left_out(config: SnacModelConfig) -> dict[str, Any]:
-    """Conditions that training dropped alone, so that a sample may lack them; each with a value that holds its place till then."""
-    read = config.model.diffusion.read_ids
-    shares = {} if config.training is None else config.training.condition_dropouts(read)
-    known = {one.name: one.default for one in condition_inputs(config) if one.needed and one.default is not None}
-    return {name: default for name, default in known.items() if shares.get(name)}
+    """Conditions that training dropped alone, so that a sample may lack them; each with a value for its conditioner to read."""
+    section, training = config.model.conditioning, config.training
+    if section is None or training is None:
+        return {}
+    shares = training.condition_dropouts(config.model.diffusion.read_ids)
+    has_value = (one for one in condition_inputs(config) if one.needed and one.default is not None)
+    return {one.name: one.default for one in has_value if shares.get(one.name) and one.name not in section.pre_encoded_keys}
 
 
 def guided_names(config: SnacModelConfig) -> tuple[str, ...]:

@@ -118,9 +118,8 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         shares = {} if training is None else training.condition_dropouts([*self.read_ids])
         if never := [name for name in guidance.alone if not shares.get(name, 1.0)]:
             log.warning(NEVER_ALONE, ", ".join(never))
-        left = [name for name in may_be_left_out(self.config) if not said_in(name, metadata, self.conditioner.default_keys).all()]
-        if left:
-            log.warning(LEFT_OUT, ", ".join(left))
+        if lacking := self._lacking(metadata):
+            log.warning(LEFT_OUT, ", ".join(lacking))
         reading = Reading(self.condition_tensors, self.joined, self.conditioner.by_id, self.conditioner.default_keys)
         told = reading.told(metadata, negative, guidance)
         if self.weaker is not None:
@@ -138,19 +137,21 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
 
         What metadata leaves out is dropped where training dropped it; UsageError where it did not, or if it must be `complete`.
         """
-        held, aliases = {} if complete else may_be_left_out(self.config), self.conditioner.default_keys
-        given = {name: said_in(name, metadata, aliases) for name in held}
+        lacking, held = {} if complete else self._lacking(metadata), may_be_left_out(self.config)
         others = [
-            {name: value for name, value in held.items() if not given[name][index]}
+            {name: held[name] for name, said in lacking.items() if not said[index]}
             | {name: value for name, value in entry.items() if name not in self.context_ids}
             for index, entry in enumerate(metadata)
         ]
         tensors = self.conditioner.tensors(others, self.device if device is None else device)
         tensors = {name: tensors[name] for name in self.read_ids}
-        if all(one.all() for one in given.values()):
-            return tensors
-        nothing = blanks(tensors, self.conditioner.by_id)
-        return tensors | {name: chosen(keep, tensors[name], nothing[name]) for name, keep in given.items()}
+        nothing = blanks({name: tensors[name] for name in lacking}, self.conditioner.by_id)
+        return tensors | {name: chosen(said, tensors[name], nothing[name]) for name, said in lacking.items()}
+
+    def _lacking(self, metadata: Sequence[Metadata]) -> dict[str, Tensor]:
+        """Conditions by id that some entries of a batch leave out, as they may: which entries say them [B] bool."""
+        said = {name: said_in(name, metadata, self.conditioner.default_keys) for name in may_be_left_out(self.config)}
+        return {name: which for name, which in said.items() if not which.all()}
 
     def conditions(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> Conditions:
         """Conditioning inputs of a batch of metadata, without its context."""

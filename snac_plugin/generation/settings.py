@@ -182,7 +182,7 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
 def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool = True, where: str = "conditioning") -> None:
     """UsageError for a key that no conditioner reads, a value that it does not take, or, if `complete`, a missing one.
 
-    Those that training dropped alone may be missing: they are dropped.
+    Conditions that training dropped alone (`training.condition_dropout`) may be missing: they are dropped.
     """
     section = config.model.conditioning
     known = section.keys if section else []
@@ -190,8 +190,8 @@ def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool =
         expected = f"only {', '.join(known)}" if known else "nothing: this model was trained without conditioning"
         raise UsageError(where, f"the key {unknown[0]!r}", expected, did_you_mean(unknown[0], known))
     if section is not None and complete:
-        needed = [name for name in section.needed if name not in may_be_left_out(config)]
-        check_complete(metadata, needed, section.default_keys, SAY_EACH)
+        optional = may_be_left_out(config)
+        check_complete(metadata, [name for name in section.needed if name not in optional], section.default_keys, SAY_EACH)
     check_values(metadata, section, where)
 
 

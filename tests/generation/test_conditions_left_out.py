@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny import conditioned_model_config, write_tiny_codec
 
+from snac_plugin.config import check_model_config
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.condition_inputs import may_be_left_out
 from snac_plugin.generation.request import Request
-from snac_plugin.generation.settings import check_request
+from snac_plugin.generation.settings import check_metadata, check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditioners import blanks
 from snac_plugin.plugin import builders
@@ -71,6 +72,17 @@ def test_what_training_never_dropped_must_be_said(tmp_path: Path) -> None:
             check_request(Request(), model.config, model.levels.names)
         with pytest.raises(UsageError, match=r"nothing for (style, )?tempo"):
             model.condition_tensors([{"place": (0, 4)}])
+
+
+def test_what_comes_encoded_must_be_said(tmp_path: Path) -> None:
+    """A number in the place of a vector ended in a traceback."""
+    config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
+    config["training"]["condition_dropout"] = 0.1
+    config["model"]["conditioning"]["pre_encoded_keys"] = ["tempo"]
+    checked = check_model_config(config)
+    assert [*may_be_left_out(checked)] == ["style"]
+    with pytest.raises(UsageError, match="nothing for tempo"):
+        check_metadata({"style": "house"}, checked)
 
 
 def test_training_data_must_say_all(model: SnacDiffusion) -> None:
