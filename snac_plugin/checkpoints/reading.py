@@ -16,6 +16,7 @@ from snac_plugin.checkpoints.places import ADVICE, EXPECTED, locate
 from snac_plugin.checkpoints.weights import check_finite, load_state, model_weights
 from snac_plugin.config import NetworkConfig, load_json
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
+from snac_plugin.diffusion.model_type import MODEL_TYPE
 from snac_plugin.errors import CheckpointError
 
 
@@ -92,7 +93,7 @@ def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool =
 def check_head(config: Mapping[str, Any] | None, model: Any, where: str) -> None:
     """Raise a CheckpointError unless weights were trained for the model's head: those of two heads may have the same shapes."""
     network = getattr(getattr(model, "model", None), "network", None)
-    if network is None or config is None or config.get("model_type") != "diffusion_snac_dit":
+    if network is None or config is None or config.get("model_type") != MODEL_TYPE:
         return
     section: Any = config
     for key in ("model", "diffusion", "config"):

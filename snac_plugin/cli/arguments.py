@@ -7,13 +7,12 @@ from typing import Any
 
 from snac_plugin.checkpoints.places import adapter_in, locate_adapter, weaker_in
 from snac_plugin.codec import places as codecs
+from snac_plugin.diffusion.model_type import MODEL_TYPE
 from snac_plugin.diffusion.sampler_names import AUTOGUIDANCE
 from snac_plugin.errors import CheckpointError, Mismatch, UsageError
 from snac_plugin.generation.option import condition_in
 from snac_plugin.generation.request import OPTIONS, Request
 from snac_plugin.levels import Levels
-
-MODEL = "diffusion_snac_dit"
 
 
 def add_options(group: Any, *names: str, **helps: str) -> None:
@@ -129,9 +128,9 @@ def model_at_once(checkpoint: str, model_config: str | None) -> tuple[Any, Level
     from snac_plugin.config import check_model_config
 
     raw = config_at_once(checkpoint, model_config)
-    if raw is not None and (kind := raw.get("model_type", MODEL)) != MODEL:
+    if raw is not None and (kind := raw.get("model_type", MODEL_TYPE)) != MODEL_TYPE:
         advice = "Of a codec in training, export_codec makes a codec, which evaluate.py --codec measures." * (kind == "autoencoder")
-        raise CheckpointError(str(model_config or checkpoint), f"a model of type {kind}", f"one of type {MODEL}", advice)
+        raise CheckpointError(str(model_config or checkpoint), f"a model of type {kind}", f"one of type {MODEL_TYPE}", advice)
     config = None if raw is None else check_model_config(raw)
     folder = None if config is None else codecs.check_name(config.model.pretransform.config.codec)
     contents = None if folder is None else codecs.read_contents(folder / "config.json")

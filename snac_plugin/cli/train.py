@@ -16,12 +16,13 @@ from snac_plugin.cli.run_folder import checkpoint_to_resume, flags_to_go_on, run
 from snac_plugin.cli.run_lock import locked
 from snac_plugin.cli.train_flags import parse, parser
 from snac_plugin.codec.places import check_name
+from snac_plugin.diffusion.model_type import MODEL_TYPE
 from snac_plugin.errors import CheckpointError, ConfigError, SnacPluginError, UnwritableFile, UsageError
 from snac_plugin.files import unwritable
 
 __all__ = ["main", "parser", "train"]
 
-MODEL_TYPES = ("diffusion_snac_dit", "autoencoder")
+MODEL_TYPES = (MODEL_TYPE, "autoencoder")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -76,7 +77,7 @@ def _train(args: argparse.Namespace, config: dict[str, Any], folder: Path, resum
         config = checkpoint.config_for(config)
     model = create_model_from_config(config)
     if args.pretrained_ckpt_path:
-        fine_tuned = config["model_type"] == "diffusion_snac_dit" and not _lora(config)  # adapters train no new conditioners
+        fine_tuned = config["model_type"] == MODEL_TYPE and not _lora(config)  # adapters train no new conditioners
         load_weights(model, args.pretrained_ckpt_path, fine_tuned=fine_tuned)
     if args.remove_pretransform_weight_norm:
         if config["model_type"] == "autoencoder":
@@ -132,7 +133,7 @@ def _check_paths(args: argparse.Namespace, config: dict[str, Any], resume: Path 
     if _lora(config) is not None and not (args.pretrained_ckpt_path or resume):
         found, expected = "nothing", "the checkpoint whose weights stay as they are below the adapters of training.lora"
         raise UsageError("--pretrained-ckpt-path", found, expected, "snac_dit_tiny ships here.")
-    if config["model_type"] == "diffusion_snac_dit" and resume is None:
+    if config["model_type"] == MODEL_TYPE and resume is None:
         check_name(check_training_config(config, args.model_config)[0].model.pretransform.config.codec)
 
 

@@ -7,6 +7,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from snac_plugin.diffusion.model_type import MODEL_TYPE
+
 CONFIG_VERSION = 3
 """Version of the defaults of `diffusion_snac_dit`. Raise it when one changes, and put the former value into the table."""
 
@@ -34,7 +36,7 @@ def with_former_defaults(config: Mapping[str, Any], version: int) -> dict[str, A
     filled = copy.deepcopy(dict(config))
     model = filled.get("model")
     diffusion = model.get("diffusion") if isinstance(model, dict) else None
-    if filled.get("model_type") != "diffusion_snac_dit" or not isinstance(diffusion, dict):
+    if filled.get("model_type") != MODEL_TYPE or not isinstance(diffusion, dict):
         return filled  # the config's check says what is wrong
     for former in FORMER_DEFAULTS:
         if version > former.version or former.objective not in (None, diffusion.get("diffusion_objective", "rectified_flow")):

@@ -10,6 +10,7 @@ from snac_plugin.config.conditioner_keys import NUMBER_TYPES as NUMBER_TYPES
 from snac_plugin.config.network_keys import DiffusionSection
 from snac_plugin.config.section import AtLeastOne, ListOf, Positive, Section
 from snac_plugin.config.training_keys import TrainingSection
+from snac_plugin.diffusion.model_type import ModelType
 
 
 def is_context(kind: str) -> bool:
@@ -77,7 +78,7 @@ class ModelSection(Section):
 
 
 class SnacModelConfig(Section):
-    model_type: Literal["diffusion_snac_dit"] = Field(description="the model's type")
+    model_type: ModelType = Field(description="the model's type")
     sample_size: AtLeastOne = Field(description="audio samples of the training window: (context_chunks + 1) chunks")
     sample_rate: AtLeastOne = Field(description="audio samples per second: the codec's")
     audio_channels: AtLeastOne = Field(default=1, description="1: SNAC is mono")

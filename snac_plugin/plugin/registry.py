@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from snac_plugin.diffusion.model_type import MODEL_TYPE
 from snac_plugin.errors import ConfigError, InstallationError, did_you_mean
 from snac_plugin.plugin import page_loading, sampling
 from snac_plugin.plugin.import_hook import after_import
@@ -34,7 +35,7 @@ def _later(path: str) -> Function:
 
 
 BUILDERS: dict[str, dict[str, Function]] = {
-    "model": {"diffusion_snac_dit": _later("plugin.builders.model")},
+    "model": {MODEL_TYPE: _later("plugin.builders.model")},
     "pretransform": {"snac_hierarchical": _later("plugin.builders.pretransform")},
     "conditioner": {
         "snac_context": _later("plugin.builders.context_conditioner"),
@@ -47,14 +48,14 @@ BUILDERS: dict[str, dict[str, Function]] = {
     "encoder": {"snac": _later("plugin.codec_builders.encoder")},
     "decoder": {"snac": _later("plugin.codec_builders.decoder")},
     "training_wrapper": {
-        "diffusion_snac_dit": _later("plugin.training_builders.training_wrapper"),
+        MODEL_TYPE: _later("plugin.training_builders.training_wrapper"),
         "autoencoder with snac_rvq": _later("plugin.codec_builders.training_wrapper"),
     },
     "demo_callback": {
-        "diffusion_snac_dit": _later("plugin.training_builders.demo_callback"),
+        MODEL_TYPE: _later("plugin.training_builders.demo_callback"),
         "autoencoder with snac_rvq": _later("plugin.codec_builders.demo_callback"),
     },
-    "ui": {"diffusion_snac_dit": _later("interface.page.create_page")},
+    "ui": {MODEL_TYPE: _later("interface.page.create_page")},
 }
 
 
