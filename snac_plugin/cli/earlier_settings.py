@@ -2,29 +2,29 @@
 
 import argparse
 import contextlib
-import operator
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.errors import UsageError
 from snac_plugin.files import digest_of
-from snac_plugin.generation.batch import PER_SAMPLE, check_batch
-from snac_plugin.generation.request import OPTIONS, options_in, writing_in
-from snac_plugin.generation.wrong_values import FORM, naming_wrong_values
+from snac_plugin.generation.batch import check_batch
+from snac_plugin.generation.request import options_in, writing_in
+from snac_plugin.generation.settings_form import check_kinds, without_nulls
 
 
 def settings_in(args: argparse.Namespace) -> dict[str, Any]:
-    """The content of the file; {} where none is named."""
+    """The content of the file; {} where none is named. UsageError: it is no settings, or one of them is of another kind."""
     if args.settings is None:
         return {}
     from snac_plugin.config.read_json import load_json
 
-    settings = load_json(args.settings)
-    if settings.get("seed") is None:
+    settings = without_nulls(load_json(args.settings))
+    if "seed" not in settings:
         raise UsageError("--settings", f"{args.settings}, which names no seed", "the JSON file beside an earlier sample")
+    check_kinds(settings, "--settings: ")
     return settings
 
 
@@ -32,12 +32,14 @@ def earlier_options(args: argparse.Namespace, settings: Mapping[str, Any]) -> di
     """What settings say of how a sample was made; in `args` its checkpoint, adapters and batch too, where no others are named."""
     if not settings:
         return {}
-    earlier = naming_wrong_values(_read, settings, "--settings", f"{FORM}, which {args.settings} is not")
     _check_recordings(args, settings)
-    args.lora = earlier.lora if args.lora is None else args.lora
-    args.autoguidance = earlier.autoguidance if args.autoguidance is None else args.autoguidance
-    args.ckpt = earlier.ckpt if args.ckpt == DEFAULT else args.ckpt
-    options = earlier.options
+    if args.lora is None:
+        args.lora = _as_flags(settings.get("lora", {}))
+    if args.autoguidance is None:
+        args.autoguidance = next(iter(_as_flags(settings.get("autoguidance", {}))), None)
+    if args.ckpt == DEFAULT:
+        args.ckpt = settings.get("checkpoint") or DEFAULT
+    options = options_in(settings) | writing_in(settings)
     size = options.pop("batch_size", None)
     if args.seed == -1 and args.prompts is None:
         again = f"--seed with the seed of the first beside it, and --batch-size {settings.get('batch_size')}: all of them again"
@@ -46,25 +48,9 @@ def earlier_options(args: argparse.Namespace, settings: Mapping[str, Any]) -> di
     return options
 
 
-class _Earlier(NamedTuple):
-    options: dict[str, Any]
-    lora: list[str]  # this and the next two as flags have them
-    autoguidance: str | None
-    ckpt: str
-
-
-def _read(settings: Mapping[str, Any]) -> _Earlier:
-    """What settings say. Values of other kinds raise what `naming_wrong_values` looks for."""
-    for number in ("seed", "batch_seed", "batch_size"):
-        operator.index(settings.get(number, 0))
-    for file in [*_recordings(settings), *([settings["continues"]["file"]] if "continues" in settings else ())]:
-        os.fspath(file)
-    iter(settings.get("digests") or ())
-    for name in (name for name in PER_SAMPLE if settings.get(name) is not None):
-        OPTIONS[name].check(name, settings[name])  # flags go over it before a request checks it
-    lora = [f"{place}:{float(strength)!r}" for place, strength in settings.get("lora", {}).items()]
-    weaker = next((f"{place}:{float(scale)!r}" for place, scale in settings.get("autoguidance", {}).items()), None)
-    return _Earlier(options_in(settings) | writing_in(settings), lora, weaker, os.fspath(settings.get("checkpoint") or DEFAULT))
+def _as_flags(by_file: Mapping[str, float]) -> list[str]:
+    """Files with the number of each, as --lora and --autoguidance have them."""
+    return [f"{file}:{float(number)!r}" for file, number in by_file.items()]
 
 
 def _check_recordings(args: argparse.Namespace, settings: Mapping[str, Any]) -> None:

@@ -144,7 +144,7 @@ class Option:
     def check(self, name: str, value: Any) -> None:
         try:
             fits = self.fits(value)
-        except (TypeError, ValueError, AttributeError, KeyError):  # a text among numbers, say
+        except (TypeError, ValueError, AttributeError, KeyError, OverflowError):  # a text among numbers, say
             fits = False
         if not fits:
             raise UsageError(name, as_written(value), self.expected)

@@ -5,17 +5,16 @@ import json
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import gradio as gr
 
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.batch import PER_SAMPLE, check_batch, sample_seeds
-from snac_plugin.generation.option import as_written, said_by_level
+from snac_plugin.generation.option import as_written
 from snac_plugin.generation.request import EDITING, OPTIONS, WRITING, options_in, writing_in
 from snac_plugin.generation.settings import check_each_level, check_metadata, check_request
-from snac_plugin.generation.wrong_values import FORM
+from snac_plugin.generation.settings_form import FORM, check_kinds, without_nulls
 from snac_plugin.interface.controls import NEGATIVE, NEWEST, OTHER_OPTIONS, SLIDERS, Controls
 from snac_plugin.interface.limits import check_count
 from snac_plugin.interface.modes import PLACES, mode_of
@@ -28,15 +27,6 @@ LINKED = (*_SAMPLING, *NEWEST, "batch_size", "batch_seed", "guidance", *WRITING,
 NOTES = ("shift", "confidence_noise", "remask", "chunks", "checkpoint", "model", "codec", "device", "versions", "continues")
 KNOWN = tuple(dict.fromkeys((*LINKED, "conditioning", "negative_conditioning", *OPTIONS, *NOTES)))
 """What the JSON file of a sample holds; not all of it is read."""
-_OBJECT = (dict, NoneType), "a JSON object, the same for all samples"
-KINDS: dict[str, tuple[Any, str]] = {
-    **dict.fromkeys(("seed", "batch_size", "batch_seed"), (int, "a whole number")),
-    **dict.fromkeys((*PER_SAMPLE, "continues", "lora", "autoguidance"), _OBJECT),
-    "digests": ((list, NoneType), "a JSON list"),
-}
-"""Of settings that are no options, or that the page has for all samples alone."""
-BY_LEVEL = ("sampler", "temperature", "top_p", "added_noise")
-"""Settings that name a value for each level, where the option has one for all."""
 BY_COMMAND = "`python generate.py --settings FILE` makes that sample again."
 NOT_IN = {"Repaint": ("strength", "keep_levels"), "Loop": ("strength", "keep_levels", "only_new")}
 """By mode, options that the command takes beside it and the page does not."""
@@ -78,9 +68,10 @@ def settings_from(text: str) -> dict[str, Any]:
     for name in unknown_in(found) if isinstance(found, dict) else ():
         if advice := did_you_mean(name, KNOWN):
             raise UsageError("settings", f'the key "{name}"', FORM, advice)
-    if not isinstance(found, dict) or "seed" not in found:
+    settings = without_nulls(found) if isinstance(found, dict) else {}
+    if "seed" not in settings:
         raise UsageError("settings", "JSON without a seed", FORM)
-    return found
+    return settings
 
 
 def unknown_in(settings: Mapping[str, Any]) -> list[str]:
@@ -94,12 +85,14 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     `find` gives the browser's own file for name and digest of a recording: no path in the settings is ever opened.
     """
     own = {name: getattr(component, "value", None) for name, component in controls.components.items()}
-    _check_kinds(settings)
+    check_kinds(settings)
     check_batch(settings)
     options, levels = options_in(settings) | writing_in(settings), controls.levels.names
     for name in ("steps", "strength"):  # of another codec there may be other levels
         check_each_level(name, options.get(name), levels)
     for name in PER_SAMPLE:
+        if isinstance(options.get(name), list):
+            raise UsageError(name, as_written(options[name]), "an object, the same for all samples on the page", BY_COMMAND)
         check_metadata(options.get(name) or {}, controls.config, complete=False, where=name)
     values, names = own | _sampling(controls, options) | _conditions(controls, options), _recordings(settings, options)
     values |= dict.fromkeys(("recording", "edit_bridge_second")) | _changes(controls, options, bool(names))
@@ -109,21 +102,6 @@ def values_of(controls: Controls, settings: Mapping[str, Any], find: Find) -> tu
     found = {parameter: find(name, digest_by_input.get(parameter, "")) for parameter, name in names.items()}
     values |= {parameter: str(path) for parameter, path in found.items() if path is not None}
     return values, {parameter: Path(names[parameter]).name for parameter, path in found.items() if path is None}
-
-
-def _check_kinds(settings: Mapping[str, Any]) -> None:
-    """UsageError for a value of another kind, or outside the range of its key, whatever the model."""
-    for name, (kind, expected) in KINDS.items():
-        asked = name in settings or (name == "batch_size" and "batch_seed" in settings)
-        if asked and not isinstance(settings.get(name), kind):
-            raise UsageError(name, json.dumps(settings.get(name), default=str)[:80], expected)
-    for key in settings:
-        name = "seconds" if key == "new_seconds" else key
-        for value in said_by_level(settings, key).values() if key in BY_LEVEL else [settings[key]]:
-            if key == "sampler" and not isinstance(value, str | None):
-                raise UsageError(key, as_written(value), "the name of a sampler")
-            if name in OPTIONS and name not in NOTES and value is not None:
-                OPTIONS[name].check(key, value)
 
 
 def _check_asked(controls: Controls, values: Mapping[str, Any]) -> None:
