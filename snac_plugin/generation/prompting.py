@@ -38,7 +38,7 @@ class Reading:
         nothing = blanks(tensors, self.conditioners)
         instead = nothing
         if negative is not None:
-            filled = self.read([{**wanted, **unwanted} for wanted, unwanted in zip(metadata, negative, strict=True)])
+            filled = self.read([self._filled(*pair) for pair in zip(metadata, negative, strict=True)])
             kept = [name for name in tensors if isinstance(self.conditioners.get(name), ChunkPosition)]  # it lies where it lies
             instead = {name: chosen(said_in(name, negative, self.aliases), filled[name], nothing[name]) for name in tensors}
             instead |= {name: filled[name] for name in kept}
@@ -51,6 +51,10 @@ class Reading:
                 "without": {name: self.join({**tensors, name: instead[name]}) for name in guidance.alone if name in tensors},
             },
         }
+
+    def _filled(self, wanted: Metadata, unwanted: Metadata) -> Metadata:
+        """What leads away, with what is wanted where it says nothing: under no id whose other key it says, as ids go first."""
+        return {**{name: value for name, value in wanted.items() if self.aliases.get(name) not in unwanted}, **unwanted}
 
 
 def said_in(name: str, metadata: Sequence[Metadata], aliases: Mapping[str, str]) -> Tensor:

@@ -55,6 +55,14 @@ def test_a_key_that_stands_in_says_it_too(model: SnacDiffusion) -> None:
     assert torch.equal(by_name["tempo"][0], by_key["tempo"][0])
 
 
+def test_a_negative_by_the_key_that_stands_in_leads_away_too(model: SnacDiffusion) -> None:
+    """What was wanted by name took its place, without a word."""
+    options: Any = {"conditioning": SAID, "cfg_scale": 3.0, "seed": 1, "steps": 8, "progress": False}
+    by_name, by_key = (model.generate(**options, negative_conditioning={key: 60}) for key in ("tempo", "bpm"))
+    assert torch.equal(by_name, by_key)
+    assert not torch.equal(by_key, model.generate(**options, negative_conditioning={"bpm": 120}))
+
+
 def test_what_is_made_without_them_is_told_and_differs(model: SnacDiffusion, caplog: pytest.LogCaptureFixture) -> None:
     said = model.generate(conditioning=SAID, seed=1, steps=8, progress=False)
     assert caplog.messages == []
