@@ -1,5 +1,6 @@
 """Trainings that were stopped in every way go on as if they had not been: nothing lost, the same numbers, the same log."""
 
+import json
 import resource
 import shutil
 import signal
@@ -80,9 +81,15 @@ def test_after_a_kill_weights_and_log_are_those_of_a_run_that_was_not(unbroken: 
 def test_other_data_than_an_unbroken_run_would_have_had_are_told(
     unbroken: tuple[list[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run went on with another batch size and seed as if nothing were; a checkpoint of an earlier version knows no better."""
+    """A run went on with another batch size and seed as if nothing were; a checkpoint of an earlier version knows no better.
+
+    A learning rate stayed as it was without a word.
+    """
     flags, whole = unbroken
-    other = ["--recover", "true", "--batch-size", 3, "--seed", 7, "--accum-batches", 1]
+    config = json.loads(Path(flags[1]).read_text())
+    config["training"]["learning_rate"] = 1.0
+    (tmp_path / "model.json").write_text(json.dumps(config))
+    other = ["--recover", "true", "--batch-size", 3, "--seed", 7, "--accum-batches", 1, "--model-config", tmp_path / "model.json"]
     said = (
         "--batch-size is 3 and was 2, --accum-batches is 1 and was 2, --seed is 7 and was 42, the number of tracks in the data is 5"
     )
@@ -100,6 +107,9 @@ def test_other_data_than_an_unbroken_run_would_have_had_are_told(
         told = [text for text in caplog.messages if "not those of an unbroken run" in text]
         assert told == [f"From here on data or noise are not those of an unbroken run: {said} and was 4"] * warned
         (whole.parent / "audio" / "new.wav").unlink(missing_ok=True)
+        assert ("training.learning_rate is 1.0 and was 0.001" in caplog.text) == (name != "same")
+        (optimizer,) = torch.load(newest, weights_only=False)["optimizer_states"]
+        assert [group["lr"] for group in optimizer["param_groups"]] == [0.001]
     assert torch.load(newest, weights_only=False)["decides_data"]["batch_size"] == 3
 
 
