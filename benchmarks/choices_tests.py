@@ -31,7 +31,7 @@ from snac_plugin.evaluation.confidence_intervals import by_song
 from snac_plugin.evaluation.frechet_distance import REAL, distances, encoder_features
 from snac_plugin.generation.chunks import generate_chunks
 from snac_plugin.generation.request import Request
-from snac_plugin.generation.settings import resolve
+from snac_plugin.generation.settings import Settings, resolve
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditions import Conditions
 from snac_plugin.plugin.loading import load_model
@@ -155,12 +155,16 @@ class Subject:
             loaded.autoguide(load_model(self.weaker.checkpoint(self.weaker.steps), device=device))
         return loaded
 
-    def next_chunks(self, model: SnacDiffusion, past: Tensor, seeds: Sequence[int], steps: int, sampler: str) -> Tensor:
-        """Codes [B, R, T] after those before them."""
+    def settings(self, model: SnacDiffusion, steps: int, sampler: str) -> Settings:
+        """How samples are made; UsageError or ValidationError for a way that the model has not."""
         network, keys = model.model.network.config, self.sampled.sampling if self.sampled else {}
         sampling = SamplingConfig.model_validate(network.sampling.model_dump() | dict(keys))
         changed = network.model_copy(update={"sampling": sampling})
-        settings = resolve(Request(steps=steps, sampler=sampler), changed, model.levels.names, model.model.objective.name)
+        return resolve(Request(steps=steps, sampler=sampler), changed, model.levels.names, model.model.objective.name)
+
+    def next_chunks(self, model: SnacDiffusion, past: Tensor, seeds: Sequence[int], steps: int, sampler: str) -> Tensor:
+        """Codes [B, R, T] after those before them."""
+        settings = self.settings(model, steps, sampler)
         return next(generate_chunks(model.model, Conditions(), seeds, settings, 1, context=past, progress=False))
 
 

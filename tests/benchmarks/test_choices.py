@@ -7,6 +7,7 @@ import signal
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -197,20 +198,25 @@ def test_all_chunks_are_measured_on_the_same_resamples(music: SimpleNamespace) -
 
 
 def test_every_variant_of_the_choices_is_a_config() -> None:
-    """Of the config that is taken when none is named."""
+    """Of the config that is taken when none is named; other ways to sample differ in what their samplers follow."""
     import choices
+    import choices_tests
     import choices_variants
     import songs
 
     args = choices.parser().parse_args(NETWORK)
     codec = songs.codec_of(load_json(args.model_config))
     changed = []
-    for name, sampled in choices_variants.SAMPLED.items():  # as the tables beside soundstorm-pytorch ask for them
-        trained = choices_variants.config_of(sampled.trained, args, codec)
-        assert choices_variants.config_of(name, args, codec) == trained
     for name in choices_variants.VARIANTS:
-        config = builders.model(choices_variants.config_of(name, args, codec)).config
-        changed.append((config.model.diffusion, config.training))
+        raw = choices_variants.config_of(name, args, codec)
+        model = builders.model(raw)
+        changed.append((model.config.model.diffusion, model.config.training))
+        run: Any = SimpleNamespace(config=raw)
+        for sampled in (one for one in choices_variants.SAMPLED.values() if one.trained == name):
+            plain, subject = (choices_tests.Subject(name, run, how) for how in (None, sampled))
+            for sampler in subject.samplers(all_of_them=False):
+                same = subject.settings(model, 12, sampler) == plain.settings(model, 12, sampler)
+                assert same == (not sampled.sampling), sampled
     assert all(other != changed[0] for other in changed[1:])
 
 
