@@ -35,7 +35,7 @@ FACTS = {
 SHARED = {"batch_size", "processes"}
 OF_OPTIMIZERS = ("learning_rate", "optimizer_configs", "learning_rate_scales")
 """Keys of `training` that optimizers and schedulers are built from."""
-OTHER_OPTIMIZERS = "To change them, begin another run from its weights: --pretrained-ckpt-path."
+ANEW = "To change them, begin another run from its weights: --pretrained-ckpt-path."
 
 
 class StepsBar(TQDMProgressBar):
@@ -130,14 +130,19 @@ class SameData(pl.Callback):
 
 
 class SameOptimizers(pl.Callback):
-    """Says which changed values of the keys OF_OPTIMIZERS a run that goes on does not follow: it keeps the checkpoint's."""
+    """Says which values of the keys OF_OPTIMIZERS have changed: a run that goes on keeps the checkpoint's.
+
+    What an optimizer or a scheduler does not keep in its state, or another type of it, may still take effect.
+    """
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         was, now = (_of_optimizers(config) for config in (checkpoint.get(CONFIG), pl_module.model_config))
         changes = [] if was is None else differences(was, now, "training")
         said = ", ".join(f"{path} is {json.dumps(new)} and was {json.dumps(old)}" for path, old, new in changes)
         if said and trainer.is_global_zero:
-            log.warning("Not followed, as a training that goes on keeps its optimizers: %s. %s", said, OTHER_OPTIMIZERS)
+            log.warning(
+                "Without effect, or in part, as a training that goes on keeps its optimizers: %s. %s", said, ANEW
+            )
 
 
 def _of_optimizers(config: Any) -> dict[str, Any] | None:
