@@ -1,4 +1,4 @@
-"""Is what was asked for heard? Tempo, key and class of audio beside its conditions. Letters: P clips, S songs."""
+"""Whether audio has the tempo, the key and the class that its conditions ask for. Letters: P clips, S songs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from snac_plugin.evaluation.clips import AudioSet
 from snac_plugin.evaluation.frechet_distance import encoder_features
 from snac_plugin.evaluation.report import Table
 
-TEMPO_IDS, KEY_ID = ("tempo", "bpm"), "key"
+KEY_ID = "key"
 FOLDS, LEAST_OF_A_CLASS = 5, 2
 Heard = Mapping[str, Sequence[music.TempoAndKey]]
 """Tempo and key of the clips of each kind of audio, by its name."""
@@ -75,7 +75,7 @@ def _asked(
 ) -> Asked | None:
     """What a conditioner asks of the songs, by its values [S]; None where it cannot be heard."""
     name = conditioner.id
-    if name in TEMPO_IDS and None not in (tempos := [number_in(value) for value in values]):
+    if name in music.TEMPO_KEYS and None not in (tempos := [number_in(value) for value in values]):
         return Asked(f"{name} within 4 %", tempos, heard, lambda after, asked: music.same_tempo(after.tempo, asked))
     if name == KEY_ID and all(isinstance(value, str) and value in KEYS for value in values):
         return Asked(f"{name} or its relative", values, heard, lambda after, asked: _notes(after) == _scale(asked))

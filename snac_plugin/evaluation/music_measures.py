@@ -19,6 +19,8 @@ MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 BEAT, PITCH = "beat strength, 0 to 1", "pitch classes, correlation"
 SAME_TEMPO = 0.04
+TEMPO_KEYS = ("tempo", "bpm")
+"""What metadata and conditions call beats a minute."""
 SLOWEST_BEAT, FASTEST_BEAT = 1.5, 0.3  # seconds from beat to beat: 40 and 200 a minute
 ONSET_HOP = 512
 SPECTRUM = 2048  # samples of a window

@@ -1,6 +1,6 @@
-"""How often music comes back to its own codes of some bars before. Letters: P clips, S songs, R rows, T frames, N codes."""
+"""How much of music repeats its own codes of some bars before. Letters: P clips, S songs, R rows, T frames, N codes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,22 +9,26 @@ from torch import Tensor
 
 from snac_plugin.config.condition_values import number_in
 from snac_plugin.evaluation.clips import Clips
+from snac_plugin.evaluation.music_measures import TEMPO_KEYS
 from snac_plugin.files import read_json_object
 from snac_plugin.generation.option import Metadata
 from snac_plugin.levels import Levels
 
 BEATS_OF_A_BAR, BARS_BEFORE = 4, (1, 2, 4, 6)
-WITHOUT_TEMPO = 'repetition is not measured: a bar is found from a number "tempo" in the JSON file beside each song'
+WITHOUT_TEMPO = 'repetition is not measured: a bar is found from a number "tempo" or "bpm" in the JSON file beside each song'
 
 
 def tempos_of(clips: Clips, metadata: Sequence[Metadata]) -> list[float] | None:
     """Beats a minute of each clip [P], as its conditions or the file beside its song say; None where one has none."""
     beside: list[Any] = [read_json_object(file.with_suffix(".json")) or {} for file in clips.files]
-    found = []
-    for index, song in enumerate(clips.songs):
-        found.append(number_in((metadata[index] if metadata else {}).get("tempo", beside[song].get("tempo"))))
+    found = [_tempo_in(metadata[index] if metadata else {}, beside[song]) for index, song in enumerate(clips.songs)]
     tempos = [tempo for tempo in found if tempo is not None and tempo > 0]
     return tempos if len(tempos) == len(found) else None
+
+
+def _tempo_in(*sources: Mapping[str, Any]) -> float | None:
+    """What the first that names a tempo says."""
+    return next((number_in(one[key]) for one in sources for key in TEMPO_KEYS if key in one), None)
 
 
 def repeated(codes: Tensor, tempos: Sequence[float], levels: Levels, first: int) -> np.ndarray:

@@ -102,7 +102,7 @@ def test_a_checkpoint(measured: SimpleNamespace) -> None:
     assert cells(found, "frechet", "distance")["recordings of other songs (floor)"]["value"] > 0
     assert cells(found, "frechet", "distance on log-mel")["white noise as loud (ceiling)"]["value"] > 0
     assert len(found["tables"]["agreement"]["rows"]) == 9
-    assert '"tempo" in the JSON file beside each song' in found["notes"][0]
+    assert '"bpm" in the JSON file beside each song' in found["notes"][0]
     beats = cells(found, "sound", "beat strength, 0 to 1")
     assert list(beats) == [
         "recordings",

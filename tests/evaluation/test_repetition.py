@@ -51,5 +51,8 @@ def test_the_tempo_is_that_asked_for_or_else_the_song_s(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text('{"tempo": "90"}')
     assert tempos_of(clips, ()) == [120, 120, 90]
     assert tempos_of(clips, [{"tempo": 100}] * 3) == [100] * 3
+    assert tempos_of(clips, [{"bpm": 100}] * 3) == [100] * 3, "it was not measured, or by the song's own tempo"
+    (tmp_path / "1.json").write_text('{"bpm": 80}')
+    assert tempos_of(clips, ()) == [120, 120, 80]
     (tmp_path / "1.json").write_text('{"tempo": 0}')
     assert tempos_of(clips, ()) is None
