@@ -198,8 +198,8 @@ class NetworkConfig(Section):
     )
     read_out: Literal["token", "code", "mixed"] = Field(
         default="token",
-        description="what the head reads of a code: its token; code: with it the code's own noised vector; mixed: then the other "
-        "codes of the token, too",
+        description="what the head reads of a code: token: its token; code: that and the code's own noised vector; mixed: these "
+        "and the token's other codes",
     )
     modulation: Literal["adaln_sola", "adaln_zero"] = Field(default="adaln_sola", description="how t and level reach the blocks")
     modulation_rank: AtLeastOne = Field(default=32, description="rank of a block's own part of adaln_sola")

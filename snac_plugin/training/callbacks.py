@@ -140,9 +140,7 @@ class SameOptimizers(pl.Callback):
         changes = [] if was is None else differences(was, now, "training")
         said = ", ".join(f"{path} is {json.dumps(new)} and was {json.dumps(old)}" for path, old, new in changes)
         if said and trainer.is_global_zero:
-            log.warning(
-                "Without effect, or in part, as a training that goes on keeps its optimizers: %s. %s", said, ANEW
-            )
+            log.warning("Without effect, or in part, as a training that goes on keeps its optimizers: %s. %s", said, ANEW)
 
 
 def _of_optimizers(config: Any) -> dict[str, Any] | None:
