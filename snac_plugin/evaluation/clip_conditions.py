@@ -11,6 +11,7 @@ from snac_plugin.errors import AudioError, UsageError
 from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.options import Options
 from snac_plugin.files import read_json_object
+from snac_plugin.generation.batch import overlaid
 from snac_plugin.generation.option import Metadata
 from snac_plugin.generation.settings import check_metadata
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -30,7 +31,8 @@ def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_sa
     of_songs: list[dict[str, Any]] = []
     for file in clips.files:
         said = read_json_object(file.with_suffix(".json")) or {}
-        of_songs.append({key: said[key] for key in section.keys if key in said} | dict(options.conditioning))
+        of_song = {key: said[key] for key in section.keys if key in said}
+        of_songs.append(overlaid(of_song, options.conditioning, section.default_keys))
         try:
             check_metadata(of_songs[-1], config)
         except UsageError as error:

@@ -20,6 +20,14 @@ def with_conditions(common: PerSample | None, conditions: PerSample) -> PerSampl
     return {**common, **conditions} if isinstance(common, Mapping) else [{**one, **conditions} for one in common]
 
 
+def overlaid(below: Metadata, above: Metadata, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata with other metadata over it, key by key; `aliases` are the keys that stand in for ids.
+
+    An id below gives way to its alias above: it would be read in place of that.
+    """
+    return {**{name: value for name, value in below.items() if aliases.get(name) not in above}, **above}
+
+
 def sample_seeds(seed: int, count: int) -> list[int]:
     """The seed of each sample: consecutive ones from `seed`, or from a random one for -1."""
     if count < 1:

@@ -13,6 +13,7 @@ from snac_plugin.config.condition_values import Position, position_in
 from snac_plugin.config.model_keys import ConditioningSection
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.batch import overlaid
 from snac_plugin.generation.option import Metadata
 from snac_plugin.model.conditioners import ChunkPosition, blanks, chosen
 from snac_plugin.model.conditions import Conditions
@@ -38,7 +39,7 @@ class Reading:
         nothing = blanks(tensors, self.conditioners)
         instead = nothing
         if negative is not None:
-            filled = self.read([self._filled(*pair) for pair in zip(metadata, negative, strict=True)])
+            filled = self.read([overlaid(*pair, self.aliases) for pair in zip(metadata, negative, strict=True)])
             kept = [name for name in tensors if isinstance(self.conditioners.get(name), ChunkPosition)]  # it lies where it lies
             instead = {name: chosen(said_in(name, negative, self.aliases), filled[name], nothing[name]) for name in tensors}
             instead |= {name: filled[name] for name in kept}
@@ -51,10 +52,6 @@ class Reading:
                 "without": {name: self.join({**tensors, name: instead[name]}) for name in guidance.alone if name in tensors},
             },
         }
-
-    def _filled(self, wanted: Metadata, unwanted: Metadata) -> Metadata:
-        """What leads away, with what is wanted where it says nothing: under no id whose other key it says, as ids go first."""
-        return {**{name: value for name, value in wanted.items() if self.aliases.get(name) not in unwanted}, **unwanted}
 
 
 def said_in(name: str, metadata: Sequence[Metadata], aliases: Mapping[str, str]) -> Tensor:

@@ -10,6 +10,7 @@ import soundfile
 import torch
 from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
+from snac_plugin.config import check_model_config
 from snac_plugin.config.condition_values import Position
 from snac_plugin.errors import AudioError
 from snac_plugin.evaluation.clip_conditions import conditions_used, metadata_of, with_clips
@@ -56,6 +57,15 @@ def test_each_clip_has_its_song_s_conditions_and_place(model: SnacDiffusion, son
     told = metadata_of(model, options, [1, 3], 1, 1)
     assert [entry["place"] for entry in told] == [Position(3, 4, 1), Position(4, 5, 1)]
     assert told[0]["style"] == "house"
+
+
+def test_a_condition_for_all_clips_goes_over_the_songs_by_either_of_its_names(songs: Path, tmp_path: Path) -> None:
+    """Asked for as bpm, the tempo was each song's own, where that was called tempo."""
+    config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
+    config["model"]["conditioning"]["default_keys"] = {"tempo": "bpm"}
+    for asked in ({"tempo": 120}, {"bpm": 120}):
+        options = with_clips(Options(request=Request(conditioning=asked)), clips_of(songs), check_model_config(config), CHUNK)
+        assert options.metadata[0] == {"style": "house"} | asked
 
 
 def test_the_report_says_which_conditions_were_used(model: SnacDiffusion, songs: Path) -> None:
