@@ -8,6 +8,7 @@ from typing import Any
 
 from snac_plugin.checkpoints.notes import codec_note
 from snac_plugin.checkpoints.places import CONFIG, WEIGHTS
+from snac_plugin.config.condition_values import single
 from snac_plugin.files import write_whole
 from snac_plugin.wording import counted
 
@@ -90,7 +91,7 @@ def write_beside(
 
 
 def _as_flag(name: str, value: Any) -> str:
-    """A condition as the command line takes it; a mixture is an object, and stable-audio-tools' lists hold one value."""
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    """A condition as the command line takes it; a mixture is an object."""
+    value = single(value)
     text = ",".join(f"{one}:{share}" for one, share in value.items()) if isinstance(value, Mapping) else str(value)
     return shlex.quote(f"{name}={text}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from snac_plugin.config.condition_values import Position, class_weights, number_in, position_in, quality_weights
+from snac_plugin.config.condition_values import Position, class_weights, number_in, position_in, quality_weights, single
 from snac_plugin.config.conditioner_keys import FILLED_IN, KINDS, NUMBER_TYPES, QUALITIES, check_conditioner
 from snac_plugin.config.model_keys import ConditionerSection, ConditioningSection
 from snac_plugin.config.validation import show
@@ -68,8 +68,7 @@ def value_errors(metadata: Mapping[str, Any], section: ConditioningSection | Non
         key = conditioner.id if conditioner.id in metadata else section.default_keys.get(conditioner.id)
         if key is None or key not in metadata or conditioner.id in section.pre_encoded_keys:
             continue
-        value, reads = metadata[key], condition_input(conditioner)
-        value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        value, reads = single(metadata[key]), condition_input(conditioner)
         try:
             _check_value(value, reads, conditioner.config, f"{where}{key}")
         except UsageError as error:

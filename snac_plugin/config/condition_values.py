@@ -79,11 +79,16 @@ def position_in(value: Any, most: float, where: str = "conditioning") -> tuple[f
     return index, total
 
 
+def single(value: Any) -> Any:
+    """A value, or that in a list of one, as stable-audio-tools reads it."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
 def number_in(value: Any) -> float | None:
     """A finite number, or text that says one; None for anything else."""
     try:
         number = None if isinstance(value, bool) or value is None else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.condition_values import class_weights, number_in
+from snac_plugin.config.condition_values import class_weights, number_in, single
 from snac_plugin.data.demo_music.theory import KEYS
 from snac_plugin.evaluation import music_measures as music
 from snac_plugin.evaluation.clips import AudioSet
@@ -58,7 +58,7 @@ def conditions_table(
     for conditioner in () if section is None else section.configs:
         assert section is not None
         other = section.default_keys.get(conditioner.id, conditioner.id)
-        values = [said.get(conditioner.id, said.get(other)) for said in of_songs]
+        values = [single(said.get(conditioner.id, said.get(other))) for said in of_songs]
         if (asked := _asked(conditioner, values, codec, kinds, heard, seed)) is None:
             continue
         for name, kind in kinds.items():

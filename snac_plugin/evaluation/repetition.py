@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snac_plugin.config.condition_values import number_in
+from snac_plugin.config.condition_values import number_in, single
 from snac_plugin.evaluation.clips import Clips
 from snac_plugin.evaluation.music_measures import TEMPO_KEYS
 from snac_plugin.files import read_json_object
@@ -28,7 +28,7 @@ def tempos_of(clips: Clips, metadata: Sequence[Metadata]) -> list[float] | None:
 
 def _tempo_in(*sources: Mapping[str, Any]) -> float | None:
     """What the first that names a tempo says."""
-    return next((number_in(one[key]) for one in sources for key in TEMPO_KEYS if key in one), None)
+    return next((number_in(single(one[key])) for one in sources for key in TEMPO_KEYS if key in one), None)
 
 
 def repeated(codes: Tensor, tempos: Sequence[float], levels: Levels, first: int) -> np.ndarray:
