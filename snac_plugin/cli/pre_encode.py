@@ -181,6 +181,6 @@ def run(args: argparse.Namespace) -> Path:
         overwrite=args.overwrite,
         shard_bytes=None if args.shards is None else round(args.shards * 1e6),
         offsets=args.offsets,
-        check=DataConditions(config.model.conditioning, TO_MEND).check,
+        check=DataConditions(config, TO_MEND).check,
         elsewhere=elsewhere,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from snac_plugin.config.condition_values import Position, class_weights, number_in, position_in, quality_weights, single
 from snac_plugin.config.conditioner_keys import FILLED_IN, KINDS, NUMBER_TYPES, QUALITIES, check_conditioner
-from snac_plugin.config.model_keys import ConditionerSection, ConditioningSection
+from snac_plugin.config.model_keys import ConditionerSection, ConditioningSection, SnacModelConfig
 from snac_plugin.config.validation import show
 from snac_plugin.errors import UsageError, did_you_mean
 
@@ -42,6 +42,16 @@ def condition_input(conditioner: ConditionerSection, demo: Mapping[str, Any] | N
         default = ""
     default = (demo or {}).get(conditioner.id, default)
     return ConditionInput(conditioner.id, conditioner.type, kind, low, high, names, default, conditioner.type not in FILLED_IN)
+
+
+def dropped_alone(config: SnacModelConfig) -> list[str]:
+    """Ids of the conditioners that training drops alone in some samples, so that data, demos and samples may lack them."""
+    section, training = config.model.conditioning, config.training
+    if section is None or training is None:
+        return []
+    shares = training.condition_dropouts(config.model.diffusion.read_ids)
+    given = (*section.pre_encoded_keys, *(c.id for c in section.configs if KINDS.get(c.type) in ("audio", "sources")))
+    return [name for name in section.needed if shares.get(name) and name not in given]
 
 
 def with_numbers(metadata: Mapping[str, Any], section: ConditioningSection | None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Check a model config of type `diffusion_snac_dit`: its keys, and what has to fit together, as far as needs no codec."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 
+from snac_plugin.config.condition_checks import dropped_alone
 from snac_plugin.config.conditioner_keys import conditioner_problems
 from snac_plugin.config.model_keys import (
     ConditioningSection,
@@ -79,7 +80,7 @@ def _problems(config: SnacModelConfig) -> Iterator[Problem]:
             yield Problem("training.lora", f"the backbone {backbone}", "the backbone own: only its blocks take adapters")
         yield from _dropout_problems(training, config)
         yield from _curriculum_problems(training, diffusion.config.context_chunks)
-        yield from _demo_problems(training.demo, config.model.conditioning)
+        yield from _demo_problems(training.demo, config.model.conditioning, dropped_alone(config))
 
 
 def _size_problems(network: NetworkConfig) -> Iterator[Problem]:
@@ -274,15 +275,18 @@ def _curriculum_problems(training: TrainingSection, context_chunks: int) -> Iter
             yield Problem(f"{where}.context", f"probabilities that sum to {total:g}", "probabilities that sum to 1")
 
 
-def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None) -> Iterator[Problem]:
+def _demo_problems(demo: DemoSection, conditioning: ConditioningSection | None, left_out: Collection[str]) -> Iterator[Problem]:
     where = "training.demo.demo_cond"
     if demo.demo_cond and len(demo.demo_cond) != demo.num_demos:
         yield Problem(where, f"{len(demo.demo_cond)} entries", f"one for each of the num_demos {demo.num_demos}")
     if conditioning is None or demo.demo_cond_from_batch:
         return
-    if conditioning.needed and demo.demo_every and not demo.demo_cond:
-        expected = f"{demo.num_demos} objects with the keys {', '.join(conditioning.needed)}"
+    needed = [name for name in conditioning.needed if name not in left_out]
+    if needed and demo.demo_every and not demo.demo_cond:
+        expected = f"{demo.num_demos} objects with the keys {', '.join(needed)}"
         yield Problem(where, "[]", expected, "Or set demo_cond_from_batch.")
     for index, entry in enumerate(demo.demo_cond):
-        for name in conditions_missing(entry, conditioning.needed, conditioning.default_keys):
-            yield Problem(f"{where}[{index}]", f"no key {show(name)}", "the id of every conditioner")
+        for name in conditions_missing(entry, needed, conditioning.default_keys):
+            yield Problem(
+                f"{where}[{index}]", f"no key {show(name)}", "the id of every conditioner that training never drops alone"
+            )

@@ -147,7 +147,7 @@ class TrainingSection(Section):
     condition_dropout: Either[Share, Share] = Field(
         default=0.0,
         description="share of samples that train without a condition, drawn for each alone, as guidance by condition needs it: "
-        "a number, or an object with one for some ids",
+        "a number, or an object with one for some ids; data and samples may leave out what is dropped so",
     )
     clip_grad_norm: Weight = Field(default=0.0, description="largest norm of the gradient; 0: --gradient-clip-val")
     clip_grad_deviations: Positive | None = Field(

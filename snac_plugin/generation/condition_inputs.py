@@ -3,7 +3,7 @@
 from typing import Any
 
 from snac_plugin.config import SnacModelConfig
-from snac_plugin.config.condition_checks import ConditionInput, condition_input
+from snac_plugin.config.condition_checks import ConditionInput, condition_input, dropped_alone
 from snac_plugin.config.model_keys import is_context
 from snac_plugin.diffusion.guidance import CONTEXT
 
@@ -17,12 +17,8 @@ def condition_inputs(config: SnacModelConfig) -> tuple[ConditionInput, ...]:
 
 def may_be_left_out(config: SnacModelConfig) -> dict[str, Any]:
     """Conditions that training dropped alone, so that a sample may lack them; each with a value for its conditioner to read."""
-    section, training = config.model.conditioning, config.training
-    if section is None or training is None:
-        return {}
-    shares = training.condition_dropouts(config.model.diffusion.read_ids)
-    has_value = (one for one in condition_inputs(config) if one.needed and one.default is not None)
-    return {one.name: one.default for one in has_value if shares.get(one.name) and one.name not in section.pre_encoded_keys}
+    names = dropped_alone(config)
+    return {one.name: one.default for one in condition_inputs(config) if one.name in names and one.default is not None}
 
 
 def guided_names(config: SnacModelConfig) -> tuple[str, ...]:

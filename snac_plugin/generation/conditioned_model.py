@@ -130,14 +130,12 @@ class ConditionedModel(ConditionedDiffusionModelWrapper):
         network = self.model.network.config
         return context_of(inputs, self.pretransform, network.chunk_frames, network.context_chunks, self.device)
 
-    def condition_tensors(
-        self, metadata: Sequence[Metadata], device: torch.device | str | None = None, complete: bool = False
-    ) -> dict[str, Any]:
+    def condition_tensors(self, metadata: Sequence[Metadata], device: torch.device | str | None = None) -> dict[str, Any]:
         """Conditioners' outputs [value, mask] of a batch of metadata by id, without its context.
 
-        What metadata leaves out is dropped where training dropped it; UsageError where it did not, or if it must be `complete`.
+        What metadata leaves out is dropped where training dropped it; UsageError where it did not.
         """
-        lacking, held = {} if complete else self._lacking(metadata), may_be_left_out(self.config)
+        lacking, held = self._lacking(metadata), may_be_left_out(self.config)
         others = [
             {name: held[name] for name, said in lacking.items() if not said[index]}
             | {name: value for name, value in entry.items() if name not in self.context_ids}

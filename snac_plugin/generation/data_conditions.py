@@ -3,31 +3,32 @@
 import logging
 from typing import Any
 
-from snac_plugin.config.condition_checks import ConditionInput, Replaced, condition_input, value_errors
+from snac_plugin.config.condition_checks import ConditionInput, Replaced, condition_input, dropped_alone, value_errors
 from snac_plugin.config.conditioner_keys import FILLED_IN
-from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
+from snac_plugin.config.model_keys import SnacModelConfig, conditions_missing
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import Metadata
 
 log = logging.getLogger(__name__)
 MEASURED = ("seconds_start", "seconds_total")  # of the file, not said of it
-REPLACED = "%s: found %s, expected %s. It trains as the nearest number, or as no class; this is said once for each condition."
+LACKING = "%s: nothing is said of %s: it trains without, as others do by training.condition_dropout; this is said once for each."
+REPLACED = "%s: found %s, expected %s. It trains as the nearest number, or as no class; this is said once for each."
 
 
 class DataConditions:
     """Checks what is said of each file, as generation checks it.
 
-    What stable-audio-tools replaces in training, numbers out of range and unknown names of a `list`, is a warning, once for each
-    condition.
+    Two things are warnings, once for each condition: what stable-audio-tools replaces in training, numbers out of range and unknown
+    names of a `list`; and a condition that a file does not say and that training drops alone in some.
 
     Args:
-        section: of the model config; None for a model without conditions.
+        config: of the model, with or without conditions.
         advice: what to do about an error.
     """
 
-    def __init__(self, section: ConditioningSection | None, advice: str) -> None:
-        self.section, self.advice = section, advice
-        self._warned: set[str] = set()
+    def __init__(self, config: SnacModelConfig, advice: str) -> None:
+        self.section, self.left_out, self.advice = config.model.conditioning, dropped_alone(config), advice
+        self._warned: set[tuple[str, str]] = set()
 
     def check(self, file: Any, metadata: Metadata) -> None:
         """UsageError that names file and condition for one that is missing or cannot be trained on."""
@@ -36,15 +37,21 @@ class DataConditions:
             reads, name = condition_input(conditioner), conditioner.id
             given = conditioner.type in FILLED_IN or name in self.section.pre_encoded_keys or reads.kind in ("audio", "sources")
             if not given and conditions_missing(metadata, [name], self.section.default_keys):
-                raise UsageError(f"{file}: {name}", "nothing", _expected(reads), self.advice)
+                if name not in self.left_out:
+                    raise UsageError(f"{file}: {name}", "nothing", _expected(reads), self.advice)
+                self._warn(name, LACKING, file, name)
         placed = [c.id for c in self.section.configs if c.type in FILLED_IN] if self.section else []  # pieces may be of any length
         for error in value_errors({key: value for key, value in metadata.items() if key not in placed}, self.section):
             name = error.where
             if not isinstance(error, Replaced):
                 raise UsageError(f"{file}: {name}", error.found, error.expected, f"{error.advice} {self.advice}".lstrip())
-            if name not in (*self._warned, *MEASURED):
-                self._warned.add(name)
-                log.warning(REPLACED, f"{file}: {name}", error.found, error.expected)
+            if name not in MEASURED:
+                self._warn(name, REPLACED, f"{file}: {name}", error.found, error.expected)
+
+    def _warn(self, name: str, message: str, *values: Any) -> None:
+        if (name, message) not in self._warned:
+            self._warned.add((name, message))
+            log.warning(message, *values)
 
 
 def _expected(reads: ConditionInput) -> str:

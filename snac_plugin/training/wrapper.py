@@ -68,7 +68,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         self.levels, self.model_config, self.seed = levels, model_config, seed
         self.infill = training.infill
         self.condition_dropout = training.condition_dropouts([*model.read_ids])
-        self.said = DataConditions(model.config.model.conditioning, TO_MEND)
+        self.said = DataConditions(model.config, TO_MEND)
         self.mask_spans, self.input_perturbation = training.spans(levels.names), training.perturbations(levels.names)
         self.timesteps, self.corruption = training.timesteps(levels.names), training.corruptions(levels.names)
         self.validation_losses: dict[float, list[Tensor]] = {}
@@ -210,7 +210,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
         if self.mask_padding and not unmasked:
             frame_mask = padding_mask(metadata, codes.shape[-1], codes.device)
-        tensors = self.diffusion.condition_tensors(self._placed(metadata, codes), self.device, complete=True)
+        tensors = self.diffusion.condition_tensors(self._placed(metadata, codes), self.device)
         nothing = blanks(tensors, self.diffusion.conditioner.by_id)
         tensors |= {name: chosen(kept, tensors[name], nothing[name]) for name, kept in (single or {}).items()}
         conditions = self.diffusion.joined(tensors)

@@ -8,7 +8,7 @@ import torch
 from tiny import conditioned_model_config, write_tiny_codec
 
 from snac_plugin.config import check_model_config
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.generation.condition_inputs import may_be_left_out
 from snac_plugin.generation.request import Request
 from snac_plugin.generation.settings import check_metadata, check_request
@@ -93,6 +93,11 @@ def test_what_comes_encoded_must_be_said(tmp_path: Path) -> None:
         check_metadata({"style": "house"}, checked)
 
 
-def test_training_data_must_say_all(model: SnacDiffusion) -> None:
-    with pytest.raises(UsageError, match="nothing for tempo"):
-        model.condition_tensors([{"style": "house", "place": (0, 4)}], complete=True)
+def test_demos_may_leave_out_what_training_drops(tmp_path: Path) -> None:
+    config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
+    config["training"]["condition_dropout"] = {"tempo": 0.1}
+    config["training"]["demo"] |= {"num_demos": 1, "demo_cond": [{"style": "house"}], "demo_cond_from_batch": False}
+    check_model_config(config)
+    config["training"]["condition_dropout"] = {"style": 0.1}
+    with pytest.raises(ConfigError, match='found no key "tempo", expected the id of every conditioner that training never drops'):
+        check_model_config(config)

@@ -1,25 +1,33 @@
 """Labels of training data that are missing or wrong: the file and the condition are named, and what training replaces is said."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import tiny_model_config, write_tiny_codec
 
-from snac_plugin.config.model_keys import ConditioningSection
+from snac_plugin.config import check_model_config
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.data_conditions import DataConditions
 
-SECTION = ConditioningSection.model_validate(
-    {
-        "configs": [
-            {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
-            {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}},
-            {"id": "key", "type": "list", "config": {"options": ["A minor", "C major"]}},
-            {"id": "position", "type": "chunk_position", "config": {"most_chunks": 2}},
-        ],
-        "cond_dim": 8,
-    }
-)
+CONDITIONING = [
+    {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "jazz"]}},
+    {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 200}},
+    {"id": "key", "type": "list", "config": {"options": ["A minor", "C major"]}},
+    {"id": "position", "type": "chunk_position", "config": {"most_chunks": 2}},
+]
+
+
+def checks(folder: Path, *conditioning: dict[str, Any], **training: Any) -> DataConditions:
+    config = tiny_model_config(write_tiny_codec(folder), global_cond_dim=8 * len(conditioning))
+    config["model"]["conditioning"] = {"configs": [*conditioning], "cond_dim": 8} if conditioning else None
+    config["model"]["diffusion"]["global_cond_ids"] = [one["id"] for one in conditioning]
+    config["training"] |= training
+    config["training"]["demo"]["demo_cond_from_batch"] = True
+    return DataConditions(check_model_config(config), "Mend it.")
+
+
 FITS = {"style": "house", "tempo": 120, "key": "A minor", "position": "3/9", "path": "a.wav"}
 
 
@@ -36,14 +44,16 @@ def without(name: str) -> dict[str, Any]:
         (FITS | {"tempo": "fast"}, 'a.wav: tempo: found "fast", expected a number from 60 to 200'),
     ],
 )
-def test_what_cannot_be_trained_on_is_an_error_that_names_file_and_condition(said: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_trained_on_is_an_error_that_names_file_and_condition(
+    tmp_path: Path, said: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError) as error:
-        DataConditions(SECTION, "Mend it.").check("a.wav", said)
+        checks(tmp_path, *CONDITIONING).check("a.wav", said)
     assert str(error.value).startswith(message)
 
 
-def test_what_training_replaces_is_said_once_for_each_condition(caplog: pytest.LogCaptureFixture) -> None:
-    said = DataConditions(SECTION, "Mend it.")
+def test_what_training_replaces_is_said_once_for_each_condition(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = checks(tmp_path, *CONDITIONING)
     with caplog.at_level(logging.WARNING):
         said.check("a.wav", FITS)
         assert not caplog.records
@@ -54,5 +64,17 @@ def test_what_training_replaces_is_said_once_for_each_condition(caplog: pytest.L
     assert key.startswith('b.wav: key: found "H minor", expected one of A minor')
 
 
-def test_without_conditioners_nothing_is_asked_for() -> None:
-    DataConditions(None, "").check("a.wav", {"style": 3})
+def test_what_training_drops_alone_may_be_lacking_which_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = checks(tmp_path, *CONDITIONING, condition_dropout={"tempo": 0.1, "key": 0.1})
+    for file in ("b.wav", "c.wav"):
+        said.check(file, without("tempo"))
+    why = "as others do by training.condition_dropout; this is said once for each."
+    assert caplog.messages == [f"b.wav: nothing is said of tempo: it trains without, {why}"]
+    with pytest.raises(UsageError, match=r"b.wav: style: found nothing, expected one of house, jazz\. Mend it\."):
+        said.check("b.wav", without("style"))
+    said.check("d.wav", FITS | {"tempo": 250})
+    assert len(caplog.messages) == 2, "what is replaced is another matter"
+
+
+def test_without_conditioners_nothing_is_asked_for(tmp_path: Path) -> None:
+    checks(tmp_path).check("a.wav", {"style": 3})

@@ -60,6 +60,23 @@ def test_a_single_condition_is_dropped_as_often_as_asked(codec: Path) -> None:
     assert found["tempo"].any(dim=-1).all()
 
 
+def test_what_a_file_does_not_say_is_dropped_as_training_drops_it(codec: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder of recordings without JSON files could not be trained on at all."""
+    wrapper = wrapper_for(codec, condition_dropout=0.1)
+    codes, said = batch(2)
+    said = [said[0], {key: value for key, value in said[1].items() if key not in ("style", "tempo")}]
+    found, dropped = (
+        wrapper._prepare((codes, said))[2].embedding,
+        {name: torch.tensor([True, False]) for name in ("style", "tempo")},
+    )
+    assert torch.equal(found, wrapper._prepare(batch(2), single=dropped)[2].embedding)
+    assert [message.partition(": it trains")[0] for message in caplog.messages] == [
+        f"sample 1 of the batch: nothing is said of {name}" for name in ("style", "tempo")
+    ]
+    with pytest.raises(UsageError, match="sample 1 of the batch: style: found nothing"):
+        wrapper_for(codec)._prepare((codes, said))
+
+
 def test_without_the_key_none_is_dropped(codec: Path) -> None:
     assert wrapper_for(codec)._single_kept(4, 0, ALONE) == {}
     assert wrapper_for(codec, condition_dropout=0.1)._single_kept(4, 0, ALONE).keys() == {"style", "tempo", "place"}
