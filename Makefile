@@ -4,7 +4,7 @@
 # make fuzz    damaged configs, audio files and checkpoints, most of an hour: each ends well or in a sentence
 # make browser-test   what a user does on the page, in a real chromium; pictures of it: runs/browser
 # make tiny    train snac_dit_tiny, the model that ships, as it was trained: runs/snac_dit_tiny
-# make codec   train snac_tiny_32khz, the codec that ships, further: runs/snac_codec_tiny; again, it goes on where it stopped
+# make codec   train snac_tiny_32khz, the codec that ships, as it is trained: runs/snac_codec_tiny; again, it goes on where it stopped
 # make clean   remove the environment and everything that was built
 #
 # All create .venv and install into it first; nothing is installed again until setup.py or the tested set changes.

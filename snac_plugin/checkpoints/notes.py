@@ -8,6 +8,7 @@ from typing import Any
 from snac_plugin.checkpoints.config_inside import CONFIG, CONFIG_VERSION_NOTE
 from snac_plugin.checkpoints.weights import CODEC, is_codec_weight
 from snac_plugin.config.migration import CONFIG_VERSION, FIRST_VERSION, with_former_defaults
+from snac_plugin.config.shipped_codecs import how_to_get
 from snac_plugin.errors import CheckpointError
 
 CODEC_NOTE = "snac_codec"
@@ -60,5 +61,5 @@ def check_codec(note: dict[str, str] | None, model: Any, where: str) -> None:
     if note["fingerprint"] not in codec.known_as:
         found = f"codec {note['name']!r} (fingerprint {note['fingerprint']})"
         expected = f"codec {codec.codec_name!r} (fingerprint {codec.fingerprint}), the one of the model config"
-        advice = "Codes of one codec mean nothing to another: use the codec that it was made with."
+        advice = f"Codes of one codec mean nothing to another. {how_to_get(note['fingerprint'])}"
         raise CheckpointError(where, found, expected, advice)

@@ -15,6 +15,7 @@ from torch import Tensor
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.weights import check_finite, check_weights, fingerprint
 from snac_plugin.codec.places import locate, read_contents
+from snac_plugin.config.shipped_codecs import same_codes
 from snac_plugin.errors import CodecError
 from snac_plugin.levels import Levels
 
@@ -22,9 +23,6 @@ CONFIG_KEYS: dict[str, Any] = {
     name: parameter.default for name, parameter in inspect.signature(SNAC.__init__).parameters.items() if name != "self"
 }
 """SNAC's constructor arguments with their defaults: what a config.json may hold."""
-
-FORMER_FINGERPRINTS = {"e165673f92bf": "079a80aaeeff"}
-"""Fingerprints of shipped codecs before their decoder was exchanged, and those of the same codes now."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ class Codec:
     @cached_property
     def known_as(self) -> tuple[str, ...]:
         """The fingerprint, and those that earlier versions gave the same codes: they included the decoder's weights."""
-        former = [old for old, new in FORMER_FINGERPRINTS.items() if new == self.fingerprint]
-        return (self.fingerprint, fingerprint(self.model.state_dict()), *former)
+        return (self.fingerprint, fingerprint(self.model.state_dict()), *same_codes(self.fingerprint))
 
 
 def load_codec(name: str) -> Codec:

@@ -7,10 +7,12 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from snac_plugin.config.shipped_codecs import codec_meant
 from snac_plugin.diffusion.model_type import MODEL_TYPE
 
-CONFIG_VERSION = 3
-"""Version of the defaults of `diffusion_snac_dit`. Raise it when one changes, and put the former value into the table."""
+CONFIG_VERSION = 4
+"""Version of what configs mean. Raise it when a default of `diffusion_snac_dit` changes, and put the former value into the table,
+or when a shipped codec gets another name (shipped_codecs.py)."""
 
 FIRST_VERSION = 1
 """Version of a checkpoint without a note."""
@@ -32,9 +34,14 @@ FORMER_DEFAULTS = (
 
 
 def with_former_defaults(config: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """A copy of a model config that says explicitly what it left out when it was written for an earlier version."""
+    """A copy of a model config that says explicitly what it left out when it was written for an earlier version.
+
+    It names shipped codecs as they are called now.
+    """
     filled = copy.deepcopy(dict(config))
     model = filled.get("model")
+    if isinstance(model, dict):
+        _rename_codecs(model, version)
     diffusion = model.get("diffusion") if isinstance(model, dict) else None
     if filled.get("model_type") != MODEL_TYPE or not isinstance(diffusion, dict):
         return filled  # the config's check says what is wrong
@@ -49,3 +56,12 @@ def with_former_defaults(config: Mapping[str, Any], version: int) -> dict[str, A
         if isinstance(section, dict):
             section.setdefault(former.path[-1], former.value)
     return filled
+
+
+def _rename_codecs(model: dict[str, Any], version: int) -> None:
+    """Of the section `model`: the codec of a pretransform, and the one that a codec's training began from."""
+    pretransform = model.get("pretransform")
+    codec = pretransform.get("config") if isinstance(pretransform, dict) else None
+    for section, key in ((codec, "codec"), (model, "pretrained")):
+        if isinstance(section, dict) and isinstance(section.get(key), str):
+            section[key] = codec_meant(section[key], version)

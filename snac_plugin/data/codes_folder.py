@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from snac_plugin.codec.pretransform import SnacPretransform
+from snac_plugin.config.shipped_codecs import how_to_get
 from snac_plugin.data import crop_times
 from snac_plugin.data.audio_folders import Rejected
 from snac_plugin.data.codes_details import CONTENT, DETAILS, FILELIST, check_output, details_in
@@ -159,7 +160,7 @@ def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[st
         found = f"codes of {details['codec']} (fingerprint {details['fingerprint']})"
         expected = f"codes of {codec} (fingerprint {known_as[0]})"
         advice = "Codes mean nothing to another codec: encode the audio again, into another folder."
-        raise CodecError(where, found, expected, advice)
+        raise CodecError(where, found, expected, f"{advice} {how_to_get(details['fingerprint'])}")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:

@@ -12,11 +12,12 @@ from small_codecs import write_hub_folder
 from tiny import CODEC_24KHZ, CODEC_32KHZ
 
 from snac_plugin.checkpoints.weights import fingerprint
-from snac_plugin.codec import load, places
+from snac_plugin.codec import places
 from snac_plugin.codec.load import codes_fingerprint, load_codec
 from snac_plugin.codec.places import shipped_codecs
 from snac_plugin.codec.pretransform import SnacPretransform
 from snac_plugin.codec_training.export import save_codec
+from snac_plugin.config.shipped_codecs import SHIPPED_CODECS
 from snac_plugin.errors import CodecError
 
 # As published with hubertsiuzdak/snac_24khz, snac_32khz and snac_44khz.
@@ -107,11 +108,10 @@ def test_a_codec_written_over_another_leaves_that_or_itself(tmp_path: Path, monk
 
 def test_former_fingerprints_of_shipped_codecs_are_known() -> None:
     """Checkpoints and encoded folders from when the decoder counted too stay of use."""
-    own = {load_codec(name).fingerprint for name in shipped_codecs()}
-    assert set(load.FORMER_FINGERPRINTS.values()) <= own
-    codec = load_codec("snac_tiny_32khz")
-    assert codec.known_as[:2] == (codec.fingerprint, fingerprint(codec.model.state_dict()))
-    assert {former for former, now in load.FORMER_FINGERPRINTS.items() if now == codec.fingerprint} <= set(codec.known_as)
+    assert sorted(SHIPPED_CODECS) == shipped_codecs()
+    for name, known in SHIPPED_CODECS.items():
+        codec = load_codec(name)
+        assert codec.known_as == (known[0], fingerprint(codec.model.state_dict()), *known[1:])
 
 
 def test_weight_names_from_before_torch_2_load(tmp_path: Path) -> None:

@@ -17,7 +17,12 @@ from snac_plugin.config import (
 )
 
 ROOT = Path(__file__).parents[2]
-CODECS = {"snac_tiny_32khz": LEVELS_32, "hubertsiuzdak/snac_32khz": LEVELS_32, "hubertsiuzdak/snac_24khz": LEVELS_24}
+CODECS = {
+    "snac_tiny_32khz": LEVELS_32,
+    "snac_tiny_32khz_v2": LEVELS_32,
+    "hubertsiuzdak/snac_32khz": LEVELS_32,
+    "hubertsiuzdak/snac_24khz": LEVELS_24,
+}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "model_configs").glob("*.json")), ids=lambda path: path.stem)

@@ -151,7 +151,7 @@ def test_features_hear_patches_apart(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_random_codes_and_noise_are_farther_from_songs_than_other_songs_are(tmp_path: Path) -> None:
-    """With the shipped codec, which random codes excite as music does not."""
+    """With the shipped codec, whose decoder makes something like music of any codes: they lie less far away than noise."""
     codec = SnacPretransform(load_codec("snac_tiny_32khz"))
     folder = render_demo_music(tmp_path, songs=6, seconds=4.0, sample_rate=codec.sample_rate, progress=False)
     songs = read_clips(folder, codec.sample_rate, 40 * codec.downsampling_ratio, 6, progress=False)
@@ -159,9 +159,9 @@ def test_random_codes_and_noise_are_farther_from_songs_than_other_songs_are(tmp_
     found = distance_table(codec, kinds | ceilings(codec, kinds[REAL], batch=8, seed=0), seed=0, progress=False).estimates(
         "distance"
     )
-    floor, *ceiling = found.values()
-    assert len(ceiling) == 2
-    assert all(estimate.value > 2 * floor.value for estimate in ceiling)
+    floor, random_codes, noise = (estimate.value for estimate in found.values())
+    assert 1.2 * floor < random_codes < noise
+    assert noise > 4 * floor
 
 
 @pytest.fixture(scope="module")
