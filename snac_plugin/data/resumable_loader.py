@@ -1,6 +1,8 @@
 """Data loaders whose order and random crops depend on seed and step alone: a resumed run reads what an unbroken one would read."""
 
+import hashlib
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -100,10 +102,15 @@ def resumable(loader: Any, seed: int, first_batch: Callable[[], int], rank: Call
     return _loader_like(loader, SeededDraws(loader.dataset, seed), EndlessDraws(loader.batch_size or 1, first_batch, rank))
 
 
-def tracks_of(loader: Any) -> int | None:
-    """How many items a loader of `resumable` puts in order; None for a stream."""
+def tracks_of(loader: Any) -> dict[str, Any]:
+    """How many `tracks` a loader of `resumable` puts in order, and a digest of their files' `names`; {} for a stream."""
     dataset = getattr(loader, "dataset", None)
-    return len(dataset.dataset) if isinstance(dataset, SeededDraws) else None
+    if not isinstance(dataset, SeededDraws):
+        return {}
+    files = getattr(dataset.dataset, "filenames", None)
+    names = "\n".join(os.path.basename(file) for file in files or ())
+    named = {"names": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:12]} if files else {}
+    return {"tracks": len(dataset.dataset), **named}
 
 
 def repeatable(loader: Any, seed: int) -> Any:

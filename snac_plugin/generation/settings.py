@@ -7,6 +7,7 @@ from typing import Any
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
 from snac_plugin.config.condition_checks import value_errors
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
+from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
 from snac_plugin.diffusion.sampler_names import (
     CODE_SAMPLER,
@@ -168,6 +169,7 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
         for one in [] if metadata is None else [metadata] if isinstance(metadata, Mapping) else metadata:
             where = "negative_conditioning" if negative else "conditioning"
             check_metadata(one, config, complete and not negative, where)  # what a negative leaves out is dropped
+            _check_said_once(one, config, where)
             if (negative or not complete) and (place := next((name for name in placed if name in one), None)):
                 raise UsageError(where, f"the key {place!r}", "no position: it is where the chunk lies in its piece")
     guided = guided_names(config)
@@ -177,6 +179,15 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
     if request.needs_known_frames and not request.put_back:
         check_known_frames(request.needs_known_frames, config)
     return resolve(request, config.model.diffusion.config, names, config.model.diffusion.diffusion_objective)
+
+
+def _check_said_once(metadata: Metadata, config: SnacModelConfig, where: str) -> None:
+    """UsageError for another value by the key that stands in for an id than by the id: the key would be ignored."""
+    section = config.model.conditioning
+    for name, key in section.default_keys.items() if section else ():
+        if name in metadata and key in metadata and metadata[name] != metadata[key]:
+            found = f"{key} {show(metadata[key])} beside {name} {show(metadata[name])}"
+            raise UsageError(where, found, f"one of both: {key} stands in for {name} where nothing is said of that")
 
 
 def check_metadata(metadata: Metadata, config: SnacModelConfig, complete: bool = True, where: str = "conditioning") -> None:

@@ -31,6 +31,7 @@ FACTS = {
     "processes": "the number of processes (--num-gpus, --num-nodes)",
     "seed": "--seed",
     "tracks": "the number of tracks in the data",
+    "names": "the digest of the tracks' names",
 }
 SHARED = {"batch_size", "processes"}
 OF_OPTIMIZERS = ("learning_rate", "optimizer_configs", "learning_rate_scales")
@@ -104,12 +105,11 @@ class SameData(pl.Callback):
     Processes that together train on a batch of the same size read the same data.
 
     Args:
-        loader: of `resumable`; a stream, or none, has no number of tracks to note.
+        loader: of `resumable`; a stream, or none, has no tracks to note.
     """
 
     def __init__(self, batch_size: int, seed: int, loader: Any) -> None:
-        tracks = tracks_of(loader)
-        self.known = {"batch_size": batch_size, "seed": seed} | ({} if tracks is None else {"tracks": tracks})
+        self.known = {"batch_size": batch_size, "seed": seed} | tracks_of(loader)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[DECIDES_DATA] = self._facts(trainer)
@@ -121,11 +121,13 @@ class SameData(pl.Callback):
         changed = {name for name in was.keys() & now.keys() if was[name] != now[name]}
         if changed >= SHARED and was["batch_size"] * was["processes"] == now["batch_size"] * now["processes"]:
             changed -= SHARED
+        if "tracks" in changed:
+            changed -= {"names"}
         if changed:
             said = ", ".join(f"{text} is {now[name]} and was {was[name]}" for name, text in FACTS.items() if name in changed)
             log.warning("From here on data or noise are not those of an unbroken run: %s", said)
 
-    def _facts(self, trainer: pl.Trainer) -> dict[str, int]:
+    def _facts(self, trainer: pl.Trainer) -> dict[str, Any]:
         return {**self.known, "accum_batches": trainer.accumulate_grad_batches, "processes": trainer.world_size}
 
 

@@ -63,6 +63,13 @@ def test_a_negative_by_the_key_that_stands_in_leads_away_too(model: SnacDiffusio
     assert not torch.equal(by_key, model.generate(**options, negative_conditioning={"bpm": 120}))
 
 
+def test_a_condition_that_is_said_twice_is_refused(model: SnacDiffusion) -> None:
+    """A line of --prompts with the key over a flag with the id: the key was ignored."""
+    with pytest.raises(UsageError, match="found bpm 90 beside tempo 120, expected one of both: bpm stands in for tempo where"):
+        check_request(Request(conditioning=SAID | {"bpm": 90}), model.config, model.levels.names)
+    check_request(Request(conditioning=SAID | {"bpm": 120}), model.config, model.levels.names)
+
+
 def test_what_is_made_without_them_is_told_and_differs(model: SnacDiffusion, caplog: pytest.LogCaptureFixture) -> None:
     said = model.generate(conditioning=SAID, seed=1, steps=8, progress=False)
     assert caplog.messages == []

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from snac_plugin.cli.run_folder import checkpoints_in
+from snac_plugin.data.resumable_loader import resumable
 from snac_plugin.errors import CheckpointError
 from snac_plugin.training.callbacks import Checkpoints, SameData, SameOptimizers, StopOnSignal
 
@@ -143,6 +145,30 @@ def test_processes_that_share_a_batch_read_the_same_data(
     some.is_global_zero = False
     SameData(9, 42, None).on_load_checkpoint(some, module, checkpoint)
     assert len(caplog.messages) == len(said), "the first process tells it for all"
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (["c/a.wav", "c/b.wav"], None),
+        (["b/a.wav", "b/d.wav"], r"the digest of the tracks' names is \w{12} and was \w{12}"),
+        (["b/a.wav", "b/b.wav", "b/d.wav"], "the number of tracks in the data is 3 and was 2"),
+    ],
+)
+def test_other_files_are_told_and_a_folder_that_has_moved_is_not(
+    now: list[str], said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    def loader(files: list[str]) -> Any:
+        dataset: Any = torch.utils.data.TensorDataset(torch.arange(len(files)))
+        dataset.filenames = files
+        return resumable(torch.utils.data.DataLoader(dataset, batch_size=2), 1, lambda: 0, lambda: (0, 1))
+
+    checkpoint: dict[str, Any] = {}
+    trainer: Any = SimpleNamespace(accumulate_grad_batches=1, world_size=1, is_global_zero=True)
+    SameData(2, 1, loader(["a/a.wav", "a/b.wav"])).on_save_checkpoint(trainer, pl.LightningModule(), checkpoint)
+    SameData(2, 1, loader(now)).on_load_checkpoint(trainer, pl.LightningModule(), checkpoint)
+    assert len(caplog.messages) == (said is not None)
+    assert said is None or re.fullmatch(f"From here on data or noise are not those of an unbroken run: {said}", caplog.messages[0])
 
 
 def _adam(rate: float) -> dict[str, Any]:
