@@ -58,9 +58,17 @@ def _range(config: Mapping[str, Any], defaults: tuple[float, float]) -> tuple[fl
 
 def _in_both(model: Any, config: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
     """Name, type and both configs of each conditioner of one type that checkpoint and model have."""
-    section = (config or {}).get("model", {}).get("conditioning") or {}
-    before = {one["id"]: one for one in section.get("configs", ())}
     now = model.config.model.conditioning
     for one in now.configs if now else ():
-        if (other := before.get(one.id)) is not None and other.get("type") == one.type:
-            yield one.id, one.type, other.get("config", {}), one.config
+        if (before := _config_of(one.id, one.type, config)) is not None:
+            yield one.id, one.type, before, one.config
+
+
+def _config_of(name: str, kind: str, config: Any) -> Mapping[str, Any] | None:
+    """What a checkpoint's config, which nobody has checked, says of a conditioner of this type."""
+    try:
+        configs = config["model"]["conditioning"]["configs"]
+        found = next(one["config"] for one in configs if (one["id"], one["type"]) == (name, kind))
+    except (TypeError, KeyError, StopIteration):
+        return None
+    return found if isinstance(found, Mapping) and isinstance(found.get(CLASSES.get(kind, ""), []), list) else None

@@ -50,7 +50,7 @@ def dropped_alone(config: SnacModelConfig) -> list[str]:
     if section is None or training is None:
         return []
     shares = training.condition_dropouts(config.model.diffusion.read_ids)
-    given = (*section.pre_encoded_keys, *(c.id for c in section.configs if KINDS.get(c.type) in ("audio", "sources")))
+    given = (*section.pre_encoded_keys, *(c.id for c in section.configs if KINDS.get(c.type, "") in ("", "audio", "sources")))
     return [name for name in section.needed if shares.get(name) and name not in given]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import tiny_model_config, write_tiny_codec
 
+from snac_plugin.checkpoints.new_classes import with_classes_by_name
 from snac_plugin.checkpoints.reading import load_weights
 from snac_plugin.checkpoints.writing import save_unwrapped
 from snac_plugin.plugin import builders
@@ -67,6 +68,13 @@ def test_the_same_classes_in_another_order_are_no_news(kind: str, tmp_path: Path
         before, now = vectors(kind, tmp_path, ["house", "jazz"], ["jazz", "house"])
     assert all(torch.equal(now[name], value) for name, value in before.items())
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("damaged", [{"model": 3}, {"model": {"conditioning": {"configs": [{"id": "style"}, 5]}}}, None])
+def test_a_config_that_is_damaged_says_nothing_of_classes(damaged: Any, tmp_path: Path) -> None:
+    model = builders.model(told(tmp_path, "list", {"options": ["house"]}))
+    state = model.state_dict()
+    assert with_classes_by_name(model, state, damaged, "a.ckpt") == state
 
 
 def test_numbers_of_another_range_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
