@@ -47,9 +47,23 @@ def kill_until_done(command: list[str], log: Path, due: list[Callable[[float], b
                 kills += 1
                 break
         if process.wait() == 0:
+            if kills < len(due):
+                raise SystemExit(f"{' '.join(command)} ended after {kills} of {len(due)} kills: give it more to do")
             return {"seconds": time.time() - began, "cpu_seconds": _cpu() - before, "kills": kills}
         if process.returncode != -signal.SIGKILL:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: see {log}")
+
+
+def a_while_after(reached: Callable[[], bool], wait: float) -> Callable[[float], bool]:
+    """Whether `reached` has been true for `wait` seconds, by the seconds since the start."""
+    seen: list[float] = []
+
+    def due(seconds: float) -> bool:
+        if reached():
+            seen.append(seconds)
+        return bool(seen) and seconds - seen[0] >= wait
+
+    return due
 
 
 def _cpu() -> float:
@@ -96,9 +110,14 @@ def encode(args: argparse.Namespace) -> list[tuple[str, str]]:
         return [*base, "--output-path", str(args.out / name)]
 
     whole = stage(args.out, "encoded", lambda: kill_until_done(command("encoded"), args.out / "encoded.log", []))
-    each = whole["seconds"] / (args.encode_kills + 1)
-    draws = [random.Random(i).uniform(0.5, 1.5) * each for i in range(args.encode_kills)]
-    due = [lambda seconds, limit=limit: seconds > limit for limit in draws]
+    shards = len(digests(args.out / "encoded"))
+    each = whole["seconds"] / shards
+
+    def written(count: int) -> Callable[[], bool]:
+        return lambda: len(list((args.out / "encoded_killed").glob("*.tar"))) >= count
+
+    marks = [shards * (i + 1) // (args.encode_kills + 1) for i in range(args.encode_kills)]
+    due = [a_while_after(written(count), random.Random(i).uniform(0, each)) for i, count in enumerate(marks)]
     killed = stage(
         args.out, "encoded_killed", lambda: kill_until_done(command("encoded_killed"), args.out / "encoded_killed.log", due)
     )
@@ -125,20 +144,13 @@ def train(args: argparse.Namespace) -> list[tuple[str, str]]:
     def command(name: str) -> list[str]:
         return [*base, "--save-dir", str(args.out / name), "--recover"]
 
-    def passed(step: int) -> Callable[[float], bool]:
-        """Whether the checkpoint of a step has been there for a while; its while is its own."""
-        wait, seen = random.Random(step).uniform(0, 2), []
-
-        def due(seconds: float) -> bool:
-            steps = [int(path.stem[5:]) for path in (args.out / "trained_killed" / "checkpoints").glob("step=*.ckpt")]
-            if max(steps, default=0) >= step:
-                seen.append(seconds)
-            return bool(seen) and seconds - seen[0] >= wait
-
-        return due
+    def saved(step: int) -> Callable[[], bool]:
+        checkpoints = args.out / "trained_killed" / "checkpoints"
+        return lambda: max((int(path.stem[5:]) for path in checkpoints.glob("step=*.ckpt")), default=0) >= step
 
     whole = stage(args.out, "trained", lambda: kill_until_done(command("trained"), args.out / "trained.log", []))
-    due = [passed(args.steps * (i + 1) // (args.train_kills + 1)) for i in range(args.train_kills)]
+    marks = [args.steps * (i + 1) // (args.train_kills + 1) for i in range(args.train_kills)]
+    due = [a_while_after(saved(step), random.Random(step).uniform(0, 2)) for step in marks]
     killed = stage(
         args.out, "trained_killed", lambda: kill_until_done(command("trained_killed"), args.out / "trained_killed.log", due)
     )
