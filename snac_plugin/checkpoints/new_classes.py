@@ -1,5 +1,6 @@
 """Classes of a checkpoint's conditioners for a model that has others: each class keeps its vector by its name."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,12 +9,28 @@ import torch
 from torch import Tensor
 
 from snac_plugin.config.conditioner_keys import NUMBER_TYPES
+from snac_plugin.errors import CheckpointError
 
 log = logging.getLogger(__name__)
+OTHERS = "Use the config that it was trained with, or fine-tune from it: train.py --pretrained-ckpt-path."
 
 CLASSES = {"list": "options", "class_mixture": "classes"}
 """Where conditioners have their classes in their config. The vector of none is the first of a `list`, the last of a mixture."""
 NUMBERS = "its weights take the same number for another until they have learnt"
+
+
+def check_classes(model: Any, config: Mapping[str, Any] | None, where: str) -> None:
+    """CheckpointError for a model whose conditioners read other classes or numbers than those of the checkpoint's own config."""
+    for name, kind, before, now in _in_both(model, config):
+        keys = ("min_val", "max_val") if kind in NUMBER_TYPES else (CLASSES[kind],) if kind in CLASSES else ()
+        defaults = dict(zip(keys, NUMBER_TYPES.get(kind, ()), strict=False))
+        for key in keys:
+            was, is_now = (one.get(key, defaults.get(key)) for one in (before, now))
+            if was != is_now:
+                path = f"model.conditioning, conditioner {name}, {key}"
+                raise CheckpointError(
+                    where, f"weights of {path} {json.dumps(was)}", f"{json.dumps(is_now)}, as in the model config", OTHERS
+                )
 
 
 def with_classes_by_name(

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from snac_plugin.checkpoints import adapters, notes
-from snac_plugin.checkpoints.new_classes import with_classes_by_name
+from snac_plugin.checkpoints.new_classes import check_classes, with_classes_by_name
 from snac_plugin.checkpoints.new_parts import with_new_parts
 from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import ADVICE, EXPECTED, locate
@@ -76,7 +76,7 @@ def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool =
     With `fine_tuned` the model may have other conditioners and other classes: see `with_new_parts` and `with_classes_by_name`.
 
     Raises:
-        CheckpointError: another codec, another head, or weights that are missing, left over, or of another shape.
+        CheckpointError: another codec, another head, other classes, or weights that are missing, left over, or of another shape.
     """
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     where = str(checkpoint.path)
@@ -86,6 +86,8 @@ def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool =
     if fine_tuned:
         state = with_classes_by_name(model, state, checkpoint.model_config, where)
         state = with_new_parts(model, state, checkpoint.model_config, where)
+    else:
+        check_classes(model, checkpoint.model_config, where)
     load_state(model, state, where)
     return checkpoint
 

@@ -26,4 +26,6 @@ def same_codes(fingerprint: str) -> tuple[str, ...]:
 def how_to_get(fingerprint: str) -> str:
     """The advice to use the codec with a fingerprint, by its name if it ships here."""
     name = next((name for name, known in SHIPPED_CODECS.items() if fingerprint in known), None)
-    return "Use the codec that it was made with." if name is None else f'Set "codec" to "{name}", which ships here.'
+    if name is None:
+        return "Use the codec that it was made with."
+    return f'Set "codec" to "{name}", which ships here: so the codec with the fingerprint {fingerprint} is called now.'

@@ -159,8 +159,9 @@ def check_fingerprint(details: dict[str, Any], codec: str, known_as: Sequence[st
     if details["fingerprint"] not in known_as:
         found = f"codes of {details['codec']} (fingerprint {details['fingerprint']})"
         expected = f"codes of {codec} (fingerprint {known_as[0]})"
-        advice = "Codes mean nothing to another codec: encode the audio again, into another folder."
-        raise CodecError(where, found, expected, f"{advice} {how_to_get(details['fingerprint'])}")
+        advice = "Codes mean nothing to another codec."
+        again = "Or encode the audio again, into another folder."
+        raise CodecError(where, found, expected, f"{advice} {how_to_get(details['fingerprint'])} {again}")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:

@@ -11,7 +11,8 @@ from snac_plugin.generation.option import Metadata
 
 log = logging.getLogger(__name__)
 MEASURED = ("seconds_start", "seconds_total")  # of the file, not said of it
-LACKING = "%s: nothing is said of %s: it trains without, as others do by training.condition_dropout; this is said once for each."
+LACKING = "%s: nothing is said of %s: it trains without, as others do by training.condition_dropout; this is said once for each.%s"
+NOTHING = "No condition is said of it: JSON files are read by the dataset config's custom_metadata_module (docs/conditioning.md)."
 REPLACED = "%s: found %s, expected %s. It trains as the nearest number, or as no class; this is said once for each."
 
 
@@ -37,9 +38,10 @@ class DataConditions:
             reads, name = condition_input(conditioner), conditioner.id
             given = conditioner.type in FILLED_IN or name in self.section.pre_encoded_keys or reads.kind in ("audio", "sources")
             if not given and conditions_missing(metadata, [name], self.section.default_keys):
+                hint = f" {NOTHING}" if self._says_nothing(metadata) else ""
                 if name not in self.left_out:
-                    raise UsageError(f"{file}: {name}", "nothing", _expected(reads), self.advice)
-                self._warn(name, LACKING, file, name)
+                    raise UsageError(f"{file}: {name}", "nothing", _expected(reads), f"{self.advice}{hint}")
+                self._warn(name, LACKING, file, name, hint)
         placed = [c.id for c in self.section.configs if c.type in FILLED_IN] if self.section else []  # pieces may be of any length
         for error in value_errors({key: value for key, value in metadata.items() if key not in placed}, self.section):
             name = error.where
@@ -47,6 +49,10 @@ class DataConditions:
                 raise UsageError(f"{file}: {name}", error.found, error.expected, f"{error.advice} {self.advice}".lstrip())
             if name not in MEASURED:
                 self._warn(name, REPLACED, f"{file}: {name}", error.found, error.expected)
+
+    def _says_nothing(self, metadata: Metadata) -> bool:
+        assert self.section is not None
+        return len(conditions_missing(metadata, self.section.needed, self.section.default_keys)) == len(self.section.needed)
 
     def _warn(self, name: str, message: str, *values: Any) -> None:
         if (name, message) not in self._warned:

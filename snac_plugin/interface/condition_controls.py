@@ -22,9 +22,14 @@ class ConditionControl:
 
     reads: ConditionInput
     parameters: tuple[str, ...]  # of the page's endpoint
+    is_text: bool = False  # whether a number is typed
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """What the inputs' values ask for: metadata of this conditioner, or that it is left to the model."""
+        if self.is_text:
+            text = str(values[self.parameters[0]]).strip()
+            number = number_in(text)
+            return number if number is not None else text or LEFT
         if self.reads.kind != "mixture":
             return values[self.parameters[0]]
         weights = zip(self.reads.names, (values[name] for name in self.parameters), strict=True)
@@ -39,13 +44,14 @@ class ConditionControl:
         if self.reads.kind == "quality" and value not in ("", *self.reads.names):
             return None
         number = number_in(value) if self.reads.low is not None else None
-        return {self.parameters[0]: value if number is None or number == value else number}
+        shown = value if number is None or number == value else number
+        return {self.parameters[0]: str(shown) if self.is_text else shown}
 
 
 def told(controls: Iterable[ConditionControl], values: Mapping[str, Any]) -> dict[str, Any]:
     """What the inputs' values ask for, by the conditioners' names; nothing for what is left to the model."""
     asked = {one.reads.name: one.value(values) for one in controls}
-    return {name: value for name, value in asked.items() if value not in (None, LEFT)}
+    return {name: value for name, value in asked.items() if value != LEFT}
 
 
 def has_input(reads: ConditionInput) -> bool:
@@ -64,7 +70,7 @@ def add_inputs(
     Args:
         free: the endpoint's parameter for a name that may be taken.
         add: makes a component, as `add(parameter, kind, *arguments, **options)`.
-        left_out: whether a sample may lack it: then a number is a box, and numbers, classes and mixtures begin without a value.
+        left_out: whether a sample may lack it: then a number is typed, and numbers, classes and mixtures begin without a value.
     """
     name, label = free(reads.name), reads.name.replace("_", " ").capitalize()
     if reads.kind == "mixture":
@@ -76,9 +82,8 @@ def add_inputs(
             add(parameters[-1], gr.Slider, 0, 1, shares.get(one, 0.0), step=0.01, **look)
         return ConditionControl(reads, tuple(parameters))
     if reads.low is not None and reads.high is not None and left_out:
-        # Without limits of its own, which gradio would tell in its words, and with a traceback in the log.
-        look = {"label": label, "info": f"{reads.low:g} to {reads.high:g}; empty: {LEFT}", "min_width": 150}
-        add(name, gr.Number, None, precision=0 if reads.kind == "whole number" else None, **look)
+        # A text: browsers show an empty gr.Number as 0.
+        add(name, gr.Textbox, "", label=label, info=f"{reads.low:g} to {reads.high:g}; empty: {LEFT}", lines=1, min_width=150)
     elif reads.low is not None and reads.high is not None:
         fine = reads.kind == "number" and reads.high - reads.low < 20
         middle = (reads.low + reads.high) / 2 if fine else (reads.low + reads.high) // 2
@@ -91,7 +96,7 @@ def add_inputs(
         add(name, gr.Dropdown, choices, value=value, label=label)
     else:
         add(name, gr.Textbox, "", label=label, lines=2, placeholder="What it should sound like")
-    return ConditionControl(reads, (name,))
+    return ConditionControl(reads, (name,), is_text=left_out and reads.low is not None)
 
 
 def mixed(name: str, names: tuple[str, ...], *weights: float | None) -> str:

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import Tensor
 
+from snac_plugin.checkpoints.new_classes import check_classes
 from snac_plugin.checkpoints.notes import (
     CODEC_NOTE,
     codec_note,
@@ -27,7 +28,7 @@ from snac_plugin.config import TrainingSection
 from snac_plugin.diffusion.noise_levels import bin_edges, learnt_masses
 from snac_plugin.diffusion.sampler_names import LEARNT
 from snac_plugin.diffusion.seeds import condition_dropout_seed, gap_seed, mixed_seed, perturbation_seed
-from snac_plugin.errors import AudioError
+from snac_plugin.errors import AudioError, LostData, UsageError
 from snac_plugin.generation.context import Context
 from snac_plugin.generation.data_conditions import DataConditions
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
@@ -168,6 +169,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         super().on_load_checkpoint(checkpoint)
         replace_note_by_codec(checkpoint, self.diffusion, "diffusion.")
         check_head(saved_config(checkpoint), self.diffusion, "checkpoint")
+        check_classes(self.diffusion, saved_config(checkpoint), "checkpoint")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
 
     @torch.no_grad()
@@ -204,8 +206,7 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
             codes = self.codes(reals)
         except AudioError as error:
             raise naming_files(error, reals, metadata) from error
-        for index, entry in enumerate(metadata):
-            self.said.check(entry.get("path", f"sample {index} of the batch"), entry)
+        self._check_said(metadata)
         frame_mask = None
         unmasked = generator is not None and float(torch.rand(1, generator=generator)) < self.mask_padding_dropout
         if self.mask_padding and not unmasked:
@@ -219,6 +220,14 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
             blank = self.diffusion.joined(nothing) if self.diffusion.conditioner.learned_blanks else None
             conditions = conditions.dropped(keep.to(self.device), guided, blank)
         return codes, frame_mask, conditions
+
+    def _check_said(self, metadata: list[dict[str, Any]]) -> None:
+        """LostData, so that what was trained is saved, for a file that does not say what its conditions need."""
+        for index, entry in enumerate(metadata):
+            try:
+                self.said.check(entry.get("path", f"sample {index} of the batch"), entry)
+            except UsageError as error:
+                raise LostData(error.where, error.found, error.expected, error.advice) from None
 
     def _placed(self, metadata: list[dict[str, Any]], codes: Tensor) -> list[dict[str, Any]]:
         """Metadata with the position of each crop, where the model wants it."""

@@ -12,6 +12,7 @@ from tiny import tiny_model_config, write_tiny_codec
 from snac_plugin.checkpoints.new_classes import with_classes_by_name
 from snac_plugin.checkpoints.reading import load_weights
 from snac_plugin.checkpoints.writing import save_unwrapped
+from snac_plugin.errors import CheckpointError
 from snac_plugin.plugin import builders
 
 KEYS = {"list": "options", "class_mixture": "classes"}
@@ -63,6 +64,18 @@ def test_classes_keep_their_vectors_by_name_and_new_ones_begin_as_the_mean(
     ]
 
 
+@pytest.mark.parametrize("now", [["jazz", "house"], ["house", "jazz", "waltz"], ["house", "blues"]])
+def test_only_fine_tuning_takes_other_classes(kind: str, now: list[str], tmp_path: Path) -> None:
+    """In another order they were taken for each other, and a checkpoint of a training that went on noted the new names for good."""
+    config = told(tmp_path, kind, {KEYS[kind]: ["house", "jazz"]})
+    save_unwrapped(builders.model(config), tmp_path / "model.ckpt", config, None)
+    load_weights(builders.model(config), tmp_path / "model.ckpt")
+    config["model"]["conditioning"]["configs"][0]["config"][KEYS[kind]] = now
+    other, message = builders.model(config), rf'conditioner style, {KEYS[kind]} \["house", "jazz"\], expected .*fine-tune from it'
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(other, tmp_path / "model.ckpt")
+
+
 def test_the_same_classes_in_another_order_are_no_news(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         before, now = vectors(kind, tmp_path, ["house", "jazz"], ["jazz", "house"])
@@ -88,3 +101,5 @@ def test_numbers_of_another_range_are_told(tmp_path: Path, caplog: pytest.LogCap
         builders.model(told(tmp_path, "number", {"min_val": 60, "max_val": 180})), tmp_path / "model.ckpt", fine_tuned=True
     )
     assert "conditioner style: 60 to 180, and was trained on 0 to 180: its weights take the same" in caplog.messages[0]
+    with pytest.raises(CheckpointError, match="conditioner style, min_val 0, expected 60, as in the model config"):
+        load_weights(builders.model(told(tmp_path, "number", {"min_val": 60, "max_val": 180})), tmp_path / "model.ckpt")

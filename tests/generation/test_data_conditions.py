@@ -70,10 +70,21 @@ def test_what_training_drops_alone_may_be_lacking_which_is_said_once(tmp_path: P
         said.check(file, without("tempo"))
     why = "as others do by training.condition_dropout; this is said once for each."
     assert caplog.messages == [f"b.wav: nothing is said of tempo: it trains without, {why}"]
-    with pytest.raises(UsageError, match=r"b.wav: style: found nothing, expected one of house, jazz\. Mend it\."):
+    with pytest.raises(UsageError, match=r"b.wav: style: found nothing, expected one of house, jazz\. Mend it\.$"):
         said.check("b.wav", without("style"))
     said.check("d.wav", FITS | {"tempo": 250})
     assert len(caplog.messages) == 2, "what is replaced is another matter"
+
+
+def test_a_file_of_which_nothing_is_said_says_how_json_files_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder whose every file has its JSON beside it trained without any condition, as if one file lacked some."""
+    with pytest.raises(
+        UsageError, match=r"a.wav: style: found nothing, .* Mend it\. No condition is said of it: JSON files are read"
+    ):
+        checks(tmp_path, *CONDITIONING).check("a.wav", {"path": "a.wav"})
+    checks(tmp_path, *CONDITIONING, condition_dropout=0.1).check("a.wav", {"path": "a.wav"})
+    assert len(caplog.messages) == 3
+    assert all(message.endswith("custom_metadata_module (docs/conditioning.md).") for message in caplog.messages)
 
 
 def test_without_conditioners_nothing_is_asked_for(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tiny import LEVELS_32KHZ, tiny_model_config, write_tiny_codec
 from snac_plugin.config import check_model_config
 from snac_plugin.config.condition_values import class_weights, quality_weights
 from snac_plugin.errors import UsageError
+from snac_plugin.generation.settings import check_request
 from snac_plugin.interface.condition_controls import mixed
 from snac_plugin.interface.controls import Controls
 from snac_plugin.interface.modes import JOINS, MODES, counting, refuse_unmarked
@@ -230,12 +231,16 @@ def test_conditions_that_training_dropped_begin_without_a_value(tmp_path: Path) 
     for said in ({}, {"tempo": 90}, {"key": "D"}, {"key": ""}):
         wanted = {"prompt": "a", "style": {"jazz": 1.0}, "quality": "low"} | said
         values, _ = values_of(controls, {"seed": 1, "conditioning": wanted}, lambda *_: None)
-        assert (values["tempo"], values["key"]) == (said.get("tempo"), said.get("key", "left to the model"))
+        assert (values["tempo"], values["key"]) == (str(said.get("tempo", "")), said.get("key", "left to the model"))
         assert controls.request(values).conditioning == wanted, "no key is not the same as one that is left to the model"
     with pytest.raises(UsageError, match="tempo: found 30, expected a number from 60 to 180"):
         values_of(controls, {"seed": 1, "conditioning": {"prompt": "a", "tempo": 30}}, lambda *_: None)
+    for typed in ("90", " 90 ", 90, "90.0"):
+        assert controls.request({"tempo": typed}).conditioning["tempo"] == 90
+    with pytest.raises(UsageError, match='tempo: found "fast", expected a number from 60 to 180'):
+        check_request(controls.request({"tempo": "fast"}), controls.config, "ABCD")
     box = controls.components["tempo"]
-    assert (type(box), box.info) == (gr.Number, "60 to 180; empty: left to the model")
+    assert (type(box), box.info) == (gr.Textbox, "60 to 180; empty: left to the model"), "browsers show an empty gr.Number as 0"
 
 
 @pytest.mark.parametrize(

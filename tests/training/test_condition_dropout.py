@@ -9,7 +9,7 @@ import torch
 from tiny import CHUNK_FRAMES, conditioned_model_config, write_tiny_codec
 
 from snac_plugin.config.condition_values import Position
-from snac_plugin.errors import UsageError
+from snac_plugin.errors import LostData, UsageError
 from snac_plugin.generation.context import Context
 from snac_plugin.plugin import builders
 from snac_plugin.plugin.training_builders import training_wrapper
@@ -73,7 +73,7 @@ def test_what_a_file_does_not_say_is_dropped_as_training_drops_it(codec: Path, c
     assert [message.partition(": it trains")[0] for message in caplog.messages] == [
         f"sample 1 of the batch: nothing is said of {name}" for name in ("style", "tempo")
     ]
-    with pytest.raises(UsageError, match="sample 1 of the batch: style: found nothing"):
+    with pytest.raises(LostData, match="sample 1 of the batch: style: found nothing"):
         wrapper_for(codec)._prepare((codes, said))
 
 
@@ -140,5 +140,5 @@ def test_training_names_the_file_whose_label_is_wrong(codec: Path) -> None:
     codes, metadata = batch(2)
     for wrong, found in ({"style": "rock"}, 'style: found "rock"'), ({"tempo": None}, "tempo: found null"):
         said = [{**metadata[0], "path": "fine.wav"}, {**metadata[1], "path": "bad.wav"} | wrong]
-        with pytest.raises(UsageError, match=rf"bad\.wav: {found}, expected .* pre_encode\.py --overwrite"):
+        with pytest.raises(LostData, match=rf"bad\.wav: {found}, expected .* pre_encode\.py --overwrite"):
             wrapper_for(codec)._prepare((codes, said))
