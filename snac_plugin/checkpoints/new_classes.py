@@ -75,7 +75,8 @@ def _range(config: Mapping[str, Any], defaults: tuple[float, float]) -> tuple[fl
 
 def _in_both(model: Any, config: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
     """Name, type and both configs of each conditioner of one type that checkpoint and model have."""
-    now = model.config.model.conditioning
+    ours = getattr(model, "config", None)  # an autoencoder has none
+    now = None if ours is None else ours.model.conditioning
     for one in now.configs if now else ():
         if (before := _config_of(one.id, one.type, config)) is not None:
             yield one.id, one.type, before, one.config
