@@ -7,6 +7,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if process := os.environ.get("PYTEST_XDIST_WORKER"):
     # Two processes that fill librosa's cache of compiled functions at once leave one that ends Python: each has its own.
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba_{process}")
+    os.environ["NUMBA_OPT"] = "0"  # in a new clone compiling takes far longer than what is compiled
+    # Threads of several processes that share the cores would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
 
 import pytest
 from networks import FOUR_LEVELS, THREE_LEVELS

@@ -125,7 +125,7 @@ def test_a_file_of_nan_is_named_once_left_out_and_counted(tmp_path: Path, caplog
     assert all(torch.equal(mine, other) for (mine, _), (other, _) in zip(batches, again, strict=True)), "whoever reads"
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("emptied", [True, False])
 def test_a_folder_that_vanishes_ends_in_its_name(music: Path, workers: int, emptied: bool) -> None:
     """Not in a RecursionError, nor in a RuntimeError with a worker's traceback; an unmounted disk leaves an empty folder."""
