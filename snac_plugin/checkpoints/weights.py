@@ -61,6 +61,10 @@ def check_finite(weights: Mapping[str, Any], where: str, advice: str, error: typ
             raise error(where, f"NaN or infinite numbers in {name}", "finite weights", advice)
 
 
+COUNTED = ("ready", "started", "processed", "completed")
+"""What Lightning counts of batches and steps."""
+
+
 def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
     """CheckpointError unless what optimizers remember of each weight is finite and fits its shape, and is the same for all.
 
@@ -79,6 +83,16 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
             for name, value in state.items():
                 if not isinstance(weight, Tensor) or (isinstance(value, Tensor) and not _fits(value, weight)):
                     raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
+
+
+def check_counts(loops: Mapping[str, Any], where: str) -> None:
+    """CheckpointError unless all that Lightning's loops have counted is a whole number from 0 up."""
+    for name, value in loops.items():
+        if isinstance(value, Mapping):
+            check_counts(value, where)
+        elif name in COUNTED and (not isinstance(value, int) or value < 0):
+            found, advice = f"{value!r:.40} steps or batches {name}", "Take an earlier checkpoint."
+            raise CheckpointError(where, found, "a whole number from 0 up", advice)
 
 
 def _kinds(state: Any, ndim: int) -> tuple[tuple[str, str, bool], ...] | None:

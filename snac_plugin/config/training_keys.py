@@ -115,7 +115,7 @@ LORA_TARGETS = ("to_qkv", "to_out", "to_q", "to_kv", "ff.0.proj", "ff.2")
 class LoraSection(Section):
     """Low-rank adapters of the blocks in place of all weights, for fine-tuning from a checkpoint: see docs/finetuning.md."""
 
-    rank: AtLeastOne = Field(default=16, description="rank of each adapter")
+    rank: AtLeastOne = Field(default=16, le=65_536, description="rank of each adapter")
     alpha: Positive = Field(default=16.0, description="adapters are scaled by alpha / rank")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="dropout before each adapter in training")
     target_modules: ListOf[str] = Field(

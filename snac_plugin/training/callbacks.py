@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from snac_plugin.checkpoints.config_inside import CONFIG, differences
-from snac_plugin.checkpoints.weights import check_optimizers
+from snac_plugin.checkpoints.weights import check_counts, check_optimizers
 from snac_plugin.data.resumable_loader import tracks_of
 from snac_plugin.errors import LostData
 
@@ -199,6 +199,7 @@ class Checkpoints(ModelCheckpoint):
         if trainer.ckpt_path:
             theirs = [each for each in trainer.optimizers if isinstance(each, Optimizer)]  # DeepSpeed's are wrapped, and none
             check_optimizers(theirs, str(trainer.ckpt_path))
+            check_counts(trainer.fit_loop.state_dict(), str(trainer.ckpt_path))
         self.started = True
         self._last_global_step_saved = trainer.global_step  # or a resumed run would save its first step again, half done
 

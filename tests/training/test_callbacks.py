@@ -13,10 +13,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from snac_plugin.checkpoints.weights import check_counts
 from snac_plugin.cli.run_folder import checkpoints_in
 from snac_plugin.data.resumable_loader import resumable
 from snac_plugin.errors import CheckpointError
 from snac_plugin.training.callbacks import Checkpoints, SameData, SameOptimizers, StopOnSignal
+
+QUIET: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
 class Ranks:
@@ -107,6 +110,16 @@ def test_of_one_step_the_checkpoint_written_last_is_the_newest(tmp_path: Path) -
     assert checkpoints_in(tmp_path / "nothing") == []
 
 
+@pytest.mark.parametrize("wrong", ["2", -1, None, [{"ready": 2}]])
+def test_counts_that_are_no_numbers_are_told(wrong: Any) -> None:
+    """Lightning added to them, and ended in a traceback."""
+    loops = pl.Trainer(**QUIET).fit_loop.state_dict()
+    check_counts(loops, "step.ckpt")
+    loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["ready"] = wrong
+    with pytest.raises(CheckpointError, match=r"^step\.ckpt: found .* steps or batches ready, expected a whole number from 0 up"):
+        check_counts(loops, "step.ckpt")
+
+
 def test_optimizers_are_checked_where_a_checkpoint_filled_them(tmp_path: Path) -> None:
     """A new run has nothing to check, and what DeepSpeed wraps has no state of torch's form."""
     weight = torch.ones(2, 3, requires_grad=True)
@@ -114,7 +127,7 @@ def test_optimizers_are_checked_where_a_checkpoint_filled_them(tmp_path: Path) -
     broken.state[weight] = {"exp_avg": torch.full((2, 3), torch.nan)}
 
     def start(ckpt_path: str | None, optimizer: Any) -> None:
-        trainer = SimpleNamespace(ckpt_path=ckpt_path, optimizers=[optimizer], global_step=0)
+        trainer = SimpleNamespace(ckpt_path=ckpt_path, optimizers=[optimizer], global_step=0, fit_loop=pl.Trainer(**QUIET).fit_loop)
         Checkpoints(tmp_path, 1, 3).on_train_start(trainer, pl.LightningModule())  # type: ignore[arg-type]
 
     start(None, broken)
