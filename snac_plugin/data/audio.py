@@ -20,10 +20,14 @@ def read_audio(path: str | Path, convert_to: int | None = None) -> tuple[int, Te
     """Sample rate and audio [channels, N], float32, finite, of a file, whose rate can be converted to `convert_to`.
 
     Raises:
-        UnreadableAudio: it is not there, cannot be read, holds no samples or such that are not finite, or has another rate.
+        UnreadableAudio: it is not there, cannot be read, holds no samples, more than fit into memory or such that are not finite,
+            or has another rate.
     """
     with opened(path, convert_to) as file:
-        audio = torch.from_numpy(file.read(dtype="float32", always_2d=True)).T.contiguous()
+        try:
+            audio = torch.from_numpy(file.read(dtype="float32", always_2d=True)).T.contiguous()
+        except MemoryError:
+            raise UnreadableAudio(Path(path), f"its header says {file.frames:,} samples, which memory does not hold") from None
         if not audio.shape[-1]:
             raise UnreadableAudio(Path(path), "holds no samples")
         if not audio.isfinite().all():

@@ -48,6 +48,18 @@ def test_samples_that_are_not_finite_are_an_error(tmp_path: Path, value: float) 
             read(tmp_path / "a.wav")
 
 
+def test_a_header_of_more_samples_than_memory_holds_is_an_error(tmp_path: Path) -> None:
+    """A FLAC file's, which ended in numpy's traceback: 2 ** 36 - 1 samples of eight channels."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, 8)), 32000, "PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F  # of the 64 bits from byte 18 on, the last 36 are the number of samples
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(UnreadableAudio, match=r"a file that cannot be read: its header says 68,719,476,735 samples"):
+        read_audio(path)
+
+
 def test_a_header_of_more_samples_than_there_can_be_is_an_error(tmp_path: Path) -> None:
     """NumPy was asked for terabytes, and its error went through to the user."""
     soundfile.write(tmp_path / "a.mp3", np.random.default_rng(0).uniform(-0.5, 0.5, 32000), 32000, format="MP3")
