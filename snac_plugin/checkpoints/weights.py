@@ -79,10 +79,19 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
         absent = {"differentiable": False}  # torch adds it to the defaults as it loads; Adafactor's groups never have it
         if any({**absent, **group}.get(name) != value for group in optimizer.param_groups for name, value in switches.items()):
             raise CheckpointError(where, "optimizers with other options", "those of this model config", advice)
+        numbers = {name: value for name, value in optimizer.defaults.items() if _are_numbers(value)}
+        if any(not _are_numbers(group.get(name, value)) for group in optimizer.param_groups for name, value in numbers.items()):
+            raise CheckpointError(where, "optimizers with options that are no numbers", expected, advice)
         for weight, state in optimizer.state.items():
             for name, value in state.items():
                 if not isinstance(weight, Tensor) or (isinstance(value, Tensor) and not _fits(value, weight)):
                     raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
+
+
+def _are_numbers(value: Any) -> bool:
+    """Whether it is a number, as a learning rate, or several, as betas."""
+    several = value if isinstance(value, list | tuple) and value else [value]
+    return all(isinstance(one, int | float | Tensor) and not isinstance(one, bool) for one in several)
 
 
 def check_counts(loops: Mapping[str, Any], where: str) -> None:

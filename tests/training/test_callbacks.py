@@ -134,6 +134,10 @@ def test_optimizers_are_checked_where_a_checkpoint_filled_them(tmp_path: Path) -
     start("step.ckpt", SimpleNamespace(param_groups=broken.param_groups))
     with pytest.raises(CheckpointError, match=r"^step\.ckpt: found exp_avg of an optimizer"):
         start("step.ckpt", broken)
+    for wrong in ({"weight_decay": None}, {"betas": (0.9, "0.99")}):
+        broken.param_groups[0] |= wrong
+        with pytest.raises(CheckpointError, match=r"^step\.ckpt: found optimizers with options that are no numbers"):
+            start("step.ckpt", broken)
 
 
 @pytest.mark.parametrize(
