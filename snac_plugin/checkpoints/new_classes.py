@@ -22,15 +22,10 @@ NUMBERS = "its weights take the same number for another until they have learnt"
 def check_classes(model: Any, config: Mapping[str, Any] | None, where: str) -> None:
     """CheckpointError for a model whose conditioners read other classes or numbers than those of the checkpoint's own config."""
     for name, kind, before, now in _in_both(model, config):
-        keys = ("min_val", "max_val") if kind in NUMBER_TYPES else (CLASSES[kind],) if kind in CLASSES else ()
-        defaults = dict(zip(keys, NUMBER_TYPES.get(kind, ()), strict=False))
-        for key in keys:
-            was, is_now = (one.get(key, defaults.get(key)) for one in (before, now))
-            if was != is_now:
-                path = f"model.conditioning, conditioner {name}, {key}"
-                raise CheckpointError(
-                    where, f"weights of {path} {json.dumps(was)}", f"{json.dumps(is_now)}, as in the model config", OTHERS
-                )
+        was, is_now = _read(kind, before), _read(kind, now)
+        for key in (key for key in was if was[key] != is_now[key]):
+            found = f"weights of model.conditioning, conditioner {name}, {key} {json.dumps(was[key])}"
+            raise CheckpointError(where, found, f"{json.dumps(is_now[key])}, as in the model config", OTHERS)
 
 
 def with_classes_by_name(
@@ -45,7 +40,7 @@ def with_classes_by_name(
     found = dict(state)
     for name, kind, before, now in _in_both(model, config):
         if kind in NUMBER_TYPES:
-            was, is_now = (_range(one, NUMBER_TYPES[kind]) for one in (before, now))
+            was, is_now = ([*_read(kind, one).values()] for one in (before, now))
             if was != is_now:
                 log.warning("%s: conditioner %s: %s to %s, and was trained on %s to %s: %s", where, name, *is_now, *was, NUMBERS)
         if (key := CLASSES.get(kind)) is None:
@@ -69,8 +64,11 @@ def _by_name(table: Tensor, known: Sequence[str], wanted: Sequence[str], none_fi
     return torch.cat([none, rows] if none_first else [rows, none])
 
 
-def _range(config: Mapping[str, Any], defaults: tuple[float, float]) -> tuple[float, float]:
-    return config.get("min_val", defaults[0]), config.get("max_val", defaults[1])
+def _read(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the meaning of a conditioner's weights, with its defaults: the range of numbers, or the classes."""
+    if kind in NUMBER_TYPES:
+        return {key: config.get(key, default) for key, default in zip(("min_val", "max_val"), NUMBER_TYPES[kind], strict=True)}
+    return {CLASSES[kind]: config.get(CLASSES[kind])} if kind in CLASSES else {}
 
 
 def _in_both(model: Any, config: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:

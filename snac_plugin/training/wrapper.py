@@ -168,8 +168,8 @@ class SnacDiffusionTrainingWrapper(WeightUpdates):
         """Put the codec of this model in; an error if the checkpoint was made with another, or for another network."""
         super().on_load_checkpoint(checkpoint)
         replace_note_by_codec(checkpoint, self.diffusion, "diffusion.")
-        check_head(saved_config(checkpoint), self.diffusion, "checkpoint")
-        check_classes(self.diffusion, saved_config(checkpoint), "checkpoint")
+        check_head(config := saved_config(checkpoint), self.diffusion, "checkpoint")
+        check_classes(self.diffusion, config, "checkpoint")
         check_weights(checkpoint["state_dict"], self.state_dict(), "checkpoint")
 
     @torch.no_grad()
