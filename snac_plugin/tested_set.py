@@ -28,6 +28,7 @@ REQUIRED = {
     "safetensors": ">=0.4.3,<1",
     "huggingface-hub": ">=0.26,<2",
     "peft": ">=0.18,<1",  # LoRA; what it needs is here for stable-audio-tools' sake
+    "psutil": ">=5.9,<8",
     "matplotlib": ">=3.8,<4",
     "tqdm": ">=4.66,<5",
 }

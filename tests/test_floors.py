@@ -32,7 +32,7 @@ MODULES_AT_THE_TOP = 10
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 LINES = 300
 FUNCTION_LINES = 50
-PACKAGE_LINES = 26_000
+PACKAGE_LINES = 26_100
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

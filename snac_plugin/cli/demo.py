@@ -2,35 +2,39 @@
 
     python -m snac_plugin demo
 
-It writes to `demo_music/` and `runs/demo/`; a second call reuses the music, trains anew and removes the first one's run.
+The music is of a style that the shipped model was not trained on. It writes to `demo_music/` and `runs/demo/`; a second call
+reuses the music, trains anew and removes the first one's run.
 """
 
 import argparse
+import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from snac_plugin.checkpoints.shipped import DEFAULT
 from snac_plugin.cli.arguments import check_paths
 from snac_plugin.cli.command_parser import CommandParser
+from snac_plugin.cli.demo_songs import DemoSongs, add_kind_arguments, kind_from
 from snac_plugin.errors import UsageError
 from snac_plugin.files import make_folder
 from snac_plugin.wording import counted
 
 BATCH_SIZE = 2
 CHUNKS = 2  # to generate: 12.3 s
-SAMPLES = 2  # from nothing
 HELD_OUT = 2  # songs that no training has seen, which are continued
 MUSIC_SEED = 1  # the shipped model was trained on songs of seed 0
-BARS = 8  # of each of these songs
+HELD_OUT_SECONDS = 16.0  # of each of these songs
 REPAINTED = "6:9"  # seconds of the first of them
 MARK = "demo_run.txt"
-TRAINING_FLAGS = ("model-config", "save-dir", "pretrained-ckpt-path", "max-steps", "seed")  # handed on to train.py
+TRAINING_FLAGS = ("save-dir", "pretrained-ckpt-path", "max-steps", "seed")  # handed on to train.py
 MADE = ("checkpoints", "demos", "generated", "tensorboard")
+CONFIG = "model_config.json"  # in the folder of the run: the config that is trained, with the styles of the songs
 
 
 def parser() -> CommandParser:
@@ -54,9 +58,7 @@ def parser() -> CommandParser:
     )
     flags.add_argument("--max-steps", type=int, default=60, metavar="N", help="training steps (%(default)s)")
     flags.add_argument("--songs", type=int, default=16, metavar="N", help="songs to render, of a minute each (%(default)s)")
-    flags.add_argument("--styles", nargs="+", default=["house", "techno"], metavar="NAME", help="their styles (house techno)")
-    flags.add_argument("--tempo", type=int, default=125, metavar="N", help="their beats a minute (%(default)s)")
-    flags.add_argument("--key", default="A minor", help="their key (%(default)s)")
+    add_kind_arguments(flags, styles=["marching band"])
     flags.add_argument(
         "--seed", type=int, default=42, metavar="N", help="of training and of the first generated sample (%(default)s)"
     )
@@ -72,18 +74,33 @@ def main(argv: Sequence[str]) -> int:
     check_paths(args)
     make_room(args.save_dir)
     started = time.perf_counter()
+    config = _config(args)
     print("1/4 render and encode demo music", flush=True)
-    dataset, songs = _codes(args), _held_out_songs(args)
+    dataset, songs = _codes(args, config), _held_out_songs(args, config)
     start = args.pretrained_ckpt_path or "the beginning"
     print(f"2/4 train for {counted(args.max_steps, 'step')}, from {start}", flush=True)
     checkpoint = _train(args, dataset)
     print("3/4 losses: mean of the first and of the last tenth of the steps")
     print(_losses(args.save_dir))
     print("4/4 generate, and listen", flush=True)
-    _generate(args, checkpoint, songs)
-    _listen(args, songs)
+    _generate(args, config, checkpoint, songs)
+    _listen(args, config, songs)
     print(f"checkpoint {checkpoint}\nin all {(time.perf_counter() - started) / 60:.1f} minutes")
     return 0
+
+
+def _config(args: argparse.Namespace) -> dict[str, Any]:
+    """The model config to train, in the folder of the run: its condition `style` knows the styles of the songs, too."""
+    from snac_plugin.checkpoints.new_classes import CLASSES
+    from snac_plugin.config import load_json
+
+    config = load_json(args.model_config)
+    conditioning = config.get("model", {}).get("conditioning", {"configs": []})
+    for one in conditioning["configs"]:
+        if one["id"] == "style" and (key := CLASSES.get(one["type"])):
+            one["config"][key] += [style for style in args.styles if style not in one["config"][key]]
+    (args.save_dir / CONFIG).write_text(json.dumps(config, indent=4), encoding="utf-8")
+    return config
 
 
 def make_room(run: Path) -> None:
@@ -97,16 +114,14 @@ def make_room(run: Path) -> None:
     (run / MARK).write_text(f"Made by python -m snac_plugin demo. Its next run here removes {', '.join(MADE)}.\n")
 
 
-def _codes(args: argparse.Namespace) -> Path:
+def _codes(args: argparse.Namespace, config: Mapping[str, Any]) -> Path:
     """Codes of the demo music, encoded once; returns the dataset config to train with."""
-    from snac_plugin.cli.demo_songs import DemoSongs, kind_from
     from snac_plugin.cli.memory import reuse_freed_memory
-    from snac_plugin.config import check_model_config, load_json
+    from snac_plugin.config import check_model_config
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.plugin import builders
 
     reuse_freed_memory()
-    config = load_json(args.model_config)
     checked = check_model_config(config, args.model_config)
     codec = builders.pretransform(config["model"]["pretransform"], checked.sample_rate)
     songs = DemoSongs(args.songs, None, kind_from(args), MUSIC_SEED)
@@ -118,7 +133,7 @@ def _train(args: argparse.Namespace, dataset: Path) -> Path:
     from snac_plugin.cli.train import train
     from snac_plugin.cli.train_flags import parse
 
-    flags = {"dataset-config": dataset, "batch-size": BATCH_SIZE}
+    flags = {"model-config": args.save_dir / CONFIG, "dataset-config": dataset, "batch-size": BATCH_SIZE}
     flags |= {name: vars(args)[name.replace("-", "_")] for name in TRAINING_FLAGS}
     checkpoint = train(parse([word for name, value in flags.items() for word in (f"--{name}", str(value))]))
     assert checkpoint is not None, "the last step is always saved"
@@ -141,31 +156,34 @@ def _losses(run: Path) -> str:
     return "\n".join(rows)
 
 
-def _held_out_songs(args: argparse.Namespace) -> list[Path]:
-    """A few bars of songs of the same kind that no training has seen; none for a model without context."""
-    from snac_plugin.cli.demo_songs import DemoSongs, kind_from
-    from snac_plugin.config import check_model_config, load_json
-
-    config = check_model_config(load_json(args.model_config), args.model_config)
-    if config.model.diffusion.config.context_chunks == 0:
-        return []
-    songs = DemoSongs(HELD_OUT, BARS * 4 * 60 / args.tempo, kind_from(args))
-    return sorted(Path(songs.dataset("held_out", config.sample_rate)["datasets"][0]["path"]).glob("*.flac"))
+def _held_out_songs(args: argparse.Namespace, config: Mapping[str, Any]) -> list[Path]:
+    """The beginnings of songs of the same kind that no training has seen."""
+    songs = DemoSongs(HELD_OUT, HELD_OUT_SECONDS, kind_from(args))
+    return sorted(Path(songs.dataset("held_out", config["sample_rate"])["datasets"][0]["path"]).glob("*.flac"))
 
 
-def _generate(args: argparse.Namespace, checkpoint: Path, songs: Sequence[Path]) -> None:
-    """Samples from nothing, one that continues each song, and the first song repainted."""
+def _generate(args: argparse.Namespace, config: Mapping[str, Any], checkpoint: Path, songs: Sequence[Path]) -> None:
+    """A sample from nothing with the conditions of each song, one that continues it, and the first song repainted."""
     from snac_plugin.cli import generate
-    from snac_plugin.config import check_model_config, load_json
+    from snac_plugin.config import check_model_config
 
-    common, out = ["--ckpt", str(checkpoint), "--seed", str(args.seed)], _made_in(args)
-    for what in (["--batch-size", str(SAMPLES)], *(["--continue", str(song)] for song in songs)):
-        generate.main([*common, "--out", str(out), "--chunks", str(CHUNKS), *what])
-    if songs:
-        training = check_model_config(load_json(args.model_config), args.model_config).training
-        known = ["--put-back"] if training is None or training.infill is None else []
-        repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known]
-        generate.main([*common, "--out", str(out / "repainted"), *repaint])
+    checked, out = check_model_config(config, args.model_config), _made_in(args)
+    common, length = ["--ckpt", str(checkpoint), "--out", str(out)], ["--chunks", str(CHUNKS)]
+    for number, song in enumerate(songs):
+        seed, said = str(args.seed + number), _conditions(config, song)
+        generate.main([*common, *length, "--seed", seed, *said])
+        if checked.model.diffusion.config.context_chunks > 0:
+            generate.main([*common, *length, "--seed", str(args.seed), "--continue", str(song), *said])
+    known = ["--put-back"] if checked.training is None or checked.training.infill is None else []
+    repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known, *_conditions(config, songs[0])]
+    generate.main([*common, "--out", str(out / "repainted"), "--seed", str(args.seed), *repaint])
+
+
+def _conditions(config: Mapping[str, Any], song: Path) -> list[str]:
+    """What the JSON file beside a song says of the model's conditions, as flags of generate.py."""
+    facts = json.loads(song.with_suffix(".json").read_text(encoding="utf-8"))
+    names = [one["id"] for one in config["model"].get("conditioning", {"configs": []})["configs"]]
+    return [word for name in names if name in facts for word in ("--condition", f"{name}={facts[name]}")]
 
 
 def _made_in(args: argparse.Namespace) -> Path:
@@ -173,28 +191,31 @@ def _made_in(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _listen(args: argparse.Namespace, songs: Sequence[Path]) -> None:
-    """Tempo and key of what is new; the continued songs once more, with their recordings through the codec."""
-    continued = {_made_in(args) / f"{song.stem}_seed_{args.seed}.wav": song for song in songs}
-    for wav in sorted(_made_in(args).glob("*.wav")):
-        if wav in continued or wav.stem.startswith("seed"):
-            print(f"{wav.stem}: {_tempo_and_key(wav, continued.get(wav))}")
+def _listen(args: argparse.Namespace, config: Mapping[str, Any], songs: Sequence[Path]) -> None:
+    """Tempo and key of what is new beside those of its song; what was continued once more, with its song through the codec."""
+    out, continued = _made_in(args), {}
+    for number, song in enumerate(songs):
+        facts = json.loads(song.with_suffix(".json").read_text(encoding="utf-8"))
+        told = f"its song: {facts['tempo']} beats a minute, {facts['key']}"
+        print(f"seed_{args.seed + number}: {_tempo_and_key(out / f'seed_{args.seed + number}.wav')}; {told}")
+        if (wav := out / f"{song.stem}_seed_{args.seed}.wav").is_file():  # a model without context continues nothing
+            print(f"{wav.stem}: {_tempo_and_key(wav, song)}; {told}")
+            continued[wav] = song
     for wav, song in continued.items():
-        print(f"one sound all along, the recording through the codec, too: {_through_codec(args, song, wav)}")
+        print(f"one sound all along, the recording through the codec, too: {_through_codec(config, song, wav)}")
 
 
-def _through_codec(args: argparse.Namespace, song: Path, continued: Path) -> Path:
+def _through_codec(config: Mapping[str, Any], song: Path, continued: Path) -> Path:
     """A continued song whose recording has passed the codec, too: one sound all along, so that the join can be judged."""
     import soundfile
     import torch
 
-    from snac_plugin.config import load_json
     from snac_plugin.data.audio import read_audio
     from snac_plugin.generation.joining import JOIN_SECONDS, join
     from snac_plugin.plugin import builders
 
     (rate, recorded), (_, whole) = read_audio(song), read_audio(continued)
-    codec = builders.pretransform(load_json(args.model_config)["model"]["pretransform"], rate)
+    codec = builders.pretransform(config["model"]["pretransform"], rate)
     length, size = recorded.shape[-1], round(JOIN_SECONDS * rate)
     passed = codec.decode(codec.encode(recorded[None]), length)[0]
     # The new audio was joined to the recording; the same join, from the recording to its copy, joins it to that.

@@ -1,6 +1,7 @@
 """Flags that choose demo music, and the dataset config of the music they choose."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="songs for training, or held out of it")
 
 
-def add_kind_arguments(parser: argparse._ActionsContainer) -> None:
-    """Flags that choose a kind of demo music."""
-    parser.add_argument("--styles", nargs="+", metavar="NAME", help="styles that take turns, as house techno; all by default")
+def add_kind_arguments(parser: argparse._ActionsContainer, styles: Sequence[str] | None = None) -> None:
+    """Flags that choose a kind of demo music, by default of these styles."""
+    text = f"styles that take turns, as house techno; {', '.join(styles or ['all'])} by default"
+    parser.add_argument("--styles", nargs="+", default=styles, metavar="NAME", help=text)
     parser.add_argument("--tempo", type=int, metavar="N", help="beats a minute of these songs, 40 to 240; by default their own")
     parser.add_argument("--key", metavar="KEY", help='key of these songs, as "A minor" or "F# dorian"; each has its own by default')
 

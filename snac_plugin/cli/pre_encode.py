@@ -117,9 +117,11 @@ def codec_on(section: Mapping[str, Any], sample_rate: int, half: bool, device: s
     """The codec of a model config, on a device: here, or in a worker, which takes the GPU of its number."""
     import torch
 
+    from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.device import pick_device
     from snac_plugin.plugin import builders
 
+    reuse_freed_memory()
     number = (current_process()._identity or (1,))[0] - 1
     gpus = torch.cuda.device_count() if device in (None, "cuda") else 0
     codec = builders.pretransform(section, sample_rate).to(pick_device(f"cuda:{number % gpus}" if gpus > 1 else device))
@@ -157,12 +159,10 @@ def run(args: argparse.Namespace) -> Path:
     source = check_dataset_config(load_json(args.dataset_config), args.dataset_config) if args.dataset_config else None
     check_folder("--output-path", args.output_path)
 
-    from snac_plugin.cli.memory import reuse_freed_memory
     from snac_plugin.data.encode_elsewhere import by_cluster, by_processes
     from snac_plugin.data.pre_encode import pre_encode
     from snac_plugin.generation.data_conditions import DataConditions
 
-    reuse_freed_memory()
     there = partial(codec_on, raw["model"]["pretransform"], config.sample_rate, args.model_half)
     codec = there("cpu" if args.processes or args.cluster else args.device)  # where others encode, its geometry is wanted alone
     check_against_codec(config, codec.levels, codec.codec_name, args.model_config)

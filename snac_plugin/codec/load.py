@@ -98,7 +98,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for number, former in enumerate((r"\.weight_g$", r"\.weight_v$")):  # names of weight norm before PyTorch 2.0
         state = {re.sub(former, f".parametrizations.weight.original{number}", name): tensor for name, tensor in state.items()}
     return dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

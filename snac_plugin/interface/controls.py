@@ -107,12 +107,6 @@ class Controls:
         visible = any(one.type not in TEXT_TYPES for one in self.conditions.values())
         self._add(NEGATIVE, gr.Textbox, "{}", label="Negative conditions (JSON)", info=info, lines=1, visible=visible)
 
-    @property
-    def of_conditions(self) -> list[str]:
-        """Endpoint parameters of all conditioners."""
-        own = [name for one in self.inputs.values() for name in one.parameters]
-        return own + (["conditioning"] if "conditioning" in self.components else [])
-
     def _length(self) -> None:
         chunk = self.network.chunk_frames * self.levels.frame_samples / self.levels.sample_rate
         step, most = round(chunk / 8, 6), round(MOST_CHUNKS * chunk, 6)

@@ -19,6 +19,7 @@ from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.backbones import network_of
 from snac_plugin.model.conditioners import ChunkPosition, ClassMixture, Quality
 from snac_plugin.model.diffusion_model import SnacDiffusionModel
+from snac_plugin.plugin.memory_check import check_memory, network_weights
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
         read = {name for key in COND_INPUTS for name in getattr(diffusion, key)}
         if unread := [c["id"] for c in configs if c["id"] not in read]:
             _log.warning("conditioners that change nothing, as no list of model.diffusion names them: %s", ", ".join(unread))
+    check_memory("model.diffusion.config", network_weights(diffusion.config, codec.levels))
     network = network_of(diffusion.config, codec.levels, masks=OBJECTIVES[diffusion.diffusion_objective].masks)
     weights = diffusion.config.sampling.weights(codec.levels.names)
     core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)

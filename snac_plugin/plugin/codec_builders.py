@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from snac import SNAC
 from torch import nn
 
 from snac_plugin.codec.load import load_codec
@@ -17,6 +18,7 @@ from snac_plugin.config import CodecTraining, check_codec_config, check_codec_se
 from snac_plugin.config.optimizers import check_installed
 from snac_plugin.errors import ConfigError
 from snac_plugin.levels import padded_to
+from snac_plugin.plugin.memory_check import check_memory, weights_of
 
 ARGUMENTS = {
     "encoder": ("encoder_dim", "encoder_rates", "attn_window_size", "depthwise"),
@@ -36,6 +38,7 @@ def autoencoder(config: Mapping[str, Any], build: Callable[[dict[str, Any]], Any
     section = check_codec_config(config).model if "model_type" in config else check_codec_section(config["model"])
     codec = None if section.pretrained is None else load_codec(section.pretrained)
     geometry = snac_config(section, config["sample_rate"], None if codec is None else codec.config, config.get("sample_size"))
+    check_memory("model", weights_of(functools.partial(SNAC, **geometry)))
     built = build({**config, "model": _complete(config["model"], section, geometry)})
     built.snac_config, built.min_length = geometry, padded_to(geometry)
     if codec is not None:

@@ -1,11 +1,13 @@
 """What `make demo` may remove, what it prints, and what it needs installed."""
 
 import ast
+import copy
 import json
 import logging
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 import snac_plugin
 from snac_plugin.cli.demo import (
+    CONFIG,
     HELD_OUT,
+    HELD_OUT_SECONDS,
     MADE,
+    _config,
     _generate,
     _held_out_songs,
     _losses,
@@ -89,34 +94,63 @@ def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
     assert heard[3] == "A minor"
 
 
-def test_songs_to_continue_are_held_out_bars_of_the_same_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_songs_to_continue_are_held_out_and_of_the_same_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    songs = _held_out_songs(parser().parse_args([]))
+    songs = _held_out_songs(parser().parse_args(["--tempo", "125"]), {"sample_rate": 32000})
     assert [song.parent.name for song in songs] == ["held_out"] * HELD_OUT
     for song in songs:
         facts = json.loads(song.with_suffix(".json").read_text())
-        assert (facts["key"], facts["tempo"], facts["seed"][:10]) == ("A minor", 125, "0/held_out")
-        assert soundfile.info(song).duration == pytest.approx(8 * 4 * 60 / 125)
+        assert (facts["style"], facts["tempo"], facts["seed"][:10]) == ("marching band", 125, "0/held_out")
+        assert soundfile.info(song).duration == pytest.approx(HELD_OUT_SECONDS)
 
 
-def test_a_model_without_context_continues_nothing(tmp_path: Path) -> None:
-    (tmp_path / "model.json").write_text(json.dumps(tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=0)))
-    assert _held_out_songs(parser().parse_args(["--model-config", str(tmp_path / "model.json")])) == []
+STYLE = {"id": "style", "type": "class_mixture", "config": {"classes": ["house", "funk"]}}
+TEMPO = {"id": "tempo", "type": "number", "config": {"min_val": 60, "max_val": 180}}
 
 
-def test_every_song_is_continued_and_the_first_repainted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put back where the config does not train on known frames."""
+def conditioned(folder: Path, **options: object) -> dict[str, Any]:
+    """A tiny model that reads a style and a tempo."""
+    config = tiny_model_config(write_tiny_codec(folder / "codec"), **options)
+    config["model"]["conditioning"] = {"cond_dim": 8, "configs": [copy.deepcopy(STYLE), copy.deepcopy(TEMPO)]}
+    config["model"]["diffusion"]["global_cond_ids"] = ["style", "tempo"]
+    config["model"]["diffusion"]["config"]["global_cond_dim"] = 16
+    config["training"]["demo"]["demo_cond"] = [{"style": "house", "tempo": 120}]
+    return config
+
+
+def test_the_condition_style_learns_the_styles_of_the_songs(tmp_path: Path) -> None:
+    """Those it has stay where they are; the config that is trained lies in the folder of the run."""
+    (tmp_path / "model.json").write_text(json.dumps(conditioned(tmp_path)))
+    flags = ["--save-dir", str(tmp_path), "--model-config", str(tmp_path / "model.json"), "--styles", "polka", "funk", "waltz"]
+    config = _config(parser().parse_args(flags))
+    assert config["model"]["conditioning"]["configs"][0]["config"]["classes"] == ["house", "funk", "polka", "waltz"]
+    assert config["model"]["conditioning"]["configs"][1] == TEMPO
+    assert json.loads((tmp_path / CONFIG).read_text()) == config
+    plain = tiny_model_config(tmp_path / "codec")
+    (tmp_path / "model.json").write_text(json.dumps(plain))
+    assert _config(parser().parse_args(flags)) == plain
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_songs_are_continued_the_first_repainted_and_their_conditions_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: int
+) -> None:
+    """Put back where the config does not train on known frames; a model without context continues nothing."""
     calls: list[list[str]] = []
     monkeypatch.setattr("snac_plugin.cli.generate.main", calls.append)
     songs = [tmp_path / "a.flac", tmp_path / "b.flac"]
+    for song, tempo in zip(songs, (100, 120), strict=True):
+        song.with_suffix(".json").write_text(json.dumps({"style": "funk", "tempo": tempo, "key": "A minor"}))
+    args = parser().parse_args(["--save-dir", str(tmp_path), "--model-config", "model.json"])
     for infill in (None, {"share": 0.5}):
-        config = tiny_model_config(write_tiny_codec(tmp_path / f"codec {infill}"))
+        config = conditioned(tmp_path / f"{infill}", context_chunks=context)
         config["training"] |= {} if infill is None else {"infill": infill}
-        (tmp_path / "model.json").write_text(json.dumps(config))
-        flags = ["--save-dir", str(tmp_path), "--model-config", str(tmp_path / "model.json")]
-        _generate(parser().parse_args(flags), tmp_path / "my.ckpt", songs)
-        continued = [call[call.index("--continue") + 1] if "--continue" in call else None for call in calls]
-        assert continued == [None, *map(str, songs), None]
+        _generate(args, config, tmp_path / "my.ckpt", songs)
+        what = [call[call.index("--continue") + 1] if "--continue" in call else None for call in calls]
+        assert what == ([None, str(songs[0]), None, str(songs[1]), None] if context else [None, None, None])
+        asked = [[word for word in call if "=" in word] for call in calls]
+        assert asked[0] == asked[-1] == ["style=funk", "tempo=100"], "the model reads no key"
+        assert asked[-2] == ["style=funk", "tempo=120"]
         assert calls[-1][calls[-1].index("--edit") + 1] == str(songs[0])
         assert ("--put-back" in calls[-1]) == (infill is None)
         calls.clear()
@@ -125,7 +159,6 @@ def test_every_song_is_continued_and_the_first_repainted(tmp_path: Path, monkeyp
 def test_a_continued_song_through_the_codec_is_one_sound(tmp_path: Path) -> None:
     """Its recording is the codec's, what is new stays but for the join, and that jumps no more than the sound itself."""
     config = tiny_model_config(write_tiny_codec(tmp_path / "codec"), context_chunks=1)
-    (tmp_path / "model.json").write_text(json.dumps(config))
     codec, rate = builders.pretransform(config["model"]["pretransform"], 32000), 32000
     music = 0.3 * torch.sin(torch.arange(2 * rate) * 0.05)[None]
     recorded, new = music[:, :rate], codec.decode(codec.encode(music[None]))[0, :, rate : 2 * rate]
@@ -134,8 +167,9 @@ def test_a_continued_song_through_the_codec_is_one_sound(tmp_path: Path) -> None
     whole = torch.cat([recorded, join(new, recorded[:, -size:], decoded[:, -size:])], dim=1)
     for name, audio in (("song.wav", recorded), ("song_seed_42.wav", whole)):
         soundfile.write(tmp_path / name, audio.T.numpy(), rate, subtype="FLOAT")
-    args = parser().parse_args(["--model-config", str(tmp_path / "model.json")])
-    found = torch.from_numpy(soundfile.read(_through_codec(args, tmp_path / "song.wav", tmp_path / "song_seed_42.wav"))[0]).float()
+    found = torch.from_numpy(
+        soundfile.read(_through_codec(config, tmp_path / "song.wav", tmp_path / "song_seed_42.wav"))[0]
+    ).float()
     torch.testing.assert_close(found[:rate], decoded[0])
     torch.testing.assert_close(found[rate:], new[0])
 

@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tiny import write_tiny_codec
+
+from snac_plugin.cli import memory
+from snac_plugin.cli.pre_encode import codec_on
 
 pytestmark = pytest.mark.slow
 
@@ -29,3 +34,11 @@ def page_faults(reuse: str) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
 def test_large_tensors_hardly_cause_page_faults():
     assert 4 * page_faults("yes") < page_faults("no")
+
+
+def test_every_process_that_encodes_reuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`codec_on` is what processes of --processes and workers of --cluster run first."""
+    called = []
+    monkeypatch.setattr(memory, "reuse_freed_memory", lambda: called.append("reuse"))
+    codec_on({"type": "snac_hierarchical", "config": {"codec": str(write_tiny_codec(tmp_path))}}, 32000, half=False, device="cpu")
+    assert called == ["reuse"]
