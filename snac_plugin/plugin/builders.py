@@ -37,8 +37,9 @@ def model(config: Mapping[str, Any]) -> SnacDiffusion:
         read = {name for key in COND_INPUTS for name in getattr(diffusion, key)}
         if unread := [c["id"] for c in configs if c["id"] not in read]:
             _log.warning("conditioners that change nothing, as no list of model.diffusion names them: %s", ", ".join(unread))
-    check_memory("model.diffusion.config", network_weights(diffusion.config, codec.levels))
-    network = network_of(diffusion.config, codec.levels, masks=OBJECTIVES[diffusion.diffusion_objective].masks)
+    masks = OBJECTIVES[diffusion.diffusion_objective].masks
+    check_memory("model.diffusion.config", network_weights(diffusion.config, codec.levels, masks))
+    network = network_of(diffusion.config, codec.levels, masks)
     weights = diffusion.config.sampling.weights(codec.levels.names)
     core = SnacDiffusionModel(network, diffusion.diffusion_objective, codec.space, weights)
     return SnacDiffusion(checked, core, Conditioners.of(conditioner, checked.model.conditioning), codec)

@@ -18,11 +18,13 @@ from snac_plugin.model.backbones import network_of
 BYTES = 4  # of a weight: networks are built in float32 on the CPU, whatever device and precision come later
 
 
-def network_weights(config: NetworkConfig, levels: Levels) -> int:
-    """How many weights `network_of` would build, from its networks of one and of two blocks: all blocks have as many."""
-    shallow = (config.model_copy(update={"depth": depth}) for depth in (1, 2))
-    one, two = (weights_of(functools.partial(network_of, network, levels)) for network in shallow)
-    return one + (config.depth - 1) * (two - one)
+def network_weights(config: NetworkConfig, levels: Levels, masks: bool = False) -> int:
+    """How many weights `network_of` would build, from two shallow networks: two blocks more, or a pair that a long skip joins, have
+    the same number at any depth."""
+    start = 2 - config.depth % 2
+    shallow = (config.model_copy(update={"depth": depth}) for depth in (start, start + 2))
+    fewer, more = (weights_of(functools.partial(network_of, network, levels, masks)) for network in shallow)
+    return fewer + (config.depth - start) // 2 * (more - fewer)
 
 
 def weights_of(build: Callable[[], nn.Module]) -> int:

@@ -16,6 +16,7 @@ from snac_plugin.errors import ConfigError
 from snac_plugin.model.backbones import network_of
 from snac_plugin.plugin.memory_check import check_memory, network_weights
 
+SMALL: dict[str, Any] = {"dim": 64, "num_heads": 2, "head": "logits", "chunk_frames": 3}
 CONFIGS = Path(__file__).parents[2] / "model_configs"
 
 
@@ -30,16 +31,26 @@ def changed(name: str, path: str, value: Any) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.parametrize("depth", [4, 5])
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("tokens", TOKENS)
-def test_weights_are_counted_as_they_are_built(backbone: str, tokens: str) -> None:
+def test_weights_are_counted_as_they_are_built(backbone: str, tokens: str, depth: int) -> None:
     if backbone == "magnitude-preserving" and TOKENS[tokens].get("read_out") == "mixed":
         pytest.skip("no such network")
-    config = NetworkConfig(dim=64, depth=5, num_heads=2, head="logits", chunk_frames=3, backbone=backbone, **TOKENS[tokens])
+    check_count(NetworkConfig(depth=depth, backbone=backbone, **SMALL, **TOKENS[tokens]))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7, 8])
+def test_long_skips_and_vectors_of_masks_are_counted(depth: int) -> None:
+    """Long skips were counted for each block, and every second one has none: networks that fit were refused."""
+    check_count(NetworkConfig(depth=depth, long_skips=True, **SMALL), masks=True)
+
+
+def check_count(config: NetworkConfig, masks: bool = False) -> None:
     generator = torch.get_rng_state()
-    counted = network_weights(config, FOUR_LEVELS)
+    counted = network_weights(config, FOUR_LEVELS, masks)
     assert torch.equal(torch.get_rng_state(), generator), "counting draws no random numbers: the wav of a seed stays"
-    assert counted == sum(weight.numel() for weight in network_of(config, FOUR_LEVELS).parameters())
+    assert counted == sum(weight.numel() for weight in network_of(config, FOUR_LEVELS, masks).parameters())
 
 
 @pytest.mark.parametrize(
