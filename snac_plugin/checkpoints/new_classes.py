@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snac_plugin.config.conditioner_keys import NUMBER_TYPES
+from snac_plugin.config.conditioner_keys import NUMBER_TYPES, ChunkPositionConfig
 from snac_plugin.errors import CheckpointError
 
 log = logging.getLogger(__name__)
@@ -16,6 +16,7 @@ OTHERS = "Use the config that it was trained with, or fine-tune from it: train.p
 
 CLASSES = {"list": "options", "class_mixture": "classes"}
 """Where conditioners have their classes in their config. The vector of none is the first of a `list`, the last of a mixture."""
+LISTS = CLASSES | {"quality": "thresholds"}
 NUMBERS = "its weights take the same number for another until they have learnt"
 
 
@@ -39,11 +40,11 @@ def with_classes_by_name(
     """
     found = dict(state)
     for name, kind, before, now in _in_both(model, config):
-        if kind in NUMBER_TYPES:
+        if (key := CLASSES.get(kind)) is None:
             was, is_now = ([*_read(kind, one).values()] for one in (before, now))
             if was != is_now:
-                log.warning("%s: conditioner %s: %s to %s, and was trained on %s to %s: %s", where, name, *is_now, *was, NUMBERS)
-        if (key := CLASSES.get(kind)) is None:
+                said = (" to ".join(map(str, values)) for values in (is_now, was))
+                log.warning("%s: conditioner %s: %s, and was trained on %s: %s", where, name, *said, NUMBERS)
             continue
         known, wanted = [str(one) for one in before.get(key, ())], [str(one) for one in now.get(key, ())]
         weight = f"conditioner.conditioners.{name}.embedder.weight"
@@ -65,10 +66,12 @@ def _by_name(table: Tensor, known: Sequence[str], wanted: Sequence[str], none_fi
 
 
 def _read(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the meaning of a conditioner's weights, with its defaults: the range of numbers, or the classes."""
+    """What decides the meaning of a conditioner's weights, with its defaults: the range or classes of numbers, or the classes."""
     if kind in NUMBER_TYPES:
         return {key: config.get(key, default) for key, default in zip(("min_val", "max_val"), NUMBER_TYPES[kind], strict=True)}
-    return {CLASSES[kind]: config.get(CLASSES[kind])} if kind in CLASSES else {}
+    if kind == "chunk_position":
+        return {"most_chunks": config.get("most_chunks", ChunkPositionConfig.model_fields["most_chunks"].default)}
+    return {LISTS[kind]: [*config.get(LISTS[kind], ())]} if kind in LISTS else {}
 
 
 def _in_both(model: Any, config: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
@@ -87,4 +90,4 @@ def _config_of(name: str, kind: str, config: Any) -> Mapping[str, Any] | None:
         found = next(one["config"] for one in configs if (one["id"], one["type"]) == (name, kind))
     except (TypeError, KeyError, StopIteration):
         return None
-    return found if isinstance(found, Mapping) and isinstance(found.get(CLASSES.get(kind, ""), []), list) else None
+    return found if isinstance(found, Mapping) and isinstance(found.get(LISTS.get(kind, ""), []), list | tuple) else None

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def test_the_same_classes_in_another_order_are_no_news(kind: str, tmp_path: Path
     assert caplog.messages == []
 
 
+def test_classes_of_a_config_in_python_are_those_of_its_json(kind: str, tmp_path: Path) -> None:
+    """A tuple comes back from a .safetensors file as a list."""
+    config = told(tmp_path, kind, {KEYS[kind]: ("house", "jazz")})
+    model = builders.model(config)
+    save_unwrapped(model, tmp_path / "model.safetensors", config, None)
+    load_weights(model, tmp_path / "model.safetensors")
+
+
 @pytest.mark.parametrize("damaged", [{"model": 3}, {"model": {"conditioning": {"configs": [{"id": "style"}, 5]}}}, None])
 def test_a_config_that_is_damaged_says_nothing_of_classes(damaged: Any, tmp_path: Path) -> None:
     model = builders.model(told(tmp_path, "list", {"options": ["house"]}))
@@ -103,3 +112,26 @@ def test_numbers_of_another_range_are_told(tmp_path: Path, caplog: pytest.LogCap
     assert "conditioner style: 60 to 180, and was trained on 0 to 180: its weights take the same" in caplog.messages[0]
     with pytest.raises(CheckpointError, match="conditioner style, min_val 0, expected 60, as in the model config"):
         load_weights(builders.model(told(tmp_path, "number", {"min_val": 60, "max_val": 180})), tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "was", "now", "said"),
+    [
+        ("chunk_position", {"most_chunks": 16}, {}, "64, and was trained on 16"),
+        ("quality", {"thresholds": [1, 2, 3, 4]}, {"thresholds": [10, 20, 30, 40]}, r"\[10, .*\], and was trained on \[1, "),
+    ],
+)
+def test_positions_and_scores_of_another_range_are_told(
+    kind: str, was: dict[str, Any], now: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Chunk 8 of 16 is the same to the network as 32 of 64, and score 5 was the best class, and the worst."""
+    config = told(tmp_path, kind, was)
+    save_unwrapped(builders.model(config), tmp_path / "model.ckpt", config, None)
+    load_weights(builders.model(config), tmp_path / "model.ckpt")
+    load_weights(builders.model(config), tmp_path / "model.ckpt", fine_tuned=True)
+    assert caplog.messages == []
+    other = builders.model(told(tmp_path, kind, now))
+    load_weights(other, tmp_path / "model.ckpt", fine_tuned=True)
+    assert re.search(f"conditioner style: {said}.*: its weights take the same number", caplog.messages[0])
+    with pytest.raises(CheckpointError, match=f"conditioner style, {next(iter(was))} .*as in the model config"):
+        load_weights(other, tmp_path / "model.ckpt")
