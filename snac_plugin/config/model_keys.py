@@ -64,6 +64,11 @@ class ConditioningSection(Section):
         """Ids of the conditioners that each sample needs metadata for: it may do without context, and its position is known."""
         return [c.id for c in self.configs if c.type not in FILLED_IN]
 
+    def read_of(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """What conditioners read of metadata: under each one's id, or where that is missing under the key that stands in for it."""
+        read = {c.id if c.id in metadata else self.default_keys.get(c.id) for c in self.configs}
+        return {key: metadata[key] for key in self.keys if key in read and key in metadata}
+
 
 def conditions_missing(metadata: Mapping[str, Any], ids: Iterable[str], default_keys: Mapping[str, str]) -> list[str]:
     """The conditioners, of those named, for which metadata holds nothing under their id or the key that stands in for it."""

@@ -30,9 +30,7 @@ def with_clips(options: Options, clips: Clips, config: SnacModelConfig, chunk_sa
         return options
     of_songs: list[dict[str, Any]] = []
     for file in clips.files:
-        said = read_json_object(file.with_suffix(".json")) or {}
-        doubled = [key for name, key in section.default_keys.items() if name in said]  # the id is read in place of the key
-        of_song = {key: said[key] for key in section.keys if key in said and key not in doubled}
+        of_song = section.read_of(read_json_object(file.with_suffix(".json")) or {})
         of_songs.append(overlaid(of_song, options.conditioning, section.default_keys))
         try:
             check_metadata(of_songs[-1], config)

@@ -6,6 +6,7 @@ from typing import Any
 
 from snac_plugin.config import NetworkConfig, SamplingConfig, SnacModelConfig
 from snac_plugin.config.condition_checks import value_errors
+from snac_plugin.config.condition_values import number_in, single
 from snac_plugin.config.model_keys import ConditioningSection, conditions_missing
 from snac_plugin.config.validation import show
 from snac_plugin.diffusion.guidance import Guidance
@@ -184,8 +185,15 @@ def check_request(request: Request, config: SnacModelConfig, names: str, complet
 def _check_said_once(metadata: Metadata, config: SnacModelConfig, where: str) -> None:
     """UsageError for another value by the key that stands in for an id than by the id: the key would be ignored."""
     section = config.model.conditioning
-    for name, key in section.default_keys.items() if section else ():
-        if name in metadata and key in metadata and metadata[name] != metadata[key]:
+    if section is None:
+        return
+    read = section.read_of(metadata)
+    for name, key in section.default_keys.items():
+        if name not in read or key not in metadata or key in read:
+            continue
+        said, other = single(metadata[name]), single(metadata[key])
+        number = number_in(said)  # flags say "124", JSON 124
+        if said != other and (number is None or number != number_in(other)):
             found = f"{key} {show(metadata[key])} beside {name} {show(metadata[name])}"
             raise UsageError(where, found, f"one of both: {key} stands in for {name} where nothing is said of that")
 

@@ -33,8 +33,7 @@ class SnacDemoCallback(DemoCallback):
     def _samples(self, trainer: pl.Trainer, model: SnacDiffusion, metadata: Any, scale: float) -> None:
         demo, section = self.demo, model.config.model.conditioning
         entries = metadata[: demo.num_demos] if demo.demo_cond_from_batch else demo.demo_cond
-        read = section.keys if section else []  # of a batch's metadata, which holds paths and masks too
-        conditioning = [{key: entry[key] for key in read if key in entry} for entry in entries]
+        conditioning = [section.read_of(entry) if section else {} for entry in entries]  # a batch's hold paths and masks too
         count = len(conditioning) or demo.num_demos
         options: dict[str, Any] = {"steps": demo.demo_steps, "cfg_scale": scale, "sample_size": model.sample_size}
         batch = model.generate(

@@ -1,13 +1,13 @@
 """Conditions that training dropped may be left out, and are dropped; others must be said."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from tiny import conditioned_model_config, write_tiny_codec
 
-from snac_plugin.config import check_model_config
+from snac_plugin.config import DemoSection, check_model_config
 from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.generation.condition_inputs import may_be_left_out
 from snac_plugin.generation.request import Request
@@ -15,6 +15,7 @@ from snac_plugin.generation.settings import check_metadata, check_request
 from snac_plugin.generation.snac_diffusion import SnacDiffusion
 from snac_plugin.model.conditioners import blanks
 from snac_plugin.plugin import builders
+from snac_plugin.training import demo
 
 SAID = {"style": "house", "tempo": 120}
 
@@ -67,7 +68,20 @@ def test_a_condition_that_is_said_twice_is_refused(model: SnacDiffusion) -> None
     """A line of --prompts with the key over a flag with the id: the key was ignored."""
     with pytest.raises(UsageError, match="found bpm 90 beside tempo 120, expected one of both: bpm stands in for tempo where"):
         check_request(Request(conditioning=SAID | {"bpm": 90}), model.config, model.levels.names)
-    check_request(Request(conditioning=SAID | {"bpm": 120}), model.config, model.levels.names)
+    for same in (120, "120", [120]):
+        check_request(Request(conditioning=SAID | {"bpm": same}), model.config, model.levels.names)
+
+
+def test_an_id_that_stands_in_for_another_is_no_second_saying(tmp_path: Path) -> None:
+    config = conditioned_model_config(write_tiny_codec(tmp_path / "codec"))
+    config["model"]["conditioning"]["default_keys"] = {"tempo": "speed"}
+    config["model"]["conditioning"]["configs"].append({"id": "speed", "type": "number", "config": {"max_val": 200}})
+    checked, levels = check_model_config(config), builders.model(config).levels
+    check_request(Request(conditioning=SAID | {"speed": 90}), checked, levels.names)
+    section = checked.model.conditioning
+    assert section is not None
+    assert section.read_of({"speed": 90, "tempo": 120, "path": "a.wav"}) == {"speed": 90, "tempo": 120}
+    assert section.read_of({"speed": 90}) == {"speed": 90}
 
 
 def test_what_is_made_without_them_is_told_and_differs(model: SnacDiffusion, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,6 +112,19 @@ def test_what_comes_encoded_must_be_said(tmp_path: Path) -> None:
     assert [*may_be_left_out(checked)] == ["style"]
     with pytest.raises(UsageError, match="nothing for tempo"):
         check_metadata({"style": "house"}, checked)
+
+
+@pytest.mark.parametrize("said", [{"tempo": 120}, {"bpm": 120}, {"tempo": 120, "bpm": 90}])
+def test_demos_of_a_batch_read_of_it_what_training_reads(
+    model: SnacDiffusion, said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id in place of the key: files that hold both trained, and each of their demos failed."""
+    logged: list[torch.Tensor] = []
+    monkeypatch.setattr(demo, "log_demo", lambda trainer, name, audio, *_: logged.append(audio))
+    settings = DemoSection(demo_every=1, demo_steps=4, num_demos=1, demo_cond_from_batch=True)
+    for entry in ({"style": "house", **said, "path": "a.wav"}, SAID):
+        demo.SnacDemoCallback(settings)._samples(cast(Any, None), model, [entry], 1.0)
+    assert torch.equal(*logged)
 
 
 def test_demos_may_leave_out_what_training_drops(tmp_path: Path) -> None:
