@@ -92,10 +92,11 @@ def main(argv: Sequence[str]) -> int:
 def _config(args: argparse.Namespace) -> dict[str, Any]:
     """The model config to train, in the folder of the run: its condition `style` knows the styles of the songs, too."""
     from snac_plugin.checkpoints.new_classes import CLASSES
-    from snac_plugin.config import load_json
+    from snac_plugin.config import check_model_config, load_json
 
     config = load_json(args.model_config)
-    conditioning = config.get("model", {}).get("conditioning", {"configs": []})
+    check_model_config(config, args.model_config)
+    conditioning = config["model"].get("conditioning") or {"configs": []}
     for one in conditioning["configs"]:
         if one["id"] == "style" and (key := CLASSES.get(one["type"])):
             one["config"][key] += [style for style in args.styles if style not in one["config"][key]]
@@ -170,20 +171,20 @@ def _generate(args: argparse.Namespace, config: Mapping[str, Any], checkpoint: P
     checked, out = check_model_config(config, args.model_config), _made_in(args)
     common, length = ["--ckpt", str(checkpoint), "--out", str(out)], ["--chunks", str(CHUNKS)]
     for number, song in enumerate(songs):
-        seed, said = str(args.seed + number), _conditions(config, song)
+        seed, said = str(args.seed + number), _conditions(checked.model.conditioning, song)
         generate.main([*common, *length, "--seed", seed, *said])
         if checked.model.diffusion.config.context_chunks > 0:
             generate.main([*common, *length, "--seed", str(args.seed), "--continue", str(song), *said])
     known = ["--put-back"] if checked.training is None or checked.training.infill is None else []
-    repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known, *_conditions(config, songs[0])]
+    repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known, *_conditions(checked.model.conditioning, songs[0])]
     generate.main([*common, "--out", str(out / "repainted"), "--seed", str(args.seed), *repaint])
 
 
-def _conditions(config: Mapping[str, Any], song: Path) -> list[str]:
-    """What the JSON file beside a song says of the model's conditions, as flags of generate.py."""
+def _conditions(section: Any, song: Path) -> list[str]:
+    """What the JSON file beside a song says of a model's conditions, its ConditioningSection or None, as flags of generate.py."""
     facts = json.loads(song.with_suffix(".json").read_text(encoding="utf-8"))
-    names = [one["id"] for one in config["model"].get("conditioning", {"configs": []})["configs"]]
-    return [word for name in names if name in facts for word in ("--condition", f"{name}={facts[name]}")]
+    said = section.read_of(facts) if section else {}
+    return [word for name, value in said.items() for word in ("--condition", f"{name}={value}")]
 
 
 def _made_in(args: argparse.Namespace) -> Path:

@@ -22,6 +22,7 @@ from snac_plugin.cli.demo import (
     HELD_OUT,
     HELD_OUT_SECONDS,
     MADE,
+    _conditions,
     _config,
     _generate,
     _held_out_songs,
@@ -32,7 +33,8 @@ from snac_plugin.cli.demo import (
     make_room,
     parser,
 )
-from snac_plugin.errors import UsageError
+from snac_plugin.config import check_model_config
+from snac_plugin.errors import ConfigError, UsageError
 from snac_plugin.generation.joining import JOIN_SECONDS, join
 from snac_plugin.plugin import builders
 from snac_plugin.tested_set import EXTRAS, REQUIRED
@@ -129,6 +131,20 @@ def test_the_condition_style_learns_the_styles_of_the_songs(tmp_path: Path) -> N
     plain = tiny_model_config(tmp_path / "codec")
     (tmp_path / "model.json").write_text(json.dumps(plain))
     assert _config(parser().parse_args(flags)) == plain
+    (tmp_path / "model.json").write_text(json.dumps({**plain, "model": {**plain["model"], "conditioning": None}}))
+    assert _config(parser().parse_args(flags))["model"]["conditioning"] is None
+    (tmp_path / "model.json").write_text(json.dumps({**plain, "model": {**plain["model"], "conditioning": {}}}))
+    with pytest.raises(ConfigError, match=r"model\.conditioning\.configs"):
+        _config(parser().parse_args(flags))
+
+
+def test_a_condition_is_asked_for_by_the_key_that_stands_in_for_it(tmp_path: Path) -> None:
+    """What is called otherwise was not asked for, and the demo ended at its last part."""
+    config = conditioned(tmp_path)
+    config["model"]["conditioning"]["default_keys"] = {"style": "genre", "tempo": "bpm"}
+    section = check_model_config(config).model.conditioning
+    (tmp_path / "a.json").write_text(json.dumps({"genre": "funk", "tempo": 100, "bpm": 99}))
+    assert _conditions(section, tmp_path / "a.flac") == ["--condition", "genre=funk", "--condition", "tempo=100"]
 
 
 @pytest.mark.parametrize("context", [0, 1])
