@@ -52,7 +52,8 @@ class DataConditions:
 
     def _says_nothing(self, metadata: Metadata) -> bool:
         assert self.section is not None
-        return len(conditions_missing(metadata, self.section.needed, self.section.default_keys)) == len(self.section.needed)
+        asked = [name for name in self.section.needed if name not in MEASURED]
+        return conditions_missing(metadata, asked, self.section.default_keys) == asked
 
     def _warn(self, name: str, message: str, *values: Any) -> None:
         if (name, message) not in self._warned:

@@ -78,10 +78,10 @@ def test_what_training_drops_alone_may_be_lacking_which_is_said_once(tmp_path: P
 
 def test_a_file_of_which_nothing_is_said_says_how_json_files_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A folder whose every file has its JSON beside it trained without any condition, as if one file lacked some."""
-    with pytest.raises(
-        UsageError, match=r"a.wav: style: found nothing, .* Mend it\. No condition is said of it: JSON files are read"
-    ):
-        checks(tmp_path, *CONDITIONING).check("a.wav", {"path": "a.wav"})
+    measured = {"id": "seconds_total", "type": "number", "config": {"max_val": 512}}  # of the file, which says nothing by itself
+    for more in ([], [measured]):
+        with pytest.raises(UsageError, match=r"a.wav: style: found nothing, .* Mend it\. No condition is said of it: JSON files"):
+            checks(tmp_path, *CONDITIONING, *more).check("a.wav", {"path": "a.wav", "seconds_total": 4})
     checks(tmp_path, *CONDITIONING, condition_dropout=0.1).check("a.wav", {"path": "a.wav"})
     assert len(caplog.messages) == 3
     assert all(message.endswith("custom_metadata_module (docs/conditioning.md).") for message in caplog.messages)
