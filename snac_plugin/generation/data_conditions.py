@@ -5,7 +5,7 @@ from typing import Any
 
 from snac_plugin.config.condition_checks import ConditionInput, Replaced, condition_input, dropped_alone, value_errors
 from snac_plugin.config.conditioner_keys import FILLED_IN
-from snac_plugin.config.model_keys import SnacModelConfig, conditions_missing
+from snac_plugin.config.model_keys import ConditioningSection, SnacModelConfig, conditions_missing
 from snac_plugin.errors import UsageError
 from snac_plugin.generation.option import Metadata
 
@@ -33,32 +33,34 @@ class DataConditions:
 
     def check(self, file: Any, metadata: Metadata) -> None:
         """UsageError that names file and condition for one that is missing or cannot be trained on."""
-        for conditioner in self.section.configs if self.section else ():
-            assert self.section is not None
+        section = self.section
+        if section is None:
+            return
+        for conditioner in section.configs:
             reads, name = condition_input(conditioner), conditioner.id
-            given = conditioner.type in FILLED_IN or name in self.section.pre_encoded_keys or reads.kind in ("audio", "sources")
-            if not given and conditions_missing(metadata, [name], self.section.default_keys):
-                hint = f" {NOTHING}" if self._says_nothing(metadata) else ""
+            given = conditioner.type in FILLED_IN or name in section.pre_encoded_keys or reads.kind in ("audio", "sources")
+            if not given and conditions_missing(metadata, [name], section.default_keys):
+                hint = f" {NOTHING}" if _says_nothing(metadata, section) else ""
                 if name not in self.left_out:
                     raise UsageError(f"{file}: {name}", "nothing", _expected(reads), f"{self.advice}{hint}")
                 self._warn(name, LACKING, file, name, hint)
-        placed = [c.id for c in self.section.configs if c.type in FILLED_IN] if self.section else []  # pieces may be of any length
-        for error in value_errors({key: value for key, value in metadata.items() if key not in placed}, self.section):
+        placed = [c.id for c in section.configs if c.type in FILLED_IN]  # pieces may be of any length
+        for error in value_errors({key: value for key, value in metadata.items() if key not in placed}, section):
             name = error.where
             if not isinstance(error, Replaced):
                 raise UsageError(f"{file}: {name}", error.found, error.expected, f"{error.advice} {self.advice}".lstrip())
             if name not in MEASURED:
                 self._warn(name, REPLACED, f"{file}: {name}", error.found, error.expected)
 
-    def _says_nothing(self, metadata: Metadata) -> bool:
-        assert self.section is not None
-        asked = [name for name in self.section.needed if name not in MEASURED]
-        return conditions_missing(metadata, asked, self.section.default_keys) == asked
-
     def _warn(self, name: str, message: str, *values: Any) -> None:
         if (name, message) not in self._warned:
             self._warned.add((name, message))
             log.warning(message, *values)
+
+
+def _says_nothing(metadata: Metadata, section: ConditioningSection) -> bool:
+    asked = [name for name in section.needed if name not in MEASURED]
+    return conditions_missing(metadata, asked, section.default_keys) == asked
 
 
 def _expected(reads: ConditionInput) -> str:

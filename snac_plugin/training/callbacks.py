@@ -31,7 +31,7 @@ FACTS = {
     "processes": "the number of processes (--num-gpus, --num-nodes)",
     "seed": "--seed",
     "tracks": "the number of tracks in the data",
-    "names": "the digest of the tracks' names",
+    "names": "the digest of the tracks' names in their order",
 }
 SHARED = {"batch_size", "processes"}
 OF_OPTIMIZERS = ("learning_rate", "optimizer_configs", "learning_rate_scales")

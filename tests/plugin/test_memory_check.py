@@ -70,7 +70,7 @@ def test_a_network_that_memory_does_not_hold_is_refused(
         create_model_from_config(changed(name, path, value))
 
 
-def test_what_fits_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4000))
     check_memory("model", 1000)
     with pytest.raises(ConfigError, match="1,001 weights"):

@@ -168,7 +168,8 @@ def test_processes_that_share_a_batch_read_the_same_data(
     ("now", "said"),
     [
         (["c/a.wav", "c/b.wav"], None),
-        (["b/a.wav", "b/d.wav"], r"the digest of the tracks' names is \w{12} and was \w{12}"),
+        (["b/a.wav", "b/d.wav"], r"the digest of the tracks' names in their order is \w{12} and was \w{12}"),
+        (["c/b.wav", "c/a.wav"], r"the digest of the tracks' names in their order is \w{12} and was \w{12}"),
         (["b/a.wav", "b/b.wav", "b/d.wav"], "the number of tracks in the data is 3 and was 2"),
     ],
 )

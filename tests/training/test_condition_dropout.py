@@ -65,11 +65,9 @@ def test_what_a_file_does_not_say_is_dropped_as_training_drops_it(codec: Path, c
     wrapper = wrapper_for(codec, condition_dropout=0.1)
     codes, said = batch(2)
     said = [said[0], {key: value for key, value in said[1].items() if key not in ("style", "tempo")}]
-    found, dropped = (
-        wrapper._prepare((codes, said))[2].embedding,
-        {name: torch.tensor([True, False]) for name in ("style", "tempo")},
-    )
-    assert torch.equal(found, wrapper._prepare(batch(2), single=dropped)[2].embedding)
+    kept = {name: torch.tensor([True, False]) for name in ("style", "tempo")}
+    found, dropped = wrapper._prepare((codes, said))[2], wrapper._prepare(batch(2), single=kept)[2]
+    assert torch.equal(found.embedding, dropped.embedding)
     assert [message.partition(": it trains")[0] for message in caplog.messages] == [
         f"sample 1 of the batch: nothing is said of {name}" for name in ("style", "tempo")
     ]
