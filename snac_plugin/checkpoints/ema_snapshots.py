@@ -19,7 +19,6 @@ from snac_plugin.checkpoints.opening import open_weights
 from snac_plugin.checkpoints.places import snapshots_in
 from snac_plugin.checkpoints.reading import Checkpoint
 from snac_plugin.checkpoints.writing import write_safetensors
-from snac_plugin.config.migration import with_former_defaults
 from snac_plugin.errors import CheckpointError, UsageError
 from snac_plugin.files import make_folder
 
@@ -109,9 +108,8 @@ def rebuilt(run: Path, length: float, step: int | None = None) -> tuple[Checkpoi
                     state[own] = state.get(own, 0.0) + factor * value.float()
     weights, told = opened[last]
     state |= {name.partition("/")[2]: value for name, value in weights.items() if name.startswith(f"{REST}/")}
-    version = told[notes.CONFIG_VERSION_NOTE]
-    config = with_former_defaults(told[notes.CONFIG], version)
-    return Checkpoint(state, config, told.get(notes.CODEC_NOTE), files[last], last, version), error, len(profiles)
+    config, codec, version = notes.saved_config(told), notes.saved_codec(told), notes.noted_version(told)
+    return Checkpoint(state, config, codec, files[last], last, version), error, len(profiles)
 
 
 def _opened(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from snac_plugin.checkpoints.config_inside import CONFIG, CONFIG_VERSION_NOTE
 from snac_plugin.checkpoints.weights import CODEC, is_codec_weight
 from snac_plugin.config.migration import CONFIG_VERSION, FIRST_VERSION, with_former_defaults
-from snac_plugin.config.shipped_codecs import how_to_get
+from snac_plugin.config.shipped_codecs import codec_meant, how_to_get
 from snac_plugin.errors import CheckpointError
 
 CODEC_NOTE = "snac_codec"
@@ -32,6 +32,12 @@ def saved_config(content: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if config is None else with_former_defaults(config, noted_version(content))
 
 
+def saved_codec(content: Mapping[str, Any]) -> dict[str, str] | None:
+    """Name, as the codec is called now, and fingerprint of the codec that a checkpoint was made with, if it says so."""
+    note = content.get(CODEC_NOTE)
+    return None if note is None else {**note, "name": codec_meant(note["name"], noted_version(content))}
+
+
 def replace_codec_by_note(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
     """Take the codec's weights out of a checkpoint that is about to be saved, and note which codec it was."""
     state = checkpoint["state_dict"]
@@ -45,7 +51,7 @@ def codec_note(model: Any) -> dict[str, str]:
 
 def replace_note_by_codec(checkpoint: dict[str, Any], model: Any, prefix: str) -> None:
     """Put the weights of the model's codec into a checkpoint that is to be loaded; a CheckpointError if it goes with another."""
-    check_codec(checkpoint.get(CODEC_NOTE), model, "checkpoint")
+    check_codec(saved_codec(checkpoint), model, "checkpoint")
     codec = {prefix + name: value for name, value in model.state_dict().items() if is_codec_weight(name)}
     checkpoint["state_dict"] = codec | checkpoint["state_dict"]
 

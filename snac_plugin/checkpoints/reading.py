@@ -67,7 +67,7 @@ def read_checkpoint(path: str | Path, ema: bool = True) -> Checkpoint:
     if config is None and beside is not None:
         config = with_former_defaults(load_json(beside), version)
     missing = tuple(key for key in RESUMED if key not in content or (key in FILLED and not content[key]))
-    return Checkpoint(weights, config, content.get(notes.CODEC_NOTE), path, steps, version, missing)
+    return Checkpoint(weights, config, notes.saved_codec(content), path, steps, version, missing)
 
 
 def load_weights(model: Any, source: str | Path | Checkpoint, fine_tuned: bool = False) -> Checkpoint:

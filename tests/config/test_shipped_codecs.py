@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import tiny_model_config, write_tiny_codec
 
+from snac_plugin.checkpoints.config_inside import CONFIG_VERSION_NOTE
+from snac_plugin.checkpoints.notes import CODEC_NOTE
 from snac_plugin.checkpoints.reading import load_weights, read_checkpoint
-from snac_plugin.checkpoints.writing import save_unwrapped
+from snac_plugin.checkpoints.writing import save_unwrapped, write_torch
 from snac_plugin.config.migration import CONFIG_VERSION, with_former_defaults
 from snac_plugin.config.shipped_codecs import RENAMED, SHIPPED_CODECS
 from snac_plugin.data.codes_folder import check_fingerprint
@@ -43,6 +46,15 @@ def test_a_checkpoint_of_the_former_codec_says_its_name(tmp_path: Path) -> None:
     config["model"]["pretransform"]["config"]["codec"] = NOW
     with pytest.raises(CheckpointError, match=rf'Set "codec" to "{FORMER}", which ships here'):
         load_weights(builders.model(config), read_checkpoint(tmp_path / "model.ckpt"))
+
+
+@pytest.mark.parametrize(("version", "expected"), [(None, FORMER), (3, FORMER), (4, NOW)])
+def test_the_codec_that_a_checkpoint_notes_is_called_as_now(version: int | None, expected: str, tmp_path: Path) -> None:
+    """The card of a model that was unwrapped named the one for the other."""
+    content: dict[str, Any] = {CODEC_NOTE: {"name": NOW, "fingerprint": "0123456789ab"}, CONFIG_VERSION_NOTE: version}
+    weights = {"state_dict": {"model.weight": torch.ones(1)}}
+    write_torch(tmp_path / "model.ckpt", weights | {key: value for key, value in content.items() if value is not None})
+    assert read_checkpoint(tmp_path / "model.ckpt").codec == {"name": expected, "fingerprint": "0123456789ab"}
 
 
 def test_codes_of_the_former_codec_say_its_name() -> None:
