@@ -118,7 +118,8 @@ class SameData(pl.Callback):
         was, now = checkpoint.get(DECIDES_DATA), self._facts(trainer)
         if not isinstance(was, dict) or not trainer.is_global_zero:
             return
-        changed = {name for name in was.keys() & now.keys() if was[name] != now[name]}
+        was = {name: value for name, value in was.items() if name in now and isinstance(value, type(now[name]))}  # or damaged
+        changed = {name for name in was if was[name] != now[name]}
         if changed >= SHARED and was["batch_size"] * was["processes"] == now["batch_size"] * now["processes"]:
             changed -= SHARED
         if "tracks" in changed:

@@ -189,6 +189,14 @@ def test_other_files_are_told_and_a_folder_that_has_moved_is_not(
     assert said is None or re.fullmatch(f"From here on data or noise are not those of an unbroken run: {said}", caplog.messages[0])
 
 
+def test_damaged_notes_of_the_data_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """They ended in a traceback."""
+    trainer: Any = SimpleNamespace(accumulate_grad_batches=1, world_size=2, is_global_zero=True)
+    checkpoint = {"decides_data": {"batch_size": "2", "processes": None, "seed": 3}}
+    SameData(4, 1, None).on_load_checkpoint(trainer, pl.LightningModule(), checkpoint)
+    assert caplog.messages == ["From here on data or noise are not those of an unbroken run: --seed is 1 and was 3"]
+
+
 def _adam(rate: float) -> dict[str, Any]:
     optimizer = {"type": "AdamW", "config": {"lr": rate, "betas": [0.9, 0.99]}}
     return {"optimizer_configs": {"diffusion": {"optimizer": optimizer}}}
