@@ -23,6 +23,7 @@ from snac_plugin.diffusion.sampler_names import (
     CODE_SAMPLER,
     CONFIDENCE_NOISE,
     DEFAULT_OBJECTIVE,
+    MOST_STEPS,
     REMASK,
     SAMPLERS,
     SCHEDULES,
@@ -36,7 +37,7 @@ Sampler = Annotated[str, WithJsonSchema({"type": "string", "enum": [name for nam
 class SamplingConfig(Section):
     """How each level is solved, unless a call says otherwise."""
 
-    steps: PerLevel[AtLeastOne] = Field(
+    steps: PerLevel[Annotated[int, Field(ge=1, le=MOST_STEPS)]] = Field(
         default=48,
         description="denoising steps of a chunk: one number, split over the levels by step_weights, or an object with a number for "
         "each level",

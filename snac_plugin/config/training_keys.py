@@ -20,6 +20,7 @@ from snac_plugin.config.section import (
     Weight,
     spread,
 )
+from snac_plugin.diffusion.sampler_names import MOST_STEPS
 
 TimestepSampler = Literal["uniform", "logit_normal", "trunc_logit_normal", "log_snr", "cosine", "adaptive", "time_warp"]
 
@@ -126,7 +127,7 @@ class LoraSection(Section):
 
 class DemoSection(Section):
     demo_every: Count = Field(default=2000, description="training steps between demos, from the first step on; 0: no demos")
-    demo_steps: AtLeastOne = Field(default=48, description="denoising steps of a demo, all levels together")
+    demo_steps: AtLeastOne = Field(default=48, le=MOST_STEPS, description="denoising steps of a demo, all levels together")
     num_demos: AtLeastOne = Field(default=2, description="samples in a demo")
     demo_cond: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="conditioning of each sample")
     demo_cfg_scales: ListOf[float] = Field(default=(1.0,), description="guidance scales to render")

@@ -55,7 +55,7 @@ def measure(path: Path) -> Measures:
             samples, peak = samples + len(block), max(peak, float(np.abs(block).max()))
             digest.update(block.tobytes())
             loudness.add(block)
-            mono = block.mean(axis=1)
+            mono = block.mean(axis=1, dtype=np.float64)  # whose squares a float32 sample may be too large for
             mono = np.pad(mono, (0, -len(mono) % WINDOW)).reshape(-1, WINDOW)
             power += (np.abs(np.fft.rfft(mono * np.hanning(WINDOW))) ** 2).sum(axis=0)
             windows += len(mono)

@@ -22,6 +22,8 @@ V_SAMPLERS = (
 )
 BY_CONFIDENCE, AT_RANDOM, EVENLY = MASKED_SAMPLERS = ("masked", "masked-random", "masked-halton")
 """Of this package, for masked codes: each step draws all of them and keeps some."""
+MOST_STEPS = 1_000_000
+"""Denoising steps that a level or a chunk may take: more are a slip of the hand, which would go on for ever."""
 CONFIDENCE_NOISE, REMASK = 4.5, 0.0
 """Defaults of the options that the samplers for masked codes alone have."""
 DRAWING = (CODE_SAMPLER, *MASKED_SAMPLERS)

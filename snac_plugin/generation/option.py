@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snac_plugin.diffusion.sampler_names import MOST_STEPS
 from snac_plugin.errors import UsageError
 from snac_plugin.levels import level_names
 
@@ -57,7 +58,9 @@ def spans_in(text: str) -> tuple[tuple[float, float], ...]:
 def are_steps(value: Any) -> bool:
     """Whether these are counts of steps: one in all, or one a level."""
     counts = [value] if isinstance(value, int) else [*(value.values() if isinstance(value, Mapping) else value)]
-    return bool(counts) and all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in counts)
+    return bool(counts) and all(
+        isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MOST_STEPS for count in counts
+    )
 
 
 def as_written(value: Any, within: bool = False) -> str:

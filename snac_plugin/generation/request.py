@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snac_plugin.diffusion.sampler_names import DRAWING, OWN_ADDED_NOISE, SAMPLERS, SCHEDULES, check_sampler
+from snac_plugin.diffusion.sampler_names import DRAWING, MOST_STEPS, OWN_ADDED_NOISE, SAMPLERS, SCHEDULES, check_sampler
 from snac_plugin.errors import UsageError, did_you_mean
 from snac_plugin.generation.option import (
     COARSEST,
@@ -98,7 +98,7 @@ class Request:
         steps_in,
         "N",
         fits=are_steps,
-        expected="a whole number above 0, or one for each level: 48, or A=6,B=8,C=10,D=24",
+        expected=f"a whole number from 1 to {MOST_STEPS:,}, or one for each level: 48, or A=6,B=8,C=10,D=24",
         sampling=True,
     )
     sampler: str | None = option("stable-audio-tools' name of the sampler, or pingpong-codes", str, "NAME", sampling=True)

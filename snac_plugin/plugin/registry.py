@@ -69,6 +69,8 @@ def _factory(kind: str, where: str) -> Wrapper:
             if not args and first in kwargs:
                 args = (kwargs.pop(first),)
             found = _type_in(args[0] if args else None, where.rpartition(".")[2], kind)
+            if not isinstance(found, str | None):
+                raise _unknown_type(kind, where, found, original)
             if found in BUILDERS[kind]:
                 return BUILDERS[kind][found](*args, **kwargs)
             try:
@@ -152,7 +154,7 @@ def _says_unknown(error: Exception, found: Any) -> bool:
 
 def _unknown_type(kind: str, where: str, found: Any, original: Function) -> ConfigError:
     known = sorted({*_types_in(original), *(name for name in BUILDERS[kind] if " " not in name)})
-    shown = "no type" if found is None else f"{found!r}"
+    shown = "no type" if found is None else repr(found)[:80]
     return ConfigError(where, shown, f"one of {', '.join(known)}", did_you_mean(found, known))
 
 

@@ -24,6 +24,7 @@ BAD_SHAPE = [
     ({f"{NET}.sampling": [48]}, f"{NET}.sampling", "[48]", "an object"),
     ({f"{NET}.sampling.steps": "many"}, f"{NET}.sampling.steps", '"many"', "a whole number"),
     ({f"{NET}.sampling.steps": {"A": 8, "B": 0}}, f"{NET}.sampling.steps.B", "0", "a number of at least 1"),
+    ({f"{NET}.sampling.steps": 10**30}, f"{NET}.sampling.steps", str(10**30), "a number of at most 1000000"),
     ({f"{NET}.sampling.cfg_interval": [0.1]}, f"{NET}.sampling.cfg_interval[1]", "nothing", "a value"),
     ({f"{NET}.visibility.context": "al"}, f"{NET}.visibility.context", '"al"', "'all', 'same' or 'none'"),
     ({f"{NET}.visibility.within": {"B": "A"}}, f"{NET}.visibility.within.B", '"A"', "a list"),

@@ -35,6 +35,14 @@ def test_the_filters_are_those_of_the_standard() -> None:
     assert high_pass == pytest.approx([1, -2, 1, 1, -1.99004745483398, 0.99007225036621], abs=1e-8)
 
 
+def test_the_largest_samples_are_measured(tmp_path: Path) -> None:
+    """Their mean over channels left the range of float32, and the spectrum had no end."""
+    sound = np.sign(noise(1.0)) * 3e38
+    found = measure(written(tmp_path / "loud.wav", sound.astype(np.float32), subtype="FLOAT"))
+    assert found.peak == pytest.approx(3e38)
+    assert found.bandwidth > 15_000
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (48000, 1), (22050, 5), (32000, 2)])
 def test_loudness_is_pyloudnorms(tmp_path: Path, rate: int, channels: int) -> None:
     """It keeps all of a file in memory; here are blocks, whose borders must not be heard."""

@@ -160,7 +160,7 @@ def test_settings_wait_for_their_recording_and_take_no_other_that_a_button_put_i
             '{"seed": 1, "stepz": 4}',
             'the key "stepz", expected the content of the JSON file beside a sample. Did you mean "steps"?',
         ),
-        ('{"seed": 1, "steps": "many"}', "steps: found many, expected a whole number above 0, or one for each level"),
+        ('{"seed": 1, "steps": "many"}', "steps: found many, expected a whole number from 1 to 1,000,000, or one for each level"),
         ('{"seed": 1, "steps": [1, 2]}', "steps: found 1,2, expected one number, or one for each of the levels A, B, C, D"),
         ('{"seed": 1, "steps": 4000}', "steps: found 4000, expected 4 to 200 on the page"),
         ('{"seed": 1, "steps": {"A": 101, "B": 1, "C": 1, "D": 1}}', "steps: found 101, expected 1 to 100 on the page"),

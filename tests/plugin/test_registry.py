@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -124,6 +125,13 @@ def test_parts_that_an_autoencoder_lacks_are_named(part: str, value: Any) -> Non
     }
     with pytest.raises(ConfigError, match=rf"model\.{part}: found (nothing|\[\]|'many'), expected"):
         factory.create_model_from_config({"model_type": "autoencoder", "sample_rate": 32000, "model": {**model, part: value}})
+
+
+@pytest.mark.parametrize("found", [{"": None}, ["oobleck"], 3])
+def test_a_type_that_is_no_name_is_told(found: Any) -> None:
+    """An object ended in a TypeError."""
+    with pytest.raises(ConfigError, match=rf"model\.decoder\.type: found {re.escape(repr(found))}, expected one of .*oobleck"):
+        autoencoders.create_decoder_from_config({"type": found})
 
 
 def test_an_unknown_type_further_inside_keeps_its_own_error() -> None:
