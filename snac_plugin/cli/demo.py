@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     started = time.perf_counter()
     config = _config(args)
     print("1/4 render and encode demo music", flush=True)
-    dataset, songs = _codes(args, config), _held_out_songs(args, config)
+    songs, dataset = _held_out_songs(args, config), _codes(args, config)
     start = args.pretrained_ckpt_path or "the beginning"
     print(f"2/4 train for {counted(args.max_steps, 'step')}, from {start}", flush=True)
     checkpoint = _train(args, dataset)
@@ -158,9 +158,15 @@ def _losses(run: Path) -> str:
 
 
 def _held_out_songs(args: argparse.Namespace, config: Mapping[str, Any]) -> list[Path]:
-    """The beginnings of songs of the same kind that no training has seen."""
-    songs = DemoSongs(HELD_OUT, HELD_OUT_SECONDS, kind_from(args))
-    return sorted(Path(songs.dataset("held_out", config["sample_rate"])["datasets"][0]["path"]).glob("*.flac"))
+    """The beginnings of songs of the same kind that no training has seen. UsageError: the model does not take their conditions."""
+    from snac_plugin.config import check_model_config
+    from snac_plugin.generation.settings import check_metadata
+
+    held_out = DemoSongs(HELD_OUT, HELD_OUT_SECONDS, kind_from(args)).dataset("held_out", config["sample_rate"])
+    songs, checked = sorted(Path(held_out["datasets"][0]["path"]).glob("*.flac")), check_model_config(config, args.model_config)
+    for song in songs:  # now, and not after the training
+        check_metadata(_conditions(checked.model.conditioning, song), checked, where=str(song.with_suffix(".json")))
+    return songs
 
 
 def _generate(args: argparse.Namespace, config: Mapping[str, Any], checkpoint: Path, songs: Sequence[Path]) -> None:
@@ -170,21 +176,21 @@ def _generate(args: argparse.Namespace, config: Mapping[str, Any], checkpoint: P
 
     checked, out = check_model_config(config, args.model_config), _made_in(args)
     common, length = ["--ckpt", str(checkpoint), "--out", str(out)], ["--chunks", str(CHUNKS)]
-    for number, song in enumerate(songs):
-        seed, said = str(args.seed + number), _conditions(checked.model.conditioning, song)
-        generate.main([*common, *length, "--seed", seed, *said])
+    asked = [_conditions(checked.model.conditioning, song) for song in songs]
+    flags = [[word for name, value in one.items() for word in ("--condition", f"{name}={value}")] for one in asked]
+    for number, (song, said) in enumerate(zip(songs, flags, strict=True)):
+        generate.main([*common, *length, "--seed", str(args.seed + number), *said])
         if checked.model.diffusion.config.context_chunks > 0:
             generate.main([*common, *length, "--seed", str(args.seed), "--continue", str(song), *said])
     known = ["--put-back"] if checked.training is None or checked.training.infill is None else []
-    repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known, *_conditions(checked.model.conditioning, songs[0])]
+    repaint = ["--edit", str(songs[0]), "--repaint", REPAINTED, *known, *flags[0]]
     generate.main([*common, "--out", str(out / "repainted"), "--seed", str(args.seed), *repaint])
 
 
-def _conditions(section: Any, song: Path) -> list[str]:
-    """What the JSON file beside a song says of a model's conditions, its ConditioningSection or None, as flags of generate.py."""
+def _conditions(section: Any, song: Path) -> dict[str, Any]:
+    """What the JSON file beside a song says of a model's conditions: of its ConditioningSection, or None."""
     facts = json.loads(song.with_suffix(".json").read_text(encoding="utf-8"))
-    said = section.read_of(facts) if section else {}
-    return [word for name, value in said.items() for word in ("--condition", f"{name}={value}")]
+    return section.read_of(facts) if section else {}
 
 
 def _made_in(args: argparse.Namespace) -> Path:

@@ -98,7 +98,8 @@ def test_tempo_and_key_of_what_was_made_are_told(tmp_path: Path) -> None:
 
 def test_songs_to_continue_are_held_out_and_of_the_same_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    songs = _held_out_songs(parser().parse_args(["--tempo", "125"]), {"sample_rate": 32000})
+    config = tiny_model_config(write_tiny_codec(tmp_path / "codec"))
+    songs = _held_out_songs(parser().parse_args(["--tempo", "125"]), config)
     assert [song.parent.name for song in songs] == ["held_out"] * HELD_OUT
     for song in songs:
         facts = json.loads(song.with_suffix(".json").read_text())
@@ -118,6 +119,15 @@ def conditioned(folder: Path, **options: object) -> dict[str, Any]:
     config["model"]["diffusion"]["config"]["global_cond_dim"] = 16
     config["training"]["demo"]["demo_cond"] = [{"style": "house", "tempo": 120}]
     return config
+
+
+def test_conditions_that_the_model_does_not_take_are_told_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    args = parser().parse_args(["--tempo", "220", "--styles", "funk"])
+    with pytest.raises(UsageError, match=r"held_out_00000\.json: tempo: found 220, expected .*180"):
+        _held_out_songs(args, conditioned(tmp_path))
 
 
 def test_the_condition_style_learns_the_styles_of_the_songs(tmp_path: Path) -> None:
@@ -144,7 +154,7 @@ def test_a_condition_is_asked_for_by_the_key_that_stands_in_for_it(tmp_path: Pat
     config["model"]["conditioning"]["default_keys"] = {"style": "genre", "tempo": "bpm"}
     section = check_model_config(config).model.conditioning
     (tmp_path / "a.json").write_text(json.dumps({"genre": "funk", "tempo": 100, "bpm": 99}))
-    assert _conditions(section, tmp_path / "a.flac") == ["--condition", "genre=funk", "--condition", "tempo=100"]
+    assert _conditions(section, tmp_path / "a.flac") == {"genre": "funk", "tempo": 100}
 
 
 @pytest.mark.parametrize("context", [0, 1])
