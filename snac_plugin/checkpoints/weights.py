@@ -86,6 +86,8 @@ def check_optimizers(optimizers: Iterable[Any], where: str) -> None:
             for name, value in state.items():
                 if not isinstance(weight, Tensor) or (isinstance(value, Tensor) and not _fits(value, weight)):
                     raise CheckpointError(where, f"{name} of an optimizer, which fits no weight", expected, advice)
+                if name == "step" and not value >= 0:
+                    raise CheckpointError(where, f"an optimizer after {float(value):g} steps", expected, advice)
 
 
 def _are_numbers(value: Any) -> bool:

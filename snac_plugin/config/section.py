@@ -35,8 +35,8 @@ ListOf = Annotated[tuple[T, ...], Field(strict=False)]
 
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
-AtLeastOne = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+AtLeastOne = Annotated[int, Field(ge=1, le=2**31 - 1)]  # as counts are stored
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 

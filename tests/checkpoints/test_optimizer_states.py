@@ -1,5 +1,6 @@
 """What optimizers remember is told apart from what could not be theirs, before a step fails at it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,4 +35,15 @@ def test_what_has_other_dimensions_than_with_other_weights_is_told(name: str, sh
     matrix = next(weight for weight in optimizer.state if weight.ndim == 2)
     optimizer.state[matrix][name] = torch.ones(shape)
     with pytest.raises(CheckpointError, match="optimizers that remember other things of some weights"):
+        check_optimizers([optimizer], "here")
+
+
+@pytest.mark.parametrize("count", [-1.0, -1e30])
+def test_steps_below_none_are_told(count: float) -> None:
+    """The next step divided by zero, or left the range of numbers."""
+    optimizer = stepped(torch.optim.AdamW)
+    next(iter(optimizer.state.values()))["step"] = torch.tensor(count)
+    with pytest.raises(
+        CheckpointError, match=rf"found an optimizer after {re.escape(f'{count:g}')} steps, expected the state of a training"
+    ):
         check_optimizers([optimizer], "here")

@@ -108,9 +108,7 @@ def test_codebooks_start_before_the_encoder_rests(starts: list[int] | None, warm
     check_codec_config(config)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"model.encoder.config.encoder_dim": 10**30}, {"model.bottleneck.config.codebook_size": 10**12}]
-)
+@pytest.mark.parametrize("changes", [{"model.encoder.config.encoder_dim": 10**8}, {"model.bottleneck.config.codebook_size": 10**9}])
 def test_a_codec_that_no_machine_holds_is_refused(changes: dict[str, Any]) -> None:
     """It was built until the memory was full."""
     for path, value in changes.items():

@@ -39,6 +39,7 @@ BAD_SHAPE = [
         "another sampler",
     ),
     ({"training.timestep_sampler": {"D": "unifrm"}}, "training.timestep_sampler.D", '"unifrm"', "'uniform', 'logit_normal'"),
+    ({"training.mask_spans": 10**30}, "training.mask_spans", str(10**30), "a number of at most 2147483647"),
     ({"training.curriculum": [phase(context={"0": "all"})]}, "training.curriculum[0].context.0", '"all"', "a number"),
     ({"training.curriculum": [phase(levels=["A", 3])]}, "training.curriculum[0].levels", '["A", 3]', "a string"),
     ({"model": []}, "model", "[]", "an object"),
