@@ -29,15 +29,18 @@ demo: $(STAMP)
 	$(BIN)/python -m snac_plugin demo
 
 tiny: $(STAMP)
-	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny.json --songs 480 --song-seconds 40 \
-		--styles house techno --tempo 125 --key "A minor" --output-path demo_music/dance_codes
-	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny.json --dataset-config demo_music/dance_codes/dataset_config.json \
-		--batch-size 2 --max-steps 6500 --seed 42 --save-dir runs/snac_dit_tiny --recover
-	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny_infill.json --dataset-config demo_music/dance_codes/dataset_config.json \
-		--pretrained-ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --batch-size 2 --max-steps 1127 --seed 43 \
-		--save-dir runs/snac_dit_tiny_infill --recover
-	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny_infill/checkpoints/last.ckpt \
-		--average runs/snac_dit_tiny/checkpoints/last.ckpt --name runs/snac_dit_tiny/model --use-safetensors --half
+	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny.json --songs 1000 --song-seconds 40 \
+		--styles pop rock house techno chiptune funk hip-hop synthwave --processes 2 --output-path demo_music/eight_styles_codes
+	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny.json \
+		--dataset-config demo_music/eight_styles_codes/dataset_config.json --batch-size 2 --max-steps 6139 --seed 42 \
+		--save-dir runs/snac_dit_tiny --recover
+	$(BIN)/python pre_encode.py --model-config model_configs/snac_dit_tiny.json --songs 240 --song-seconds 40 \
+		--styles house techno --tempo 125 --key "A minor" --processes 2 --output-path demo_music/dance_codes
+	$(BIN)/python train.py --model-config model_configs/snac_dit_tiny_dance.json \
+		--dataset-config demo_music/dance_codes/dataset_config.json --batch-size 2 --max-steps 2500 --seed 43 \
+		--pretrained-ckpt-path runs/snac_dit_tiny/checkpoints/last.ckpt --save-dir runs/snac_dit_tiny_dance --recover
+	$(BIN)/python -m snac_plugin unwrap --ckpt-path runs/snac_dit_tiny_dance/checkpoints/last.ckpt --name runs/snac_dit_tiny/model \
+		--use-safetensors --half
 
 codec: $(STAMP)
 	$(BIN)/python -m snac_plugin songs demo_music/codec_plain --songs 240 --seconds 40

@@ -1,7 +1,6 @@
 """Flags that choose demo music, and the dataset config of the music they choose."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="songs for training, or held out of it")
 
 
-def add_kind_arguments(parser: argparse._ActionsContainer, styles: Sequence[str] | None = None) -> None:
-    """Flags that choose a kind of demo music, by default of these styles."""
-    text = f"styles that take turns, as house techno; {', '.join(styles or ['all'])} by default"
-    parser.add_argument("--styles", nargs="+", default=styles, metavar="NAME", help=text)
-    parser.add_argument("--tempo", type=int, metavar="N", help="beats a minute of these songs, 40 to 240; by default their own")
-    parser.add_argument("--key", metavar="KEY", help='key of these songs, as "A minor" or "F# dorian"; each has its own by default')
+def add_kind_arguments(parser: argparse._ActionsContainer, default: Kind = Kind()) -> None:
+    """Flags that choose a kind of demo music."""
+    text = f"styles that take turns, as house techno; {' '.join(default.styles or ['all'])} by default"
+    parser.add_argument("--styles", nargs="+", default=default.styles, metavar="NAME", help=text)
+    text = f"beats a minute of these songs, 40 to 240; {default.tempo or 'their own'} by default"
+    parser.add_argument("--tempo", type=int, default=default.tempo, metavar="N", help=text)
+    text = f'key of these songs, as "A minor" or "F# dorian"; {default.key or "each its own"} by default'
+    parser.add_argument("--key", default=default.key, metavar="KEY", help=text)
 
 
 def kind_from(args: argparse.Namespace) -> Kind:

@@ -31,10 +31,10 @@ def test_a_shipped_model_loads_and_fits_its_configs(name: str) -> None:
     config = read_checkpoint(name).model_config
     assert config is not None
     assert config["model"]["pretransform"]["config"]["codec"] in shipped_codecs()
-    for kind in ("_tiny", "_tiny_infill", "_finetune", "_lora"):
+    for kind in ("_tiny", "_tiny_dance", "_finetune", "_lora"):
         made_with = json.loads((ROOT / "model_configs" / f"snac_dit{kind}.json").read_text())
         assert made_with["model"] == config["model"], kind
-        assert (made_with["training"] == config["training"]) == (kind == "_tiny_infill"), kind
+        assert (made_with["training"] == config["training"]) == (kind == "_tiny_dance"), kind
     assert all(bool(p.isfinite().all()) for p in load_model(name).parameters())
 
 
