@@ -230,7 +230,7 @@ def test_settings_take_what_is_given_over_the_config() -> None:
     ("wrong", "message"),
     [
         ({"steps": 3}, "steps: found 3, expected at least 4 in all"),
-        ({"steps": 0}, "steps: found 0, expected a whole number above 0"),
+        ({"steps": 0}, "steps: found 0, expected a whole number from 1 to 1,000,000"),
         ({"steps": [4, 4]}, "steps: found 4,4, expected one number, or at least 1 step for each of the levels A, B, C, D"),
         ({"steps": [4, 4, 0, 4]}, "steps: found 4,4,0,4"),
         ({"steps": {"A": 1, "B": 1, "C": 1}}, "steps: found A=1,B=1,C=1"),

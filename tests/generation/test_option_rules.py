@@ -98,7 +98,7 @@ def test_what_a_call_does_not_take_is_not_offered() -> None:
         ({"edit": "a", "keep_levels": "AE"}, "keep_levels: found AE, expected levels from the coarsest on, as one word: A, AB"),
         ({"edit": "a", "keep_levels": ""}, "keep_levels: found nothing"),
         ({"edit": "a", "keep_levels": ["A", "B"]}, "keep_levels: found A,B, expected levels from the coarsest on, as one word"),
-        ({"steps": 0}, "steps: found 0, expected a whole number above 0"),
+        ({"steps": 0}, "steps: found 0, expected a whole number from 1 to 1,000,000"),
         ({"steps": {"A": 1, "C": 0}}, "steps: found A=1,C=0"),
         ({"cfg_interval": (0.5, 0.1)}, "cfg_interval: found 0.5,0.1, expected two noise levels"),
     ],
