@@ -116,8 +116,11 @@ def test_a_cancel_that_names_no_event_is_answered_by_gradio(url: str, content: s
         )
 
 
-def test_a_request_to_which_nobody_listens_gives_way_to_others(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_to_which_nobody_listens_gives_way_to_others(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tab that was closed before it listened held the page for minutes."""
+    monkeypatch.setattr(served_page, "PATIENCE", SOON)  # a fast machine would be done before ten seconds are over
     call = httpx.post(f"{url}gradio_api/call/generate", json={"data": _arguments(url)}).json()["event_id"]
     with caplog.at_level("INFO", runs.__name__):
         made = client_of(url).predict(seed=2, steps=8, api_name="/generate")
