@@ -25,14 +25,11 @@ CONTEXT = 12.288  # seconds: two chunks
 NEW = 6.144
 
 
-def continued(checkpoint: str, song: Path, facts: dict, seed: int) -> Tensor:
+def continued(checkpoint: str, context: Tensor, facts: dict, seed: int) -> Tensor:
     """The beginning of a song [1, N] and a chunk that goes on from it."""
     model = load_model(checkpoint)
     conditioning = model.config.model.conditioning
-    names = [one.id for one in conditioning.configs] if conditioning else []
-    _, audio = read_audio(song)
-    context = audio[:, : round(CONTEXT * model.sample_rate)]
-    said = {name: facts[name] for name in names if name in facts}
+    said = conditioning.read_of(facts) if conditioning else {}
     new = model.generate(context=context, seconds=NEW, seed=seed, conditioning=said or None)
     return torch.cat([context, new[0]], dim=1)
 
@@ -49,7 +46,7 @@ def main() -> None:
     rate, audio = read_audio(args.song)
     rows = {"the song as it goes on": audio[:, : round((CONTEXT + NEW) * rate)]}
     for title, _, checkpoint in (word.partition("=") for word in args.ckpt):
-        rows[f"continued by the {title}"] = continued(checkpoint, args.song, facts, args.seed)
+        rows[f"continued by the {title}"] = continued(checkpoint, audio[:, : round(CONTEXT * rate)], facts, args.seed)
     figure = Figure(figsize=(12, 2.6 * len(rows)), dpi=80, facecolor=PAPER)
     figure.subplots_adjust(left=0.07, right=0.9, top=0.96, bottom=0.07, hspace=0.45)
     for axis, (title, row) in zip(figure.subplots(len(rows), 1), rows.items(), strict=True):
